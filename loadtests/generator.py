@@ -1,4 +1,4 @@
-"""The load generator: sends this process's part of the schedule on time, without waiting for answers."""
+"""Load generator, which sends this process's part of the schedule on time, without waiting for answers."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ PHONE_NUMBER_ID = "100000000000001"
 
 
 class Generator:
-    """The generator of one process. In a distributed run the master only distributes, and the workers only send."""
+    """Generator of one process. In a distributed run, the master only distributes, and the workers only send."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._samples: list[Sample] = []
         self._ended = Signal()
         self.account: Account | None = None
-        """The account of the last run; None in a worker."""
+        """Account of the last run; None in a worker."""
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message("jobs", self._on_jobs)
@@ -76,7 +76,7 @@ class Generator:
             runner.send_message("jobs", {"jobs": part, "start_at": account.start_at}, worker)
 
     def end(self) -> None:
-        """Stop all processes from sending. Open requests are finished, and all samples reported."""
+        """Stop all processes from sending. They finish open requests and report all samples."""
         self._ended.set()
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message("end")
@@ -89,7 +89,7 @@ class Generator:
             client_pool=HTTPClientPool(
                 concurrency=CONNECTIONS_MAX, connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S
             ),
-            max_retries=1,  # the library must not repeat a request by itself
+            max_retries=1,  # the library must not repeat requests by itself
         )
         secrets = webhook_secrets(os.environ)
         under_way = Pool(UNDER_WAY_MAX)
@@ -106,7 +106,7 @@ class Generator:
             self._report(is_last=True)
 
     def _deliver(self, client: Any, job: Job, intended: float, secrets: Mapping[str, str]) -> None:
-        """POST a message until it is acknowledged, as a provider would, with waits that grow."""
+        """POST a message until it is acknowledged, with growing waits, as a provider does."""
         options = self._environment.parsed_options
         assert options is not None
         _, conversation, message_id, _ = job

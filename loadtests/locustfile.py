@@ -1,10 +1,10 @@
-"""The locustfile: sends webhooks on a schedule, without waiting for answers, then writes the result.
+"""Locustfile that sends webhooks on a schedule, without waiting for answers, then writes the result.
 
 With `--master/--worker` or `--processes` the master draws the schedule, distributes it by conversation, and keeps the
 account. Locust's number of users has no effect.
 
-A load that is ended early (`--run-time`, the button Stop) has a result for the messages that were sent. An interrupt
-(Ctrl-C) leaves no result.
+A load that is ended early (`--run-time`, the button Stop) has a result for the messages that were sent. After an
+interrupt (Ctrl-C) there is no result.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from loadtests.generator import Generator
 from loadtests.options import add_locust_options
 from loadtests.run import INVALID, MISSED, OK, USAGE
 from loadtests.schedule import ScheduleError
+from queue_core.command_lines import typed
 from reports.results.load import LoadResult
 
 _log = logging.getLogger("loadtests")
 
 
 class WhatsApp(User):
-    """A user that does nothing: Locust does not run without users, but the generator sends the messages."""
+    """User that does nothing. Locust does not run without users, but the generator sends the messages."""
 
     wait_time = constant(1)
 
@@ -50,7 +51,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     if options is not None and not options.surroundings and not isinstance(environment.runner, WorkerRunner):
         # Locust prints its help before it reads this file, so these options are missing there.
-        _log.info("scenarios, thresholds and other options: python -m loadtests run --help")
+        _log.info(typed("scenarios, thresholds and other options: python -m loadtests run --help"))
 
 
 @events.test_start.add_listener
@@ -111,7 +112,7 @@ def _settle(environment: Environment, account: Account) -> None:
         _log.exception("there is no result, because of an unexpected error")
     account.settled.set()
     if environment.load.has_ended:  # type: ignore[attr-defined]
-        return  # somebody ended the load, and Locust goes on by itself
+        return  # the load was ended before, and Locust ends by itself
     runner = environment.runner
     assert runner is not None
     if environment.web_ui is None:

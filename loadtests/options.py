@@ -1,4 +1,4 @@
-"""The options of a load: on the command line, in [tool.locust], or as LOCUST_… variables."""
+"""Options of a load: on the command line, in [tool.locust], or as LOCUST_… variables."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from loadtests.scenarios import SCENARIOS
 from loadtests.schedule import Plan
+from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms
 
 REPOSITORY = Path(__file__).parents[1]
@@ -78,7 +79,7 @@ def _choice(names: Sequence[str]) -> Callable[[str], str]:
 
 
 def _checked(read: Callable[[str], object]) -> Callable[[str], object]:
-    """Make a reader for argparse, which shows the messages of ArgumentTypeError only."""
+    """Make a reader for argparse, which shows only messages of ArgumentTypeError."""
 
     def check(text: str) -> object:
         try:
@@ -90,7 +91,7 @@ def _checked(read: Callable[[str], object]) -> Callable[[str], object]:
 
 
 class Option(NamedTuple):
-    """An option. `unit` names its value in the help, which does not show a default of ""."""
+    """Option of a command. `unit` names its value in the help, which does not show a default of ""."""
 
     name: str
     unit: str
@@ -118,7 +119,7 @@ _LOAD = (
     Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
     Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
     Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
-    Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
+    Option("speed", "N", 1.0, "recorded: factor by which to send it faster", number(0.001, 1000)),
     Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=CHANNELS),
     Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
     Option(
@@ -137,12 +138,10 @@ def _limit(default: float, unit: str, meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of the thresholds. Each field has the name of its option."""
+    """Limits of the thresholds. Each field has the name of its option."""
 
     max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
-    max_duplicates: int = _limit(
-        0, "MESSAGES", "answered more than once, without a death of a worker that explains it"
-    )
+    max_duplicates: int = _limit(0, "MESSAGES", "answered more than once, which no worker's death explains")
     max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was acknowledged earlier")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
     max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from a message's scheduled moment to its 2xx")
@@ -171,7 +170,9 @@ _LIMITS = tuple(
 _AROUND = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
-    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` writes faults and usage"),
+    Option(
+        "surroundings", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
+    ),
 )
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),
@@ -210,9 +211,9 @@ def typed_options(options: argparse.Namespace) -> list[str]:
 
 
 def value_for_locust(options: argparse.Namespace, name: str) -> str:
-    """Return the value that Locust will take for an option of the load, if none follows `--`.
+    """Return the value that Locust will use for an option of the load, if the option does not follow `--`.
 
-    That is the typed one, or else that of the environment, of [tool.locust] in pyproject.toml, or the default.
+    That is the typed value, or else the value in the environment, in [tool.locust] of pyproject.toml, or the default.
     """
     default = next(option.default for option in _LOAD if option.name == name)
     with (REPOSITORY / "pyproject.toml").open("rb") as file:

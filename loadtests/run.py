@@ -1,4 +1,4 @@
-"""A load test from start to end: the stack, Locust, the faults, and the usage of CPU and memory.
+"""Load test from start to end: the stack, Locust, the faults, and the usage of CPU and memory.
 
 A temporary folder passes facts between this process and Locust's: see `account.surroundings`. Nothing in `out` changes
 until Locust's process writes the result and the report there.
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.account.surroundings import STARTED, USAGE_LOG, Surroundings, write_faults
-from loadtests.stack.chaos import Chaos, Fault
+from loadtests.stack.chaos import Chaos
 from loadtests.stack.deployment import Stack, StackError, StackSettings
 from loadtests.stack.usage import UsageLog
+from sim.faults import Fault
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
-"""Exit codes; those of Locust are the same."""
+"""Exit codes, which are also those of Locust's process."""
 CHECK_EVERY_S = 0.1
 LOCUST = (sys.executable, "-m", "locust", "-f", "loadtests", "--headless", "--only-summary")
 """The command of the load generator. Its working directory is the repository, where it finds its settings."""
@@ -43,7 +44,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """A load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
+    """Load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]
@@ -59,8 +60,8 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     """Carry out a load test and return Locust's exit code, or INVALID when a fault of the plan did not happen.
 
     The logs of the stack are moved to `out`, unless Locust refused its options. Raises StackError, EmbeddedRedisError
-    or ListenError when the stack does not start or a part of it ends by itself; then the logs stay where the message
-    says.
+    or ListenError when the stack does not start or a part of it ends by itself; then the message says where the logs
+    are.
     """
     out = run.out.absolute()
     with temporary_folder() as folder:

@@ -1,4 +1,4 @@
-"""The scenarios: their names, and who writes what in each."""
+"""Scenarios: their names, and the messages of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCENARIOS: dict[Scenario, str] = {
     "bursts": "messages as people write them, several in a row",
     "recorded": "the messages of a recording; needs --recording",
     "storm": "100 messages of 8 users in 10 s, or one message each of --storm-users users within 1 s",
-    "ramp": "single messages in 8 steps, each 1.5 times as fast as the one before; the first has the --rate",
+    "ramp": "single messages in 8 steps, the first at --rate, each 1.5 times as fast as the step before",
     "soak": "bursts, meant for a --duration of hours",
 }
 UNTIMED: tuple[Scenario, ...] = ("recorded", "storm")

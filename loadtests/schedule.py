@@ -1,6 +1,6 @@
-"""The schedule: all messages of a scenario and their times, drawn before the load begins.
+"""Schedule: all messages of a scenario and their times, drawn before the load begins.
 
-An open model: the schedule does not wait for answers. Equal options and seed give equal arrivals.
+The model is open: the schedule does not wait for answers. Equal options and seed give equal arrivals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 WARM_UP_S = 300.0
-"""Start of a stream of bursts that is not sent, since few turns have begun; as long as the longest turn."""
+"""Length of the start of a stream of bursts that is not sent, since turns have only begun; that of the longest turn."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0
@@ -30,12 +30,12 @@ TEXTS = ("مرحبا", "كم السعر؟", "hello", "are you open today?", "ط�
 
 
 class ScheduleError(Exception):
-    """A scenario that cannot be drawn; the message says why."""
+    """Raised for a scenario that cannot be drawn; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message of a user. `at_s` counts from the start of the load."""
+    """Message of a user. `at_s` counts from the start of the load."""
 
     at_s: float
     user: str
@@ -44,7 +44,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The description of the messages to draw. `rate` is messages a minute."""
+    """Description of the messages to draw. `rate` is in messages a minute."""
 
     scenario: Scenario = "bursts"
     rate: float = 600.0
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of a ramp. Seconds from the start of the load; `rate` is messages a minute."""
+    """Part of a ramp, in seconds from the start of the load. `rate` is in messages a minute."""
 
     from_s: float
     to_s: float
@@ -85,12 +85,12 @@ def arrivals_of(plan: Plan) -> list[Arrival]:
             drawn = _bursts(plan)
     arrivals = sorted(drawn, key=lambda arrival: arrival.at_s)
     if not arrivals:
-        raise ScheduleError("the schedule has no message: raise --rate or --duration")
+        raise ScheduleError("the schedule has no messages: raise --rate or --duration")
     return arrivals
 
 
 def steps_of(plan: Plan) -> list[Step]:
-    """Return the steps of a ramp: the first at `rate`, each RAMP_FACTOR times as fast as the one before."""
+    """Return the steps of a ramp: the first at `rate`, each RAMP_FACTOR times as fast as the step before."""
     length_s = plan.duration_s / RAMP_STEPS
     return [
         Step(number * length_s, (number + 1) * length_s, plan.rate * RAMP_FACTOR**number)
@@ -101,7 +101,7 @@ def steps_of(plan: Plan) -> list[Step]:
 def _poisson(from_s: float, to_s: float, rate: float, rng: Random) -> Iterator[Arrival]:
     """Yield single messages, each of a new user."""
     if rate <= 0:
-        raise ScheduleError(f"--rate: {rate:g} messages a minute: it must be more than 0")
+        raise ScheduleError(f"--rate: must be more than 0 messages a minute, not {rate:g}")
     at_s, number = from_s, 0
     while (at_s := at_s + rng.expovariate(rate / 60)) < to_s:
         number += 1
@@ -142,7 +142,7 @@ def _recorded(plan: Plan) -> Iterator[Arrival]:
     if plan.recording is None:
         raise ScheduleError(RECORDING_NEEDED)
     if plan.speed <= 0:
-        raise ScheduleError(f"--speed: {plan.speed:g} times as fast: it must be more than 0")
+        raise ScheduleError(f"--speed: must be more than 0, not {plan.speed:g}")
     try:
         (recording,) = load([plan.recording])
     except RecordingError as error:
@@ -152,7 +152,7 @@ def _recorded(plan: Plan) -> Iterator[Arrival]:
 
 
 def _arrivals(recording: Recording) -> Iterator[Arrival]:
-    """Yield each message once, without the provider's second deliveries; times count from the first message."""
+    """Yield each message once, without repeated deliveries; times count from the first message."""
     first_ms = recording.arrivals[0].at_ms
     seen: set[tuple[str, str, str]] = set()
     for delivery in recording.arrivals:

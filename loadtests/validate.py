@@ -1,7 +1,7 @@
-"""The check of the simulator's prediction: the same messages through the simulator and through the running stack.
+"""Check of the simulator's prediction, which sends the same messages through the simulator and the running stack.
 
-It compares the distributions of the time from a turn's last message to its reply, by the largest distance between the
-two curves (the Kolmogorov-Smirnov statistic).
+Compares the distributions of the time from a turn's last message to its reply, by the largest distance between the two
+curves (the Kolmogorov-Smirnov statistic).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sim.study import ReplayFailedError, Study, carry_out
 
 DISTANCE_AIM = 0.05
 RUNS = 5
-"""Number of simulations, each with another seed; together they make a smooth curve."""
+"""Number of simulations with different seeds, which together make a smooth curve."""
 LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 """Round trip to a Redis on the same machine."""
 

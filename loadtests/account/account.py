@@ -1,4 +1,4 @@
-"""The account of a load test: the schedule, the samples of all processes, the sink's events, and what still waits."""
+"""Account of a load test: the schedule, the samples of all processes, the sink's events, and the waiting messages."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from loadtests.account.surroundings import STARTED, read_injected
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
+from queue_core.command_lines import typed
 from reports.results.load import Second
 from reports.results.writing import write_whole
 
@@ -36,13 +37,13 @@ Job = tuple[float, int, str, str]
 """Moment in seconds from the start, conversation, message id, text."""
 
 _EVENTS = msgspec.json.Decoder(Event)
-_HOST_HINT = "start a stack with `python -m loadtests stack`, or name your web process with --host"
-_SINK_HINT = "start a stack with `python -m loadtests stack`, or name your sink with --sink"
+_HOST_HINT = typed("start a stack with `python -m loadtests stack`, or name your web process with --host")
+_SINK_HINT = typed("start a stack with `python -m loadtests stack`, or name your sink with --sink")
 _log = logging.getLogger("loadtests")
 
 
 class AccountError(Exception):
-    """A deployment or a sink that does not answer; the message says which, and what to do."""
+    """Raised when the deployment or the sink does not answer; the message says which, and what to do."""
 
 
 class _Measurement(NamedTuple):
@@ -54,7 +55,7 @@ class _Measurement(NamedTuple):
 
 
 class Account:
-    """The account of one load test. A single process keeps it, even when several processes send.
+    """Account of one load test. A single process keeps it, even when several processes send.
 
     Raises ScheduleError, AccountError, ValueError or OSError when the run cannot begin.
     """
@@ -69,7 +70,7 @@ class Account:
         self.events: list[Event] = []
         self.drain_s = 0.0
         self.settled = Signal()
-        """Set when the result is written, or when nobody waits for it any more."""
+        """Signal that is set when the result is written, or when nothing waits for the result any more."""
         self._drain_s_max = seconds_of(options, "drain")
         seconds_of(options, "redeliver")  # checked here, used by the generator
         self._sink = options.sink.rstrip("/")
@@ -114,7 +115,7 @@ class Account:
                 self._is_complete.set()
 
     def run(self) -> None:
-        """Wait until the load has ended, and then until everything is at rest, no longer than the drain time."""
+        """Wait until the load has ended, and then, at most for the drain time, until everything is at rest."""
         gevent.sleep(max(0.0, self.start_at - time.time()))
         while not self._is_complete.wait(self._until_next_measurement()):
             self._measure()
@@ -126,7 +127,7 @@ class Account:
 
     def settle(self) -> Ledger:
         """Make the ledger. Raises AccountError when the deployment or the sink does not answer."""
-        # In this order, so that a message answered in between is not missing from both.
+        # First the queue, then the sink: a message that is answered in between is then in one of them at least.
         waiting, dead = self._waiting_and_dead()
         self._read_sink()
         return ledger_of(
@@ -166,7 +167,7 @@ class Account:
         ]
 
     def _deaths(self) -> Deaths:
-        """Return the deaths in the stack of this run. Another deployment has none, since no faults are made there."""
+        """Return the deaths in the stack of this run; in any other deployment no faults are made."""
         folder = self.options.surroundings
         return deaths_of(read_injected(Path(folder)), self.start_at, time.time()) if folder else Deaths()
 
@@ -185,10 +186,10 @@ class Account:
             _log.info("%d s: messages: %s%s", len(self._measurements), self._progress(), queue)
 
     def _progress(self) -> str:
-        """Count the messages that were sent, or those that were due while the processes still send.
+        """Return the number of messages that were sent; while the processes still send, the number that were due.
 
-        Each process reports what it sent every second and once it is acknowledged, so its count is older than that of
-        the queue.
+        Processes report a message only every second and once it is acknowledged, so their count is older than the
+        queue's.
         """
         whole = f"{len(self.jobs):,}"
         if self._is_complete.is_set():
@@ -197,7 +198,7 @@ class Account:
         return f"{due:,} of {whole} due"
 
     def _is_at_rest(self) -> bool:
-        """Return True if everything is answered and nothing waits: a message that waits may be sent once more."""
+        """Return True if all messages are answered and none waits, since a waiting message may be sent once more."""
         if not self._measurements or self._measurements[-1].waiting != 0:
             return False
         self._read_sink()

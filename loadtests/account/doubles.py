@@ -1,7 +1,7 @@
 """Messages that were sent more than once, and the deaths of workers that explain it.
 
-After a send, the worker notes it in Redis. If it dies in between, nobody knows whether the reply was sent, and the next
-worker sends it again, unless `unsure_sends` forbids it. Nothing else explains a second send.
+After a send, the worker notes it in Redis. If it dies before the note, it is unknown whether the reply was sent, and
+the next worker sends it again, unless `unsure_sends` forbids it. Nothing else explains a second send.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loadtests.sink.event import Event
-from loadtests.stack.chaos import REDIS_FAULTS, InjectedFault
+from loadtests.stack.chaos import InjectedFault
 from reports.results.load import Double, Send
+from sim.faults import FAULTS, OF_REDIS
 
 NOTING_S = 1.0
 """Longest time from the answer to a send until the worker has noted it in Redis.
 
-It takes a round trip of milliseconds, and some hundred on a busy machine. A worker that dies later than that had noted
-the send, so its death explains no second one.
+The note takes a round trip of a few milliseconds, on a busy machine some hundred. A worker that dies later had noted
+the send, so its death does not explain a second send.
 """
 NOTING_AFTER_OUTAGE_S = 3.0
 """Longest time from the return of Redis until a worker has noted a send: it tries again within 2 s."""
@@ -40,7 +41,7 @@ class Deaths:
         return died_at is not None and died_at <= self._noted_by(_answered_at(send))
 
     def _noted_by(self, answered_at: float) -> float:
-        """Return the moment by which a send is noted at the latest. An outage of Redis puts it off."""
+        """Return the latest moment by which a send is noted; an outage of Redis delays it."""
         noted_by = answered_at + NOTING_S
         for start, end in self.outages:
             if start <= noted_by and answered_at <= end:
@@ -56,7 +57,7 @@ def deaths_of(faults: Iterable[InjectedFault], start_at: float, until: float) ->
         tuple(
             (start_at + fault.start_s, until if fault.end_s is None else start_at + fault.end_s)
             for fault in faults
-            if fault.code in REDIS_FAULTS
+            if FAULTS[fault.code].group == OF_REDIS
         ),
     )
 
@@ -66,8 +67,8 @@ def doubles_of(
 ) -> list[Double]:
     """Return the messages of this load that were sent more than once.
 
-    Those that deaths do not explain come first; both kinds are sorted by time. Each send but the last must be explained
-    by a death of its sender.
+    Messages whose repetition deaths do not explain come first; both kinds are sorted by time. A repetition is explained
+    if the senders of all sends but the last one died.
     """
     sends: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:

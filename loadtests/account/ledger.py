@@ -1,4 +1,4 @@
-"""The ledger: the fate of every message, from the generator's samples and the sink's events."""
+"""Ledger with the fate of every message, from the generator's samples and the sink's events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MESSAGES_SHOWN_MAX = 100
 
 @dataclass(slots=True)
 class Sample:
-    """A message as the generator sent it. Times are Unix seconds; `acknowledged_at` is None until a 2xx came."""
+    """Message as the generator sent it. Times are Unix seconds; `acknowledged_at` is None until a 2xx came."""
 
     id: str
     conversation: int
@@ -25,12 +25,12 @@ class Sample:
     status: int = 0
     """Status of the last answer; 0 for none."""
     failures: int = 0
-    """Requests that got no 2xx."""
+    """Number of requests that were not answered with 2xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The counts of a result, and at most MESSAGES_SHOWN_MAX messages that were not answered, or sent twice."""
+    """Counts of a result, and at most MESSAGES_SHOWN_MAX messages that were not answered, or sent twice."""
 
     counts: LoadLedger
     unanswered_ids: list[str]
@@ -51,7 +51,7 @@ def ledger_of(
     deaths: Deaths,
     start_at: float = 0.0,
 ) -> Ledger:
-    """Count what became of the messages of a load that began at `start_at`.
+    """Count the fates of the messages of a load that began at `start_at`.
 
     `dead` and `waiting` are the deployment's counts for this run, `deaths` those of its processes.
     """
@@ -105,7 +105,7 @@ def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> in
 
 
 def lag_ms_of(event: Event) -> float | None:
-    """Return how late a turn was first claimed, by Redis's clock; None for other events."""
+    """Return the time from a turn's due time to its first claim, by Redis's clock; None for other events."""
     if event.event != "ai" or event.attempt != 1 or event.trigger == "direct" or not event.due_at:
         return None
     return max(0.0, event.claimed_at - event.due_at)

@@ -1,4 +1,4 @@
-"""The steps of a ramp, each with its thresholds."""
+"""Steps of a ramp, each with its thresholds."""
 
 from __future__ import annotations
 

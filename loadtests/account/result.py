@@ -1,4 +1,4 @@
-"""The result of a run, put together and written by the process that keeps the account."""
+"""Result of a run, which the process that keeps the account makes and writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
-    """Make the result, with the surroundings if the options name their folder."""
+    """Make the result; include the surroundings if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
     measured = cast("dict[str, list[float]]", latency_of(account.samples, account.events))
     latency = cast("LoadLatency", {name: thinned(times) for name, times in measured.items()})
@@ -80,7 +80,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
 
 
 def _add_surroundings(result: LoadResult, folder: Path) -> None:
-    """Fill in the facts about the stack that `python -m loadtests run` has written."""
+    """Add the facts about the stack that `python -m loadtests run` has written."""
     surroundings, usage = read_surroundings(folder), read_usage(folder)
     for second in result["timeline"]:
         if sample := usage.get(second["t_s"]):
@@ -110,7 +110,7 @@ def thinned(values_ms: Sequence[float]) -> list[float]:
 
 
 def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
-    """Write samples.jsonl (a message in each line), result.json and the page report.html."""
+    """Write samples.jsonl (one message on each line), result.json and the page report.html."""
     from reports.pages.load.page import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
 
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:

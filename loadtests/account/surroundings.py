@@ -1,12 +1,12 @@
-"""The surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
+"""Surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
 
-`python -m loadtests run` and Locust's process share a folder with these files. The command writes all but
+`python -m loadtests run` and Locust's process share a folder with these files. The command writes all of them except
 `started`, which Locust's process writes; that process also reads all of them into the result.
 
 - `surroundings.json`: Surroundings, written before the start;
 - `started`: Unix time of the start of the load;
 - `faults.json`: a list of InjectedFault, rewritten when a fault begins, kills or ends;
-- `usage.jsonl`: a UsageSample each second.
+- `usage.jsonl`: a UsageSample for each second.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.stack.chaos import Fault, InjectedFault
+from loadtests.stack.chaos import InjectedFault
 from loadtests.stack.usage import UsageSample
-from reports.results.load import FaultCode, FaultTimes, MissedFault
+from reports.results.faults import FaultName
+from reports.results.load import FaultTimes, MissedFault
 from reports.results.writing import write_whole
+from sim.faults import Fault
 
 STARTED, USAGE_LOG = "started", "usage.jsonl"
 
@@ -74,15 +76,15 @@ def missed_faults(plan: Iterable[Fault], injected: Iterable[InjectedFault]) -> l
 
     Faults of one kind begin in the order of the plan.
     """
-    begun: dict[FaultCode, list[InjectedFault]] = {}
+    begun: dict[FaultName, list[InjectedFault]] = {}
     for started in injected:
         begun.setdefault(started.code, []).append(started)
     missed = []
     for fault in plan:
-        left = begun.get(fault.code, [])
+        left = begun.get(fault.name, [])
         error = left.pop(0).error if left else None
         if error != "":
-            missed.append(MissedFault(code=fault.code, at_s=fault.at_s, error=error))
+            missed.append(MissedFault(code=fault.name, at_s=fault.at_ms / 1000, error=error))
     return missed
 
 

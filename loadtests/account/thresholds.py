@@ -1,4 +1,4 @@
-"""Thresholds: the limits that options set, beside the measured values."""
+"""Thresholds, each with the limit that an option sets and the measured value."""
 
 from __future__ import annotations
 

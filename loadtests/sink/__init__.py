@@ -1,1 +1,1 @@
-"""The sink, which plays the AI and WhatsApp and remembers all requests."""
+"""Sink, which plays the AI and WhatsApp and remembers all requests."""

@@ -1,7 +1,7 @@
 """Names of the processes of a stack, which reach the sink in the API key of each send.
 
-The stack gives each process a key of its own, and a process that is started again gets another one. So the sink knows
-which process sent a reply, and the ledger whether that process died meanwhile.
+The stack gives each process a key of its own, and a process that is started again gets a new key. So the sink knows
+which process sent a reply, and the ledger can tell whether that process died meanwhile.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _PREFIX = "loadtests:"
-"""Mark of keys that a stack made. The key of another deployment is a secret, and is not noted."""
+"""Mark of keys that a stack made. Keys of other deployments are secrets, and are not noted."""
 
 
 def api_key_of(caller: str) -> str:

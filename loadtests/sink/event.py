@@ -1,4 +1,4 @@
-"""An event at the sink: a line of /sink/events, which the ledger reads."""
+"""Event at the sink: a line of /sink/events, which the ledger reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A turn, with the field names of the request to the AI; `due_at` and `claimed_at` are Unix ms."""
+    """Turn, with the field names of the request to the AI; `due_at` and `claimed_at` are Unix ms."""
 
     ids: list[str] = []
     instance: str = ""
@@ -18,11 +18,11 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Event(Turn, frozen=True, kw_only=True):
-    """An event: `ai`, `ai-error`, `sent` or `send-error`. Times are Unix ms; `at` is when the request came.
+    """Event of the kind `ai`, `ai-error`, `sent` or `send-error`. Times are Unix ms; `at` is when the request came.
 
     `service_ms` is the time that the AI takes to answer. A send is listed when it was answered, at `answered_at`;
-    `caller` is the process that sent, "" if the sink does not know it. A send whose caller was gone by then reached the
-    customer all the same.
+    `caller` is the process that sent, "" if the sink does not know it. A send reached the user even if its caller was
+    gone by then.
     """
 
     n: int

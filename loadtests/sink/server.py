@@ -1,7 +1,7 @@
-"""The sink: an HTTP server that plays the AI and WhatsApp, and remembers all requests and their times.
+"""Sink: an HTTP server that plays the AI and WhatsApp, and remembers all requests and their times.
 
-The AI answers "turn N", so the text of a reply shows which turn it answers, and with it which messages. A send takes
-its time too. It is carried out even if its caller dies meanwhile, as at a real provider.
+The AI answers "turn N", so the text of a reply shows which turn it answers, and so which messages. Sends take time,
+too. A send is carried out even if its caller dies meanwhile, as at a real provider.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AI_DEFAULT = "lognormal:2s:0.4"
 SEND_DEFAULT = "constant:0"
 SEED_DEFAULT = 1
 BODY_BYTES_MAX = 64 * 1024 * 1024
-"""Enough for a turn of 100 messages of 256 kB."""
+"""Limit on a request's body, enough for a turn of 100 messages of 256 kB."""
 SERVICE_MS_MAX = 600_000.0
 """Longest service time; longer draws are cut to it, since no client waits longer."""
 ERRORS_S_MAX = 3600.0
@@ -53,7 +53,7 @@ class SinkSettings:
 
 
 class ListenError(Exception):
-    """An address that a server cannot listen on."""
+    """Raised for an address on which a server cannot listen."""
 
 
 class _Errors(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class _Errors(msgspec.Struct, frozen=True):
 
 
 class Sink:
-    """The routes and the memory of the server. `now` returns Unix seconds. Raises DistributionError."""
+    """Routes and memory of the server. `now` returns Unix seconds. Raises DistributionError."""
 
     def __init__(self, settings: SinkSettings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -70,7 +70,7 @@ class Sink:
         self._now = now
         self._lines: list[bytes] = []
         self._turns: dict[int, Turn] = {}
-        self._turn_last = 0  # not reset, so that an old answer is not taken for that of a new turn
+        self._turn_last = 0  # not reset, so that an old answer does not count as the answer of a new turn
         self._ai_fails_until = 0.0
         self._channel_fails_until = 0.0
 
@@ -91,7 +91,7 @@ class Sink:
         )
         return app
 
-    # The AI.
+    # Requests to the AI.
 
     async def ai(self, request: web.Request) -> web.Response:
         """Answer a turn after its service time, or with 500."""
@@ -116,7 +116,7 @@ class Sink:
         """Draw a time, always the same for the same turn."""
         return min(times.quantile_ms(_uniform(self._settings.seed, name, _name(turn))), SERVICE_MS_MAX)
 
-    # WhatsApp.
+    # Requests to WhatsApp.
 
     async def evolution_send(self, request: web.Request) -> web.Response:
         """Take a reply by the Evolution API."""
@@ -132,7 +132,7 @@ class Sink:
         return web.json_response({}, status=201)
 
     async def cloud_send(self, request: web.Request) -> web.Response:
-        """Take a reply by the Cloud API; receipts and "typing…" come by the same path and do not count."""
+        """Take a reply by the Cloud API; receipts and "typing…" have the same path, and do not count."""
         body = await _decoded(request, dict[str, Any])
         if body.get("status") == "read":
             return web.json_response({"success": True})
@@ -151,9 +151,9 @@ class Sink:
             raise web.HTTPServiceUnavailable(text="the played WhatsApp fails")
 
     async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
-        """Take a reply in the time that a send takes, and list it with the ids of its turn if the turn is known.
+        """Accept a reply after the time that a send takes, and list it with the ids of its turn if the turn is known.
 
-        Return the number of the event. The send goes on if its caller dies: see `serve`.
+        Return the number of the event. The send continues if its caller dies: see `serve`.
         """
         at = self._now()
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -183,7 +183,7 @@ class Sink:
         return web.Response(body=body, content_type="application/x-ndjson")
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Forget everything; number events from 1 again, and end the errors of the AI and WhatsApp."""
+        """Forget all requests, number events from 1 again, and end the errors of the AI and WhatsApp."""
         self._lines.clear()
         self._turns.clear()
         self._ai_fails_until = self._channel_fails_until = 0.0
@@ -261,7 +261,7 @@ def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str
         print=None,
         access_log=None,
         shutdown_timeout=END_S,
-        handler_cancellation=False,  # a send goes on when its caller has died
+        handler_cancellation=False,  # a send continues when its caller has died
     )
 
 

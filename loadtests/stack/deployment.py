@@ -39,7 +39,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL
 
 
 class StackError(Exception):
-    """A stack that does not start, or a part that ended by itself; the message has the part and its log."""
+    """Raised when the stack does not start, or a part of it has ended; the message names the part and its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Stack:
         self.workers = settings.workers
         self.log_folder = log_folder.absolute()
         self.secrets = webhook_secrets(environ)
-        """Secrets that webhooks must be signed with, by the names of the settings."""
+        """Secrets with which webhooks must be signed, by the names of the settings."""
         self._settings = settings
         self._environ = environ
         self._children = Children(self.log_folder)
@@ -183,8 +183,8 @@ class Stack:
     def stop_redis(self) -> None:
         """Kill Redis: connections break, and new ones are refused. Everything that it acknowledged is on its disk.
 
-        With `appendfsync everysec` a killed Redis may lose a second of acknowledged writes. No queue could make up for
-        that, so the fault would prove nothing: from here on Redis writes before it answers.
+        With `appendfsync everysec`, a killed Redis may lose a second of acknowledged writes, which no queue can
+        prevent, so the fault would prove nothing. From here on, Redis writes before it answers.
         """
         with (
             self._lock,
@@ -208,11 +208,11 @@ class Stack:
             self._redis.restart()
 
     def ai_errors(self, seconds: float) -> None:
-        """Make the AI answer 500 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
+        """Make the AI answer 500 for some seconds; 0 ends that. Raises StackError when the sink refuses."""
         self._order("/sink/ai-errors", seconds)
 
     def channel_errors(self, seconds: float) -> None:
-        """Make sends fail with 503 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
+        """Make sends fail with 503 for some seconds; 0 ends that. Raises StackError when the sink refuses."""
         self._order("/sink/channel-errors", seconds)
 
     def _order(self, path: str, seconds: float) -> None:
@@ -312,7 +312,7 @@ class Stack:
             "EVOLUTION_API_KEY": api_key,
             "CLOUD_URL": self.sink,
             "CLOUD_ACCESS_TOKEN": api_key,
-            "CLOUD_MESSAGES_PER_S": "0",  # the sink has no rate, and the load may have any
+            "CLOUD_MESSAGES_PER_S": "0",  # no limit, since the sink has none and the load may have any rate
             "TYPING": "false",
             "LOG_LEVEL": "warning",
             "GRACE_S": "2",  # the load is over when the stack is stopped

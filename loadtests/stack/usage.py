@@ -27,7 +27,7 @@ class Usage:
 
 
 class UsageSample(msgspec.Struct, frozen=True):
-    """A line of the log. `cpu` is the share of one core that each process used since the previous line."""
+    """Line of the log. `cpu` is the share of one core that each process used since the previous line."""
 
     t_s: float
     cpu: dict[str, float]
@@ -36,7 +36,7 @@ class UsageSample(msgspec.Struct, frozen=True):
 
 
 class UsageLog:
-    """A log with a sample a second, as JSON lines."""
+    """Log with a sample for each second, as JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

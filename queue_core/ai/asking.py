@@ -15,11 +15,11 @@ from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError,
 from queue_core.message import Batch, well_formed
 
 ASKS_WITHOUT_TEXT = 2
-"""Number of the attempt at which an answer without a text is the last one."""
+"""Number of attempts after which an answer without a text is not asked for again."""
 
 _OUTAGES: tuple[Absence, ...] = ("html", "error")
-"""Answers that come from a proxy or a provider in trouble. What a flow says before it runs is not among them: each ask
-would run it again."""
+"""Answers of a proxy or provider in trouble, which are asked for again. The answer of a flow that has not run yet is
+not among them, since each request would run the flow again."""
 
 _CODE = re.compile(r"[A-Za-z0-9_-]+")
 _CODE_CHARACTERS_MAX = 60
@@ -34,14 +34,14 @@ class RefusedError(RetryLaterError):
 
 
 class NoTextError(RetryLaterError):
-    """Raised when the first answer to a turn holds no text for the user: the turn is asked again once."""
+    """Raised when the first answer to a turn has no text for the user. The AI is then asked once more."""
 
 
 def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
-    """Makes the error for an answer without a text for the user, with what the operator can do.
+    """Makes the error for an answer without a text for the user; its message says what the operator can do.
 
-    The turn is asked again once. If it then has no text either, its messages become dead letters, which can be put back
-    into the queue once the AI or flow is changed. Pages and errors are an outage of the AI, through which turns wait.
+    The AI is asked once more. If that answer has no text either, the turn's messages become dead letters, which can be
+    requeued once the AI or flow is corrected. HTML pages and errors count as an outage of the AI, and turns wait.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
     if batch.attempt < ASKS_WITHOUT_TEXT:
@@ -53,10 +53,10 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
 class Asking:
     """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    The error blames the turn if the AI rejects the request, and the AI for all else; `no_text` says which one it blames
-    for an answer without a text. The queue counts the attempts: after the last one the turn's messages become dead
-    letters, with the last reason.
-    `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
+    The error blames the turn if the AI rejects the request, and otherwise the AI; `no_text` decides for an answer
+    without a text. The queue counts the attempts: after the last one, the turn's messages become dead letters with the
+    last reason. `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, …
+    retry.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, timeout_s: float, waits_s: Sequence[float]) -> None:
@@ -65,9 +65,9 @@ class Asking:
         self._waits_s = waits_s
 
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
-        """POSTs a body and returns the answer, which has a status of 2xx. A `key` is sent as bearer token.
+        """POSTs a body and returns the answer if its status is 2xx. A `key` is sent as bearer token.
 
-        Raises RetryLaterError. Its message holds the status and the API's error code, but no text of the user or AI.
+        Raises RetryLaterError, whose message has the status and the API's error code, but no text of the user or AI.
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -79,9 +79,9 @@ class Asking:
         code = error_code(answer)
         refusal = f"the AI answered {answer.status}{f' {code}' if code else ''}"
         if answer.status in (401, 403):
-            refusal += "; look at AI_KEY"
+            refusal += "; check AI_KEY"
         elif answer.status in (404, 405) or 300 <= answer.status < 400:
-            refusal += "; look at AI_URL"
+            refusal += "; check AI_URL"
         kind = _ERRORS.get(answer.status, RetryLaterError)
         blames: Blamed = "turn" if kind is RefusedError else "backend"
         raise self.later(refusal, batch, answer.retry_after_s, kind, blames=blames)
@@ -89,14 +89,16 @@ class Asking:
     async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
         try:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
-        except UnicodeEncodeError:  # a lone surrogate: on the direct path a message comes as it was posted
+        except (
+            UnicodeEncodeError
+        ):  # a lone surrogate, since directly answered messages are as they were posted
             body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch, body: Any = None) -> str:
-        """Returns a value with a text for the user, or one that says that there is none. Raises `no_text` otherwise.
+        """Returns the value as a text if it has a text for the user, or says that there is none; else raises `no_text`.
 
-        The `body` that the value was looked for in tells more about a value that is missing.
+        If the value is missing, the reason is taken from `body`, in which it was searched for.
         """
         if not isinstance(value, str):
             raise self.no_text(absence_of_body(body), batch)
@@ -117,7 +119,7 @@ class Asking:
         *,
         blames: Blamed = "backend",
     ) -> RetryLaterError:
-        """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
+        """Makes the error to raise. Its wait before the next attempt is `waits_s` or the AI's, whichever is longer."""
         return kind(reason, after_ms=self._after_ms(batch, retry_after_s), blames=blames)
 
     def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Interface of an AI: it takes a turn, and returns raw text and the memory to keep."""
+"""Interface of an AI, which gets a turn and returns a raw text and the memory to keep."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class Answer:
     """Answer of an AI to a turn."""
 
     text: str
-    """Raw text, as `queue_core.ai.reply.extract` takes it."""
+    """Raw text, from which `queue_core.ai.reply.extract` takes the reply."""
     memory: Memory | None = None
-    """Memory to save once the answer is used; None leaves the memory as it is."""
+    """Memory to save when the answer is used; None leaves the memory as it is."""
 
 
 class Backend(Protocol):
-    """An AI that answers turns. One object serves a whole process."""
+    """AI that answers turns. One object serves a whole process."""
 
     name: str
 
     async def answer(self, batch: Batch) -> Answer:
-        """Asks the AI about a turn. Saves no memory, since an answer may be dropped or asked for again.
+        """Asks the AI to answer a turn. Saves no memory, since the answer may be dropped or asked for again.
 
-        Raises RetryLaterError or GiveUpError; any other error is retried with the queue's own backoff.
+        Raises RetryLaterError or GiveUpError; after any other error the turn is retried with the queue's backoff.
         """
         ...

@@ -14,10 +14,10 @@ from queue_core.message import Batch
 
 
 class DifyBackend:
-    """A Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`.
+    """Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`.
 
-    Dify also remembers a call whose answer was dropped. Only the first call of a conversation is forgotten then: the
-    conversation's id is not saved, so the next call begins a new one.
+    Dify also remembers calls whose answers were dropped. The exception is the first call of a conversation: its id is
+    not saved then, so the next call begins a new conversation.
     """
 
     name = "dify"
@@ -58,7 +58,7 @@ class DifyBackend:
 
 
 def _user(batch: Batch) -> str:
-    """Returns a name for the user that stays the same over all turns and does not show the phone number."""
+    """Returns a name for the user that is the same in all turns and does not reveal the phone number."""
     return hashlib.sha256(
         f"{batch.instance_name}\0{batch.user_phone}".encode("utf-8", "replace")
     ).hexdigest()[:32]

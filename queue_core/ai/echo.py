@@ -1,4 +1,4 @@
-"""An AI that answers a turn with the turn itself: for trying things out."""
+"""Stand-in for an AI that repeats the user's messages, for trying things out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from queue_core.message import Batch
 
 
 class EchoBackend:
-    """An AI that repeats what the user wrote."""
+    """Stand-in for an AI that repeats the user's messages."""
 
     name = "echo"
 

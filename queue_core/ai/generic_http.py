@@ -1,4 +1,4 @@
-"""An AI behind your own HTTP endpoint."""
+"""AI behind an HTTP endpoint of your own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from queue_core.message import Batch
 
 _FLAGS = ("needsDataCollection", "requestedFields")
 _ACCEPTED = "Accepted"
-"""Answer of a scenario in Make that has no module "Webhook response" (apps.make.com/gateway)."""
+"""Answer of a scenario in Make without the module "Webhook response" (apps.make.com/gateway)."""
 
 
 class HttpBackend:
-    """An HTTP endpoint that takes the turn as JSON, with `Authorization: Bearer` if there is a token.
+    """HTTP endpoint that gets the turn as JSON, with `Authorization: Bearer` if there is a token.
 
     The request: {"instance", "phone", "text" (the whole turn, one line per message), "ids", "attempt", "fencing_token",
     "trigger", "due_at", "claimed_at" (Unix ms by Redis's clock; 0 on the direct path),
     "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
 
-    The answer is plain text, or JSON in any of the forms of docs/answers.md, such as {"response": "…"}. A page of HTML
-    comes from a proxy or a login, and is refused.
+    The answer is plain text, or JSON in any of the forms of docs/answers.md, such as {"response": "…"}. An HTML page is
+    refused, since it comes from a proxy or a login.
     """
 
     name = "http"
@@ -39,7 +39,7 @@ class HttpBackend:
         if text is not None and text.strip() == _ACCEPTED:
             raise self._asking.no_text("accepted", batch)
         if _is_empty(answer.json()):
-            raise self._asking.no_text("empty", batch)
+            raise self._asking.no_text("no result", batch)
         return Answer(self._asking.text(text, batch))
 
 
@@ -68,7 +68,7 @@ def _body(batch: Batch) -> dict[str, Any]:
 
 
 def _is_empty(body: Any) -> bool:
-    """Returns True for an empty `response` without our other keys: a flow without a result, not a silent AI."""
+    """Returns True for an empty `response` without our other keys: the flow had no result."""
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict) or any(key in first for key in _FLAGS):
         return False
@@ -77,7 +77,7 @@ def _is_empty(body: Any) -> bool:
 
 
 def _text(answer: HttpAnswer) -> str | None:
-    """Returns the body as text, or the text that it encodes; None for JSON that cannot be a text."""
+    """Returns the body as text, or the text that its JSON encodes; None for JSON that cannot be a text."""
     raw = answer.body.decode("utf-8-sig", "replace")
     body = answer.json()
     if isinstance(body, str):

@@ -1,4 +1,4 @@
-"""A reader of JSON objects and lists as language models write them.
+"""Reader of JSON objects and lists as language models write them.
 
 Beyond JSON it accepts: trailing and missing commas, comments, single and typographic quotes, keys without quotes,
 literals as Python writes them, unescaped quotes inside a string, and objects that end in the middle.
@@ -18,7 +18,7 @@ from queue_core.message import well_formed
 CHARACTERS_MAX = 32_768
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
-"""Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
+"""Limit on nesting. Clean JSON is read without its deeper values; other text with deeper nesting is not read."""
 
 EFFORT_MAX = 4 * CHARACTERS_MAX
 """Limit on the effort for the damaged objects of a text: the characters that are searched for the ends of strings, and
@@ -37,7 +37,7 @@ _KEY = re.compile(
     r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
     r"(?:\s{0,100}(?:=>|:\.?)|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
 )
-"""A key and its colon; one quote, or between two strings the colon, may be missing."""
+"""Key with its colon. One quote may be missing, or the colon between two strings."""
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -69,7 +69,7 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 
 
 class LooseValue(msgspec.Struct, frozen=True, kw_only=True):
-    """An object or a list in a text, or its beginning. No string in it holds a lone surrogate."""
+    """Object or list in a text, or its beginning. Its strings have no lone surrogates."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ class LooseValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LooseObject(LooseValue, frozen=True, kw_only=True):
-    """An object in a text, or its beginning."""
+    """Object in a text, or its beginning."""
 
     value: dict[str, Any]
     cut_key: str = ""
@@ -174,7 +174,7 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Returns True if a value has parts that lie deeper than DEPTH_MAX; empty ones do not count."""
+    """Returns True if a value has parts nested deeper than DEPTH_MAX; empty parts do not count."""
     level = [value]
     for _ in range(DEPTH_MAX + 1):
         level = [
@@ -216,7 +216,7 @@ class _Pruner:
 
 
 class _NoObjectError(Exception):
-    """Raised where the text turns into prose, or is too broken to tell what was meant."""
+    """Raised where the text turns into prose, or is too broken to be understood."""
 
 
 class _Reader:
@@ -338,7 +338,7 @@ class _Reader:
         self.is_whole = False
         self.at = self._end
         body = self._text[start : self._end].rstrip()
-        if body.endswith("```") and body.count("```") % 2:  # closes the fence that the object stands in
+        if body.endswith("```") and body.count("```") % 2:  # closes the fence around the object
             body = body.removesuffix("```").rstrip()
         return _unescaped(_CUT_ESCAPE.sub("", body, count=1))
 

@@ -1,4 +1,4 @@
-"""Memory of an AI from one turn of a conversation to the next. Best effort: a lost memory loses no message."""
+"""Memory of an AI between the turns of a conversation. Best effort: without its memory, a message is answered still."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import msgspec
 from queue_core.errors import QueueError
 
 MEMORY_BYTES_MAX = 262_144
-"""Size limit of one memory as JSON: the oldest turns are forgotten first."""
+"""Limit on the size of one memory as JSON; the oldest turns are deleted first."""
 DEADLINE_S = 1.0
-"""Time that Redis has to answer; a turn is answered without memory rather than late."""
+"""Longest wait for Redis, after which the turn is answered without memory."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Store(Protocol):
-    """A store of one value for each conversation, such as `MessageQueue.notes`. Raises QueueError when it fails."""
+    """Store of one value for each conversation, such as `MessageQueue.notes`. Methods raise QueueError on failure."""
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
         """Returns the value, or None."""
@@ -67,7 +67,9 @@ class ConversationMemory:
                 stored = await self._store.get(instance_name, user_phone)
             return msgspec.json.decode(stored, type=Memory) if stored else Memory()
         except msgspec.MsgspecError as error:
-            _log.warning("the memory of a conversation is damaged and begins anew: %s", type(error).__name__)
+            _log.warning(
+                "the memory of a conversation is damaged; an empty one replaces it: %s", type(error).__name__
+            )
             return Memory()
         except (QueueError, TimeoutError) as error:
             _log.warning("the memory of a conversation could not be read: %s", type(error).__name__)
@@ -85,7 +87,7 @@ class ConversationMemory:
 def _encoded(memory: Memory) -> bytes:
     data = msgspec.json.encode(memory)
     while len(data) > MEMORY_BYTES_MAX and memory.history:
-        # Whole pairs: some APIs refuse a history that begins with an answer.
+        # Turns are deleted in pairs, since some APIs refuse a history that begins with an answer.
         kept = len(memory.history) // 4 * 2
         memory = msgspec.structs.replace(memory, history=memory.history[len(memory.history) - kept :])
         data = msgspec.json.encode(memory)

@@ -1,4 +1,4 @@
-"""Any API that works like OpenAI's chat completions."""
+"""APIs that work like OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from queue_core.message import Batch, well_formed
 
 
 class OpenAiBackend:
-    """An API with `POST {base_url}/chat/completions`. It remembers nothing, so the last turns are sent along.
+    """API with `POST {base_url}/chat/completions`. It remembers nothing, so each request has the last turns.
 
-    `memory` keeps the AI's raw answers, so that it sees earlier answers in the format that it must use.
+    `memory` keeps the AI's raw answers, so that the AI sees them in the format in which it must answer.
     """
 
     name = "openai"
@@ -43,7 +43,7 @@ class OpenAiBackend:
     async def answer(self, batch: Batch) -> Answer:
         """See Backend.answer. If the API refuses the request (400, 413, 422), asks once more without the history.
 
-        A history that has become too long for the model would otherwise be refused at every later turn.
+        Otherwise, once the history is too long for the model, every later turn would be refused.
         """
         known = await self._memory.load(batch.instance_name, batch.user_phone) if self._memory else None
         memory = known or Memory()
@@ -72,7 +72,7 @@ class OpenAiBackend:
 
 
 def _content(body: Any) -> Any:
-    """Returns `choices[0].message.content`, a text or the texts in a list of parts, or else the message's `refusal`."""
+    """Returns `choices[0].message.content`, which is a text or a list of parts, or else the message's `refusal`."""
     try:
         message = body["choices"][0]["message"]
         content = message.get("content") or message.get("refusal")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def is_secret(shown: str, secret: str) -> bool:
-    """Compares in constant time, so that nobody can guess a secret piece by piece. An empty secret matches nothing."""
+    """Returns True if `shown` is the secret, compared in constant time. An empty secret matches nothing."""
     return bool(secret) and hmac.compare_digest(shown.encode("utf-8", "replace"), secret.encode())
 
 

@@ -1,4 +1,4 @@
-"""A messaging provider as the rest of the code sees it: settings, webhooks that become messages, and a way to send.
+"""Messaging provider as the rest of the code sees it: settings, webhooks that become messages, and a way to send.
 
 `message_data` of a queued message has one layout for all providers; docs/messages.md lists it:
 
@@ -6,8 +6,8 @@
      "kind": "text" | "image" | "audio" | …,
      "name": "…",                          the user's own profile name, where the provider gives one
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
-     "addresses": {"phone": "…", …},       every address of this user that the webhook tells
-     "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
+     "addresses": {"phone": "…", …},       every address of this user that the webhook names
+     "quoted": {"id": "…", "text": "…"},   the message to which this one is an answer, if any
      "change": {"what": "edit" | "deletion", "id": "…", "text": "…", "kind": "…"},  the earlier message that this one
                                            changes, with the text and kind that it has after an edit
      "media" | "location" | "form" | …,    the structure of the content, by its kind
@@ -35,20 +35,20 @@ from queue_core.message import Batch, QueueMessage
 
 
 class InvalidWebhookError(QueueError, ValueError):
-    """Raised for a post that can never become a message; says why. The HTTP status is 400."""
+    """Raised for a post that can never become a message. The HTTP status is 400."""
 
 
 class SkippedError(Exception):
-    """Raised within a parser for anything but a message of a user; the first argument says why, in a word or two."""
+    """Raised within a parser for anything but a user's message. The first argument is the reason in a word or two."""
 
 
 class OwnMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message that was written from the bot's own number: a reply that comes back, or a message of somebody else."""
+    """Message from the bot's own number: a reply of the bot that comes back, or a message that a person wrote there."""
 
     instance_name: str
     message_id: str
     user_phone: str
-    """User to whom it was written, as the webhook says."""
+    """User to whom the message was written, as the webhook names the user."""
     at_ms: int
 
 
@@ -61,7 +61,7 @@ class OwnMessageError(SkippedError):
 
 
 class UnauthorizedError(QueueError):
-    """Raised for a request that does not come from the provider. `reason` names the missing proof in a word or two."""
+    """Raised for a request without proof that it comes from the provider. `reason` names the proof in a word or two."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -69,11 +69,11 @@ class UnauthorizedError(QueueError):
 
 
 class SendUncertainError(QueueError):
-    """Raised by Channel.send: the part that was being sent may have reached the user."""
+    """Raised by Channel.send when the current part may have reached the user."""
 
 
 class NumberLimitError(RetryLaterError):
-    """Raised by Channel.send: the provider refuses messages of this number for now, since there were too many."""
+    """Raised by Channel.send when the provider refuses messages of this number for now, since it sent too many."""
 
     def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
         super().__init__(reason, after_ms=after_ms, blames="limit")
@@ -81,11 +81,11 @@ class NumberLimitError(RetryLaterError):
 
 @dataclass(frozen=True)
 class Post:
-    """A webhook as it came by HTTP."""
+    """Webhook as it arrived by HTTP."""
 
     body: bytes
     headers: Mapping[str, str]
-    """Headers of the request; names may be asked for in any case."""
+    """Headers of the request. Lookups ignore the case of names."""
     path: Mapping[str, str]
     """Variable parts of the path, by their names in `Provider.paths`."""
     decode: Callable[[bytes], Any]
@@ -98,38 +98,38 @@ class Post:
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """Message that cannot be read: kept as a dead letter, so that a person can look at it."""
+    """Message that cannot be read. It is kept as a dead letter, so that a person can look at it."""
 
     message: QueueMessage
-    """Stand-in for it, with what came in `message_data["webhook"]`."""
+    """Stand-in for the message, with the original in `message_data["webhook"]`."""
     reason: str
 
 
 class DeliveryFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that a reply, which the provider had taken, did not reach the user."""
+    """Report that a reply did not reach the user although the provider had accepted it."""
 
     instance_name: str
     message_id: str
     """Id that the provider gave to the reply."""
     user_phone: str
     code: str
-    """The provider's code of the error; "" if it gives none."""
+    """Error code of the provider; "" if it gives none."""
     reason: str
     at_ms: int
 
 
 class AddressChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that a user has another number or id now."""
+    """Report that a user has a new number or id."""
 
     instance_name: str
     event_id: str
     """Id that the provider gave to the report."""
     names: dict[str, str]
-    """Addresses of the user, the old ones first, and their kinds: "phone" or "user_id"."""
+    """Addresses of the user, each with its kind, "phone" or "user_id"; the old addresses come first."""
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in one webhook."""
+    """Content of one webhook."""
 
     messages: tuple[QueueMessage, ...] = ()
     """Messages in the order of the webhook."""
@@ -138,13 +138,13 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
     address_changes: tuple[AddressChange, ...] = ()
-    """Users who have another number or id now."""
+    """Users who have a new number or id."""
     own: tuple[OwnMessage, ...] = ()
     """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
-    """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
+    """Number of items that are not messages of users, by reason: "own", "group", "receipt", "event", …"""
     events: dict[str, int] = {}
-    """Number of events that bring no messages, by the provider's name of each."""
+    """Number of events without messages, by the provider's name of the event."""
 
     @classmethod
     def of(
@@ -154,9 +154,9 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         set_aside: Callable[[Any, str], Unreadable],
         skipped: Mapping[str, int] | None = None,
     ) -> Inbound:
-        """Reads each item with `read`; counts those that it skips, and sets aside those that it cannot read.
+        """Reads each item with `read`. Counts skipped items by reason; unreadable ones go through `set_aside`.
 
-        One item never costs another one.
+        An item that cannot be read does not affect the others.
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
@@ -182,12 +182,12 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:
-        """Returns the inbound of a webhook that brings an event and no message."""
+        """Returns the content of a webhook that has an event and no message."""
         return cls(skipped={skipped: 1}, events={name: 1} if skipped == "event" else {})
 
 
 def _where(error: Exception) -> str:
-    """Returns kind and place of an error, so that it can be found; its words could hold what a user wrote."""
+    """Returns type and source line of an error. Its message is left out, since it could quote what a user wrote."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"with {type(error).__name__} in {frame.name}, line {frame.lineno} of {PurePath(frame.filename).name}"
@@ -195,19 +195,19 @@ def _where(error: Exception) -> str:
 
 
 class Channel(Protocol):
-    """A way to send replies. One object serves a whole process."""
+    """Channel that sends replies. One object serves a whole process."""
 
     name: str
     form: Form
-    """Form of its replies; the settings of a deployment replace it."""
+    """Form of the channel's replies, unless the settings of the deployment give another one."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
-        Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
-        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
-        and `channels/sending.py` such a generator.
+        Yields between two parts, and ends when the provider has accepted the last part. Raises RetryLaterError if the
+        part was certainly not sent and may be tried again (NumberLimitError if the number has sent too much),
+        GiveUpError if it was not sent and never can be, SendUncertainError if it may have been sent.
+        `channels/errors.py` makes these errors, and `channels/sending.py` such a generator.
         """
         ...
 
@@ -217,19 +217,19 @@ class Channel(Protocol):
 
 
 class Provider(EnvironmentSettings, ABC):
-    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment: CLOUD_APP_SECRET."""
+    """Messaging provider. Its fields are its settings; in the environment they are NAME_FIELD, as CLOUD_APP_SECRET."""
 
     name: ClassVar[str]
     """Name in routes, metrics, environment names and `message_data`."""
     paths: ClassVar[tuple[str, ...]]
-    """Paths of its webhooks, all below /webhook/; a part in braces, such as {instance}, is variable."""
+    """Paths of the provider's webhooks, all below /webhook/; a part in braces, such as {instance}, is variable."""
     enabled_by: ClassVar[str]
-    """Name of the field that it needs in order to send."""
+    """Name of the field without which the provider cannot send."""
     secured_by: ClassVar[str]
     """Name of the field with the secret that proves where a post comes from."""
 
     reply_format: Format | None = None
-    """REPLY_FORMAT of this provider's replies; empty: that of all."""
+    """REPLY_FORMAT for this provider only; empty: as for all."""
 
     @classmethod
     def environment_name(cls, field: str) -> str:
@@ -238,7 +238,7 @@ class Provider(EnvironmentSettings, ABC):
 
     @property
     def is_enabled(self) -> bool:
-        """True when it can send."""
+        """True when the provider can send."""
         return bool(getattr(self, self.enabled_by))
 
     @property
@@ -257,23 +257,23 @@ class Provider(EnvironmentSettings, ABC):
 
     @abstractmethod
     def authenticate(self, post: Post) -> None:
-        """Raises UnauthorizedError unless the post proves the secret; always raises if the settings have no secret."""
+        """Raises UnauthorizedError unless the post proves the secret; without a secret in the settings, always."""
 
     @abstractmethod
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
-        """Returns what is in a post, with placeholders in `language`.
+        """Returns the content of a post, with placeholders in `language`.
 
         Raises InvalidWebhookError for a post that is not a webhook of this provider.
         """
 
     @abstractmethod
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> Channel:
-        """Returns a channel that sends by the session and waits at most `timeout_s` for an answer."""
+        """Returns a channel that sends through `session` and waits at most `timeout_s` for an answer."""
 
 
 @runtime_checkable
 class Handshake(Protocol):
-    """A provider that checks an address by a GET before it posts there."""
+    """Provider that checks a webhook's address by a GET before it posts there."""
 
     def answer_handshake(self, query: Mapping[str, str]) -> str:
         """Returns the plain text to answer with. Raises UnauthorizedError."""

@@ -10,11 +10,11 @@ from queue_core.message import Batch, QueueMessage
 from queue_core.text import visible
 
 TEXT_CHARACTERS_MAX = 1_048_576
-"""Length of the longest text that is printed at once."""
+"""Limit on the text that is printed at once."""
 
 
 class ConsoleChannel:
-    """A channel that prints each reply as one paragraph: the user, the number of messages answered, the text."""
+    """Channel that prints each reply as one paragraph: the user, the number of messages answered, the text."""
 
     name = "console"
 
@@ -23,7 +23,7 @@ class ConsoleChannel:
         self.form = Form(characters_max=TEXT_CHARACTERS_MAX, format="unchanged")
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """Prints the reply; codes that would steer the terminal are shown as text."""
+        """Prints the reply. Control codes are printed as text, so that they do not act on the terminal."""
         count = len(batch.messages)
         head = f"{batch.instance_name}/{batch.user_phone}, {count} message{'s' * (count != 1)}"
 

@@ -1,7 +1,7 @@
-"""Content of a message, whatever provider it came through: its kind, its words for the AI, and its structure.
+"""Content of a message of any provider: its kind, its words for the AI, and its structure.
 
-Each function describes one kind. The words follow one rule: a placeholder in brackets for what is not text, then what
-the user wrote; before both, a line for each thing that the message refers to.
+Each function describes one kind. The words follow one rule: first a line for each thing that the message refers to,
+then a placeholder in brackets for content that is not text, then the text that the user wrote.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from queue_core.channels.values import (
 )
 
 ITEMS_MAX = 30
-"""Limit on items, options, contacts and fields inside a placeholder; the number of the others is named."""
+"""Limit on items, options, contacts and fields in a placeholder; it also says how many more there are."""
 DETAIL_CHARACTERS_MAX = 2_000
 """Limit on a form's answer inside a placeholder; a longer one is cut."""
 _WORDS = ("caption", "text", "body")
-"""Keys of what a user wrote, in all kinds so far."""
+"""Keys of texts that users write, in all known kinds."""
 GUESTS_MAX = 1_000
-"""Limit on guests of an event; a larger number is not one."""
+"""Largest number that counts as a number of an event's guests."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """Change of an earlier message of the same user. `id` is that message's, "" if the provider does not say."""
+    """Change of an earlier message of the same user. `id` is that of the earlier message, "" if it is unknown."""
 
     what: Literal["edit", "deletion"]
     id: str
@@ -57,14 +57,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """Words for the AI."""
     facts: dict[str, Any] = {}
-    """Structure, by the names in `message_data`."""
+    """Structure of the content, with the keys that it has in `message_data`."""
     change: Change | None = None
     unknown: str = ""
-    """The provider's name of a kind that is not known."""
+    """The provider's name of the kind, if the kind is unknown."""
 
 
 def joined(*parts: str) -> str:
-    """Joins a placeholder and what the user wrote."""
+    """Joins a placeholder and the text that the user wrote."""
     return " ".join(part for part in parts if part)
 
 
@@ -105,7 +105,7 @@ def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
 
 
 def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
-    """Describes cards of contacts by all that they say: {"name", "phones", "emails", "organisation"}."""
+    """Describes contact cards, which are {"name", "phones", "emails", "organisation"}."""
     described = [
         say.listed(
             [
@@ -128,7 +128,7 @@ def reaction(say: Phrases, emoji: str, target: str) -> Content:
 
 
 def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", description: str = "") -> Content:
-    """Describes a button or a row that the user chose: its words, else its id."""
+    """Describes a button or row that the user chose, by its title, or else its id."""
     words = title or chosen_id or say.said("chose")
     if title and description:
         words = f"{title} ({description})"
@@ -159,7 +159,7 @@ def order(
     title: str = "",
     total: str = "",
 ) -> Content:
-    """Describes an order. Items are {"id", "quantity", "price", "currency"}; `count` is known without them."""
+    """Describes an order. Items are {"id", "quantity", "price", "currency"}; `count` is their number, if known."""
     described = [
         joined(f"{label(item.get('quantity')) or 1} x {label(item.get('id')) or '?'}", _price(item))
         for item in items
@@ -191,7 +191,7 @@ def poll(say: Phrases, question: str, options: Sequence[str]) -> Content:
 
 
 def vote(say: Phrases, options: Sequence[str], target: str = "") -> Content:
-    """Describes a vote in the poll with the id `target`; without options it is encrypted."""
+    """Describes a vote in the poll with the id `target`. No options mean that the vote is encrypted."""
     words = say.said("vote", say.listed(options[:ITEMS_MAX]))
     return Content(kind="poll", text=words, facts={"vote": filled(options=list(options), id=target)})
 
@@ -208,7 +208,7 @@ def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content
 
 
 def event_answer(say: Phrases, answer: str, guests: Any = 0) -> Content:
-    """Describes the answer to an invitation to an event; `answer` is "" if it is encrypted."""
+    """Describes an answer to the invitation to an event; `answer` is "" if the answer is encrypted."""
     others = whole_number(guests)
     parts = [answer, say.counted("guests", others) if answer and 0 < others < GUESTS_MAX else ""]
     return placeholder(say, "event", "event answer", say.listed(parts))
@@ -233,9 +233,9 @@ def deletion(say: Phrases, target: str) -> Content:
 
 
 def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None) -> Content:
-    """Describes a message that this version does not know, or that the provider does not pass on.
+    """Describes a message of a kind that this version does not know, or that the provider does not pass on.
 
-    The `part` of an unknown kind may hold words that the user wrote.
+    For an unknown kind, `part` is searched for text that the user wrote.
     """
     words = next((found for key in _WORDS if (found := text(at(part, key)))), "")
     placeholder = say.said("unsupported", name(kind))
@@ -243,18 +243,18 @@ def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None)
 
 
 def placeholder(say: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
-    """Describes a message of which little is known, with what the user wrote beside it."""
+    """Describes a message by a placeholder, and `note`, the text that the user wrote with it."""
     return Content(kind=kind, text=joined(say.said(code, detail), note))
 
 
 def ad_note(say: Phrases, ad: Object) -> str:
-    """Returns a line about the ad or post that the user came from: {"source", "title", "body", "url", …}."""
+    """Returns a line about the ad or post from which the user came: {"source", "title", "body", "url", …}."""
     code = "from post" if ad.get("source") == "post" else "from ad"
     return say.said(code, "; ".join(part for part in (name(ad.get("title")), name(ad.get("body"))) if part))
 
 
 def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content:
-    """Returns a content with lines before its words, and more facts."""
+    """Returns a content with lines added before its words, and facts added to its facts."""
     if not notes and not facts:
         return content
     lines = "\n".join([*notes, *([content.text] if content.text else [])])
@@ -262,7 +262,7 @@ def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content
 
 
 def price(amount: Any, currency: Any, *, fraction: Any = 1000) -> str:
-    """Returns an amount that WhatsApp counts in thousandths, or in another `fraction`: "1.5 USD"."""
+    """Returns an amount such as "1.5 USD". WhatsApp counts in thousandths of the currency, or in another `fraction`."""
     count, parts = whole_number(amount), whole_number(fraction)
     is_amount = 0 < count < 10**15 and 0 < parts <= 10**9
     return joined(f"{count / parts:.15g}", name(currency)) if is_amount else ""
@@ -282,7 +282,7 @@ def _several(say: Phrases, parts: Sequence[str]) -> str:
 
 def _answers(fields: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yields the answers of a form with their names; nested ones as `outer.inner`."""
-    if file_name := name(at(fields, "file_name")):  # of an attachment, the other fields say nothing to an AI
+    if file_name := name(at(fields, "file_name")):  # an attachment, whose other fields mean nothing to an AI
         yield name(key), file_name
     elif isinstance(fields, Mapping) and depth < DEPTH_MAX:
         for inner, value in fields.items():

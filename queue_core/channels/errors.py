@@ -1,7 +1,7 @@
 """Meanings of errors: what follows when a provider refuses a part of a reply, and whether the user may have it.
 
-`channels/<name>/errors.py` has the table of a provider, and this module the one of HTTP statuses, for what no provider
-explains. docs/errors.md is made from the tables.
+`channels/<name>/errors.py` has the table of a provider. This module has a table of HTTP statuses, for errors that the
+provider does not explain. docs/errors.md is made from the tables.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Follows = Literal["now", "later", "never", "outage", "operator", "pair limit", "
 
 "now": the same part is sent in another way at once, such as to another address of the user;
 "later": the turn is tried again after a wait, and the attempt counts;
-"never": the turn is given up on;
-"outage": the channel does not work, for none of its users, so that turns wait until it does;
-"operator": the same, and it works again only after somebody has changed something;
-"pair limit": too many messages to this user: only this conversation waits, and the attempt does not count;
-"number limit": too many messages of this number: its sending slows down, and the attempt does not count.
+"never": the queue gives up on the turn;
+"outage": the channel works for none of its users, so turns wait until it does;
+"operator": as "outage", but the channel works again only after the operator has changed something;
+"pair limit": this user got too many messages: only this conversation waits, and the attempt does not count;
+"number limit": this number sent too many messages: its sending slows down, and the attempt does not count.
 """
 _BLAMED: dict[Follows, Blamed] = {
     "now": "turn",
@@ -38,26 +38,26 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """Meaning of an error."""
 
     code: str
-    """The provider's code, or the words by which the error is known."""
+    """The provider's code, or a few words that identify the error."""
     follows: Follows
     words: str
     """Short explanation, for people."""
     after_ms: int | None = None
     """Shortest wait before the next try; None: the backoff of the settings."""
     not_sent: bool = True
-    """False if the user may have the part all the same."""
+    """False if the user may have the part nevertheless."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Refusal of a part, as an answer of the provider or the report of a failed delivery tells it."""
+    """Refusal of a part of a reply, from the provider's answer or its report of a failed delivery."""
 
     meaning: Meaning
     detail: str
-    """Who refused it, and how: "the Cloud API answered 400, error 131056"."""
+    """Source and form of the refusal: "the Cloud API answered 400, error 131056"."""
     look_at: str = ""
-    """Settings to look at, for an error that the operator has to end."""
+    """Settings to look at, for an error that needs the operator."""
     asked_ms: int = 0
-    """Wait that the provider asks for; 0 if it does not."""
+    """Wait that the provider asks for; 0 if it asks for none."""
 
     @property
     def after_ms(self) -> int | None:
@@ -66,11 +66,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         return max(known_ms or 0, self.asked_ms) if self.asked_ms or known_ms is not None else None
 
     def error(self) -> QueueError:
-        """Makes the error that says to the queue what follows."""
+        """Makes the error that tells the queue what follows."""
         meaning = self.meaning
         sentence = f"{self.detail}: {meaning.words}"
         if meaning.follows == "operator" and self.look_at:
-            sentence += f"; look at {self.look_at}"
+            sentence += f"; check {self.look_at}"
         if not meaning.not_sent:
             return SendUncertainError(f"perhaps sent: {sentence}")
         if meaning.follows == "never":
@@ -120,11 +120,11 @@ OTHERS = (
     _status("4xx", "later", "the request is refused"),
     _status("5xx", "outage", "the server cannot do it now"),
 )
-"""Statuses without a row of their own."""
+"""Meanings of all other statuses."""
 
 
 def meaning_of_status(status: int) -> Meaning:
-    """Returns the meaning of an HTTP status that is not 2xx. One without a row is tried again."""
+    """Returns the meaning of an HTTP status that is not 2xx."""
     if status in STATUSES:
         return STATUSES[status]
     return OTHERS[0 if status < 400 else 1 if status < 500 else 2]

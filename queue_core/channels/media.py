@@ -1,4 +1,4 @@
-"""Removal of media from a webhook: length and hash stand for it, so that photos cannot fill Redis."""
+"""Removal of media from a webhook, replaced by length and hash, so that photos cannot fill Redis."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _TEXTS = frozenset(
         "speechToText",
     }
 )
-"""Keys whose value a person wrote: it is never taken for media, whatever it looks like."""
+"""Keys of texts that a person wrote, which are never taken for media, whatever they look like."""
 _MEDIA = frozenset({"base64", "jpegThumbnail", "JPEGThumbnail", "pngThumbnail", "thumbnail"})
 """Keys whose value is media, even if it is not clean base64."""
 
 
 KEEP_MEDIA = 1 << 62
-"""Number of characters for `without_media` that keeps all media: where the webhook is thrown away after reading."""
+"""Value of `characters_max` with which `without_media` keeps all media, for webhooks that are not stored."""
 DEPTH_MAX = 100
-"""Limit on nesting; what lies deeper is left out."""
+"""Limit on nesting; deeper values are left out."""
 
 
 def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
-    """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} stands for longer media.
+    """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} replaces media over `characters_max`.
 
-    `sha256` is the hash of the string as it came; the provider still has the media, by the message's key. Bytes as
-    JavaScript writes them, a list of numbers or an object with numbered keys, are replaced too.
+    `sha256` is the hash of the string in the webhook; the provider still has the media, under the message's key. Bytes
+    in JavaScript's forms, a list of numbers or an object with numbered keys, are replaced too.
     """
     if characters_max == KEEP_MEDIA:
         return value
@@ -44,7 +44,7 @@ def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
         if all(type(item) is int and 0 <= item <= 255 for item in items):
             return {"omitted": "bytes", "bytes": len(value)}
     if isinstance(value, dict | list) and depth >= DEPTH_MAX:
-        return {"omitted": "nested too deep"}
+        return {"omitted": "nested too deeply"}
     if isinstance(value, dict):
         return {key: _item(key, item, characters_max, depth + 1) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,12 +1,12 @@
-"""Pace of sending: no number sends more messages in a second than its provider takes, whatever the number of processes.
+"""Pace of sending: with any number of processes, a number sends no more messages a second than its provider accepts.
 
-A process that sends little asks nobody: up to a sixteenth of the rate goes at once. Above that, Redis gives each
-message its moment (`redis/scripts/pace.lua`), first come, first served, and the messages that went unasked are counted
-there too. So a number that is far below its rate costs nothing; one that reaches it may exceed it by a sixteenth for
-each process that does not ask.
+A process sends up to a sixteenth of the rate at once, without asking Redis. Above that, Redis gives each message the
+moment at which to go (`redis/scripts/pace.lua`), first come, first served, and also counts the messages that were sent
+without asking. So a number far below its rate costs no round trips. A number at its rate may exceed it by a sixteenth
+for each process that does not ask.
 
-When a provider refuses a message for too many, the number pauses, and goes on at half its rate, in all processes that
-ask. One that does not ask learns it by a refusal of its own.
+When a provider refuses a message as one too many, the number pauses, and then sends at half its rate, in all processes
+that ask. A process that does not ask finds out when a message of its own is refused.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from dataclasses import dataclass, field
 from queue_core.channels.base import NumberLimitError
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.queue.pacing import Pacing
-from queue_core.text import visible
+from queue_core.text import quantity, visible
 
 UNASKED_SHARE = 16
-"""A process sends this part of the rate without asking."""
+"""Divisor of the rate: a process sends up to this part of it without asking Redis."""
 WAIT_MS_MAX = 2_000
-"""Longest wait before a message. If it would be longer, the turn is put off: the lease was confirmed before it."""
+"""Longest wait before a message. A turn that would wait longer is put off, since its lease was confirmed before."""
 AWAY_S = 5.0
-"""Time for which a process asks nobody, after Redis did not answer, or refused."""
+"""Time for which a process does not ask, after Redis did not answer or refused."""
 CAREFUL_S = 10.0
-"""Time for which a process asks before each message, after it learnt that the number has slowed down."""
+"""Time for which a process asks before each message, after Redis said that the number has slowed down."""
 NUMBERS_MAX = 10_000
 
 _log = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Number:
-    """Messages of a number that this process sent."""
+    """Messages that this process sent from one number."""
 
     sent_at: deque[float] = field(default_factory=deque)
-    """Times of those in the last second."""
+    """Times of the messages in the last second."""
     unasked: int = 0
-    """Number of them that Redis does not know."""
+    """Number of messages that were sent without asking, so that Redis has not counted them."""
     careful_until: float = 0.0
 
     def forget_before(self, time: float) -> None:
@@ -53,7 +53,7 @@ class _Number:
 
 
 class Pacer:
-    """Pace of one process. `per_s` has the rate of each channel; without one, only refusals slow a number down."""
+    """Pace of one process. `per_s` has the rate of each channel; without a rate, only refusals slow a number down."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Pacer:
                 _name(channel, instance), per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX
             )
         except QueueError as error:
-            _log.debug("messages go without their pace: %s", error)
+            _log.debug("the pace of messages is not limited for now: %s", error)
             self._away_until = now + AWAY_S
             number.sent_at.append(now)
             number.unasked += count
@@ -114,7 +114,9 @@ class Pacer:
         if not answer.is_granted:
             number.unasked += count - 1
             raise RetryLaterError(
-                f"not sent: the number has reached its rate of {per_s} messages a second, or slows down",
+                "not sent: the number slows down, since the provider refused messages"
+                if answer.halvings
+                else f"not sent: the number has reached its rate of {quantity(per_s, 'message')} a second",
                 after_ms=answer.wait_ms,
                 blames="limit",
             )
@@ -127,10 +129,10 @@ class Pacer:
         try:
             answer = await self._shared.slow_down(_name(channel, instance), per_s=per_s, asked_ms=asked_ms)
         except QueueError as error:
-            _log.debug("a refusal is not noted: %s", error)
+            _log.debug("could not note that the provider refused a message: %s", error)
             return
         _log.warning(
-            "%s of %s slows down: the provider refused a message, since there were too many",
+            "%s of %s slows down: the provider refused a message, since the number sent too many",
             channel,
             visible(instance),
         )
@@ -141,7 +143,7 @@ class Pacer:
             number.careful_until = self._clock() + CAREFUL_S
 
     def _number(self, channel: str, instance: str) -> _Number:
-        """Returns a number. With too many, the one that sent nothing for the longest time is forgotten."""
+        """Returns the record of a number. Of too many records, the longest unused one is forgotten."""
         name = channel, instance
         number = self._numbers.pop(name) if name in self._numbers else _Number()
         self._numbers[name] = number

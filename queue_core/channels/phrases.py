@@ -1,4 +1,4 @@
-"""Words that stand for what is not text, such as "[image]", in the language of a deployment: the AI reads them."""
+"""Phrases for the AI that replace content other than text, such as "[image]", in the language of a deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removal of secrets from a webhook: a message is kept, shown and recorded, and no secret may go with it."""
+"""Removal of secrets from a webhook, since messages are stored, shown and recorded."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
     r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
-"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
+"""End of the name of a secret, once in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
 _URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
-"""Address with parameters, or with a name and a password."""
+"""URL with parameters, or with a name and a password."""
 DEPTH_MAX = 64
-"""Limit on nesting of JSON in a text; what is deeper stays as it is."""
+"""Limit on JSON texts nested in each other; a deeper one stays as it is."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
 def without_secrets(value: Any) -> Any:
-    """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth.
+    """Returns a copy of a JSON value without entries that have the name of a secret, at any depth.
 
     The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}, be a parameter in a URL, or
-    stand in a text that is JSON, as forms have it in `response_json` and `paramsJson`.
+    be inside a text that is JSON, as in `response_json` and `paramsJson` of forms.
     """
     if isinstance(value, dict):
         hides_value = any(is_secret_name(str(value.get(key, ""))) for key in ("name", "key"))
@@ -47,7 +47,7 @@ def _is_json_name(name: str) -> bool:
 
 
 def _without_secrets_in_json(value: Any) -> Any:
-    """Returns a text that is an object without its secrets; any other value as `without_secrets` does."""
+    """Returns a text that is a JSON object without its secrets; treats any other value as `without_secrets` does."""
     fields = json_object(value) if isinstance(value, str) else {}
     if is_deeper_than(fields, DEPTH_MAX):
         return value
@@ -64,5 +64,5 @@ def _without_parameters(url: re.Match[str]) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Returns True for a name under which a secret stands."""
+    """Returns True for the name of a secret."""
     return bool(_SECRET_NAME.search(_PUNCTUATION.sub("", name.lower())))

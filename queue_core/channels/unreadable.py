@@ -1,4 +1,4 @@
-"""Messages that cannot be read: what is kept of them."""
+"""Stand-ins for messages that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from queue_core.channels.values import name
 from queue_core.message import QueueMessage
 
 PAYLOAD_BYTES_MAX = 16_384
-"""Limit on what is kept of a message; of a longer one the start is kept."""
+"""Limit on the payload that is kept of a message; of a longer one, the start is kept."""
 KIND = "unreadable"
 """Kind of these messages in `message_data`."""
 UNKNOWN = "unknown"
-"""Instance, or user, of a message that does not say it."""
+"""Instance or user of a message that does not name it."""
 
 
 def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: Any, reason: str) -> Unreadable:
-    """Returns a stand-in for a message that cannot be read, with as much of it as may be kept."""
+    """Returns a stand-in for a message that cannot be read, with the part of its payload that is kept."""
     message = QueueMessage(
         id="unreadable",
         instance_name=name(instance) or UNKNOWN,

@@ -1,4 +1,4 @@
-"""Values in webhooks, read without trust: each function returns its type, whatever it is given."""
+"""Values in webhooks, read without trust: each function returns its type for any input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Object = Mapping[str, Any]
 NAME_CHARACTERS_MAX = 200
 """Limit on a name inside a placeholder; a longer one is cut."""
 JSON_CHARACTERS_MAX = 100_000
-"""Limit on JSON that stands as a text inside a webhook; a longer one is not read."""
+"""Limit on a text in a webhook that is JSON; a longer one is not read."""
 _DIGITS = re.compile(r"\s*-?[0-9]{1,20}\s*")
 
 
@@ -32,7 +32,7 @@ def name(value: Any) -> str:
 
 
 def profile_name(value: Any) -> str:
-    """Returns the name that a user chose; "" for punctuation alone, such as "~" or "-", which stands for none."""
+    """Returns the name that a user chose; "" for mere punctuation, such as "~" or "-", which means no name."""
     chosen = name(value)
     return chosen if any(map(_says_something, chosen)) else ""
 
@@ -43,7 +43,7 @@ def _says_something(letter: str) -> bool:
 
 
 def label(value: Any) -> str:
-    """Returns a name, or a number written as one; "" for anything else."""
+    """Returns a name, or a number as a text; "" for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:.15g}" if is_coordinate(value) else ""
     return name(value)
@@ -98,7 +98,7 @@ def is_coordinate(value: Any) -> bool:
 
 
 def json_object(value: Any) -> Object:
-    """Reads an object that stands as JSON in a text; {} for anything else."""
+    """Reads a text that is a JSON object; {} for anything else."""
     if not isinstance(value, str) or len(value) > JSON_CHARACTERS_MAX:
         return mapping(value)
     try:
@@ -108,7 +108,7 @@ def json_object(value: Any) -> Object:
 
 
 def filled(**facts: Any) -> dict[str, Any]:
-    """Returns the facts that are known: neither None nor empty, 0 or False."""
+    """Returns the known facts, which are neither None nor empty, 0 or False."""
     return {key: value for key, value in facts.items() if value}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from queue_core.channels.values import filled, name
 
 CARD_CHARACTERS_MAX = 200_000
-"""Limit on a card; what follows is not read."""
+"""Limit on the length of a card; the rest of a longer one is not read."""
 VALUES_MAX = 20
-"""Limit on numbers, and on addresses, of one card."""
+"""Limit on the phone numbers, and on the mail addresses, of one card."""
 _LINE = re.compile(
     r"^(?:item\d+\.)?(FN|N|TEL|EMAIL|ORG)(?:;[^:\r\n]*)?:([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )

@@ -20,7 +20,7 @@ from queue_core.settings import QueueSettings
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Client, keys, transport, settings and clock of one queue."""
+    """Client, keys, transport, settings and clock that the parts of one queue share."""
 
     redis: Redis
     keys: KeySpace
@@ -45,7 +45,7 @@ class Access:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
-        """Run commands in one round trip and return their answers. `options` say how redis-py reads them.
+        """Run commands in one round trip and return their answers. `options` tell redis-py how to decode answers.
 
         Raises QueueUnavailableError when Redis does not answer.
         """
@@ -71,6 +71,6 @@ class Access:
 
 
 def whole(raw: bytes | str | None, otherwise: int) -> int:
-    """Return a value of Redis as a whole number; `otherwise` if there is none, or something else stands there."""
+    """Return a value from Redis as an integer; `otherwise` if it is missing or not an integer."""
     digits = text(raw)
     return int(digits) if re.fullmatch(r"[0-9]{1,16}", digits) else otherwise

@@ -1,7 +1,7 @@
 """Aliases: several names of one user lead to one conversation. docs/guarantees.md says how they are joined.
 
-A name is an address under which a provider may tell of a user: a phone number, a linked id, a BSUID. The keys are
-described in `redis/scripts/aliases.lua`.
+A name is an address by which a provider may identify a user: a phone number, a linked id (LID), a business-scoped user
+id (BSUID). `redis/scripts/aliases.lua` describes the keys.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS = ("phone", "lid", "user_id")
 LASTING_KINDS = frozenset({"lid", "user_id"})
 """Kinds that stay with a user. A phone number may be given to somebody else."""
 HOPS_MAX = 8
-"""Limit on aliases that are followed one after the other: a user who changes the number again and again."""
+"""Limit on aliases that are followed in a row; they form a chain when a user changes the number again and again."""
 ROUNDS_MAX = 4
-"""Limit on tries to join names while other processes change what is kept under them."""
+"""Limit on tries to join names while other processes change the conversations under these names."""
 NAMES_MAX = 64
-"""Limit on names that are looked for when everything about a user is asked for."""
+"""Limit on the names of one user that a read collects."""
 
 
 _PAGE = 200
@@ -37,15 +37,15 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Way of a message to its conversation."""
+    """Route of a message to the place where it is stored."""
 
     place: Place
     names: Mapping[str, str] = field(default_factory=dict)
-    """Names that lead there, and kinds of these addresses."""
+    """Names that lead to this place, each with the kind of its address."""
     visited: tuple[Place, ...] = ()
-    """Places that led on to others."""
+    """Places whose aliases were followed before."""
     follows: bool = True
-    """False if the message is stored at this place whatever alias it has."""
+    """False if the message is stored at this place even when the place has an alias."""
 
     @property
     def listing(self) -> str:
@@ -56,7 +56,7 @@ class Route:
 
 
 def names_of(message: QueueMessage) -> dict[str, str]:
-    """Return the names of a message's user and their kinds, the name that the message has first."""
+    """Return the names of a message's user with their kinds, beginning with the name that the message has."""
     names = {message.user_phone: ""}
     data: Any = message.message_data
     addresses = data.get("addresses") if isinstance(data, dict) else None
@@ -77,43 +77,44 @@ class Aliases:
         self._precedence = Precedence(access)
         self._ttl_ms = access.settings.aliases_ttl_s * 1000
 
-    # For messages that arrive.
+    # Methods for messages that arrive.
 
     async def route(self, message: QueueMessage) -> Route:
-        """Return where a message is to be stored. The names of its user are joined before, where they can be.
+        """Join the names of a message's user where possible, and return the route to where the message is stored.
 
-        Asks Redis nothing if the user has one name: enqueue.lua sees its alias.
+        Does not ask Redis if the user has one name, since enqueue.lua follows the alias of that name.
         """
         names = names_of(message)
-        own = Route(self._access.keys.of(message.instance_name, message.user_phone), names)
+        direct = Route(self._access.keys.of(message.instance_name, message.user_phone), names)
         if not self._ttl_ms:
-            return replace(own, names={}, follows=False)
+            return replace(direct, names={}, follows=False)
         if len(names) == 1:
-            return own
+            return direct
         # In the same order for all messages of a user, so that no two join their names in opposite directions.
         names = {name: kind for kind in KINDS for name, other in names.items() if other == kind}
         places = [self._access.keys.of(message.instance_name, name) for name in names]
-        met = await self._ask([place for place in places if place != own.place], message.id)
-        leads = own.place.conversation
-        if all(answer.target == leads and not answer.is_seen for answer in met.values()):
-            return own  # as nearly always: the other names lead to this one
+        met = await self._ask([place for place in places if place != direct.place], message.id)
+        conversation = direct.place.conversation
+        if all(answer.target == conversation and not answer.is_seen for answer in met.values()):
+            return direct  # the usual case: the other names lead to this one already
         for _ in range(ROUNDS_MAX):
             if route := await self._joined(message.instance_name, message.id, names, met, checks=True):
                 return route
             met = {}
-        return replace(own, names={message.user_phone: names[message.user_phone]})
+        return replace(direct, names={message.user_phone: names[message.user_phone]})
 
     async def follow(self, route: Route, target: str) -> Route:
-        """Return the next step of a route whose place leads on to `target`."""
+        """Return the route after following the alias of its place to the conversation `target`."""
         place, visited = self._place(target), (*route.visited, route.place)
         if place in visited:
-            place = await self._open(visited[visited.index(place) :])
+            place = await self._break_cycle(visited[visited.index(place) :])
         return replace(route, place=place, visited=visited, follows=len(visited) < HOPS_MAX)
 
     async def join(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
-        """Join names that a provider says to be of one user, the oldest first. Returns False if nobody is known.
+        """Join names that belong to one user, as a provider reports. `names` begins with the oldest.
 
-        Raises QueueUnavailableError if other processes changed what is kept under them again and again.
+        Returns False if the queue knows none of the names. Raises QueueUnavailableError if other processes kept
+        changing the conversations under these names.
         """
         if not self._ttl_ms:
             return False
@@ -124,34 +125,37 @@ class Aliases:
             if route and len(route.names) == len(names):
                 await self._note(route)
                 return True
-        raise QueueUnavailableError("the names of a user could not be joined: deliver this again later")
+        raise QueueUnavailableError(
+            "the names of a user could not be joined, since other processes changed their conversations meanwhile: "
+            "deliver this again later"
+        )
 
     def places_of(self, message: QueueMessage) -> list[Place]:
-        """Return the place of each name of a message's user, that of the message first."""
-        own = [self._access.keys.of(message.instance_name, name) for name in names_of(message)]
-        return own if self._ttl_ms else own[:1]
+        """Return the place of each name of a message's user, in the order of `names_of`."""
+        places = [self._access.keys.of(message.instance_name, name) for name in names_of(message)]
+        return places if self._ttl_ms else places[:1]
 
     async def further_places(self, places: Sequence[Place]) -> list[Place]:
-        """Return the conversations to which places lead, without those that are among them."""
+        """Return the places to which the aliases of some places lead, without the places given."""
         roots = await asyncio.gather(*map(self._root, places)) if self._ttl_ms else []
         return [root for root in dict.fromkeys(roots) if root not in places]
 
-    # For reads.
+    # Methods for reads.
 
     async def root_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
-        """Return the conversation to which a name leads: itself, if it has no alias."""
+        """Return the conversation to which a name leads; the conversation of that name if the name has no alias."""
         root = await self._root(self._access.keys.of(instance_name, user_phone))
         return decode_conversation(root.conversation)
 
     async def conversation_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
-        """Return the conversation to look at for a name: its own as long as messages are left in it, else its root."""
+        """Return the conversation to read for a name: the name's own while it has messages, else its alias's."""
         place = self._access.keys.of(instance_name, user_phone)
         alias, waiting = await self._access.read(("EXISTS", place.alias), ("EXISTS", place.queue))
-        is_other = alias and not waiting
-        return await self.root_of(instance_name, user_phone) if is_other else (instance_name, user_phone)
+        leads_on = alias and not waiting
+        return await self.root_of(instance_name, user_phone) if leads_on else (instance_name, user_phone)
 
     async def names_of_user(self, instance_name: str, user_phone: str) -> list[tuple[str, str]]:
-        """Return all names of a user, that of the conversation first."""
+        """Return all names of a user, beginning with the name under which the conversation is stored."""
         root = await self._root(self._access.keys.of(instance_name, user_phone))
         known, fresh = {root: None}, [root, self._access.keys.of(instance_name, user_phone)]
         while fresh and len(known) < NAMES_MAX:
@@ -168,16 +172,16 @@ class Aliases:
         return [decode_conversation(place.conversation) for place in known]
 
     async def listed(self, conversations: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return further names that lead to some conversations, as far as these list them."""
-        found: list[tuple[str, str]] = []
+        """Return the names in the lists that conversations keep of the names that lead to them."""
+        pairs: list[tuple[str, str]] = []
         for first in range(0, len(conversations), _PAGE):
             page = conversations[first : first + _PAGE]
             listed = await self._access.read(
                 *(("HGETALL", self._access.keys.of(*conversation).names) for conversation in page)
             )
             for (instance, _), names in zip(page, listed, strict=True):
-                found += [(instance, _decoded(text(name))) for name in names]
-        return found
+                pairs += [(instance, _decoded(text(name))) for name in names]
+        return pairs
 
     async def forget_names(self, instance_name: str, user_phone: str) -> None:
         """Delete the list of names that lead to a conversation."""
@@ -191,7 +195,7 @@ class Aliases:
             place = self._place(text(target))
         return place
 
-    # Joining.
+    # Joining of names.
 
     async def _joined(
         self,
@@ -202,10 +206,11 @@ class Aliases:
         *,
         checks: bool,
     ) -> Route | None:
-        """Join names, the first of several equal ones is kept; return the route, or None if it is to be tried again.
+        """Join names and return the route; None if other processes interfered and the call must be repeated.
 
-        `met` has what is known about places already. With `checks`, what contradicts the names is left apart. A message
-        that was stored under one of the names has a route to that one.
+        The conversation with the highest rank is kept; of equal ones, the first. `met` has answers about places that
+        were asked before. With `checks`, a conversation of another user is not joined. If a message with this id was
+        stored under one of the names, the route leads to that name.
         """
         keys = self._access.keys
         places = {name: keys.of(instance_name, name) for name in names}
@@ -234,20 +239,20 @@ class Aliases:
     async def _roots_of(
         self, places: Mapping[str, Place], met: Mapping[Place, MeetAnswer]
     ) -> dict[str, Place]:
-        """Return the conversation to which each name leads. Opens a circle of aliases, and returns {} then."""
+        """Return the conversation to which each name leads. Breaks a cycle of aliases, and then returns {}."""
         roots: dict[str, Place] = {}
         for name, place in places.items():
-            way = self._way(place, met)
-            if way[-1] in way[:-1]:
-                await self._open(way[way.index(way[-1]) : -1])
+            chain = self._chain(place, met)
+            if chain[-1] in chain[:-1]:
+                await self._break_cycle(chain[chain.index(chain[-1]) : -1])
                 return {}
-            roots[name] = way[-1]
+            roots[name] = chain[-1]
         return roots
 
     async def _meet(
         self, places: Iterable[Place], message_id: str, met: dict[Place, MeetAnswer]
     ) -> dict[Place, MeetAnswer]:
-        """Ask about places and all to which they lead, without those that are known."""
+        """Return the answers about places and all places to which their aliases lead; ask only what `met` lacks."""
         known = dict(met)
         fresh = [*places, *self._targets(met.values())]
         while fresh := [place for place in dict.fromkeys(fresh) if place not in known]:
@@ -275,9 +280,9 @@ class Aliases:
         return dict(zip(places, answers, strict=True))
 
     async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
-        """Let a name lead to another conversation, which `waits` for what is left under it."""
+        """Let a name lead to another conversation. With `waits`, that one waits for messages under the old name."""
         access = self._access
-        if waits:  # noted before the alias, or what comes by it could overtake
+        if waits:  # noted before the alias is set, since messages that come through the alias could overtake
             await self._precedence.put_behind(winner, loser)
         call = scripts.Join(
             place=loser,
@@ -290,10 +295,10 @@ class Aliases:
         )
         return await access.transport.gathered(call)
 
-    async def _open(self, circle: tuple[Place, ...]) -> Place:
-        """Open a circle of aliases. Every process opens it at the same place, which is returned."""
-        index = min(range(len(circle)), key=lambda number: circle[number].conversation)
-        place, following = circle[index], circle[(index + 1) % len(circle)]
+    async def _break_cycle(self, cycle: tuple[Place, ...]) -> Place:
+        """Delete one alias of a cycle, the same in every process, and return the place that had it."""
+        index = min(range(len(cycle)), key=lambda number: cycle[number].conversation)
+        place, following = cycle[index], cycle[(index + 1) % len(cycle)]
         await self._access.transport.gathered(scripts.Part(place=place, target=following.conversation))
         return place
 
@@ -304,15 +309,15 @@ class Aliases:
             ("PEXPIRE", route.place.names, self._ttl_ms),
         )
 
-    def _way(self, place: Place, met: Mapping[Place, MeetAnswer]) -> tuple[Place, ...]:
-        """Return the places from a place to its root; in a circle, up to the first place that comes twice."""
-        way: tuple[Place, ...] = (place,)
-        while met[way[-1]].target:
-            following = self._place(met[way[-1]].target)
-            way = (*way, following)
-            if following in way[:-1]:
+    def _chain(self, place: Place, met: Mapping[Place, MeetAnswer]) -> tuple[Place, ...]:
+        """Return the places from a place to the end of its aliases; in a cycle, up to the first place that repeats."""
+        chain: tuple[Place, ...] = (place,)
+        while met[chain[-1]].target:
+            following = self._place(met[chain[-1]].target)
+            chain = (*chain, following)
+            if following in chain[:-1]:
                 break
-        return way
+        return chain
 
     def _place(self, conversation: str) -> Place:
         return self._access.keys.of(*decode_conversation(conversation))
@@ -322,14 +327,14 @@ class Aliases:
 
 
 def _rank(answer: MeetAnswer) -> tuple[bool, bool, bool]:
-    """Return how much a conversation has to lose: the greatest one is kept."""
+    """Return the rank of a conversation when names are joined: that with the most to lose is kept."""
     return answer.is_in_use, answer.has_memory, answer.has_more
 
 
 def _without_contradictions(
     names: Mapping[str, str], roots: Mapping[str, Place], kept: Mapping[Place, MeetAnswer]
 ) -> dict[Place, MeetAnswer]:
-    """Leave out conversations that belong to another lasting id than the message names: a number changed hands."""
+    """Leave out conversations with another lasting id than the message has: a phone number has a new user."""
     lasting = {name: kind for name, kind in names.items() if kind in LASTING_KINDS}
     return {
         root: answer

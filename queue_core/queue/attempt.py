@@ -1,6 +1,6 @@
 """Attempts of a worker to finish a batch: handle, record, send, complete; or fail, hand back, lose the lease.
 
-`Attempts` carries them out, and records in Redis how each one ended. The Processor decides which batches are in work.
+`Attempts` carries them out, and records in Redis how each attempt ended. The Processor chooses the batches.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class Attempt:
     """Longest time to go on trying to record a step in Redis; after that the batch is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
     began_s: float = 0.0
-    """Time of the event loop at which the AI was asked, or the part on its way was sent."""
+    """Time of the event loop at which the AI was asked, or the sending of the current part began."""
     parts_sent: int = 0
-    """Number of parts of the reply that were sent, in earlier attempts too; 0 until this attempt has sent one."""
+    """Number of parts of the reply that were sent, earlier attempts included; 0 until this attempt sends a part."""
     taken: list[SentPart] = field(default_factory=list)
     """Parts that were sent, and whose ids are not noted yet."""
     lease_lost: bool = False
     reason: str = ""
-    """Reason why it did not complete."""
+    """Reason why the attempt did not complete."""
     dead_lettered: int = 0
-    """Number of its messages that became dead letters."""
+    """Number of the batch's messages that became dead letters."""
     gave_up_on_redis: QueueError | None = None
-    """Error of Redis with which the patience ended."""
+    """Last error of Redis, if Redis was away for longer than `patience_s`."""
 
     @property
     def certainly_sent_nothing(self) -> bool:
@@ -71,7 +71,7 @@ class Attempt:
 
 
 class _RedisAwayError(Exception):
-    """Raised when Redis was away for longer than the patience of an attempt."""
+    """Raised when Redis was away for longer than `patience_s` of an attempt."""
 
 
 class Attempts:
@@ -106,7 +106,7 @@ class Attempts:
                 await self._with_ids(attempt, self._queue.record_sent(batch, parts=attempt.parts_sent))
             await self._queue.release(batch, not_sent=attempt.certainly_sent_nothing)
         except QueueError as error:
-            _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
+            _log.warning("lease %d could not be handed back; it will run out: %s", batch.token, error)
             return "lost"
         return "handed back"
 
@@ -115,15 +115,15 @@ class Attempts:
         try:
             return await self._answer(attempt)
         except (LeaseLostError, _RedisAwayError) as error:
-            _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
+            _log.warning("lease %d is left to run out in stage %r: %s", batch.token, attempt.stage, error)
             attempt.reason = str(error)
             return "lost"
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled this task: something inside the handler was cancelled, and the error came through.
-            reason = f"{attempt.stage}: CancelledError, raised by itself"
+            # Nobody cancelled this task: a task that the handler awaited was cancelled.
+            reason = f"{attempt.stage}: CancelledError from a task that was cancelled inside it"
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
             return await self._failed(
@@ -191,7 +191,7 @@ class Attempts:
     async def _confirm(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
     ) -> _Result:
-        """Take a step that confirms the lease. Repeat it if this process read the answer too late to rely on it."""
+        """Take a step that confirms the lease; repeat it if its answer took so long that the lease may be over."""
         clock = asyncio.get_running_loop().time
         fresh_s = self._settings.lock_ttl_ms / 2000
         asked_at = clock()
@@ -229,27 +229,27 @@ class Attempts:
             await step
 
     async def _note_ids(self, attempt: Attempt) -> None:
-        """Note the ids of the parts that were sent. A failure costs only what providers report on these parts."""
+        """Note the ids of the parts that were sent. If that fails, only reports on these parts are not understood."""
         parts = tuple(attempt.taken)
         try:
             await self._queue.sent.note(attempt.batch, parts)
         except Exception as error:  # noqa: BLE001 - the turn must end, whatever this raises
-            _log.warning("lease %d: the ids of a reply are not noted: %s", attempt.batch.token, error)
+            _log.warning("lease %d: the ids of a reply could not be noted: %s", attempt.batch.token, error)
         else:
             attempt.taken[:] = [part for part in attempt.taken if part not in parts]
 
     async def _note_again(self, batch: Batch) -> None:
-        """Note that the id of a reply may be lost. A failure costs only what providers report on that reply."""
+        """Note that the id of a reply may be lost. If that fails, only reports on that reply are misunderstood."""
         try:
             await self._queue.sent.note_again(batch)
         except Exception as error:  # noqa: BLE001 - the turn must go on, whatever this raises
-            _log.warning("lease %d: it is not noted that a reply is sent again: %s", batch.token, error)
+            _log.warning("lease %d: could not note that a reply is sent again: %s", batch.token, error)
 
     async def _note_sent(self, batch: Batch) -> None:
         try:
             await self._queue.record_sent(batch)
         except QueueError as error:
-            _log.warning("lease %d: it cannot be noted that the reply was sent: %s", batch.token, error)
+            _log.warning("lease %d: could not note that the reply was sent: %s", batch.token, error)
 
     async def _failed(
         self,
@@ -290,17 +290,17 @@ class Attempts:
         except (LeaseLostError, _RedisAwayError):
             return "lost"
         except QueueError:
-            _log.exception("lease %d could not be ended; it runs out by itself", batch.token)
+            _log.exception("lease %d could not be ended; it will run out", batch.token)
             return "lost"
         return "failed"
 
     async def _persist(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
     ) -> _Result:
-        """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends.
+        """Take a step in Redis: retry until Redis answers, the lease is lost, or `patience_s` is over.
 
-        With `insists`, also retry a step that Redis refuses: it notes a send, and without the note the reply would be
-        sent again.
+        With `insists`, also retry a step that Redis refuses. Steps that note a send insist, since without the note
+        the reply would be sent again.
         """
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
@@ -330,9 +330,9 @@ class Attempts:
 
 
 def _sign_of(attempt: Attempt, error: Exception) -> OutageSign | None:
-    """Return the sign that a failed attempt gives that the AI or the channel is away; None if the turn is the cause.
+    """Return a failed attempt's sign that the AI or the channel is away; None if the turn itself is the cause.
 
-    A send that may have reached the user is a sign, and counts: it must not be repeated without end.
+    A send that may have reached the user is a sign too; that attempt counts, so that sends do not repeat without end.
     """
     took_ms = (asyncio.get_running_loop().time() - attempt.began_s) * 1000
     if attempt.stage == "handle":

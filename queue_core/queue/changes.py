@@ -1,6 +1,6 @@
-"""Edits and deletions that wait beside a conversation's list: what its messages will be when they are read.
+"""Edits and deletions that users made, kept beside a conversation's list of messages until a claim applies them.
 
-`redis/scripts/changes.lua` describes how they are kept; a claim applies them there.
+`redis/scripts/changes.lua` describes how Redis keeps them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Changes(msgspec.Struct, frozen=True):
     beside: Mapping[bytes, bytes] = {}
     """Changes of messages in the list, by id."""
     notes: Mapping[bytes, bytes] = {}
-    """Changes of messages that were not in the list, or were being read."""
+    """Changes of messages that were not in the list, or that a worker was answering."""
 
     def applied_to(self, messages: Iterable[QueueMessage]) -> list[QueueMessage]:
-        """Return messages that wait as they will be read; those that will not be read are marked."""
+        """Return waiting messages as the handler will read them; those that it will not read are marked `changed`."""
         beside, notes = _texts(self.beside), _texts(self.notes)
         return [
             _changed(message, beside.get(message.id, ""), notes.get(message.id, "")) for message in messages
@@ -33,22 +33,23 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
-    """Return messages of a turn with the changes among them carried out, for what waits elsewhere than in the queue.
+    """Apply the edits and deletions among the messages of a turn to the other messages, and return what is left.
 
-    Messages that were deleted are left out. A deletion of something else says nothing; an edit of it is read.
+    The legacy buffer needs this, since it stores changes as messages. A deletion is never left; an edit is left only if
+    the edited message is not in the turn.
     """
-    read = list(messages)
+    left = list(messages)
     for message in messages:
         change = change_of(message)
         if change is None:
             continue
-        targets = [it for it in read if it.id == change.target_id]
+        targets = [other for other in left if other.id == change.target_id]
         if change.what == "deletion":
-            read = [it for it in read if it not in targets and it is not message]
+            left = [other for other in left if other not in targets and other is not message]
         elif targets:
-            new = [edited(it, message, keeps_text=False) if it in targets else it for it in read]
-            read = [it for it in new if it is not message]
-    return tuple(read)
+            new = [edited(other, message, keeps_text=False) if other in targets else other for other in left]
+            left = [other for other in new if other is not message]
+    return tuple(left)
 
 
 def _changed(message: QueueMessage, beside: str, note: str) -> QueueMessage:

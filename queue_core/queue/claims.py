@@ -1,4 +1,4 @@
-"""Claims of workers: each has a number, is repeated until it is answered, and its answer becomes batches."""
+"""Claims of workers. A claim has a number and is repeated until Redis answers it; its answer becomes batches."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from queue_core.queue.access import Access
 from queue_core.queue.outages import OutageNews, news_of
 from queue_core.queue.precedence import Precedence
 from queue_core.queue.server_time import ServerTime
+from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer, LookAnswer
 from queue_core.text import quantity
 
 _Claimer = tuple[str, int]
@@ -33,20 +34,22 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
     batches: tuple[Batch, ...]
     given_up: int
-    """Number of messages that became dead letters in this step."""
+    """Number of messages that became dead letters in this claim."""
     now_ms: int
     next_due_ms: int | None
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
-    """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    """Number of leases that ran out but were left alone, since their holders may still renew them."""
     news: tuple[OutageNews, ...] = ()
     """Backends that went away or came back; each change is in the answer of one claim."""
     damaged: int = 0
-    """Number of keys that were damaged and moved aside in this step."""
+    """Number of damaged keys that this claim moved aside."""
+    watchers: tuple[str, ...] = ()
+    """Workers that watch the partition, encoded; see `watch.py`."""
 
 
 class Claims:
-    """Claims of one queue. `new_id` makes an id for each; `time` is Redis's as the queue knows it."""
+    """Claims of one queue. `new_id` makes the id of each claim; `time` estimates Redis's clock."""
 
     def __init__(self, access: Access, time: ServerTime, new_id: Callable[[], str]) -> None:
         self._access = access
@@ -57,7 +60,7 @@ class Claims:
         """Ids of claims whose answers were lost, to be repeated."""
         self._numbers: Counter[_Claimer] = Counter()
         self._runs: dict[_Claimer, str] = {}
-        """Id of the first claim, which names the run of a processor: numbers of other runs are not compared."""
+        """Id of each processor's first claim, which names its run. Redis compares numbers of claims of one run."""
 
     async def claim(
         self,
@@ -67,12 +70,14 @@ class Claims:
         partition: int,
         only: tuple[str, str] | None,
         kept: Iterable[Batch],
+        entry: Entry | None,
     ) -> Claimed:
         """Lease conversations that are due; `MessageQueue.claim` describes it."""
         access, settings = self._access, self._access.settings
         chosen = access.keys.of(*only) if only else None
         if chosen:
             partition = chosen.partition
+        entry = entry or Entry()
         claimer = processor_id, partition
         claim_id = self.unanswered.pop(claimer, None) or self._new_id()
         self._numbers[claimer] += 1
@@ -97,6 +102,9 @@ class Claims:
             patience_ms=settings.outage_patience_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
+            watcher=entry.name,
+            left_out=" ".join(entry.left_out),
+            room=entry.room,
             kept=" ".join(
                 f"{place.conversation} {batch.token}"
                 for batch in kept
@@ -112,12 +120,21 @@ class Claims:
         self._time.note(partition, answer.now_ms, asked_s)
         return await self._claimed(answer, processor_id)
 
+    async def look(self, partition: int) -> LookAnswer:
+        """Say when a partition next needs attention; `MessageQueue.look` describes it."""
+        access = self._access
+        call = scripts.Look(partition=access.keys.partitions[partition], now_ms=access.now())
+        asked_s = self._time.now_s()
+        answer = await access.transport.gathered(call)
+        self._time.note(partition, answer.now_ms, asked_s)
+        return answer
+
     async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:
         """Read the batches of a claim; messages that cannot be read become dead letters."""
         if answer.damaged:
             _log.error(
-                "%s had been changed by something else and could not be used; moved aside: see `damaged list`",
-                quantity(answer.damaged, "key"),
+                "moved %s aside that something other than the queue had changed: see `damaged list`",
+                quantity(answer.damaged, "unusable key"),
             )
         batches = []
         given_up = answer.given_up
@@ -140,20 +157,21 @@ class Claims:
             spared=answer.spared,
             news=tuple(map(news_of, answer.news)),
             damaged=answer.damaged,
+            watchers=answer.watchers,
         )
 
     async def _may_begin(self, leased: LeasedAnswer) -> bool:
-        """Return False if other messages of the user come first, or if Redis did not say; then the lease runs out."""
+        """Return False if other messages of the user come first. Also if Redis cannot be asked; the lease runs out."""
         try:
             return await self._precedence.may_begin(leased)
         except QueueError as error:
-            _log.warning("lease %d is left alone: %s", leased.token, error)
+            _log.warning("lease %d is left to run out: %s", leased.token, error)
             return False
 
     async def _discard(self, leased: LeasedAnswer, contents: list[QueueMessage | None]) -> int:
-        """Make dead letters of unreadable messages. Returns how many are left; -1 if Redis did not do it.
+        """Make dead letters of unreadable messages. Returns the number of messages left, or -1 if Redis failed.
 
-        Then the lease runs out, and a later claim returns the batch again.
+        After a failure the lease runs out, and a later claim returns the batch again.
         """
         access = self._access
         call = scripts.Discard(

@@ -1,4 +1,4 @@
-"""Damaged keys: keys of the queue that something else changed, so that they could not be used, and were moved aside."""
+"""Damaged keys: keys that something other than the queue changed. The queue cannot use them and moves them aside."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
 CONTENTS_MAX = 100
-"""Limit on values of a damaged key that are read for people."""
+"""Limit on the values of a damaged key that are shown to people."""
 _PAGE = 200
 _RESTORED_MAX = 500
-"""Messages that one step puts back."""
+"""Limit on messages that one step puts back into the queue."""
 _ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 _NAMES = {
     "queue": "messages",
@@ -59,19 +59,19 @@ class DamagedKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: str
     """Id for `repair` and `drop`, such as "0/1700000000000-0": partition, and entry in its stream."""
     key: str
-    """Name that the key had."""
+    """Name of the key before it was moved aside."""
     kept_as: str
-    """Name that it has now."""
+    """Name of the key now."""
     holds: str
-    """Words for what the queue keeps in it, such as "messages"."""
+    """Content of the key in words, such as "messages"."""
     type: str
-    """Type that Redis gives it."""
+    """Redis type of the value, such as "string"."""
     instance_name: str | None
     """None for a key of a whole partition."""
     user_phone: str | None
     found_at_ms: int
     error: str
-    """Error of the script that found it."""
+    """Error of the script that could not use the key."""
 
 
 class Damage:
@@ -123,8 +123,8 @@ class Damage:
                 raise _not_found(damaged_id)
             if count == -2:
                 raise QueueError(
-                    f"{damaged_id} holds no messages that could go back into the queue: see "
-                    f"`damaged show {damaged_id}`, then `damaged drop {damaged_id}`"
+                    f"{damaged_id} has no messages to put back into the queue: look at it with "
+                    f"`damaged show {damaged_id}`, then delete it with `damaged drop {damaged_id}`"
                 )
             restored += count
         return restored
@@ -152,8 +152,8 @@ class Damage:
 
 def _not_found(damaged_id: str) -> DamagedKeyNotFoundError:
     return DamagedKeyNotFoundError(
-        f"no damaged key has the id {damaged_id!r}: it was repaired or dropped, or never existed; "
-        "the ids that `damaged list` shows look like 0/1700000000000-0"
+        f"no damaged key has the id {damaged_id!r}: it was repaired or dropped, or never existed. "
+        "`damaged list` shows the ids, which look like 0/1700000000000-0"
     )
 
 

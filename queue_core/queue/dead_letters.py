@@ -1,4 +1,4 @@
-"""Dead letters, the messages that were given up on: read, brought back, deleted."""
+"""Dead letters, which are messages that the queue gave up on: read, requeue and delete them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from queue_core.redis.scripts.loader import text
 REASON_CHARACTERS_MAX = 500
 _PAGE = 200
 FULL_AGAIN_SHARE = 0.9
-"""Part of the room for dead letters that stays taken when the oldest are moved out."""
+"""Share of the room for dead letters that is still taken after the oldest were moved out."""
 _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
 class DeadLetters:
-    """Dead letters of all partitions. An id such as `0/1700000000000-0` is a partition and an entry in its stream."""
+    """Dead letters of all partitions. An id such as `0/1700000000000-0` names a partition and a stream entry."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -53,7 +53,7 @@ class DeadLetters:
         raise _not_found(dead_letter_id)
 
     async def keep(self, message: QueueMessage, reason: str) -> None:
-        """Add a message that was never in the queue, since nobody can read it.
+        """Add a message that was never in the queue, since it could not be read.
 
         Raises InvalidMessageError, and QueueUnavailableError if there is no room for it.
         """
@@ -78,7 +78,8 @@ class DeadLetters:
     async def requeue(self, dead_letter_id: str) -> None:
         """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError.
 
-        If its user has another conversation by now (`Aliases`), it goes there, unless that lies in another partition.
+        If the user's name leads to another conversation by now (`Aliases`), the message goes to that one, unless it
+        lies in another partition.
         """
         number, partition, entry_id = self._split(dead_letter_id)
         keys, to, is_requeued = self._access.keys, "", False
@@ -114,7 +115,7 @@ class DeadLetters:
             raise _not_found(dead_letter_id)
 
     async def expire(self, older_than_ms: int) -> int:
-        """Delete the dead letters that were given up longer ago than that, oldest first. Returns their number."""
+        """Delete the dead letters that are older than `older_than_ms`, oldest first. Returns their number."""
         limit_ms = await self._access.now_ms() - older_than_ms
         deleted = 0
         for partition in self._access.keys.partitions:
@@ -131,8 +132,8 @@ class DeadLetters:
     async def move_out(self, write: Callable[[list[dict[str, str]]], Awaitable[None]]) -> int:
         """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
 
-        `write` must have stored them for good when it returns: then they are deleted. Each has its id and the texts in
-        Redis. If this stops in between, they are written once more. Returns their number.
+        Calls `write` with the id and the fields of each, then deletes them: when `write` returns, they must be safely
+        stored. If the process stops in between, they are written again later. Returns their number.
         """
         room = self._access.settings.dead_letters_in_partition_max
         moved = 0
@@ -167,13 +168,13 @@ class DeadLetters:
 
 def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
     return DeadLetterNotFoundError(
-        f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never existed; "
-        "the ids that `dead list` shows look like 0/1700000000000-0"
+        f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never existed. "
+        "`dead list` shows the ids, which look like 0/1700000000000-0"
     )
 
 
 def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
-    """Return when a message was given up; for a damaged entry, when it was written."""
+    """Return when a message became a dead letter; for a damaged entry, when the entry was written."""
     at = next((text(value) for name, value in raw_fields.items() if text(name) == "at"), "")
     return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
 
@@ -183,7 +184,7 @@ def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
 
 
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
-    """Read an entry; one that somebody else changed or added has gaps."""
+    """Read an entry of the stream. Fields that are missing, since something else wrote the entry, stay empty."""
     fields = _texts(raw_fields)
     instance, phone = decode_conversation(fields.get("conversation", ""))
     attempts = int(fields["attempts"]) if fields.get("attempts", "").isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Erasure of one user: everything that the queue keeps of a conversation is deleted on demand."""
+"""Erasure of one user: deletes on demand everything that the queue keeps of a conversation."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from queue_core.redis import scripts
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of what was kept of a conversation. Unless `standing` is "forgotten", nothing was deleted."""
+    """Counts of the data kept of a conversation. Nothing was deleted unless `standing` is "forgotten"."""
 
     standing: Literal["forgotten", "waiting", "in flight"]
     """"waiting": messages wait. "in flight": a worker is answering them."""
     waiting: int
     """Messages in the queue."""
     lease_left_ms: int
-    """Time until the lease ends, if the worker does not renew it; 0 if nobody answers."""
+    """Time until the lease ends, if the worker does not renew it; 0 if no worker has the conversation."""
     finished: int
     dead_letters: int
     damaged: int
     """Damaged keys that were moved aside."""
     reply: bool
-    """True if a reply was recorded and its turn not finished."""
+    """True if a reply was recorded whose turn is not finished."""
     memory: bool
-    """True if the AI remembered something."""
+    """True if the AI's memory of the conversation was kept."""
     statistics: bool
 
     @property
@@ -57,9 +57,9 @@ class Erasure:
     async def forget(self, instance_name: str, user_phone: str, *, drop_waiting: bool = False) -> Forgotten:
         """Delete everything that is kept of a user, under all names, dead letters and damaged keys included.
 
-        Deletes nothing while a worker answers the user, or while messages wait, unless `drop_waiting` says that these
-        are deleted unanswered. Ids of the messages stay until they expire, so that a repeated delivery is not answered.
-        May be repeated.
+        Deletes nothing while a worker answers the user. Nor while messages wait, unless `drop_waiting`: then they are
+        deleted unanswered. Ids of the messages stay until they expire, so that a repeated delivery is not answered.
+        Calling it again is harmless.
         """
         names = await self._aliases.names_of_user(instance_name, user_phone)
         queues = [self._access.keys.of(*name).queue for name in names]
@@ -102,7 +102,7 @@ class Erasure:
 
 
 def _sum(total: Forgotten, part: Forgotten) -> Forgotten:
-    """Add what was kept under another name of the user; that one's standing counts, since it was asked last."""
+    """Add the counts of another name of the user. The result has the standing of `part`, which was read later."""
     return Forgotten(
         standing=part.standing,
         waiting=total.waiting + part.waiting,

@@ -1,7 +1,8 @@
 """Health of the queue and of its Redis, in one report.
 
-An error voids a guarantee of the queue; a warning needs attention. Cheap: up to 5,000 conversations are counted in
-pages, each a small step for Redis, and stand for the others. Reads only; `MessageQueue.rescue` repairs.
+An error voids a guarantee of the queue; a warning needs attention. The examination is cheap: it counts at most 5,000
+conversations, in pages that are each a small step for Redis, and estimates the others from them. It changes nothing;
+`MessageQueue.rescue` repairs.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from queue_core.text import quantity
 from queue_core.waiting import cancellable
 
 LATENCY_MS_MAX = 100
-"""A round trip that takes longer is a warning."""
+"""Longest round trip without a warning."""
 PAGE = 100
-"""Conversations counted in one step of Redis, less than a millisecond."""
+"""Conversations counted in one step of Redis, which takes less than a millisecond."""
 PAGES_MAX = 50
-"""Pages that are counted; of more pages, these are spread over all."""
+"""Limit on pages that are counted; if there are more, the counted ones are spread evenly over all."""
 COUNTING_SHARE = 0.5
-"""Part of the deadline after which counting stops, and the report says so."""
+"""Share of the deadline after which counting stops; the report then says that its counts are estimates."""
 SCANNING_SHARE = 0.8
-"""Part of the deadline after which the search for stranded conversations stops."""
+"""Share of the deadline after which the search for stranded conversations stops."""
 DEAD_LETTERS_SHARES = (0.9, 0.5)
-"""Parts of the room for dead letters of which a warning speaks."""
+"""Shares of the room for dead letters above which a warning names the share."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -50,7 +51,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     latency_ms: float | None = None
     """Round trip of a PING; on a cluster that of the slowest primary."""
     version: str = ""
-    """On a cluster the oldest. The facts below, too, are the worst of all primaries."""
+    """Version of Redis; on a cluster, the oldest. The facts below, too, are the worst of all primaries."""
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
     """0 when there is no limit."""
@@ -65,9 +66,9 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Messages that no worker holds, those in backoff included."""
     in_flight: int = 0
     is_estimated: bool = False
-    """True when the messages and leases of a part of the conversations were counted, and the counts scaled up."""
+    """True when only a part of the conversations was counted, and the counts of messages and leases were scaled up."""
     oldest_age_ms: int | None = None
-    """Age of the oldest waiting message that was looked at; None when none waits."""
+    """Age of the oldest waiting message among those counted; None when none waits."""
     dead_letters: int = 0
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
@@ -75,13 +76,13 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     layout: int = LAYOUT_VERSION
     """Layout in which this release writes."""
     layout_since_ms: int | None = None
-    """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
+    """Unix ms since which all partitions in use have this release's layout; 0 if always, None if not yet."""
     outages: tuple[Outage, ...] = ()
     """Backends that are away, or for which conversations still wait."""
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
-    """Conversations with messages that no worker will look at, among the keys looked at; None when none were."""
+    """Conversations with messages that no worker will look at, among the keys searched; None without a search."""
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -102,7 +103,7 @@ async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthRep
 
 
 class _Examination:
-    """Examination that fills in a report step by step; facts learned before a fault stay in it."""
+    """Examination that fills in a report step by step; facts learned before a failure of Redis stay in it."""
 
     def __init__(self, queue: MessageQueue, *, is_thorough: bool) -> None:
         self._queue = queue
@@ -129,7 +130,7 @@ class _Examination:
             self._away(str(error))
         except QueueError as error:
             self._errors.append(
-                f"data of the queue cannot be read ({error}): start a worker or the monitor, which move damaged keys "
+                f"data of the queue cannot be read ({error}): start a worker or the monitor, which moves damaged keys "
                 "aside"
             )
         except (RedisError, OSError) as error:
@@ -139,7 +140,9 @@ class _Examination:
         if self._facts.get("reachable"):
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
-            self._errors.append(f"{why.rstrip('.')}. Check that it runs, and its address and password")
+            self._errors.append(
+                f"{why.rstrip('.')}. Check that Redis runs, and check its address and password"
+            )
 
     async def _steps(self) -> None:
         servers = await on_primaries(self._queue.redis)
@@ -183,7 +186,7 @@ class _Examination:
     async def _look_for_hold(self) -> None:
         self._facts["held_since_ms"] = await self._queue.holding.since_ms()
         if self._facts["held_since_ms"] is not None:
-            self._warnings.append("the queue is held, so nothing is answered: `resume` ends that")
+            self._warnings.append("the queue is held, so nothing is answered: end the hold with `resume`")
 
     async def _count(self) -> None:
         queue = self._queue
@@ -217,8 +220,8 @@ class _Examination:
             self._facts["checked_at_ms"] = counted.now_ms
         if sizes.damaged_keys:
             self._errors.append(
-                f"{quantity(sizes.damaged_keys, 'key')} of the queue had been changed by something else and moved "
-                "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
+                f"moved {quantity(sizes.damaged_keys, 'damaged key')} aside, which something other than the queue "
+                "changed: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
         self._judge_dead_letters(sizes)
         self._judge(counted, outages)
@@ -229,8 +232,8 @@ class _Examination:
         share, words = sizes.dead_letters_share, quantity(sizes.dead_letters, "dead letter")
         if share >= 1:
             self._errors.append(
-                f"{words}, and no room for more: messages that fail now wait in their conversations, and so does all "
-                "that comes after them; requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
+                f"{words}, and no room for more: a message that fails now stays in its conversation and holds up the "
+                "messages after it. Requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
                 f"monitor moves the oldest, or raise dead_letters_max ({self._queue.settings.dead_letters_max:,})"
             )
             return
@@ -241,26 +244,26 @@ class _Examination:
     def _judge(self, counted: _Counted, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
-                f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
+                f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over: check that workers run"
             )
         self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
         if outages or self._facts.get("held_since_ms") is not None:
-            return  # what waits for a backend, or for the end of a hold, does not expire
+            return  # messages that wait for a backend, or for the end of a hold, do not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
-                f"the oldest message has waited for {age(counted.oldest_age_ms)}, and becomes a dead letter at "
-                f"{age(ttl_ms)} if no worker takes it: are enough workers running?"
+                f"the oldest message has waited for {age(counted.oldest_age_ms)}, and becomes a dead letter after "
+                f"{age(ttl_ms)} if no worker takes it: check that enough workers run"
             )
 
     def _words_of(self, outage: Outage) -> str:
         waiting = quantity(outage.waiting, "conversation")
         if not outage.is_away:
-            return f"{outage.name} is back; what waited for it is answered step by step, still waiting: {waiting}"
+            return f"{outage.name} is back; the waiting turns are answered step by step, still waiting: {waiting}"
         away = age(self._facts["checked_at_ms"] - outage.since_ms)
         return (
-            f"{outage.name} has been away for {away}; waiting for it: {waiting}. They are answered when it is "
-            f"back, or become dead letters after {age(self._queue.settings.outage_patience_s * 1000)}. "
+            f"{outage.name} has been away for {away}; waiting for it: {waiting}. Their messages are answered when it "
+            f"is back, or become dead letters after {age(self._queue.settings.outage_patience_s * 1000)}. "
             f"Its last error: {outage.error}"
         )
 
@@ -283,7 +286,7 @@ class _Examination:
 
 
 class _Counted:
-    """Sums over pages."""
+    """Sums of the counts of all pages."""
 
     def __init__(self) -> None:
         self.now_ms = 0
@@ -304,7 +307,7 @@ class _Counted:
             self.oldest_age_ms = max(age_ms, self.oldest_age_ms or 0)
 
     def estimate(self, total: int) -> None:
-        """Scale the counts up to that number of conversations, of which some were counted."""
+        """Scale the counts up to `total` conversations, of which only some were counted."""
         if 0 < self.conversations < total:
             share = self.conversations / total
             self.waiting = round(self.waiting / share)

@@ -19,17 +19,17 @@ from queue_core.redis.scripts.loader import text
 
 _PAGE = 50
 _DROP_LIMIT = 50
-"""Messages of one conversation that become dead letters in one step of Redis."""
+"""Limit on messages of one conversation that become dead letters in one step of Redis."""
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of what workers would answer, turns in work left out. Times in Unix ms."""
+    """Counts of the messages that workers would answer, without turns in work. Times in Unix ms."""
 
     now_ms: int
     conversations: int = 0
     messages: int = 0
     older: int = 0
-    """Messages that are older than the age that was asked about."""
+    """Messages older than the age given to `Holding.inventory`."""
     oldest_ms: int | None = None
     newest_ms: int | None = None
     unsure_replies: int = 0
@@ -37,7 +37,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Holding:
-    """Hold of a queue. It lies in Redis, so it holds all workers. Raises QueueUnavailableError."""
+    """Hold of a queue. Redis keeps it, so it applies to all workers. Methods raise QueueUnavailableError."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -61,14 +61,14 @@ class Holding:
         return min((since for since in await self._since_ms() if since is not None), default=None)
 
     async def _since_ms(self) -> list[int | None]:
-        """Return since when each partition is held. One whose key is damaged is held, since nobody knows when: 0."""
+        """Return since when each partition is held; 0, an unknown time, for a partition whose key is damaged."""
         keys = [partition.hold for partition in self._access.keys.partitions]
         answers = await self._access.read_hashes(keys, "since")
         values = ["0" if answer is None else answer[0] for answer in answers]
         return [None if value is None else whole(value, 0) for value in values]
 
     async def resume(self) -> None:
-        """Let workers take turns again. The time of the hold does not count: no message expires by it."""
+        """Let workers take turns again. The time of the hold does not count towards the expiry of messages."""
         now_ms = await self._access.now_ms()
         for partition in self._access.keys.partitions:
             await self._access.read(
@@ -78,7 +78,7 @@ class Holding:
             )
 
     async def inventory(self, *, older_than_ms: int = 0) -> Inventory:
-        """Count what workers would answer, and how much of it is older than `older_than_ms`."""
+        """Count the messages that workers would answer, and those of them older than `older_than_ms`."""
         access = self._access
         now_ms = await access.now_ms()
         total = Inventory(now_ms=now_ms)
@@ -96,10 +96,10 @@ class Holding:
         return total
 
     async def drop_older(self, older_than_ms: int, reason: str) -> int:
-        """Make dead letters of messages that wait and are older than that. Returns their number.
+        """Make dead letters of waiting messages older than `older_than_ms`. Returns their number.
 
-        Raises DeadLettersFullError when there is no room for more; the rest still waits then.
-        Turns that a worker is answering are left alone. While the queue is held, no worker takes a turn before.
+        Leaves turns alone that a worker is answering; hold the queue first, so that no worker takes more turns. Raises
+        DeadLettersFullError when there is no room for more; the other messages still wait then.
         """
         access = self._access
         before_ms = await access.now_ms() - older_than_ms
@@ -132,7 +132,7 @@ class Holding:
             if count < 0:
                 raise DeadLettersFullError(
                     f"no more than {access.settings.dead_letters_max:,} dead letters can be kept: requeue or drop "
-                    "some (see `dead list`), or raise dead_letters_max; what is not dropped yet still waits"
+                    "some (see `dead list`), or raise dead_letters_max; messages that are not dropped yet still wait"
                 )
             if not count:
                 return dropped

@@ -1,4 +1,4 @@
-"""Reads of the queue for people: conversations, their messages, and how many there are."""
+"""Reads of the queue for people: conversations, their messages, and counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATISTICS = ("totalMessages", "processedMessages", "lastActivity")
 
 
 class ActiveConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation with messages; `attention_at_ms` is its due time, or the end of its lease or backoff."""
+    """A conversation with messages. `attention_at_ms` is its due time, or when its lease or backoff ends."""
 
     instance_name: str
     user_phone: str
@@ -94,21 +94,21 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts that Redis keeps by itself."""
+    """Counts that Redis knows without counting."""
 
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
     dead_letters_share: float
-    """Part of the room for dead letters that is taken, in the fullest partition."""
+    """Share of the room for dead letters that is taken, in the fullest partition."""
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
 
 
 class Inspection:
-    """The reads of a queue. All raise QueueUnavailableError when Redis does not answer.
+    """Reads of a queue. Methods raise QueueUnavailableError when Redis does not answer.
 
-    A user's conversation may be asked for by any name of the user.
+    They accept any name of a user.
     """
 
     def __init__(self, access: Access, aliases: Aliases) -> None:
@@ -195,7 +195,7 @@ class Inspection:
         return _statistics(values)
 
     async def active_conversations(self, limit: int | None = None) -> list[ActiveConversation]:
-        """Return conversations with messages, sorted by the time at which they need attention: all, or the first."""
+        """Return conversations with messages, earliest `attention_at_ms` first, at most `limit` of them."""
         conversations = []
         for partition in self._access.keys.partitions:
             for member, score in await self._members(partition, limit):
@@ -239,7 +239,7 @@ class Inspection:
         return total
 
     async def _all(self, key: str, elements: list[Any]) -> list[Any]:
-        """Return a list of which the first page was read. What comes or goes meanwhile may be missing or come twice."""
+        """Return a whole list, given its first page. Elements that come or go meanwhile may be missing or twice."""
         page = elements
         while len(page) == _PAGE:
             first = len(elements)
@@ -248,7 +248,7 @@ class Inspection:
         return elements
 
     async def _members(self, partition: Partition, limit: int | None = None) -> list[tuple[Any, float]]:
-        """Return the index of a partition and its scores, read a page at a time, until there are `limit` of them."""
+        """Return the first `limit` conversations of a partition's index with their scores, read page by page."""
         members: dict[Any, float] = {}
         first = 0
         while limit is None or len(members) < limit:

@@ -32,11 +32,11 @@ Acknowledgement = Literal["queued", "changed", "duplicate", "late", "answered"]
 STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
 ORDER_S_MAX = 600.0
-"""Longest time without Redis in which messages are refused because an older one of their conversation waits in it."""
+"""Time without Redis after which a message is answered although an older one of its conversation waits in Redis."""
 KNOWN_MAX = 20_000
-"""Limit on messages that a process remembers as stored or answered; Redis remembers them for longer."""
+"""Limit on messages that a process remembers as stored or answered; Redis remembers more of them."""
 BEGUN_MAX = 1_000
-"""Limit on replies that are remembered because only their first parts were sent."""
+"""Limit on remembered replies of which only the first parts were sent."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -48,20 +48,19 @@ class Intake:
     """Intake of one process; `handle` and `send` are those of the Processor.
 
     The messages of a user are stored or answered one after the other, in the order in which they came. A user may have
-    several names (`message_data["addresses"]`): what is known under one of them counts for all of a message's. While
-    Redis is away a message waits for it for `direct_after_ms`. Then it is answered directly, unless this process knows
-    that an older message of its conversation waits in Redis: that one comes first, so the message is refused. After
-    `ORDER_S_MAX` without Redis it is answered all the same: providers do not deliver again for ever.
+    several names (`message_data["addresses"]`); messages under any of them belong to that user. While Redis is away, a
+    message waits `direct_after_ms` for it, and is then answered directly. If this process knows that an older message
+    of the conversation waits in Redis, it refuses the new one instead, since the older one comes first. After
+    `ORDER_S_MAX` without Redis it answers the new one nevertheless, since providers do not deliver again for ever.
 
-    Redis is asked again while the handler works, and once more right before the reply is sent. If it answers, it has
-    the message, and the direct reply is dropped: a message is never taken out of Redis before it is answered. After
-    the send, the id is recorded in Redis before anything else is enqueued, in case Redis had stored the message and
-    only its answer was lost.
+    While the handler works, and once more right before the send, the process tries again to store the message. If that
+    succeeds, it drops the direct reply and leaves the message to the workers. After a send, it records the message's id
+    in Redis before it enqueues anything else, since Redis may have stored the message and only its answer was lost.
 
-    Still, a message can be answered twice. Redis may have stored it and lost only the answer: then, if this process
-    dies before it reaches Redis again, or if a worker has a reply before it does. And the provider may deliver it
-    again to another process while Redis is away: processes that cannot reach Redis know nothing of each other, and
-    each answers it once.
+    A message can still be answered twice in two cases. First, Redis stored it and only the answer was lost, and then
+    this process dies before it reaches Redis again, or a worker records a reply before that. Second, the provider
+    delivers it again to another process while Redis is away: processes that cannot reach Redis know nothing of each
+    other.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
@@ -73,15 +72,15 @@ class Intake:
         """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away."""
         self._turns: dict[_Conversation, _Turn] = {}
         self._stored_at: dict[_Conversation, float] = {}
-        """Time of the last message stored in each conversation, while it may still wait; by `_reachable_s`."""
+        """Times at which the last message of each conversation was stored, while it may wait; clock: `_reachable_s`."""
         self._away_since: float | None = None
-        """Time of the event loop at which Redis was first found away; None while it answers."""
+        """Time of the event loop at which Redis first failed to answer; None while it answers."""
         self._away_s = 0.0
         """Length of all earlier outages together."""
         self._begun: dict[tuple[_Conversation, str], tuple[str, int]] = {}
-        """Replies that were sent in part, and the number of parts sent: the next delivery goes on after them."""
+        """Replies that were sent in part, and the number of parts sent; the next delivery sends the others."""
         self._taken: deque[tuple[Batch, SentPart]] = deque(maxlen=UNSETTLED_MAX)
-        """Parts of replies that were sent without Redis and whose ids it does not have yet."""
+        """Parts of replies that were sent while Redis was away, so that it does not have their ids yet."""
         self._settling: asyncio.Task[None] | None = None
         self._has_unsettled = asyncio.Event()
         """Set when something may have to be recorded in Redis."""
@@ -93,10 +92,10 @@ class Intake:
         return len(self._unsettled)
 
     async def receive(self, message: QueueMessage) -> Acknowledgement:
-        """Store or answer a message; all four answers mean that it must not be delivered again.
+        """Store or answer a message. After any of the four results the provider need not deliver it again.
 
-        Raises InvalidMessageError for a message that can never be stored, and QueueUnavailableError (or what the
-        handler or sender raised) when it is neither stored nor answered.
+        Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError, or the error of
+        the handler or sender, when the message is neither stored nor answered.
         """
         check_names(message)
         message = self._queue.with_id(message)
@@ -130,7 +129,7 @@ class Intake:
             try:
                 await self.settle()
             except QueueError as error:
-                _log.debug("not settled yet: %s", error)
+                _log.debug("directly answered messages are not recorded in Redis yet: %s", error)
 
     async def _settle(self) -> None:
         try:
@@ -142,7 +141,9 @@ class Intake:
                     if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
                         raise outcome
                     del self._unsettled[key]
-                    if isinstance(outcome, BaseException):  # a key of its conversation is damaged, say
+                    if isinstance(
+                        outcome, BaseException
+                    ):  # for example, a key of its conversation is damaged
                         _log.error("Redis refuses to record that a message was answered: %s", outcome)
                     elif outcome == "in flight":
                         _log.warning("a message answered directly is being answered by a worker too")
@@ -151,7 +152,7 @@ class Intake:
             self._settling = None
 
     async def _note_ids(self) -> None:
-        """Note the ids of the replies that were sent, so that what the provider reports on them is understood."""
+        """Note the ids of the replies that were sent, so that the provider's reports on them are understood."""
         while self._taken:
             taken = tuple(islice(self._taken, PIPELINE_CALLS_MAX))
             notes = (self._queue.sent.note(batch, [part]) for batch, part in taken)
@@ -205,7 +206,7 @@ class Intake:
             del self._stored_at[next(iter(self._stored_at))]
 
     def _reachable_s(self) -> float:
-        """Return the time of a clock that stands still while Redis is away, since no worker can answer then."""
+        """Return the time in which Redis was reachable, in seconds: workers can answer only then."""
         return asyncio.get_running_loop().time() - self._away_s - self._away_now_s()
 
     def _away_now_s(self) -> float:
@@ -304,7 +305,7 @@ class Intake:
 
 
 def _read_error(task: asyncio.Task[None]) -> None:
-    """Read the error of a task that nobody may wait for any more, so that asyncio does not log it."""
+    """Read the error of a task for which perhaps nobody waits any more, so that asyncio does not log the error."""
     if not task.cancelled():
         task.exception()
 
@@ -324,11 +325,11 @@ class _Turn:
     def __init__(self, before: dict[_Conversation, _Turn]) -> None:
         self.ended = asyncio.Event()
         self._before = before
-        """Turns before this one, by name of the user; none any more once it has come."""
+        """Turns before this one, by name of the user; empty once this turn has come."""
         self._earlier = list(dict.fromkeys(before.values()))
 
     async def comes(self) -> None:
-        """Wait for the earlier turns, and for those that a cancelled one among them waited for."""
+        """Wait for the earlier turns. If one of them was cancelled, also wait for the turns that it waited for."""
         while self._earlier:
             last = self._earlier[-1]
             await last.ended.wait()
@@ -336,7 +337,7 @@ class _Turn:
         self._before = {}
 
     def running_before(self, name: _Conversation) -> _Turn | None:
-        """Return the last turn of this name that has not ended; only a turn that was cancelled has one before it."""
+        """Return the last earlier turn of this name that still runs; there is one only if this turn was cancelled."""
         turn = self._before.get(name)
         while turn and turn.ended.is_set():
             turn = turn._before.get(name)

@@ -11,18 +11,18 @@ from queue_core.queue.access import Access, whole
 from queue_core.redis.runner import newer_layout
 
 BESIDE_MS = 24 * 3_600_000
-"""Time for which processes of the layout before may work beside this one, and the way back to them costs nothing."""
+"""Time for which processes of the previous layout may work beside this one, and a downgrade loses nothing."""
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Layout of a partition; `queue_core/keys.py` describes the hash."""
+    """Layout of a partition; `queue_core/keys.py` describes the hash in Redis that holds it."""
 
     version: int
-    """The newest layout that was written there; 1 if no process of a release with numbers has stored a message yet."""
+    """Newest layout that was written to the partition; 1 if no release that numbers its layout stored a message yet."""
     since_ms: int | None
-    """Time of the first message in it, Unix ms; 0 if the partition was empty then, None for layout 1."""
+    """Unix ms of the first message in that layout; 0 if the partition was empty before, None for layout 1."""
     oldest: int
-    """The oldest layout whose processes may still work there."""
+    """Oldest layout whose processes may still work on the partition."""
 
 
 class Layouts:
@@ -35,11 +35,11 @@ class Layouts:
         """Return the layout of each partition. Raises QueueUnavailableError."""
         keys = [partition.layout for partition in self._access.keys.partitions]
         answers = await self._access.read_hashes(keys, "version", "since", "oldest")
-        # A damaged one is moved aside by the next message, which notes the layout anew.
+        # The next message moves a damaged layout aside and writes it again.
         return [_layout(*(values or (None, None, None))) for values in answers]
 
     async def check(self) -> None:
-        """Raise NewerLayoutError where only newer processes may work."""
+        """Raise NewerLayoutError if a partition was left to newer releases."""
         needed = max(layout.oldest for layout in await self.read())
         if needed > LAYOUT_VERSION:
             raise newer_layout(needed)

@@ -44,9 +44,10 @@ from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
+from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts.answers import MovedAnswer, Standing
+from queue_core.redis.link_transport import transport_for
+from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
@@ -54,25 +55,28 @@ __all__ = ["Claimed", "MessageQueue"]
 
 
 class Waits(NamedTuple):
-    """Waits after a failed attempt: one that counts, one that does not, and the wait that the backend asked for."""
+    """Waits after a failed attempt."""
 
     backoff_ms: int
+    """Wait if the attempt counts."""
     wait_ms: int
+    """Wait if the attempt does not count."""
     asked_ms: int
+    """Wait that the AI or the provider asked for."""
 
 
 NO_WAITS = Waits(0, 0, 0)
 LIMIT_GROWTH_MAX = 4
-"""Longest wait after a limit on sending, as a multiple of the asked one: else newer turns would overtake this one."""
+"""Longest wait after a rate limit, as a multiple of the wait asked for; after more, newer turns would overtake."""
 
 
 class MessageQueue:
     """Queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
-    `clock` (Unix ms) replaces Redis's clock in simulations and tests, and `monotonic` (seconds) that of the event loop:
-    if only the first goes on, Redis's clock was set forward. `rng` makes what is random (ids for
-    messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
-    All methods raise QueueUnavailableError when Redis does not answer, or refuses.
+    In simulations and tests, `clock` (Unix ms) replaces Redis's clock and `monotonic` (seconds) the event loop's clock;
+    the queue compares the two to notice that Redis's clock was set forward. `rng` makes random values repeatable: ids
+    for messages without one, claim ids, backoff. `transport` carries the script calls instead of `redis`.
+    All methods raise QueueUnavailableError when Redis does not answer or refuses a command.
     """
 
     def __init__(
@@ -88,11 +92,11 @@ class MessageQueue:
         self.settings = settings or QueueSettings()
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.transport = transport or ScriptRunner(
+        self.transport = transport or transport_for(
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)
-        self._now = access.now
+        self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()
         self._time = ServerTime(monotonic)
         self._claims = Claims(access, self._time, self._random_id)
@@ -100,7 +104,7 @@ class MessageQueue:
 
         self.aliases = Aliases(access)
 
-        # For people and monitors. Each of these is documented in its class.
+        # Parts for people and monitors, each documented in its class.
         self.notes = Notes(access, self.aliases)
         self.now_ms = access.now_ms
         self.holding = Holding(access)
@@ -190,8 +194,8 @@ class MessageQueue:
     async def withdraw(self, message: QueueMessage) -> str:
         """Note that a message was answered without the queue, so that the queue does not answer it too.
 
-        Returns "marked" (it was not stored), "withdrawn" (it was stored, and is removed, at the latest before a worker
-        sends a reply to it) or "in flight" (too late: a reply is recorded).
+        Returns "marked" if it was not stored. Returns "withdrawn" if it was stored: then it is removed, at the latest
+        before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
         """
         check_names(message)
         places = self.aliases.places_of(message)
@@ -223,7 +227,7 @@ class MessageQueue:
             )
         return answer
 
-    # For workers. `Processor` makes these calls for you.
+    # Methods for workers. `Processor` calls them for you.
 
     async def claim(
         self,
@@ -233,17 +237,25 @@ class MessageQueue:
         partition: int = 0,
         only: tuple[str, str] | None = None,
         kept: Iterable[Batch] = (),
+        entry: Entry | None = None,
     ) -> Claimed:
         """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
         A lease that ran out is taken over, unless its holder may still renew it because Redis was away. The leases of
-        the batches in `kept` are renewed first, as by `extend`, except those that are lost.
+        the batches in `kept` are renewed first, as by `extend`, except lost ones.
 
-        `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
-        then that conversation's. After QueueUnavailableError, or a cancellation, the processor's next claim repeats
-        this one: it returns the conversations that this one leased, and no others.
+        With `only` (instance and phone), claims that conversation if it is due, and ignores `partition`; `next_due_ms`
+        is then the time of that conversation. `entry` says whether the worker watches the partition from now on, see
+        `watch.py`. After QueueUnavailableError, or a cancellation, the processor's next claim repeats this one: it
+        returns the conversations that this claim leased, and no others.
         """
-        return await self._claims.claim(processor_id, limit=limit, partition=partition, only=only, kept=kept)
+        return await self._claims.claim(
+            processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
+        )
+
+    async def look(self, partition: int) -> LookAnswer:
+        """Say when a partition next needs attention, and which workers watch it. Leases and changes nothing."""
+        return await self._claims.look(partition)
 
     async def extend(self, batch: Batch) -> None:
         """Renew the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
@@ -258,9 +270,9 @@ class MessageQueue:
     async def record_reply(self, batch: Batch, reply: str) -> bool:
         """Store the reply, and confirm right before a send that the lease is held. Raises LeaseLostError.
 
-        After that the AI is not asked again. Returns False, and ends the lease, if the turn has changed: a newer
-        message joined it (`supersede_ms`), or one was answered without the queue (`withdraw`). Then drop the reply;
-        the changed turn becomes due.
+        Once the reply is stored, the AI is not asked again. Returns False, and ends the lease, if the turn has changed:
+        a newer message joined it (`supersede_ms`), or one of its messages was answered without the queue (`withdraw`).
+        Then drop the reply; the changed turn becomes due.
         """
         settings = self.settings
         call = scripts.RecordReply(
@@ -294,7 +306,7 @@ class MessageQueue:
         _require_held(await self.transport.gathered(call), batch)
 
     async def complete(self, batch: Batch) -> None:
-        """Finish the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
+        """Finish the batch: its messages move to the archive. Raises LeaseLostError. Repeating the call is harmless."""
         call = scripts.Complete(
             place=self._place_of(batch),
             rules=self.settings,
@@ -319,9 +331,9 @@ class MessageQueue:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
-        that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
-        sign says so. An attempt that failed by a limit on the rate (`limited`) does not count. Returns how many
-        messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if
+        `sign.counts`. An attempt that failed by a rate limit (`limited`) does not count. Returns the number of messages
+        that became dead letters. Raises LeaseLostError. Repeating the call is harmless.
         """
         settings, rng = self.settings, self._rng
         asked_ms = max(0, int(after_ms or 0))
@@ -403,5 +415,5 @@ def _require_held(standing: Standing, batch: Batch) -> None:
     if standing == "lost":
         raise LeaseLostError(
             f"the lease with token {batch.token} is over; another worker may hold its conversation. "
-            "Leave the batch alone: its messages are safe in the queue"
+            "Stop working on the batch: its messages are safe in the queue"
         )

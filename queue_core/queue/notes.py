@@ -9,7 +9,7 @@ from queue_core.queue.aliases import Aliases
 
 
 class Notes:
-    """Keeps a value for each conversation. Raises QueueUnavailableError when Redis does not answer."""
+    """Store of a value for each conversation. Methods raise QueueUnavailableError when Redis does not answer."""
 
     def __init__(self, access: Access, aliases: Aliases) -> None:
         self._access = access
@@ -18,7 +18,7 @@ class Notes:
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
         """Return the value of a conversation; None when there is none, or it has expired.
 
-        A conversation without a value has that of another name of its user, from the time before the names were joined.
+        If there is none, return the value under another name of the user, stored before the names were joined.
         """
         place = self._access.keys.of(instance_name, user_phone)
         value, alias, names = await self._access.read(
@@ -42,7 +42,7 @@ class Notes:
         await self._access.read(("SET", place.memory, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:
-        """Store `key` as the key of the log's tags, unless a process did before; return the stored one."""
+        """Store the key of the tags in the log, unless another process has stored one; return the stored key."""
         log_key = self._access.keys.log_key
         _, stored = await self._access.read(("SET", log_key, key, "NX"), ("GET", log_key))
         return stored if isinstance(stored, bytes) else str(stored).encode()

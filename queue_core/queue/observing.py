@@ -18,7 +18,7 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     messages: int
     completed: int
     superseded: int
-    """Turns that changed while they were answered, mostly by a newer message: they are due again."""
+    """Turns that changed while they were answered, mostly by a newer message; they are due again."""
     failed: int
     """Attempts that failed; their messages are tried again or are dead letters."""
     lost_leases: int
@@ -32,8 +32,8 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class ProcessingObserver(Protocol):
     """Observer of a Processor, for metrics and records. Its functions must not block.
 
-    An error that they raise is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
-    claimed while the processor stops is handed back and not reported.
+    An error that they raise is logged and changes nothing. For each batch, `claimed` and later `ended` are called once;
+    a batch that is claimed while the processor stops is handed back and not reported.
     """
 
     def claimed(self, batch: Batch) -> None:
@@ -46,4 +46,4 @@ class ProcessingObserver(Protocol):
         """Note that messages became dead letters inside a claim: expired, out of attempts, or unreadable."""
 
     def backend_changed(self, news: OutageNews) -> None:
-        """Note that the AI or a channel went away, or came back. Each change is told to one processor."""
+        """Note that the AI or a channel went away, or came back. Only one processor is told of each change."""

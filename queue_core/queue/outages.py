@@ -24,9 +24,9 @@ class OutageSign:
 
     kind: BackendKind
     took_ms: float
-    """Time for which the attempt used the backend. Successes of others in this time show that it is not away."""
+    """Time for which the attempt used the backend. Other attempts that succeeded in it show that it is not away."""
     counts: bool = False
-    """True for an attempt that counts all the same, since it may have sent its reply."""
+    """True if the attempt counts although the backend is away, since it may have sent its reply."""
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -34,9 +34,9 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     kind: BackendKind
     instance_name: str
-    """The instance whose channel it is; "" for the AI, which all instances share."""
+    """Instance of the channel; "" for the AI, which all instances share."""
     since_ms: int
-    """Time at which it went away, Unix ms."""
+    """Time at which the backend went away, Unix ms."""
     error: str
     """The last error."""
     is_away: bool
@@ -44,7 +44,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def name(self) -> str:
-        """Name it for people: "the AI", or "the channel of mybot"."""
+        """Return the backend's name for people: "the AI", or "the channel of mybot"."""
         return "the AI" if self.kind == "ai" else f"the channel of {visible(self.instance_name)}"
 
 
@@ -83,12 +83,12 @@ class Outages:
         """Return the backends that are away, by name. Raises QueueUnavailableError when Redis does not answer."""
         partitions = self._access.keys.partitions
         names = await self._access.read(*(("ZRANGE", partition.outages, 0, -1) for partition in partitions))
-        found: dict[str, Outage] = {}
+        outages: dict[str, Outage] = {}
         for partition, raw_names in zip(partitions, names, strict=True):
             for name in map(text, raw_names):
                 outage = await self._read_one(partition, name)
-                found[name] = _joined(found.get(name, outage), outage) if name in found else outage
-        return [found[name] for name in sorted(found)]
+                outages[name] = _joined(outages[name], outage) if name in outages else outage
+        return [outages[name] for name in sorted(outages)]
 
     async def _read_one(self, partition: Partition, name: str) -> Outage:
         (state, since, error), waiting = await self._access.read(
@@ -107,7 +107,7 @@ class Outages:
 
 
 def _joined(first: Outage, second: Outage) -> Outage:
-    """Join what two partitions know about one backend."""
+    """Combine what two partitions know about one backend."""
     return msgspec.structs.replace(
         first,
         is_away=first.is_away or second.is_away,

@@ -1,4 +1,4 @@
-"""Pace of sending numbers, which all processes that send share."""
+"""Rate limit of each sending number, shared by all processes that send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queue_core.redis.scripts.answers import PaceAnswer
 
 
 class Pacing:
-    """Giver of moments at which messages may go."""
+    """Rate limit that says at which moment a message may be sent."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -16,15 +16,15 @@ class Pacing:
     async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
         """Take the moment at which `count` messages of a number may go, if it is within `wait_ms_max`.
 
-        No second has more than `per_s` messages of the number; 0 is without a limit. Raises QueueUnavailableError.
+        At most `per_s` messages of the number are sent in any second; 0 means no limit. Raises QueueUnavailableError.
         """
         return await self._call(number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
 
     async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
-        """Note that a provider refused a message of a number, since there were too many.
+        """Note that a provider refused a message because the number sent too many.
 
-        Nothing goes for `asked_ms`, and then half as much as before; after 10 s without a refusal the rate doubles
-        again. Raises QueueUnavailableError.
+        Nothing is sent for `asked_ms`, then at half the rate; after 10 s without a refusal the rate doubles again.
+        Raises QueueUnavailableError.
         """
         return await self._call(number, per_s=per_s, refused=1, asked_ms=asked_ms)
 

@@ -1,8 +1,8 @@
-"""Precedence among two conversations of one user: what waits under the old name is answered first.
+"""Precedence between two conversations of one user: messages under the old name are answered first.
 
-When two names of a user become known as one while messages wait under both, one of the conversations takes all new
-messages, and its turns begin only when nothing is left in the other. The two may lie in different partitions, which no
-script can look at together, so the worker asks before it begins a turn.
+Messages may wait under two names when these turn out to be names of one user. Then one of the two conversations takes
+all new messages, and its turns begin only when the other is empty. The two may lie in different partitions, which one
+script cannot read together, so the worker asks before it begins a turn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from queue_core.redis.scripts.answers import LeasedAnswer
 from queue_core.redis.scripts.loader import text
 
 LOOK_MS = 500
-"""Time after which a turn that waits for the other conversation is looked at again."""
+"""Time after which a worker looks again at a turn that waits for the other conversation."""
 BEHIND_MS = 2 * 86_400_000
 """Lifetime of a note that one conversation waits for another: longer than messages wait for an AI that is away."""
 DEPTH_MAX = 4
@@ -30,15 +30,15 @@ class Precedence:
         self._access = access
 
     async def put_behind(self, place: Place, earlier: Place) -> None:
-        """Let the turns of a conversation wait until nothing is left in another one."""
+        """Let the turns of a conversation wait until an earlier conversation is empty."""
         await self._access.read(
             ("HSET", place.behind, earlier.conversation, 1), ("PEXPIRE", place.behind, BEHIND_MS)
         )
 
     async def may_begin(self, leased: LeasedAnswer) -> bool:
-        """Return True if a turn may begin. Otherwise it is handed back, to be looked at again."""
+        """Return True if a turn may begin. Otherwise hand it back; a worker looks at it again after `LOOK_MS`."""
         place = self._place(leased.conversation)
-        if leased.reply is not None:  # it began before
+        if leased.reply is not None:  # an earlier attempt began it
             return True
         if not await self._waits(place, DEPTH_MAX):
             return True
@@ -49,7 +49,7 @@ class Precedence:
         return False
 
     async def _waits(self, place: Place, depth: int) -> bool:
-        """Return True if a conversation waits for another one. Ends the waits for those that no message can reach."""
+        """Return True if a conversation waits for another one. Deletes notes of those that get no more messages."""
         (listed,) = await self._access.read(("HGETALL", place.behind))
         earlier = [self._place(text(name)) for name in listed]
         waits = await asyncio.gather(*(self._waits_for(place, other, depth) for other in earlier))
@@ -57,7 +57,10 @@ class Precedence:
 
     async def _waits_for(self, place: Place, earlier: Place, depth: int) -> bool:
         alias, waiting, leased, is_mutual, is_behind = await self._access.read(
-            ("GET", earlier.alias),  # first: with an alias, nothing comes that the next commands do not see
+            (
+                "GET",
+                earlier.alias,
+            ),  # first: once it has an alias, no message comes that the next commands would miss
             ("EXISTS", earlier.queue),
             ("HEXISTS", earlier.lock, "token"),
             ("HEXISTS", earlier.behind, place.conversation),

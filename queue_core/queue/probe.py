@@ -1,6 +1,7 @@
-"""Probe: a trial run of the real scripts on a conversation of its own, which finds what Redis would refuse.
+"""Probe: a trial run of the real scripts on a conversation of its own, which finds commands that Redis refuses.
 
-Rights that lack, a replica, missing replicas, a full server, a used-up quota: each becomes a sentence with what to do.
+Causes are missing rights, a read-only replica, missing replicas, a full server, a used-up quota. Each becomes a
+sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from queue_core.redis.runner import explain
 
 INSTANCE, PHONE = "probe", "probe"
 PARTITIONS_MAX = 16
-"""Partitions in which scripts are tried; each takes some twenty round trips."""
+"""Limit on partitions in which scripts are tried; each takes about twenty round trips."""
 PREFIX_CHARACTERS_MAX = 50
 """Limit on the queue's prefix, to which the probe adds a part of its own."""
 
@@ -75,7 +76,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "ZSCAN": (_KEY, "0"),
     "ZSCORE": (_KEY, "x"),
 }
-"""Commands with a key that scripts and processes use, with harmless arguments."""
+"""Commands that scripts and processes use on keys, with harmless arguments."""
 
 _KEY_REFUSED = re.compile(r"access (?:a|one of the|the '.*') keys?\b", re.IGNORECASE)
 _RIGHT_REFUSED = re.compile(
@@ -100,9 +101,9 @@ _ADVICE = (
 
 
 async def probe(queue: MessageQueue) -> list[str]:
-    """Try everything that the queue does on a conversation of its own; return what failed, with what to do.
+    """Try everything that the queue does, on a conversation made for it; return sentences on what failed.
 
-    It touches no message, and its keys are deleted, or expire within seconds.
+    Touches no message of a user. The keys of the trial are deleted, or expire within seconds.
     """
     try:
         errors = [*await _refused_commands(queue), *await _refused_keys(queue)]
@@ -116,7 +117,7 @@ async def probe(queue: MessageQueue) -> list[str]:
 
 
 async def _refused_commands(queue: MessageQueue) -> list[str]:
-    """Run each command once, and name those for which the user lacks the right."""
+    """Run each command once, and name those that the Redis user may not run."""
     key = f"{queue.keys.partitions[0].base}probe:{secrets.token_hex(4)}"
     calls = [(name, *(part.replace(_KEY, key) for part in arguments)) for name, arguments in COMMANDS.items()]
     answers = await _answers(queue, [*calls, ("DEL", key)])
@@ -133,7 +134,7 @@ async def _refused_commands(queue: MessageQueue) -> list[str]:
 
 
 async def _refused_keys(queue: MessageQueue) -> list[str]:
-    """Name the kinds of keys that the user may not touch."""
+    """Name the kinds of keys that the Redis user may not use."""
     shared, place = queue.keys.partitions[0], queue.keys.of(INSTANCE, PHONE)
     keys = {
         key: None
@@ -186,7 +187,7 @@ class _Trial:
         self._place = self._queue.keys.of(INSTANCE, phone)
 
     async def run(self) -> str:
-        """Try it. Return what failed, "" if nothing did."""
+        """Run all steps. Return a sentence on the step that failed; "" if none did."""
         steps: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
             ("a trial message cannot be stored", self._store),
             ("a trial message cannot be answered", self._answer),
@@ -210,7 +211,7 @@ class _Trial:
     async def _claim(self) -> Batch:
         claimed = await self._queue.claim("probe", only=self._names)
         if not claimed.batches:
-            raise QueueError("it was stored, and no claim returned it")
+            raise QueueError("the message was stored, but no claim returned it")
         return claimed.batches[0]
 
     async def _store(self) -> None:

@@ -51,7 +51,7 @@ class Renewals:
             pause_s = min(pause_s * 2, AGAIN_S_MAX, every_s)
 
     async def _is_renewed(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
-        """Return False if Redis could not be asked."""
+        """Renew one lease; cancel the attempt if the lease is lost. Return False if Redis could not be asked."""
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:

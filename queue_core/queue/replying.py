@@ -18,11 +18,11 @@ from queue_core.waiting import within
 Handler: TypeAlias = Callable[[Batch], Awaitable[str | Reply | None]]
 """Function that answers a turn; None or "" means that there is no reply.
 
-RetryLaterError and GiveUpError say what follows. After any other error the turn is tried again.
+It may raise RetryLaterError or GiveUpError. After any other error the turn is tried again.
 """
 Sender: TypeAlias = Callable[[Batch, str], Awaitable[None] | AsyncIterator[None]]
-"""Function that sends a reply to the user. RetryLaterError and GiveUpError mean that it was not sent. After any other
-error nobody knows.
+"""Function that sends a reply to the user. RetryLaterError and GiveUpError mean that the reply was not sent. After any
+other error the queue does not know whether it was sent.
 
 A sender that sends in parts is an async generator: it leaves out the first `batch.parts_sent` parts, and yields
 between two parts. At each yield the queue notes what was sent, and confirms that the lease is held.
@@ -32,7 +32,7 @@ what the provider reports on it later.
 """
 
 _END = object()
-"""Stands for the end of a sender's parts, since a sender may yield anything."""
+"""Mark of the end of a sender's parts, since a sender may yield any value."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ async def send_reply(
     between: Callable[[int], Awaitable[None]] | None = None,
     taken: list[SentPart] | None = None,
 ) -> None:
-    """Send a reply; each part may take `limit_ms`, else TimeoutError. Raises what the sender raises.
+    """Send a reply. Raises TimeoutError if a part takes longer than `limit_ms`, and the errors of the sender.
 
-    `between` is called between two parts, with the number of parts that were sent. Its errors end the sending. The
-    parts that have ids are added to `taken`.
+    `between` is called between two parts, with the number of parts that were sent. Its errors end the sending. Parts
+    for which the provider gave an id are added to `taken`.
     """
     with noting_sent([] if taken is None else taken):
         await _send(sender(batch, text), batch.parts_sent, limit_ms, between)
@@ -103,6 +103,6 @@ async def _send(
 
 
 def line_of(error: Exception) -> str:
-    """Name an error and the line that raised it, without its message, which may quote a user."""
+    """Return an error's type and the line that raised it, without its message, which may quote a user."""
     *_, frame = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}, in {frame.name}"

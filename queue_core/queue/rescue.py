@@ -1,4 +1,4 @@
-"""Rescue of conversations that no worker would look at."""
+"""Rescue of stranded conversations, which have messages but no entry in the index, so that no worker looks at them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import scan, scan_part
 
 RESCUE_S_MAX = 30
-"""A rescue that takes longer leaves the rest to the next one."""
+"""Longest time of a rescue; the next one does the rest."""
 STEPS_MAX = 100
-"""Steps of SCAN in one rescue or examination on each server: 100,000 keys, 0.1 s of Redis. The next goes on."""
+"""Limit on steps of SCAN on each server in one rescue or examination: 100,000 keys, 0.1 s of Redis's time."""
 
 _log = logging.getLogger(__name__)
 _Name = tuple[int, str]
@@ -44,7 +44,7 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int
     """Number of conversations in partitions that this deployment does not have."""
     is_complete: bool
-    """True when all keys were looked at."""
+    """True when all keys were searched."""
 
 
 class _Found:
@@ -61,15 +61,15 @@ class _Found:
 
 
 class Rescue:
-    """Repair of damage from outside, such as a manual change or a failover that lost a write; the queue causes none."""
+    """Repair of damage that others cause, such as a manual change, or a failover that lost a write."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def run(self) -> Rescued:
-        """Schedule conversations that fell out of the index, and delete locks and replies without messages.
+        """Schedule conversations that are missing in the index, and delete locks and replies without messages.
 
-        Looks at a part of the keys, and goes on where the last rescue ended. Safe beside workers and other rescues.
+        Searches a part of the keys, beginning where the last rescue ended. Safe beside workers and other rescues.
         """
         await self._mend()
         verdicts: Counter[str] = Counter()
@@ -84,13 +84,13 @@ class Rescue:
                 )
         rescued = Rescued(stranded=verdicts["stranded"], locks=verdicts["orphan"])
         if rescued.stranded or rescued.locks:
-            _log.warning("rescued %d conversations, deleted %d locks", rescued.stranded, rescued.locks)
+            _log.warning("rescued conversations: %d, deleted locks: %d", rescued.stranded, rescued.locks)
         return rescued
 
     async def _mend(self) -> None:
-        """Move damaged keys of the partitions aside; those of a conversation are found when it is looked at.
+        """Move damaged keys of the partitions aside; damaged keys of a conversation are found when it is claimed.
 
-        Conversations at the end of the index that wait for too long, since the clock was set back, come forward.
+        Also reschedules conversations that are due much too late, since the clock was set back.
         """
         access, settings = self._access, self._access.settings
         calls = [
@@ -102,7 +102,7 @@ class Rescue:
             for partition in access.keys.partitions
         ]
         if damaged := sum(await asyncio.gather(*calls)):
-            _log.error("%d keys were damaged and moved aside: see `damaged list`", damaged)
+            _log.error("moved damaged keys aside: %d; see `damaged list`", damaged)
 
     async def unscheduled(self, until: float) -> Unscheduled:
         """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""
@@ -118,7 +118,7 @@ class Rescue:
         return found.unscheduled(is_complete=is_complete)
 
     async def unscheduled_in_part(self, until: float) -> Unscheduled:
-        """Find such conversations in the part of the keys that comes next."""
+        """Find such conversations in the next part of the keys."""
         found = _Found()
         async with aclosing(self._next_names("examination", until, "msg_queue")) as pages:
             async for kinds in pages:
@@ -136,7 +136,7 @@ class Rescue:
 
     async def _stranded(self, names: list[_Name]) -> list[_Name]:
         missing = await self._missing_in_index(names)
-        # Between the two reads a conversation may have been finished; a script reads both at one moment.
+        # A conversation may have been finished after the list of keys was read, so a script looks at it again.
         verdicts = await self._verdicts(missing, repair=False)
         return [name for name, verdict in zip(missing, verdicts, strict=True) if verdict == "stranded"]
 
@@ -145,7 +145,7 @@ class Rescue:
     ) -> AsyncGenerator[dict[str, list[_Name]], None]:
         """Yield the conversations that have keys of some kinds, by kind, a page for each step of the SCAN.
 
-        Goes on where the last search of this name ended. How far it came is kept in Redis.
+        Begins where the last search of this name ended, which is noted in Redis.
         """
         access = self._access
         (kept,) = await access.read(("HGET", access.keys.searches_key, search))

@@ -1,8 +1,8 @@
-"""Replies that were sent, by the ids that providers gave them, and what providers report on them later.
+"""Replies that were sent, by the ids that providers gave them, and the later reports of providers on them.
 
-A provider reports on a reply by its id alone: that it did not reach the user, or, for WhatsApp Web, that a message of
-one's own number was written. The report may be faster than the answer to the call that sends. So an id and a report
-find each other in either order, in the partition in which the id lies; `redis/scripts/sent.lua` has the data.
+A provider names a reply by its id alone when it reports that the reply did not reach the user, or, for WhatsApp Web,
+that the bot's own number wrote a message. The report may arrive before the answer to the call that sends. So ids and
+reports are matched in either order, in the partition of the id; `redis/scripts/sent.lua` describes the data.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from queue_core.redis import scripts
 from queue_core.sent import ID_CHARACTERS_MAX, SentPart
 
 ECHO_BEYOND_MS = 10_000
-"""Time beyond the longest send after which an own message with an unknown id counts as written by others."""
+"""Time, beyond the longest send, after which an own message with an unknown id counts as written by a person."""
 FAILURE_MS = 3_600_000
-"""Time for which a failure with an unknown id is kept: while Redis is away, ids are noted late."""
+"""Time for which a failure with an unknown id is kept, since ids are noted late while Redis is away."""
 UNSURE_MS = 120_000
-"""Time for which messages with unknown ids may be replies whose ids are lost, after such a reply is sent again."""
+"""Time after a reply is sent again for which own messages with unknown ids may be that reply: its first id is lost."""
 AGAIN_MS = 30_000
-"""Time after which a failure whose conversation does not have it yet is given out again: a process may have died."""
+"""Time after which `match` returns a failure again that its conversation has not noted: a process may have died."""
 REPORTS_MAX = 10_000
 """Limit on reports with unknown ids in a partition."""
 UNDELIVERED_MAX = 20
-"""Limit on failures that are kept in a conversation; the newest are."""
+"""Limit on failures that are kept in a conversation, the newest ones."""
 TEXT_CHARACTERS_MAX = 4_096
-"""Limit on a text that is kept for a dead letter."""
+"""Limit on the text that is kept for a dead letter, in characters."""
 DATA_BYTES_MAX = 4_096
 """Limit on the `message_data` that is kept for a dead letter, in bytes of JSON."""
 _KEPT_DATA = ("channel", "kind", "reply_to", "addresses")
@@ -47,20 +47,20 @@ _log = logging.getLogger(__name__)
 
 
 Noted = Literal["noted", "dead letter", "full", "known"]
-"""Treatment of a failure in its conversation: noted, a dead letter too, no room for that one; noted before."""
+"""Result of noting a failure. "dead letter": one was made too. "full": no room for it. "known": noted before."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Report of a provider on a message that was sent from one's own number."""
+    """Report of a provider on a message that the bot's own number sent."""
 
     kind: Literal["own", "failed"]
-    """"own": it was written. "failed": it did not reach the user."""
+    """"own": the message was written. "failed": it did not reach the user."""
     instance_name: str
     reply_id: str
     user_phone: str
-    """User to whom it went, as the report says; the conversation may have another name."""
+    """User to whom the message was sent, as the report names the user; the conversation may have another name."""
     code: str = ""
-    """The provider's code of the error."""
+    """Error code of the provider."""
     reason: str = ""
     at_ms: int = 0
 
@@ -98,9 +98,9 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """Finding on a report: "known" with the reply, "kept" until its id is known, "repeated" if it is kept or settled.
+    """Result of looking up a report: "known" with the reply, "kept" until the id is known, "repeated" if not new.
 
-    It is not kept if there is no room for it ("full"), or if ids are not kept at all ("off").
+    The report is not kept if there is no room ("full"), or if no ids are kept by setting ("off").
     """
 
     status: Literal["known", "kept", "repeated", "full", "off"]
@@ -108,7 +108,7 @@ class Found(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """Report that was kept, and its reply; None if its id did not become known in time."""
+    """Report that was kept, and its reply; the reply is None if its id did not become known in time."""
 
     report: Report
     reply: SentReply | None
@@ -123,7 +123,7 @@ class SentReplies:
         self._access = access
         self._ttl_ms = access.settings.sent_ttl_s * 1000
         self._waiting: set[Partition] = set()
-        """Partitions with reports that this process had kept, and that may wait there still."""
+        """Partitions in which reports that this process kept may still wait."""
 
     async def note(self, batch: Batch, parts: Sequence[SentPart]) -> None:
         """Note that these parts of the reply to a batch were sent. Repeating it is harmless."""
@@ -132,7 +132,7 @@ class SentReplies:
             await asyncio.gather(*(gathered(self._note(batch, part)) for part in parts))
 
     async def note_again(self, batch: Batch) -> None:
-        """Note that a reply that was perhaps sent is sent again: reports on the first one have an id that is lost."""
+        """Note that a reply is sent again whose first send may have succeeded; reports on that one have a lost id."""
         if self._ttl_ms:
             place = self._access.keys.of(batch.instance_name, batch.user_phone)
             await self._access.read(("SET", place.sent_again, 1, "PX", UNSURE_MS))
@@ -164,13 +164,13 @@ class SentReplies:
         return self._access.settings.send_timeout_ms + ECHO_BEYOND_MS
 
     def waiting(self, *, everywhere: bool = False) -> tuple[Partition, ...]:
-        """Return the partitions in which reports may wait that this process took, or, `everywhere`, any process."""
+        """Return the partitions in which reports of this process may wait; with `everywhere`, those of any process."""
         return self._access.keys.partitions if everywhere else tuple(self._waiting)
 
     async def match(self, partition: Partition) -> list[Matched]:
-        """Return the kept reports of a partition whose id became known, or for which the time is over.
+        """Return the kept reports of a partition whose id became known, or whose time is over.
 
-        They are given out once, but a failure of a known reply again and again until it is noted (`settle`).
+        Each is returned once, except a failure of a known reply, which is returned again until `settle` ends it.
         """
         matched: list[Matched] = []
         is_done = not self._ttl_ms
@@ -180,7 +180,7 @@ class SentReplies:
             except QueueUnavailableError:
                 if not matched:
                     raise
-                break  # these are given out already
+                break  # these reports have been returned already
             matched += await self._matched(found)
             is_done = len(found) < _PAGE
             if is_done and not kept:
@@ -200,9 +200,9 @@ class SentReplies:
         ]
 
     async def note_undelivered(self, report: Report, reply: SentReply) -> Noted:
-        """Note in the conversation of a reply that it did not reach the user, once; by setting as a dead letter, too.
+        """Note in a reply's conversation, once, that the reply did not reach the user; by setting, make a dead letter.
 
-        Returns "full" if it is noted and there is no room for the dead letter, and "known" if it was noted before.
+        Returns "full" if there is no room for the dead letter, and "known" if the failure was noted before.
         """
         access, settings = self._access, self._access.settings
         place = access.keys.of(reply.instance_name, reply.user_phone)
@@ -225,7 +225,7 @@ class SentReplies:
         return cast("Noted", await access.transport.gathered(call))
 
     async def settle(self, reports: Sequence[Report]) -> None:
-        """End failures, once their conversations have them. When they are reported again, they are "repeated"."""
+        """End failures that their conversations have noted. If they are reported again, they count as "repeated"."""
         gathered = self._access.transport.gathered
         failures = (_well_formed(report) for report in reports if report.kind == "failed")
         await asyncio.gather(*(gathered(self._settle(failure)) for failure in failures))
@@ -285,14 +285,14 @@ class SentReplies:
         )
 
     async def _sent_again(self, reports: Sequence[Report]) -> set[tuple[str, str]]:
-        """Return instance and user of the reports in whose conversation a reply was sent again a short time ago."""
+        """Return instance and user of the reports in whose conversations a reply was sent again recently."""
         names = sorted({(report.instance_name, report.user_phone) for report in reports})
         if not names:
             return set()
         keys = [self._access.keys.of(*pair).sent_again for pair in names]
         try:
             answers = await self._access.read(*(("EXISTS", key) for key in keys))
-        except QueueUnavailableError:  # the reports are given out already
+        except QueueUnavailableError:  # Redis will not return the reports again
             return set(names)
         return {pair for pair, is_there in zip(names, answers, strict=True) if is_there}
 
@@ -321,7 +321,7 @@ def _report_in(kept: str) -> Report | None:
     try:
         return msgspec.json.decode(kept, type=Report)
     except msgspec.MsgspecError:
-        _log.error("a report on a reply had been changed by something else, and is dropped")
+        _log.error("dropped a report on a reply that something other than the queue had changed in Redis")
         return None
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class ServerTime:
-    """Answers of Redis with its time, and when each was asked for.
+    """Last time that each partition's server reported, with the moment of the request.
 
-    `monotonic` returns seconds that pass evenly, in place of the event loop's, for simulations and tests.
+    `monotonic` (seconds) replaces the event loop's clock in simulations and tests.
     """
 
     def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
@@ -17,7 +17,7 @@ class ServerTime:
         self._seen: dict[int, tuple[int, float]] = {}
 
     def now_s(self) -> float:
-        """Return this process's time in seconds, from an unknown beginning."""
+        """Return this process's time in seconds, from an arbitrary start."""
         return self._monotonic() if self._monotonic else asyncio.get_running_loop().time()
 
     def note(self, partition: int, now_ms: int, asked_s: float) -> None:
@@ -25,10 +25,10 @@ class ServerTime:
         self._seen[partition] = now_ms, asked_s
 
     def expected_ms(self, partition: int) -> int:
-        """Return the time that the server's clock shows now if it ran as this process's did; 0 if unknown.
+        """Return the time that the server's clock shows if it ran as fast as this process's clock; 0 if unknown.
 
-        Requests that take equally long on their way cancel out. One that takes longer makes the clock look as if it had
-        been set forward, which costs nothing but a later expiry.
+        Requests that take equally long cancel out. A slower one makes the clock look as if it had been set forward,
+        which only makes messages expire later.
         """
         if partition not in self._seen:
             return 0

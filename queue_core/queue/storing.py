@@ -1,4 +1,4 @@
-"""Call that stores what arrived: a message, or an edit or a deletion of an earlier one."""
+"""Script call that stores an arriving message, or an edit or a deletion of an earlier message."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Recordings: what arrived at a bot and what became of it."""
+"""Recordings of the messages that arrived at a bot, and of what became of them."""

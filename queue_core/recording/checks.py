@@ -18,7 +18,7 @@ from queue_core.recording.format import (
 from queue_core.text import suggestion, visible
 
 FREE_FIELD_PREFIX = "x_"
-"""Beginning of the names of fields that a recording may have as it likes."""
+"""Prefix of additional fields, with which programs may extend a recording."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -29,7 +29,7 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LineError(Exception):
-    """A line that breaks the format; the message is the reason in words."""
+    """Raised for a line that breaks the format. The message is the reason in words."""
 
 
 def quote(value: str) -> str:
@@ -56,7 +56,7 @@ def _iso_ms(value: str, name: str) -> int:
         raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
     seconds, fraction, zone = match.groups()
     if zone is None:
-        raise LineError(f'"{name}" has no zone: {quote(value)}; write UTC, ending in Z')
+        raise LineError(f'"{name}" has no time zone: {quote(value)}; write it in UTC, ending in Z')
     try:
         utc = datetime.fromisoformat(seconds + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
     except (ValueError, OverflowError):

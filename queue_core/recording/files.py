@@ -1,4 +1,4 @@
-"""The files of the live recorder: whole lines, limits on their size and age, and what happens when a disk is full."""
+"""Files of the live recorder, with whole lines, limits on size and age, and protection against a full disk."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from queue_core.recording.writer import free_line
 Kind = Literal["recording", "outcomes"]
 
 FILE_BYTES_MAX = 64 * 1024**2
-"""Size at which the next file begins; it holds fewer messages than a replay takes (2,000,000)."""
+"""Size at which the next file begins; a file of this size has fewer messages than a replay accepts (2,000,000)."""
 RETRY_AFTER_MS = 60_000
-"""Time without another attempt after a failed write."""
+"""Pause after a failed write."""
 
 FILE_SPAN_MS = DAY_MS
-"""Longest time that one file covers, where old files are deleted."""
+"""Longest time that one file covers if old files are deleted."""
 
 _SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
 FILE_NAME = re.compile(r"(?:recording|outcomes)-\d{8}T\d{6}Z-\d+(?:-\d+)?\.(?:jsonl|ndjson)")
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class RecordingFiles:
-    """The files being written, at most one of each kind. Nothing here raises."""
+    """Files that are being written, at most one of each kind. Methods do not raise."""
 
     def __init__(
         self, folder: Path, max_bytes: int, now_ms: Callable[[], int], header: Callable[[Kind], bytes]
@@ -53,7 +53,7 @@ class RecordingFiles:
         return kind in self._open
 
     def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Writes one line. If the file is full and `starts_file` allows it, the line begins another file."""
+        """Writes one line. If the file is full and `starts_file` is true, the line begins another file."""
         if self._is_closed:
             return
         now_ms = self._now_ms()
@@ -72,7 +72,7 @@ class RecordingFiles:
         now_ms, deleted = self._now_ms(), 0
         for kind in [kind for kind, file in self._open.items() if file.began_ms <= now_ms - FILE_SPAN_MS]:
             self._open.pop(kind).close()
-        with suppress(OSError, ValueError):  # no folder yet, say
+        with suppress(OSError, ValueError):  # for example, if there is no folder yet
             for path in sorted(self._folder.iterdir()):
                 if FILE_NAME.fullmatch(path.name) and path.stat().st_mtime * 1000 < now_ms - older_than_ms:
                     path.unlink()
@@ -93,7 +93,7 @@ class RecordingFiles:
         if file is None:  # the first lines are one write, so that no recording is without a message
             line = self._header(kind) + self._gap(now_ms) + line
         if len(line) > self._bytes_left:
-            _log.warning("recording ends here: it has reached its limit in bytes")
+            _log.warning("the recording stops: it has reached its limit on bytes")
             self.close()
             return
         if file is None:
@@ -101,7 +101,7 @@ class RecordingFiles:
         file.append(line)
         self._bytes_left -= len(line)
         if self._failed_at_ms is not None:
-            _log.info("recording again; %d events are missing", self._missing)
+            _log.info("recording again; events missing: %d", self._missing)
             self._failed_at_ms, self._missing = None, 0
 
     def _gap(self, now_ms: int) -> bytes:
@@ -111,7 +111,7 @@ class RecordingFiles:
         return free_line("note", now_ms, {"text": text}).encode()
 
     def _failed(self, error: Exception, now_ms: int) -> None:
-        """Closes all files, so that the next attempt begins others and no file has a gap inside."""
+        """Closes all files. The next attempt begins new files, so that no file has a gap inside."""
         if self._failed_at_ms is None:
             _log.warning("cannot record for now; messages are not affected: %s", error)
         self._failed_at_ms = now_ms
@@ -120,7 +120,7 @@ class RecordingFiles:
 
 
 class _File:
-    """A new file of whole lines that no other process writes to. Methods raise OSError."""
+    """New file of whole lines, to which no other process writes. Methods raise OSError."""
 
     def __init__(self, folder: Path, kind: Kind, now_ms: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ class _File:
         self.began_ms = now_ms
         for number in range(1, 1_000):
             self._path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_SUFFIXES[kind]}"
-            # EXCL: never write to an existing link, or to the file of a container with the same pid.
+            # O_EXCL prevents writing to an existing link, or to the file of a container with the same pid.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with suppress(FileExistsError):
                 self._descriptor = os.open(self._path, flags, 0o600)

@@ -1,7 +1,7 @@
-"""The format of recordings: names of events and fields, limits, and the values they are read into.
+"""Format of recordings: names of events and fields, limits, and the types into which they are read.
 
 `logs/README.md` defines the format for people. `line.py` checks one line, `reader.py` reads files, `writer.py` writes
-them, and `recorder.py` writes what happens while it happens.
+them, and `recorder.py` records a bot while it runs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VERSIONS = (1, 2)
 LINE_BYTES_MAX = 1024 * 1024
 MESSAGES_MAX = 2_000_000
 OTHERS_MAX = 6_000_000
-"""Limit on events beside the messages."""
+"""Limit on events other than messages."""
 IDENTIFIER_LENGTH_MAX = 256
 """Limit on the characters of an instance, a phone or an id."""
 KIND_LENGTH_MAX = 64
 TEXT_LENGTH_MAX = 65_536
-"""Characters of a message's text; WhatsApp itself stops at this length."""
+"""Limit on the characters of a message's text, which is WhatsApp's own."""
 LENGTH_MAX = 10_000_000
 """Limit on `characters`, the length of a text that may be left out or cut."""
 SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
@@ -37,20 +37,20 @@ DEFAULT_EPOCH_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the start of recordings whose times are milliseconds from the start."""
 
 SETTING_NAMES = frozenset({"ai", "redis-latency", *RULE_OPTIONS})
-"""Options of `sim replay`, without their dashes, that a recording may set; values as they would be typed."""
+"""Options of `sim replay`, without their dashes, that a recording may set, with values as on the command line."""
 OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 """Outcomes that a recording may expect, each a set of ids."""
 IGNORED_EVENTS = frozenset({"fallback", "note", "sent"})
-"""Events with free fields, which a live recorder notes: known, and not read."""
+"""Events of a live recorder with free fields, which the reader accepts and ignores."""
 FREE_IN_VERSION_1 = frozenset({"batch", "dead_letter", "reply"})
-"""Events that had free fields in version 1: there, those that lack a field of version 2 are not read."""
+"""Events that had free fields in version 1. In such a recording they are ignored if they lack a field of version 2."""
 
 Precision: TypeAlias = Literal["ms", "s", "min"]
-"""Known part of a time: a recording with "s" or "min" has moments that were drawn within the second or minute."""
+"""Precision of the source's times. With "s" or "min", the moments within the second or minute were made up."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """Precisions, the finest first."""
 Who: TypeAlias = Literal["", "bot", "human"]
-"""Writer of a reply; "" where it is not known."""
+"""Writer of a reply; "" if unknown."""
 PresenceState: TypeAlias = Literal["composing", "recording", "paused", "available", "unavailable"]
 HumanAct: TypeAlias = Literal["takes_over", "hands_back"]
 FaultState: TypeAlias = Literal["", "begins", "ends"]
@@ -64,8 +64,8 @@ LEFT_OUT_MAX = 1_000
 class Expectation:
     """Expected outcomes of one system.
 
-    Each tuple holds exactly the ids that are expected; None means that the outcome is not checked. Each mapping
-    in `log` must match a log line of the run that has at least these fields with these values.
+    Each tuple has exactly the expected ids; None means that the outcome is not checked. For each mapping in `log`, the
+    run must write a log line that has at least these fields with these values.
     """
 
     lost: tuple[str, ...] | None = None
@@ -75,14 +75,14 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Returns every id that is named, in the order of the fields."""
+        """Returns all ids that are named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The `recording` event."""
+    """Event `recording`, the header of a file."""
 
     title: str = ""
     source: str = ""
@@ -92,13 +92,13 @@ class Header:
     version: int = FORMAT_VERSION
     precision: Precision = "ms"
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Number of things in the source that are not in the recording, by the reason in words."""
+    """Number of items in the source that were left out of the recording, by the reason in words."""
 
 
 class MessageEvent(msgspec.Struct, frozen=True, gc=False):
-    """The `message` event. Times are Unix milliseconds when `is_iso`, else milliseconds from the start.
+    """Event `message`. Times are Unix milliseconds if `is_iso`, else milliseconds from the start.
 
-    `characters` is the length of the text; None where it is that of `text`, or not known.
+    `characters` is the length of the original text; None if that is the length of `text`, or unknown.
     """
 
     name: ClassVar[str] = "message"
@@ -115,7 +115,7 @@ class MessageEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class OtherEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An event of a conversation that is not a message. Times are as in MessageEvent.
+    """Event of a conversation other than a message. Times are as in MessageEvent.
 
     In `Recording.others`, `at` counts from the start of the recording, as `Arrival.at_ms` does.
     """
@@ -129,22 +129,22 @@ class OtherEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Reply(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `reply` event: something was written to the user, by the bot or by a person."""
+    """Event `reply`: the bot or a person wrote to the user."""
 
     name: ClassVar[str] = "reply"
 
     who: Who = ""
     id: str = ""
-    """Id of the reply itself; "" where it is not known."""
+    """Id of the reply itself; "" if unknown."""
     ids: tuple[str, ...] = ()
-    """Messages that it answers, as far as they are known."""
+    """Messages that the reply answers, as far as they are known."""
     text: str = ""
     characters: int | None = None
     kind: str = "text"
 
 
 class Presence(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `presence` event: the user types, records a voice message, stops, comes or goes."""
+    """Event `presence`: the user types, records a voice message, stops, comes online or goes."""
 
     name: ClassVar[str] = "presence"
 
@@ -152,7 +152,7 @@ class Presence(OtherEvent, frozen=True, kw_only=True, gc=False):
 
 
 class Human(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `human` event: a person takes the conversation over from the bot, or hands it back."""
+    """Event `human`: a person takes the conversation over from the bot, or hands it back."""
 
     name: ClassVar[str] = "human"
 
@@ -160,20 +160,20 @@ class Human(OtherEvent, frozen=True, kw_only=True, gc=False):
 
 
 class Edit(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `edit` event: the user changes an earlier message."""
+    """Event `edit`: the user changes an earlier message."""
 
     name: ClassVar[str] = "edit"
 
     id: str
     """Id of the earlier message."""
     by: str = ""
-    """Id of the `message` event by which the bot heard of it, if there is one."""
+    """Id of the `message` event that brought the edit to the bot, if there is one."""
     text: str = ""
     characters: int | None = None
 
 
 class Delete(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `delete` event: the user deletes an earlier message. Fields are those of Edit."""
+    """Event `delete`: the user deletes an earlier message. Fields are those of Edit."""
 
     name: ClassVar[str] = "delete"
 
@@ -182,7 +182,7 @@ class Delete(OtherEvent, frozen=True, kw_only=True, gc=False):
 
 
 class BatchTaken(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `batch` event: a worker takes a turn."""
+    """Event `batch`: a worker takes a turn."""
 
     name: ClassVar[str] = "batch"
 
@@ -192,7 +192,7 @@ class BatchTaken(OtherEvent, frozen=True, kw_only=True, gc=False):
 
 
 class GivenUp(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `dead_letter` event: messages are given up."""
+    """Event `dead_letter`: messages become dead letters."""
 
     name: ClassVar[str] = "dead_letter"
 
@@ -201,12 +201,12 @@ class GivenUp(OtherEvent, frozen=True, kw_only=True, gc=False):
 
 
 class Fault(OtherEvent, frozen=True, kw_only=True, gc=False):
-    """The `fault` event: something fails. `instance` and `phone` are "" where it is not theirs alone."""
+    """Event `fault`: something fails. `instance` and `phone` are "" if the fault is not limited to them."""
 
     name: ClassVar[str] = "fault"
 
     fault: str
-    """Word for that which fails: `ai`, `redis`, `restart`, `cut`, …"""
+    """Word for the fault: `ai`, `redis`, `restart`, `cut`, …"""
     state: FaultState = ""
     reason: str = ""
 
@@ -226,10 +226,10 @@ OTHER_EVENTS: tuple[type[OtherEvent], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One delivery of a message to the webhook. A second one has the same id in the same conversation.
+    """Delivery of a message to the webhook. A repeated delivery has the same id in the same conversation.
 
-    `at_ms` counts from the start of the recording; `timestamp_ms` is the provider's own time on the same
-    scale, and may be before the start.
+    `at_ms` counts from the start of the recording; `timestamp_ms` is the provider's time on the same scale, which may
+    be before the start.
     """
 
     at_ms: int
@@ -240,12 +240,12 @@ class Arrival:
     kind: str
     timestamp_ms: int
     characters: int | None = None
-    """Length of the text; None where it is that of `text`, or not known."""
+    """Length of the original text; None if that is the length of `text`, or unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A broken line that was skipped on request."""
+    """Broken line that was skipped on request."""
 
     line: int
     reason: str
@@ -253,9 +253,9 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file's arrivals in the order of time (stable), with the fields of its `recording` event.
+    """Arrivals of a file, sorted by time (stable), and the fields of its `recording` event.
 
-    `name` is the file's name, with its folders as far as they are needed to tell it from the other files.
+    `name` is the file's name, with as many of its folders as are needed to tell it from the other files.
     `epoch_ms` is the Unix time of `at_ms` 0.
     """
 
@@ -269,6 +269,6 @@ class Recording:
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     skipped: tuple[BadLine, ...] = ()
     others: tuple[OtherEvent, ...] = ()
-    """Events that are not arrivals, in the order of time (stable)."""
+    """Events other than arrivals, sorted by time (stable)."""
     precision: Precision = "ms"
     left_out: Mapping[str, int] = field(default_factory=dict)

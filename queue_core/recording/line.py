@@ -1,4 +1,4 @@
-"""Reader of one line of a recording: checks it, and says why it breaks the format if it does."""
+"""Reader of one line of a recording, which says why a line breaks the format."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _INTEGER_DIGITS_MAX = 19
 
 
 def parse_line(line: bytes, version: int = FORMAT_VERSION) -> Header | MessageEvent | OtherEvent | None:
-    """Reads one line of a recording of that version; returns None for an event that is not read. Raises LineError."""
+    """Reads one line of a recording of `version`. Returns None for an event that is ignored. Raises LineError."""
     event = _json_object(line)
     name = event.get("event")
     if "event" not in event:
@@ -69,7 +69,7 @@ def parse_line(line: bytes, version: int = FORMAT_VERSION) -> Header | MessageEv
 
 def _json_object(line: bytes) -> dict[str, Any]:
     if b"\0" in line:
-        raise LineError("holds NUL bytes: it was being written during a crash, or is not text")
+        raise LineError("has NUL bytes: it was being written during a crash, or is not text")
     try:
         text = line.decode("utf-8").rstrip(" \t\r\n")
     except UnicodeDecodeError as error:
@@ -87,7 +87,7 @@ def _json_object(line: bytes) -> dict[str, Any]:
 
 def _json_words(error: json.JSONDecodeError, text: str) -> str:
     if error.msg == "Extra data":
-        return f"something follows the event at column {error.pos + 1}; write one event per line"
+        return f"there is more text after the event, at column {error.pos + 1}; write one event per line"
     if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
         return "the line ends in the middle of an event; write one whole event per line"
     return f"column {error.pos + 1} cannot be read, from {quote(text[error.pos :])} on"
@@ -105,12 +105,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(digits: str) -> int:
     count = len(digits.lstrip("-"))
     if count > _INTEGER_DIGITS_MAX:
-        raise LineError(f"holds a number of {count} digits; at most {_INTEGER_DIGITS_MAX}")
+        raise LineError(f"has a number of {count} digits; at most {_INTEGER_DIGITS_MAX} are allowed")
     return int(digits)
 
 
 def _constant(name: str) -> NoReturn:
-    raise LineError(f"holds {name}, which is not JSON")
+    raise LineError(f"has {name}, which is not JSON")
 
 
 _DECODER = json.JSONDecoder(

@@ -1,4 +1,4 @@
-"""Reader of the events of a recording that are not messages: replies, edits, faults and others."""
+"""Reader of the events of a recording other than messages: replies, edits, faults and others."""
 
 from __future__ import annotations
 
@@ -49,10 +49,7 @@ class _Common(TypedDict):
 
 
 def read_other(event: Mapping[str, Any], name: str, *, is_free: bool = False) -> OtherEvent | None:
-    """Reads an event of `OTHER_EVENTS`. With `is_free`, returns None where it breaks the format.
-
-    Raises LineError otherwise.
-    """
+    """Reads an event of `OTHER_EVENTS`. Raises LineError if it breaks the format; with `is_free`, returns None then."""
     fields, read = _READERS[name]
     try:
         if not is_free:

@@ -1,4 +1,4 @@
-"""Keyed hashes that stand for phones, message ids and instances in recordings."""
+"""Keyed hashes that replace phones, message ids and instances in recordings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from queue_core.message import well_formed
 from queue_core.recording.checks import LineError, identifier
 
 NAMES_REMEMBERED = 65_536
-"""Number of phones and instances whose hash is kept, since they come again."""
+"""Number of phones and instances whose hash is remembered, since they occur again."""
 
 _HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
@@ -19,13 +19,13 @@ _HASH = re.compile(r"(?:instance-|none-)?[a-p]{16}")
 
 
 class Pseudonyms:
-    """Hashes by one key: 16 letters without a digit, so that none can be mistaken for a phone number.
+    """Hashes with one key: 16 letters without a digit, so that none can be mistaken for a phone number.
 
-    With `keeps_hashes`, what looks like such a hash stays as it is.
+    With `keeps_hashes`, a value that looks like such a hash stays as it is.
     """
 
     def __init__(self, key: bytes, *, keeps_hashes: bool = False) -> None:
-        # A copy of it takes half the time of hmac.digest, which looks for the algorithm each time.
+        # Copying this object takes half the time of hmac.digest, which looks up the algorithm each time.
         self._hmac = hmac.new(key, digestmod="sha256")
         self._keeps_hashes = keeps_hashes
         self.phone = lru_cache(NAMES_REMEMBERED)(self._phone)
@@ -57,5 +57,5 @@ class Pseudonyms:
 
 
 def without_numbers(text: str) -> str:
-    """Returns a text with a # in place of each number as long as a phone's."""
+    """Returns a text in which # replaces each number that is as long as a phone number."""
     return _NUMBER.sub("#", text)

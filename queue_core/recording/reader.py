@@ -1,7 +1,7 @@
 """Reader of recordings from `.jsonl` files.
 
-A broken line is never skipped in silence: it raises RecordingError, which names file, line and reason, or
-is collected in `Recording.skipped` where the caller asked for that.
+A broken line is never skipped silently: it raises RecordingError, which names file, line and reason, or is collected in
+`Recording.skipped` if the caller asks for that.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ _CONVERSIONS = {
     b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8"),
     b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8"),
 }
-"""First bytes of other kinds of files, with the kind and the command that converts such a file."""
+"""First bytes of other kinds of files, each with the kind and the command that converts such a file."""
 
 
 class RecordingError(Exception):
-    """A recording that cannot be read: `path`, `line` (1 is the first; None for the whole file), `reason`."""
+    """Raised for a recording that cannot be read: `path`, `line` (from 1; None for the whole file), `reason`."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
         super().__init__(path, line, reason)
@@ -70,9 +70,9 @@ class RecordingError(Exception):
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
     """Reads files, and the `*.jsonl` files of folders except hidden ones; a file given twice is read once.
 
-    With `skip_bad_lines`, broken lines are collected in `Recording.skipped`. Raises RecordingError for the
-    first broken line otherwise, and always for what is not a recording at all: missing, unreadable, without
-    messages, more than MESSAGES_MAX messages or BAD_LINES_MAX broken lines.
+    With `skip_bad_lines`, broken lines are collected in `Recording.skipped`; otherwise the first one raises
+    RecordingError. A file that is missing, unreadable, without messages, or has more than MESSAGES_MAX messages or
+    BAD_LINES_MAX broken lines always raises it.
     """
     unique: dict[Path, Path] = {}
     for path in paths:
@@ -89,7 +89,7 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
 def read_recording(
     path: Path, name: str, *, skip_bad_lines: bool = False, opener: Callable[[], BinaryIO] | None = None
 ) -> Recording:
-    """Reads one recording, named `name`; `opener` opens its content where that is not the file itself. See `load`."""
+    """Reads one recording, named `name`; `opener` opens its content if that is not the file itself. See `load`."""
     return _Reader(path, name, skip_bad_lines, opener).read()
 
 
@@ -123,13 +123,13 @@ class _Reader:
         except OSError as error:
             raise RecordingError(self._path, None, f"cannot be read: {error.strerror or error}") from error
         if not self._events:
-            reason = "holds no message" if self._first_line or self._skipped else "is empty"
+            reason = "has no messages" if self._first_line or self._skipped else "is empty"
             raise RecordingError(self._path, None, reason)
         return self._recording()
 
     @property
     def _is_free(self) -> bool:
-        """True if some events may have free fields: in version 1, and without a `recording` event, which names it."""
+        """True if some events may have free fields: in version 1, or without a `recording` event."""
         return self._header_line is None or self._header.version == 1
 
     def _open(self) -> BinaryIO:
@@ -174,15 +174,15 @@ class _Reader:
         self._events.append(event)
 
     def _take_other(self, number: int, event: OtherEvent) -> None:
-        if not self._is_free:  # version 1 looked at no time but that of messages
+        if not self._is_free:  # version 1 checked only the times of messages
             self._check_time(number, event)
         if len(self._others) == OTHERS_MAX:
-            reason = f"more than {OTHERS_MAX:,} events beside the messages; split the file by conversation"
+            reason = f"more than {OTHERS_MAX:,} events other than messages; split the file by conversation"
             raise RecordingError(self._path, number, reason)
         self._others.append(event)
 
     def _check_time(self, number: int, event: MessageEvent | OtherEvent) -> None:
-        """Checks that times are written as those of the first event, and lie near it."""
+        """Checks that a time has the form of the first event's time, and lies near it."""
         if self._first is None:
             self._first, self._first_event_line = event, number
         elif event.is_iso != self._first.is_iso:
@@ -220,7 +220,7 @@ class _Reader:
         )
 
     def _checked_expect(self) -> Mapping[str, Expectation]:
-        """Returns the expectations, or none at all if any of them names an id that the file does not hold."""
+        """Returns the expectations; none if any of them names an id that the file does not have."""
         missing = {
             message_id: name
             for name, expected in self._header.expect.items()
@@ -236,7 +236,7 @@ class _Reader:
 
 
 def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes | None]]:
-    """Yields numbered lines with their ends, None in place of a line that is too long. Never holds more than one."""
+    """Yields numbered lines with their line breaks; None for a line that is too long. Keeps one line in memory."""
     number = 0
     while line := file.readline(bytes_max + 2):
         number += 1
@@ -252,7 +252,7 @@ def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[
 def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
     """Sorts the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
-    Empties `events`, so that a long recording is not held twice.
+    Empties `events`, so that a long recording is not in memory twice.
     """
     events.sort(key=lambda event: event.at)
     events.reverse()
@@ -272,7 +272,7 @@ def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
 
 
 def others_of(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
-    """Sorts the other events, and counts their times from the start; those of the other kind of time are dropped."""
+    """Sorts the other events and counts their times from the start. Drops events whose times have another form."""
     events.sort(key=lambda event: event.at)
     return tuple(
         replace(event, at=event.at - start, is_iso=False) for event in events if event.is_iso == is_iso
@@ -288,7 +288,7 @@ def _files(path: Path) -> list[Path]:
         files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl" and file.name[0] != ".")
         if not files:
             raise RecordingError(
-                path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl"
+                path, None, "is a folder without *.jsonl files; the name of a recording must end in .jsonl"
             )
         return [_regular(file, file.stat().st_mode) for file in files]
     except FileNotFoundError as error:

@@ -1,13 +1,14 @@
-"""The live recorder: writes down messages that arrive at a bot, and what becomes of them, as it happens.
+"""Live recorder, which writes down the messages that arrive at a bot, and what becomes of them, as it happens.
 
-`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object per line:
+`python -m sim replay` reads the recordings. The folder has two kinds of files, both with one JSON object per line:
 
-- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what became of them while it watched. A replay
-  of the folder reads these.
-- `outcomes-<UTC>-<pid>.ndjson`: what became of messages that other processes, or this one before a restart, recorded.
+- `recording-<UTC>-<pid>.jsonl`: the messages that a process received, and what became of them in that process. A replay
+  of the folder reads these files.
+- `outcomes-<UTC>-<pid>.ndjson`: what became of messages that other processes, or this one before a restart, received.
 
 Phones and message ids (some hold the phone) are replaced by a keyed hash, and so is an instance named after a number.
-Texts are left out unless asked for. A recorder is an observer: it never raises, and gives up before it harms the bot.
+Texts are left out unless the settings ask for them. A recorder only observes: it never raises, and gives up before it
+harms the bot.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
 from queue_core.recording.writer import free_line, header_line, message_line, other_line
 
 MAX_BYTES = 1024**3
-"""Limit of what one Recorder writes: it may share its disk with Redis, which must never run out of space."""
+"""Limit on the bytes that one Recorder writes, since it may share its disk with Redis, which must have space."""
 REASON_LENGTH_MAX = 200
 FIELDS_MAX = 100
 
@@ -67,9 +68,9 @@ class _Whose(TypedDict):
 class Recorder:
     """Writer of recordings into `folder`. Folder and files are made when there is something to write.
 
-    With the same `hash_key` a user has the same hash in all files; without a key each Recorder makes a new one. Each
-    line is one write at the end of the file, so that a killed process leaves whole lines. Events that cannot be written
-    are counted, with one warning, until writing works again. Not thread-safe.
+    With the same `hash_key` a user has the same hash in all files; without a key each Recorder makes its own. Each line
+    is one write at the end of the file, so that a killed process leaves whole lines. If writing fails, there is one
+    warning, and events are only counted until it works again. Not thread-safe.
     """
 
     def __init__(
@@ -90,9 +91,9 @@ class Recorder:
         self._warned_of_event = False
 
     def message(self, message: QueueMessage, kind: str) -> None:
-        """Records a delivery of a message, at the moment it arrives; a second delivery is recorded too.
+        """Records a delivery of a message when it arrives; a repeated delivery is recorded too.
 
-        An edit or a deletion is a message as well: it is recorded as both.
+        An edit or a deletion is recorded both as a message and as a change.
         """
         self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
         change = message.message_data.get("change")
@@ -100,7 +101,7 @@ class Recorder:
             self._record("change", lambda at_ms: self._change(message, change, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Records that a message was acknowledged, in which way, such as "queued" or "duplicate"."""
+        """Records that a message was acknowledged, and how: "queued", "duplicate" and so on."""
         self._note("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
@@ -143,7 +144,7 @@ class Recorder:
         self._record("reply", line)
 
     def reply_of_others(self, instance: str, phone: str, reply_id: str) -> None:
-        """Records that somebody else than the bot wrote to a user from the bot's number."""
+        """Records that somebody other than the bot wrote to a user from the bot's number."""
 
         def event(at_ms: int) -> Reply:
             return Reply(
@@ -161,11 +162,11 @@ class Recorder:
         self._note("note", lambda: {**self._of(batch), "what": "superseded"})
 
     def sent(self, batch: Batch) -> None:
-        """Records that a channel took the reply."""
+        """Records that a channel accepted the reply."""
         self._note("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
-        """Records that messages were given up. Unless texts are kept, the reason quotes no user."""
+        """Records that messages became dead letters. Unless texts are kept, the reason does not quote users."""
 
         def event(at_ms: int) -> GivenUp:
             messages = about.messages if isinstance(about, Batch) else (about,)
@@ -175,7 +176,7 @@ class Recorder:
         self._record_other(event)
 
     def fault(self, fault: str, state: FaultState, reason: str = "", *, instance: str = "") -> None:
-        """Records that something begins to fail, or ends to; of an error only its kind is kept unless texts are."""
+        """Records that a fault begins or ends. Unless texts are kept, only the kind of an error is recorded."""
 
         def event(at_ms: int) -> Fault:
             return Fault(
@@ -190,13 +191,13 @@ class Recorder:
         self._record_other(event)
 
     def note(self, text: str) -> None:
-        """Records a remark of the operator or the program; it is written as it is."""
+        """Records a remark of the operator or the program, word for word."""
         self._note("note", lambda: {"text": _clean(text)})
 
     def expire(self, older_than_ms: float) -> int:
-        """Delete the files of all recorders in the folder whose newest event is older than that, at least a day.
+        """Deletes files of all recorders in the folder whose newest event is older than `older_than_ms`, or a day.
 
-        Files of this one that began a day ago end, and others begin. Returns the number of deleted files.
+        Files of this recorder that are a day old are closed, and new ones begin. Returns the number of deleted files.
         """
         return self._files.expire(older_than_ms)
 
@@ -218,7 +219,7 @@ class Recorder:
                 self._warned_of_event = True
                 _log.warning("an event cannot be recorded (reported once): %s", type(error).__name__)
             return
-        # A replay refuses a recording without messages: until the first message, events go to the other file.
+        # A replay refuses a recording without messages, so until the first message, events go to the other file.
         starts_file = event == "message" or self._kind == "outcomes"
         is_open = starts_file or self._files.is_open(self._kind)
         self._files.append(
@@ -303,14 +304,14 @@ class Recorder:
 
 
 def _clean(text: str) -> str:
-    """Makes text fit for a recording: without NUL and half surrogate pairs, and not too long."""
+    """Returns a text as recordings allow it: without NUL and half surrogate pairs, and not too long."""
     return well_formed(text[:TEXT_LENGTH_MAX]).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
-    """Returns a reason without anything that a user wrote, and without phone numbers.
+    """Returns a reason without texts of users and without phone numbers.
 
-    Errors of the queue, its AI backends and channels quote nobody; of other errors only the type is kept.
+    Errors of the queue, its AI backends and channels do not quote users; of other errors only the type is kept.
     """
     if unforeseen := _UNFORESEEN.match(reason):
         return unforeseen[0][:REASON_LENGTH_MAX]

@@ -28,7 +28,7 @@ def dump(recording: Recording) -> Iterator[str]:
     """Yields the lines of a recording, each with its newline. Equal recordings give equal bytes.
 
     A field that the reader would fill in itself is left out. Loading the lines gives an equal recording, except for its
-    name and for the lines that were skipped.
+    name and its skipped lines.
     """
     yield header_line(
         Header(
@@ -102,7 +102,7 @@ def message_line(event: MessageEvent) -> str:
 
 
 def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> str:
-    """Writes an event that is not a message, without fields that have their usual value; `free` are fields x_…."""
+    """Writes an event other than a message, without fields that have their usual value; `free` has fields x_…."""
     written: dict[str, object] = {"at": iso_time(event.at) if event.is_iso else event.at}
     for name in event.__struct_fields__:
         value = getattr(event, name)

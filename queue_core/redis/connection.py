@@ -2,75 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from queue_core.errors import InvalidSettingsError
 
-
-def pack(command: tuple[Any, ...]) -> bytes:
-    """Write a command of str, bytes and int in Redis's protocol; redis-py takes over twice as long (`make bench`)."""
-    parts = [b"*%d\r\n" % len(command)]
-    for part in command:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
-
-
-def _fastest_pack() -> Callable[[tuple[Any, ...]], bytes]:
-    try:
-        import hiredis  # noqa: PLC0415 - only the extra `fast` brings it
-    except ImportError:
-        return pack
-    return hiredis.pack_command
-
-
-_pack = _fastest_pack()
-
-
-class _FastPipelines:
-    """Connection that packs whole pipelines. redis-py packs single commands, which may hold other types."""
-
-    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        return [b"".join(_pack(tuple(command)) for command in commands)]
-
-
-class _TcpConnection(_FastPipelines, Connection):
-    pass
-
-
-class _TlsConnection(_FastPipelines, SSLConnection):
-    pass
-
-
-class _UnixConnection(_FastPipelines, UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTIONS = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _UnixConnection}
+_SCHEMES = ("redis", "rediss", "unix")
 
 
 def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 32) -> Redis:
     """Return a client for `redis://`, `rediss://` or `unix://`; it connects when first used.
 
-    It retries once: every script is idempotent, and longer waits are for the caller to decide. The pool waits for a
-    free connection instead of failing. Raises InvalidSettingsError for an unusable URL; the message shows no password.
+    The client retries a command once, since every script is idempotent; callers decide on longer waits. The pool waits
+    for a free connection instead of failing. Raises InvalidSettingsError for an unusable URL, without its password.
     """
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in _CONNECTIONS:
+    if not separator or scheme not in _SCHEMES:
         raise InvalidSettingsError(
             "a Redis URL starts with redis://, rediss:// or unix://; for example redis://localhost:6379/0"
         )
     keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # each raises ValueError when it cannot be read
+        host, _ = parts.hostname, parts.port  # each raises ValueError if it is malformed
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections_max,
@@ -83,12 +41,13 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         )
         pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
-        # The cause may quote part of a password: if it is not encoded, its end is taken for the port.
+        # Not raised from the cause, which may quote a part of the password as if it were the port.
         raise InvalidSettingsError(
-            "this Redis URL cannot be used: its host, port or options cannot be read; "
+            "this Redis URL cannot be used, since its host, port or options cannot be read: "
             "in a password, write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"
         ) from None
     if scheme != "unix" and not host:
-        raise InvalidSettingsError("this Redis URL cannot be used: it names no host")
-    pool.connection_class = _CONNECTIONS[scheme]
+        raise InvalidSettingsError(
+            "this Redis URL cannot be used, since it names no host: write for example redis://localhost:6379/0"
+        )
     return Redis.from_pool(pool)

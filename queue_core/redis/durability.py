@@ -1,7 +1,7 @@
-"""Strict mode: nothing is acknowledged before it is on Redis's disk (`QueueSettings.wait_for_fsync`).
+"""Strict mode: a message is acknowledged only when it is on Redis's disk (`QueueSettings.wait_for_fsync`).
 
-With `appendfsync always` Redis answers only after the fsync, and nothing more is needed. Otherwise WAITAOF (Redis
-7.2) at the end of each pipeline waits for the fsync of what the pipeline wrote.
+With `appendfsync always` Redis answers only after the fsync, so no further command is needed. Otherwise WAITAOF (Redis
+7.2) at the end of each pipeline waits for the fsync of the pipeline's writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from queue_core.redis.scripts.loader import text
 
 
 class FsyncWait:
-    """Wait for the disk: finds out once which command makes this server wait, and checks its answers."""
+    """Wait for the disk. Finds out once which command makes this server wait, and checks the command's answers."""
 
     def __init__(self, redis: Redis, deadline_ms: int) -> None:
         self._redis: Redis | RedisCluster = redis
@@ -24,9 +24,9 @@ class FsyncWait:
         self._command: tuple[Any, ...] | None = None
 
     async def command(self) -> tuple[Any, ...]:
-        """Return the command to put at the end of a pipeline; empty where the server waits by itself.
+        """Return the command to put at the end of a pipeline; empty if the server waits for the disk by itself.
 
-        Raises UnsupportedRedisError when this server cannot guarantee it.
+        Raises UnsupportedRedisError when this server cannot guarantee that writes are on its disk.
         """
         if self._command is None:
             self._command = await self._choose()
@@ -37,11 +37,15 @@ class FsyncWait:
         if isinstance(answer, exceptions.RedisError):
             raise QueueUnavailableError(f"Redis cannot say whether the write is on its disk: {answer}")
         if answer[0] < 1:
-            raise QueueUnavailableError("the write was not on Redis's disk in time; it may be later")
+            raise QueueUnavailableError(
+                "the write was not on Redis's disk in time, though it may get there later"
+            )
 
     async def _choose(self) -> tuple[Any, ...]:
         if isinstance(self._redis, RedisCluster):
-            raise UnsupportedRedisError("wait_for_fsync works on a single Redis, not on a cluster")
+            raise UnsupportedRedisError(
+                "wait_for_fsync works on a single Redis, not on a cluster: switch it off, or use a single Redis"
+            )
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.execute_command("CONFIG", "GET", "append*")
         pipeline.execute_command("WAITAOF", 0, 0, 1)

@@ -1,6 +1,6 @@
-"""Facts that a Redis server reports (INFO, CONFIG GET), and those among them that endanger messages.
+"""Facts that a Redis server reports (INFO, CONFIG GET), and errors and warnings about those that endanger messages.
 
-Field names of INFO and directives: https://redis.io/docs/latest/commands/info/ and redis.conf of 6.2 to 8.2.
+Names of fields and directives: https://redis.io/docs/latest/commands/info/ and the redis.conf of 6.2 to 8.2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from queue_core.redis.scripts.loader import text
 VERSION_MIN = (6, 2)
 WAITAOF_VERSION = (7, 2)
 MEMORY_SHARE_MAX = 0.8
-"""Share of maxmemory in use above which there is a warning."""
+"""Largest share of maxmemory in use without a warning."""
 
 Availability = Literal["answered", "forbidden", "no such command"]
 
@@ -38,7 +38,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     append_only: bool | None = None
     append_fsync: str = ""
     append_failed: bool = False
-    """The last write to the append-only file failed."""
+    """True if the last write to the append-only file failed."""
     snapshot_failed: bool = False
     role: Literal["", "primary", "replica"] = ""
     replicas: int = 0
@@ -50,12 +50,12 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def memory_share(self) -> float:
-        """Return used memory as a part of the limit; 0 without one."""
+        """Return used memory as a share of the limit; 0 without a limit."""
         return (self.memory_used_bytes or 0) / self.memory_limit_bytes if self.memory_limit_bytes else 0.0
 
 
 async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
-    """Ask one server. A refusal to answer is a fact, not an error; raises redis-py's errors when it is away."""
+    """Ask one server for its facts; a refused command is one. Raises redis-py's errors when the server is away."""
     info_availability, info = await _try_command(run, "INFO")
     config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
     _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")
@@ -103,7 +103,7 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
 
 
 def errors_of(facts: ServerFacts) -> list[str]:
-    """Return faults that void the guarantee that nothing is lost, each with what to do."""
+    """Return sentences on facts that void the guarantee that no message is lost; each says what to do."""
     errors = []
     if facts.version and facts.version_numbers < VERSION_MIN:
         errors.append(f"Redis {facts.version} is too old: use 6.2 or newer")
@@ -111,16 +111,16 @@ def errors_of(facts: ServerFacts) -> list[str]:
         errors.append("this is a replica, which takes no writes: connect to its primary")
     if facts.eviction_policy not in ("", "noeviction"):
         errors.append(
-            f"maxmemory-policy is {facts.eviction_policy}: a full Redis would throw messages away; "
+            f"maxmemory-policy is {facts.eviction_policy}, so a full Redis would delete messages: "
             "set maxmemory-policy noeviction"
         )
     if facts.append_only is False:
         errors.append(
-            "the append-only file is off: a restart of Redis loses all messages; set appendonly yes"
+            "the append-only file is off, so a restart of Redis loses all messages: set appendonly yes"
         )
     if facts.append_fsync == "no" and facts.append_only is not False:
         errors.append(
-            "appendfsync is no: a crash of the machine loses what the system had not yet written, up to half a minute; "
+            "appendfsync is no, so a crash of the machine can lose the messages of the last 30 s: "
             "set appendfsync everysec or always"
         )
     if facts.append_failed:
@@ -130,37 +130,35 @@ def errors_of(facts: ServerFacts) -> list[str]:
         )
     if facts.info == "forbidden" and (facts.append_only is None or not facts.eviction_policy):
         errors.append(
-            "this user may run neither INFO nor CONFIG GET, so nobody can tell whether messages survive a restart: "
+            "this Redis user may run neither INFO nor CONFIG GET, so it is unknown whether messages survive a restart: "
             "allow +info and +config|get (before Redis 7: +config)"
         )
     return errors
 
 
 def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
-    """Return what needs attention, each with what to do. `waits_for_fsync` is the setting of the queue."""
+    """Return sentences on facts that need attention; each says what to do. `waits_for_fsync` is the queue's setting."""
     warnings = _unknowns(facts)
     if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
         warnings.append(
-            "appendfsync is everysec: a crash of the machine (not of Redis alone) can lose the messages of the last "
-            "second or two; set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
+            "appendfsync is everysec, so a crash of the machine (not of Redis alone) can lose the messages of the last "
+            "2 s: set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
         )
     if facts.memory_limit_bytes == 0:
         warnings.append(
-            "maxmemory is not set: a Redis that fills the machine is killed; set it below the machine's memory"
+            "maxmemory is not set, so a Redis that fills the machine's memory is killed: set it below that memory"
         )
     if facts.memory_share >= 1:
-        warnings.append(
-            "Redis is full: it refuses new messages; give it more maxmemory, or see what fills it"
-        )
+        warnings.append("Redis is full and refuses new messages: raise maxmemory, or see what fills it")
     elif facts.memory_share > MEMORY_SHARE_MAX:
-        warnings.append(f"memory is {facts.memory_share:.0%} of maxmemory: raise it before Redis is full")
-    if facts.snapshot_failed:
         warnings.append(
-            "the last snapshot (RDB) failed: Redis may refuse writes because of it; free space on its disk"
+            f"Redis uses {facts.memory_share:.0%} of maxmemory: raise maxmemory before Redis is full"
         )
+    if facts.snapshot_failed:
+        warnings.append("the last snapshot (RDB) failed, so Redis may refuse writes: free space on its disk")
     if facts.replicas:
         warnings.append(
-            "replicas may be promoted, and nothing waits for them: a failover can lose the last messages; "
+            "a failover to a replica can lose the last messages, since writes do not wait for replicas: "
             "set min-replicas-to-write and min-replicas-max-lag to limit how many"
         )
     return warnings
@@ -173,15 +171,18 @@ def _unknowns(facts: ServerFacts) -> list[str]:
             "this server has no INFO, so it is not a real Redis: memory, persistence and eviction are unknown"
         )
     elif facts.info == "forbidden":
-        unknowns.append("this user may not run INFO: version, memory use and role are unknown; allow +info")
+        unknowns.append(
+            "this Redis user may not run INFO, so version, memory use and role are unknown: allow +info"
+        )
     if facts.config != "answered" and facts.info == "answered":
         why = (
-            "this user may not run CONFIG GET"
+            "this Redis user may not run CONFIG GET"
             if facts.config == "forbidden"
             else "CONFIG is switched off here"
         )
         unknowns.append(
-            f"{why}: appendfsync is unknown; it should be everysec or always (a managed Redis names it elsewhere)"
+            f"{why}, so appendfsync is unknown: make sure that it is everysec or always (for a managed Redis, in the "
+            "settings of its provider)"
         )
     return unknowns
 

@@ -1,8 +1,8 @@
-"""Runner of script calls: many concurrent calls of one process travel in one pipeline.
+"""Runner of script calls on any client of redis-py, such as a cluster's: concurrent calls travel in one pipeline.
 
-redis-py's cost per call, not Redis, is what limits a busy process, and asyncio clients do not pipeline by
-themselves. Calls made in the same turn of the event loop, and those made while a pipeline is under way, go
-together in the next one. One pipeline is under way at a time, so calls reach Redis in the order they were made.
+asyncio clients do not pipeline by themselves. Calls made in the same turn of the event loop, and those made while a
+pipeline is under way, go together in the next one. One pipeline is under way at a time, so calls reach Redis in the
+order they were made. `link_transport.py` has the fast transport, for a single Redis.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
+from queue_core.command_lines import typed
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis.durability import FsyncWait
@@ -41,7 +42,7 @@ _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SCRIPT_NAME = re.compile(r",? script: [0-9a-f]{40}, on @user_script:\d+\.?$")
-"""End of an error inside a script. It helps nobody: the line is one of all scripts and libraries joined."""
+"""End of an error inside a script. Its line number is useless, since scripts are sent joined with their libraries."""
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
@@ -51,9 +52,9 @@ _UNAVAILABLE_CODE = re.compile(
 _NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
 """Error of the scripts on data of a newer release, with the number of its layout."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
-"""Code of an error of a server that cannot be written to: it is a replica, or not ready yet."""
+"""Error of a server that cannot be written to, since it is a replica or not ready yet."""
 LEAVE_AGAIN_S = 1.0
-"""Shortest time from one drop of all connections to the next."""
+"""Shortest time between two moments at which all connections are dropped."""
 
 
 class ScriptRunner(Transport):
@@ -80,20 +81,13 @@ class ScriptRunner(Transport):
         return future
 
     async def alone(self, call: Call[Result]) -> Result:
-        """Run a call at once, in a round trip of its own, not in order with gathered ones."""
+        """Run a call at once, in a round trip of its own; it may overtake gathered calls."""
         (answer,) = await self._execute([call])
-        return _result(call, answer)
+        return result_of(call, answer)
 
     async def load(self) -> None:
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                sha = await self._redis.script_load("return 1")
-                answer = await self._redis.evalsha(text(sha), 0)
-        except (exceptions.RedisError, *_UNAVAILABLE) as error:
-            raise explain(error) from error
-        if int(answer) != 1:
-            raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+        await check_lua(self._redis, self._deadline_s)
 
     async def _send_waiting(self) -> None:
         try:
@@ -123,12 +117,12 @@ class ScriptRunner(Transport):
             if future.done():
                 continue
             try:
-                future.set_result(_result(call, answer))
+                future.set_result(result_of(call, answer))
             except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
                 future.set_exception(error)
 
     async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Return the answers, error replies among them. A server without the scripts is given them and asked again."""
+        """Return the answers, error replies included. If the server lacks scripts, load them and call again."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
@@ -139,23 +133,18 @@ class ScriptRunner(Transport):
                         answers[index] = answer
         except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
-        if any(isinstance(answer, Exception) and _NOT_PRIMARY.search(str(answer)) for answer in answers):
+        if any(isinstance(answer, Exception) and is_not_primary(answer) for answer in answers):
             await self._leave_server()
         return answers
 
     async def _leave_server(self) -> None:
-        """Drop all connections, once a second at most.
-
-        After a failover behind one address the old primary may live on as a replica, and connections stay with it.
-        """
+        """Drop all connections, once a second at most."""
         now = asyncio.get_running_loop().time()
-        # A cluster's client has no pool, and finds its primaries by itself.
+        # A cluster's client has no single pool, and finds its primaries by itself.
         pool = getattr(self._redis, "connection_pool", None)
         if pool is not None and now - self._left_at >= LEAVE_AGAIN_S:
             self._left_at = now
-            with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
-                async with asyncio.timeout(self._deadline_s):
-                    await pool.disconnect()
+            await drop_connections(pool, self._deadline_s)
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1
@@ -180,7 +169,35 @@ def _without_script(answers: Sequence[Any]) -> list[int]:
     return [index for index, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
 
 
-def _result(call: Call[Result], answer: Any) -> Result:
+async def check_lua(redis: Redis, deadline_s: float) -> None:
+    """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            sha = await redis.script_load("return 1")
+            answer = await redis.evalsha(text(sha), 0)
+    except (exceptions.RedisError, *_UNAVAILABLE) as error:
+        raise explain(error) from error
+    if int(answer) != 1:
+        raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+
+
+async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:
+    """Drop the connections to a server that is not a primary.
+
+    After a failover behind one address the old primary may live on as a replica, and connections stay with it.
+    """
+    with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
+        async with asyncio.timeout(deadline_s):
+            await pool.disconnect()
+
+
+def is_not_primary(error: Exception) -> bool:
+    """Return True for an error of a server that cannot be written to: it is a replica, or not ready yet."""
+    return bool(_NOT_PRIMARY.search(str(error)))
+
+
+def result_of(call: Call[Result], answer: Any) -> Result:
+    """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         newer = _NEWER_LAYOUT.search(str(answer))
         raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer
@@ -189,24 +206,27 @@ def _result(call: Call[Result], answer: Any) -> Result:
 
 
 def _without_raw_text(words: str) -> str:
-    """Reword an error that names a script by its hash, or a connection by a number and asyncio's text."""
+    """Reword an error that quotes the hash of a script, or an error number and asyncio's text."""
     words = _SCRIPT_NAME.sub("", words)
     failed = _CONNECTING.fullmatch(words)
     if not failed:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
-    cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
+    is_system = number > 0 and "[SSL" not in text  # OpenSSL has numbers of its own
+    cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
-    hint = f": start Redis, or type python -m queue_core redis{option}" if host in _THIS_MACHINE else ""
+    hint = (
+        typed(f": start Redis, or type python -m queue_core redis{option}") if host in _THIS_MACHINE else ""
+    )
     return f"no connection to {address} ({cause}){hint}"
 
 
 def newer_layout(needed: int) -> NewerLayoutError:
     """Make the error of a process that is too old for the data in Redis."""
     return NewerLayoutError(
-        f"the data in this Redis was converted by a newer release (layout {needed}; this release knows "
-        f"{LAYOUT_VERSION}), and nothing was changed: upgrade this process too. docs/upgrade.md says how"
+        f"a newer release converted the data in this Redis (to layout {needed}; this release knows layout "
+        f"{LAYOUT_VERSION}), and this process changed nothing: upgrade it too. docs/upgrade.md says how"
     )
 
 
@@ -217,17 +237,17 @@ def explain(error: BaseException) -> QueueError:
         return QueueUnavailableError(f"Redis refused the user or password: {words}")
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return QueueUnavailableError(
-            f"Redis did not answer in time ({words}); it may or may not have done what was asked"
+            f"Redis did not answer in time ({words}); it may or may not have run the command"
         )
     if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(words):
         return QueueUnavailableError(f"Redis cannot be used now: {words}")
     if "unknown command" in words.lower():
-        command, _, _ = words.partition(", with args")  # what follows quotes keys, and so phone numbers
+        command, _, _ = words.partition(", with args")  # the rest quotes keys, and so phone numbers
         return UnsupportedRedisError(
             f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {command}"
         )
     if isinstance(error, exceptions.NoPermissionError):
         return UnsupportedRedisError(
-            f"the Redis user lacks a right that the queue needs (+@scripting): {words}"
+            f"the Redis user lacks a right that the queue needs, such as +@scripting: {words}"
         )
     return QueueError(f"Redis refused a script of the queue: {words}")

@@ -12,14 +12,14 @@ from queue_core.redis.runner import explain
 from queue_core.redis.scripts.loader import text
 
 SCAN_COUNT = 1_000
-"""Keys that Redis looks at in one step of a SCAN: well under a millisecond of its time."""
+"""Keys that Redis looks at in one step of a SCAN, which takes it well under a millisecond."""
 
 Run = Callable[..., Any]
-"""Runs a command on one server."""
+"""Function that runs a command on one server."""
 
 
 async def on_primaries(redis: Any) -> list[tuple[str, Run]]:
-    """Return every server that keys lie on: its name ("" for a single Redis), and how to run a command there."""
+    """Return every server that holds keys: its name ("" for a single Redis), and a function that runs its commands."""
     if not isinstance(redis, RedisCluster):
         return [("", redis.execute_command)]
     await redis.initialize()
@@ -50,10 +50,10 @@ async def scan(
 async def scan_part(
     redis: Any, pattern: str, cursors: dict[str, int], steps_max: int
 ) -> AsyncGenerator[list[str], None]:
-    """Yield keys of a pattern, a page for each step of the SCAN, from where the cursors stand to the end.
+    """Yield keys of a pattern, a page for each step of the SCAN, from the given cursors on.
 
-    `cursors` has the cursor of each server, 0 at its beginning and at its end, and is brought up to date before each
-    page. After `steps_max` steps on a server this ends too: a call with the same cursors goes on. Raises
+    `cursors` has the cursor of each server, which is 0 at the beginning and at the end; it is updated before each page
+    is yielded. Ends after `steps_max` steps on each server; another call with the same `cursors` continues. Raises
     QueueUnavailableError when Redis does not answer.
     """
     try:

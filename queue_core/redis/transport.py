@@ -17,11 +17,11 @@ class Transport(Protocol):
     """
 
     def gathered(self, call: Call[Result]) -> Awaitable[Result]:
-        """Run a call, perhaps together with others, in the order in which they were made."""
+        """Run a call, perhaps together with others, in the order in which the calls were made."""
         ...
 
     async def alone(self, call: Call[Result]) -> Result:
-        """Run a call at once, not in order with gathered ones."""
+        """Run a call at once; it may overtake gathered calls."""
         ...
 
     async def load(self) -> None:

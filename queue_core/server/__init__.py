@@ -1,1 +1,1 @@
-"""A deployment: settings, web app, worker, monitor, and the commands that run them."""
+"""Deployment: settings, web app, worker, monitor, and the commands that run them."""

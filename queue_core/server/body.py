@@ -1,4 +1,4 @@
-"""Reader of request bodies: within limits, as JSON. Broken text is repaired, since it may be a user's message."""
+"""Reader of request bodies, which are JSON within limits. Broken text is repaired, since it may be a user's message."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from queue_core.message import is_deeper_than
 DEPTH_MAX = 64
 """Limit on nesting; WhatsApp's own webhooks are about 15 deep."""
 READ_TIMEOUT_S = 30.0
-"""Time for a body to arrive; a slower one is refused (408)."""
+"""Longest time for a body to arrive; a slower one is refused (408)."""
 
 
 class BadBodyError(Exception):
-    """Raised for a body that can never be read; `status` is the HTTP status to answer."""
+    """Raised for a body that can never be read. The answer has the HTTP status `status`."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +28,7 @@ class BadBodyError(Exception):
 async def read_body(request: web.Request) -> bytes:
     """Reads the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
 
-    The content type matters: any web page can make a browser post to this machine, but not with that type.
+    The content type is required since any web page can make a browser post to this machine, but not with that type.
     """
     if request.content_type.lower() != "application/json" and not request.content_type.endswith("+json"):
         raise BadBodyError(415, "post JSON with the header Content-Type: application/json")
@@ -40,7 +40,7 @@ async def read_body(request: web.Request) -> bytes:
             413, f"the body is larger than {request.client_max_size} bytes (BODY_BYTES_MAX)"
         ) from None
     except web.RequestPayloadError:
-        raise BadBodyError(400, "the body is not compressed as its Content-Encoding says") from None
+        raise BadBodyError(400, "the body is not compressed in the way that Content-Encoding names") from None
     except TimeoutError:
         raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
 
@@ -60,5 +60,5 @@ def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Takes what msgspec refuses: half an emoji (a lone surrogate), broken UTF-8, a byte order mark.
+        # The standard library accepts what msgspec refuses: half an emoji (a lone surrogate), a byte order mark.
         return json.loads(body.decode("utf-8-sig", "replace"))

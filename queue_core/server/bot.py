@@ -1,4 +1,4 @@
-"""The bot: it asks the AI about a turn, turns the answer into a reply, and sends it. Worker and direct path use it."""
+"""Bot that asks the AI about a turn, turns the answer into a reply, and sends it. Worker and direct path use it."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from queue_core.ai.memory import ConversationMemory, Memory
 
 TYPING_EVERY_S = 5.0
-"""Shortest time between two "typing…" for one user; WhatsApp shows each for longer."""
+"""Shortest time between two "typing…" calls for one user; WhatsApp shows "typing…" for longer."""
 TYPING_TASKS_MAX = 200
-"""Limit on concurrent "typing…" calls; further ones are left out, since they must never slow the intake down."""
+"""Limit on concurrent "typing…" calls; further ones are dropped, so that they never slow the intake down."""
 LONG = 8_192
-"""Length above which a reply gets its form in a thread of its own: that may take some 100 ms."""
+"""Length above which a reply is brought into its form in a separate thread, since that may take about 100 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Bot:
         ):
             answer = await self._backend.answer(batch)
         reply = extract(answer.text)
-        if reply.absence:  # a backend that does not look at its answers
+        if reply.absence:  # the backend did not check its answer
             raise no_text(reply.absence, batch)
         return Reply(
             await self._formed(batch, reply.text), partial(self._recorded, batch, reply, answer.memory)
@@ -89,7 +89,7 @@ class Bot:
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
-                "no channel can send to this user: the message came through a channel that is not configured"
+                "no channel can send to this user: the message came through a channel that is not configured (any more)"
             )
         form = channel.form
         if batch.parts_sent and PART_END not in reply:
@@ -110,16 +110,16 @@ class Bot:
         return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
 
     def show_typing(self, message: QueueMessage) -> None:
-        """Starts to show "typing…"; returns at once."""
+        """Begins to show "typing…", and returns at once."""
         if channel := self.channel_of(message):
             self._typing.show(channel, message)
 
     async def close(self) -> None:
-        """Ends every "typing…" that is under way."""
+        """Cancels all running "typing…" calls."""
         await self._typing.close()
 
     async def _formed(self, batch: Batch, text: str) -> str:
-        """Returns a reply in the form of the channel that will send it. A long one does not hold up other turns."""
+        """Returns a reply in the form of the channel that will send it, without delaying other turns."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             return text
@@ -130,7 +130,7 @@ class Bot:
         )
 
     async def _recorded(self, batch: Batch, reply: ExtractedReply, memory: Memory | None) -> None:
-        """Notes the reply, and saves the AI's memory with the fields that it asks the user for."""
+        """Notes the reply, and saves the AI's memory with the data for which it asks the user."""
         self._journal.replied(batch, reply)
         conversation = batch.instance_name, batch.user_phone
         is_asking = reply.needs_data_collection or bool(reply.requested_fields)
@@ -154,7 +154,7 @@ class _Typing:
         self._shown_at: dict[tuple[str, str], float] = {}
 
     def show(self, channel: Channel, message: QueueMessage, *, again: bool = False) -> None:
-        """Shows "typing…", but not too often; `again` shows it after a message of ours, which ended it."""
+        """Shows "typing…", but not too often. With `again`, shows it after a message of the bot, which ended it."""
         now = asyncio.get_running_loop().time()
         user = message.instance_name, message.user_phone
         if len(self._tasks) >= TYPING_TASKS_MAX or (
@@ -171,7 +171,7 @@ class _Typing:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _log.debug("typing could not be shown: %s", type(error).__name__)
+            _log.debug('"typing…" could not be shown: %s', type(error).__name__)
 
     async def close(self) -> None:
         await cancel_all(tuple(self._tasks))
@@ -179,7 +179,7 @@ class _Typing:
 
 @contextmanager
 def _timed(report: Callable[[str, float], None]) -> Iterator[None]:
-    """Reports "ok" or the kind of error that the block ended with, and how long it took, in seconds."""
+    """Calls `report` with "ok", or the kind of error that ended the block, and the block's duration in seconds."""
     clock = asyncio.get_running_loop().time
     began = clock()
     outcome = "cancelled"
@@ -221,7 +221,7 @@ def make_backend(
 def make_channels(
     settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
 ) -> dict[str, Channel]:
-    """Opens the channels that the settings name; without any, the one that prints replies."""
+    """Opens the channels that the settings name; without any, the console channel."""
     channels: dict[str, Channel] = {}
     for provider in settings.providers:
         if provider.is_enabled:

@@ -29,16 +29,16 @@ from queue_core.settings import PROFILES, QueueSettings
 
 ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_", "REPLY_")
-"""Prefixes of settings. An unknown name with one of them, or with a provider's, is probably a mistake."""
+"""Prefixes of settings. An unknown name with one of these prefixes, or a provider's, is probably a mistake."""
 
 SUPERSEDE_MS = PROFILES["patient"]["supersede_ms"]
-"""`supersede_ms` of a deployment that does not set it, for AIs without effects: see `supersede_ms_of`."""
+"""Default of `supersede_ms` in a deployment, for AIs without side effects: see `supersede_ms_of`."""
 
 
 def supersede_ms_of(ai: str | None) -> int:
     """Returns the default of `supersede_ms` for an AI.
 
-    It is 0 for http: behind it may be a flow with effects, such as an order, which must not run twice.
+    The default for http is 0, since it may be a flow with side effects, such as an order, which must not run twice.
     """
     return 0 if ai == "http" else SUPERSEDE_MS
 
@@ -53,12 +53,12 @@ _Group = TypeVar("_Group")
 
 
 class ServerSettings(EnvironmentSettings):
-    """Settings of everything but the queue, whose settings are in `queue`. Names in capitals are environment names."""
+    """Settings of a deployment; those of the queue are in `queue`. Each is set by its name in capitals."""
 
     redis_url: SecretStr = SecretStr("")
     """Address, redis://, rediss:// or unix://; empty: `serve` runs its own redis-server, which other commands use."""
     data_dir: Path = Path("data")
-    """Folder of that redis-server's data."""
+    """Folder for the data of the redis-server that `serve` runs."""
     use_queue_system: bool = True
     """false: new messages go to the legacy buffer, which loses some; workers still drain the queue."""
 
@@ -81,7 +81,7 @@ class ServerSettings(EnvironmentSettings):
     ignored_kinds: _Words = ()
     """Kinds of message, such as reaction,sticker, that are acknowledged and not queued."""
     placeholder_language: Language = "en"
-    """Language of the words that stand for what is not text, such as [image]: en or ar."""
+    """Language of placeholders such as [image], en or ar; the AI reads them."""
     typing: bool = True
     """true: show the user "typing…" once a message is queued."""
 
@@ -95,7 +95,7 @@ class ServerSettings(EnvironmentSettings):
     reply_format: Format = "whatsapp"
     """Formatting of replies: WhatsApp's, made of Markdown (whatsapp), none (plain), or the AI's (unchanged)."""
     reply_bubbles: Annotated[int, Field(ge=1, le=10)] = 1
-    """Number of bubbles into which the paragraphs of a reply go at most; 1: they stay together."""
+    """Limit on the bubbles into which the paragraphs of a reply are split; 1: not split."""
     reply_pause_s: Annotated[float, Field(ge=0, le=20)] = 4.0
     """Longest pause before a bubble, in which the user sees "typing…"; short bubbles come sooner."""
 
@@ -116,7 +116,7 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
-    """Waits before each retry while the AI cannot be reached or is overloaded; in sum longer than its restart takes."""
+    """Waits before the retries while the AI is unreachable or overloaded; together longer than its restart takes."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
@@ -174,7 +174,7 @@ class ServerSettings(EnvironmentSettings):
             return self.model_copy(update={"ai": "echo"})
         raise InvalidSettingsError(
             "AI: not set, so every user would be answered by an echo; set AI=dify, AI=openai or AI=http with its "
-            "AI_URL, or AI=echo if an echo is what you want"
+            "AI_URL, or set AI=echo if you want an echo"
         )
 
 
@@ -253,7 +253,7 @@ def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
     path = Path(ENV_FILE if env_file is None else env_file)
     if env_file is not None and (path.is_dir() or not path.exists()):
         raise InvalidSettingsError(
-            f"{path}: there is no such file; name another with --env-file, or leave it out"
+            f"{path}: there is no such file; name another file with --env-file, or leave the option out"
         )
     if env_file is None and not path.exists():
         return {}, []
@@ -271,7 +271,7 @@ def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
             original = binding.original
             blank_lines = original.string.partition(original.string.strip())[0].count("\n")
             line = original.line + blank_lines
-            warnings.append(f"{path}, line {line}: is not NAME=value and changes nothing")
+            warnings.append(f"{path}, line {line} has no effect, since it is not NAME=value")
     logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would repeat these warnings in its own words
     values = dotenv_values(stream=StringIO(text))
     return {name: value for name, value in values.items() if value is not None}, warnings
@@ -298,7 +298,7 @@ def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
     if settings.ai == "dify" and not settings.ai_key.get_secret_value():
         yield "AI_KEY: needed for AI=dify"
     if any(not 0 <= wait_s <= 3_600 for wait_s in settings.ai_unavailable_waits_s):
-        yield "AI_UNAVAILABLE_WAITS_S: each wait must be from 0 to 3600 s"
+        yield "AI_UNAVAILABLE_WAITS_S: each wait must be between 0 and 3600 s"
 
 
 def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
@@ -333,7 +333,8 @@ def _suspects(
 ) -> Iterator[str]:
     """Yields a warning for each name that is probably a mistake.
 
-    In the file any name with one of our prefixes counts; most of the environment belongs to other programs.
+    In the file, any unknown name with one of our prefixes counts; most names in the environment belong to other
+    programs.
     """
     prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
     for name in sorted({*file_values, *environ} - set(names)):
@@ -341,4 +342,4 @@ def _suspects(
         if close or name.startswith(prefixes if name in file_values else "QUEUE_"):
             close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f"; did you mean {close[0]}?" if close else ""
-            yield f"{name} is not a setting and changes nothing{hint}"
+            yield f"{name} is not a setting and has no effect{hint}"

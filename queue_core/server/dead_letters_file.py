@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 class DeadLettersFile:
-    """File of dead letters, one a line, as JSON: `id`, and the fields that Redis kept. Only its owner may read it."""
+    """File with a dead letter on each line, as JSON: `id`, and the fields in Redis. Only its owner may read it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     async def append(self, letters: list[dict[str, str]]) -> None:
-        """Write dead letters to the end; when this returns, they are on the disk. Raises OSError."""
+        """Append dead letters. When this returns, they are on the disk. Raises OSError."""
         await asyncio.to_thread(self._append, letters)
 
     def _append(self, letters: list[dict[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Deliveries: what providers report on replies that were sent, matched with the conversations of these replies."""
+"""Deliveries: reports of providers on sent replies, matched with the conversations of these replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from queue_core.queue.sent_replies import Matched, Report
 from queue_core.server.journal import Journal
 
 LOOK_EVERY_S = 1.0
-"""Time between two looks at reports whose reply is not known yet, while there are any of this process."""
+"""Time between two looks at the reports of this process whose reply is not known yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Deliveries:
     """Receiver of reports on replies, for one process.
 
-    A report on a reply that is not known yet waits in Redis. This process looks for its own reports every second
-    (`watch`), and the monitor for all (`look`), so that none is lost with the process that took it.
+    A report on a reply that is not known yet waits in Redis. Each process looks after the reports that it received
+    every second (`watch`), and the monitor after all (`look`), so that a report outlives the process that received it.
     """
 
     def __init__(self, queue: MessageQueue, journal: Journal) -> None:
@@ -29,7 +29,7 @@ class Deliveries:
         self._journal = journal
 
     async def failed(self, failure: DeliveryFailure) -> None:
-        """Note that a reply did not reach its user. Raises QueueUnavailableError: then it must be reported again."""
+        """Note that a reply did not reach its user. After QueueUnavailableError the provider must report it again."""
         report = Report(
             kind="failed",
             instance_name=failure.instance_name,
@@ -49,7 +49,7 @@ class Deliveries:
             )
 
     async def written(self, own: OwnMessage) -> None:
-        """Find out whether a message of the bot's number is a reply that came back. Logs errors of Redis only."""
+        """Find out whether a message of the bot's number is a reply that came back. Errors of Redis are only logged."""
         report = Report(
             kind="own",
             instance_name=own.instance_name,
@@ -60,24 +60,24 @@ class Deliveries:
         try:
             found = await self._queue.sent.report(report)
         except QueueError as error:
-            _log.warning("it is not known who wrote a message of the bot's number: %s", error)
+            _log.warning("could not find out who wrote a message of the bot's number: %s", error)
             return
         if found.status in ("known", "full"):
             await self._note(Matched(report, found.reply))
 
     async def watch(self) -> None:
-        """Look every second for replies that have become known, while this process has reports; until cancelled."""
+        """Until cancelled, look every second for replies that have become known, while this process has reports."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await self.look()
             except QueueError as error:
-                _log.debug("reports on replies wait for Redis: %s", error)
+                _log.debug("reports on replies cannot be read from Redis now: %s", error)
 
     async def look(self, *, everywhere: bool = False) -> None:
-        """Settle the reports whose reply has become known, or that waited for long enough.
+        """Settle reports whose reply has become known, or whose time is over.
 
-        Looks where this process has reports, or everywhere.
+        Looks in the partitions where this process has reports; with `everywhere`, in all.
         """
         sent = self._queue.sent
         for partition in sent.waiting(everywhere=everywhere):

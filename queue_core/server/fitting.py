@@ -1,4 +1,4 @@
-"""Shortening of messages that are too large for the queue: they are cut, and never refused for their size."""
+"""Shortening of messages that are too large for the queue. They are cut, never refused for their size."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from queue_core.message import QueueMessage, encode
 CUT = " […]"
 """Mark at the end of a text that was cut."""
 _KEPT = frozenset({"channel", "kind", "reply_to", "change"})
-"""Parts of `message_data` that stay in any case: where the reply goes, and what it is about."""
+"""Keys of `message_data` that always stay, since they say where the reply goes and what the message changes."""
 Part = Literal["webhook", "text"]
 """Part of a message that was left out: the webhook, or the webhook and the end of the text."""
 
 
 class Fitted(NamedTuple):
-    """A message that the queue takes."""
+    """Message that is small enough for the queue."""
 
     message: QueueMessage
     missing: Part | None

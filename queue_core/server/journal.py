@@ -1,4 +1,4 @@
-"""The journal of messages: each event goes to the metrics, the log and the recorder."""
+"""Journal of messages, which passes each event to the metrics, the log and the recorder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from queue_core.server.tags import ConversationTags
 from queue_core.text import visible
 
 Undelivery = Literal["noted", "dead letter", "full", "not known yet", "not known"]
-"""Treatment of a reply that did not reach its user: noted in its conversation, a dead letter too, no room for that one;
-its conversation is not known, perhaps only until the send API answers."""
+"""Result of a report that a reply did not reach its user: noted in its conversation; a dead letter made, too; no room
+for the dead letter; conversation unknown until the send API answers; conversation unknown."""
 NAMES_MAX = 200
-"""Limit on names of events and kinds that are logged, each at its first appearance."""
+"""Limit on the names of events and kinds that are logged when they first appear."""
 _log = logging.getLogger("queue_core.events")
 
 
@@ -39,14 +39,14 @@ class Journal:
         self._tags = tags
         self._recorder = recorder
         self._answered_s: dict[tuple[str, str, int], float] = {}
-        """Seconds that the AI took to answer the turns in work, by conversation and token."""
+        """Seconds that the AI took to answer each turn in work, by conversation and token."""
         self._named: set[tuple[str, str]] = set()
-        """Events and kinds that were logged."""
+        """Events and kinds that were logged already."""
 
-    # At the webhook.
+    # Events at the webhook.
 
     def arrived(self, message: QueueMessage) -> None:
-        """Notes that a message came in; nothing has been done with it yet."""
+        """Notes that a message arrived, before anything is done with it."""
         if self._recorder:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
@@ -72,7 +72,7 @@ class Journal:
         _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
 
     def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
-        """Notes that a message was larger than the queue takes; `characters` is the length of its text as it came."""
+        """Notes that a message was too large for the queue. `characters` is the length of its text before the cut."""
         self.metrics.cut(missing)
         fields: dict[str, Any] = {"conversation": self._tag(message), "max_message_bytes": bytes_max}
         if missing == "text":
@@ -90,18 +90,16 @@ class Journal:
         _log.warning("webhook rejected: %s", detail, extra={"reason": reason})
 
     def inbound(self, inbound: Inbound, skipped: Mapping[str, int]) -> None:
-        """Notes what else is in a webhook: things that no user wrote, events, unknown kinds."""
+        """Notes the other content of a webhook: items that no user wrote, events, unknown kinds."""
         for reason, count in skipped.items():
             self.metrics.skipped(reason, count)
         for name, count in inbound.events.items():
             self.metrics.event(name, count)
-            self._name_once(
-                "event", name, "webhook of the event %s: it brings no messages, and is only counted"
-            )
+            self._name_once("event", name, "webhook of the event %s: it has no messages, and is only counted")
         for message in inbound.messages:
             if kind := message.message_data.get("unknown"):
                 self.metrics.unknown_kind(kind)
-                self._name_once("kind", kind, "message of the kind %s, which is not known: it has no words")
+                self._name_once("kind", kind, "message of the unknown kind %s: the AI reads a placeholder")
 
     def own_message(self, report: Report, sender: OwnSender) -> None:
         """Notes a message of the bot's own number, and who sent it."""
@@ -116,7 +114,7 @@ class Journal:
     def undelivered(
         self, report: Report, reply: SentReply | None, outcome: Undelivery, *, is_new: bool = True
     ) -> None:
-        """Notes that a reply did not reach its user; not `is_new` if that was noted before the reply was known."""
+        """Notes that a reply did not reach its user. `is_new` is False if a report on it was noted before."""
         if is_new:
             self.metrics.undelivered(report.code)
         self.metrics.given_up(int(outcome == "dead letter"))
@@ -133,9 +131,7 @@ class Journal:
     def joined(self, change: AddressChange) -> None:
         """Notes that a user's new address leads to the conversation of the old one."""
         tags = [self._tags.of(change.instance_name, name) for name in change.names]
-        _log.info(
-            "the user has another address now", extra={"conversation": tags[0], "names": " ".join(tags)}
-        )
+        _log.info("the user has a new address", extra={"conversation": tags[0], "names": " ".join(tags)})
 
     def not_joined(self, change: AddressChange, error: Exception) -> None:
         """Notes that a user's addresses could not be joined yet; the provider is asked to deliver the report again."""
@@ -150,12 +146,12 @@ class Journal:
         _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
 
     def _name_once(self, what: str, name: str, words: str) -> None:
-        """Logs a name at its first appearance; of very many names, only the first NAMES_MAX."""
+        """Logs a name when it first appears, up to NAMES_MAX names."""
         if (what, name) not in self._named and len(self._named) < NAMES_MAX:
             self._named.add((what, name))
             _log.info(words, visible(name))
 
-    # At the worker.
+    # Events at the worker.
 
     def claimed(self, batch: Batch) -> None:
         """Notes that a worker took a turn."""
@@ -178,6 +174,8 @@ class Journal:
             "attempt": batch.attempt,
             "trigger": batch.trigger,
         }
+        if batch.setbacks:
+            fields["not_counted"] = batch.setbacks
         if reason:
             fields["reason"] = reason
         if dead_lettered:
@@ -186,10 +184,10 @@ class Journal:
         _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
-        """Notes messages that became dead letters when their turn came: after all attempts or too long a wait."""
+        """Notes messages that became dead letters in a claim: after all attempts, or after too long a wait."""
         self.metrics.given_up(messages)
         if messages:
-            _log.error("messages given up on: they are dead letters now", extra={"messages": messages})
+            _log.error("messages became dead letters", extra={"messages": messages})
 
     def backend_changed(self, news: OutageNews) -> None:
         """Notes that the AI or a channel went away, or came back."""
@@ -197,25 +195,28 @@ class Journal:
         if self._recorder:
             state: FaultState = "begins" if news.is_away else "ends"
             self._recorder.fault(news.kind, state, news.error, instance=news.instance_name)
-        fields: dict[str, Any] = {"since_ms": news.since_ms, "error": news.error}
+        fields: dict[str, Any] = {"away_since_ms": news.since_ms}
         if news.is_away:
-            _log.error("%s is away: turns wait, and one at a time tries it", news.name, extra=fields)
+            fields["error"] = news.error
+            _log.error(
+                "%s is away: turns that need it wait, and one at a time tries it", news.name, extra=fields
+            )
         else:
-            _log.warning("%s is back: the turns that waited are answered", news.name, extra=fields)
+            _log.warning("%s is back: the waiting turns are answered now", news.name, extra=fields)
 
     def asked(self, batch: Batch, backend: str, outcome: str, seconds: float) -> None:
-        """Notes that the AI answered, or failed to."""
+        """Notes that the AI answered, or failed."""
         self.metrics.ai(backend, outcome, seconds)
-        if outcome == "ok" and batch.trigger != "direct":  # a direct answer has no attempt that ends
+        if outcome == "ok" and batch.trigger != "direct":  # `ended` is not called for a direct answer
             self._answered_s[_lease(batch)] = seconds
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes a reply that is certain to be used. Answers that are dropped are not noted."""
+        """Notes a reply that will be used. Dropped answers are not noted."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 
     def sent(self, batch: Batch, channel: str, outcome: str, seconds: float) -> None:
-        """Notes that a channel took the reply, or failed to."""
+        """Notes that a channel accepted the reply, or failed."""
         self.metrics.send(channel, outcome, seconds)
         if self._recorder and outcome == "ok":
             self._recorder.sent(batch)

@@ -1,7 +1,7 @@
-r"""The log: a line for each event, for people or as JSON, on standard error.
+r"""Log with a line for each event, for people or as JSON, on standard error.
 
-Fields are given as `extra={…}` to any logger of the standard library. Characters that do not print are written as
-`\uXXXX`, so that no message, field or exception leaves its line or steers a terminal.
+Fields are given as `extra={…}` to any logger of the standard library. Unprintable characters are written as `\uXXXX`,
+so that no message, field or exception breaks its line or controls a terminal.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any, Literal
 from queue_core.text import visible_json
 
 VALUE_LENGTH_MAX = 16_384
-"""Limit on a message or a value; a longer one is cut at its end, a traceback in its middle."""
+"""Limit on a message or a value. Longer ones are cut at the end, a traceback in the middle."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+_MOMENTS_MS = range(10**12, 10**14)
+"""Unix milliseconds from 2001 to 5138; a duration of that many would be over 30 years."""
 _BARE_VALUE = re.compile(r"[^\s\"=]+")
 _QUIET = ("aiohttp.access", "aiohttp.client", "asyncio")
-"""Loggers that would write addresses, and with them phones or secrets."""
+"""Loggers that would write URLs, which contain phone numbers or secrets."""
 
 
 def configure_logging(format: Literal["json", "text"], level: str) -> None:  # noqa: A002 - the setting's name
@@ -43,7 +45,7 @@ def configure_logging(format: Literal["json", "text"], level: str) -> None:  # n
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Handler that `configure_logging` adds and replaces; handlers of others stay."""
+    """Handler that `configure_logging` adds and replaces; it leaves other handlers alone."""
 
 
 class _JsonFormatter(logging.Formatter):
@@ -62,17 +64,32 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """Formatter of `2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c… took_ms=3.1`."""
+    """Formatter of `2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c… took_ms=3.1`.
+
+    A moment, such as `since_ms=1772360400060`, is written as `since=2026-03-01T10:20:00.060Z`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_timestamp(record), record.levelname, record.name, _event(record)]
-        parts += [f"{name}={_shown(value)}" for name, value in _fields(record)]
+        parts += [f"{name}={_shown(value)}" for name, value in map(_with_moment, _fields(record))]
         return visible_json(" ".join(parts))
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
+    return _moment(record.created)
+
+
+def _moment(unix_s: float) -> str:
+    moment = datetime.fromtimestamp(unix_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _with_moment(field: tuple[str, Any]) -> tuple[str, Any]:
+    """Returns a field for people: Unix milliseconds become a date. A number too small for one is a duration."""
+    name, value = field
+    if name.endswith("_ms") and type(value) is int and value in _MOMENTS_MS:
+        return name.removesuffix("_ms"), _moment(value / 1000)
+    return field
 
 
 def _event(record: logging.LogRecord) -> str:
@@ -83,7 +100,7 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    """Returns the fields of `extra`, then exception and stack, each as a value that JSON can hold."""
+    """Returns the fields of `extra`, then exception and stack, as values that JSON can represent."""
     fields = [(str(name), _plain(value)) for name, value in vars(record).items() if name not in _STANDARD]
     if record.exc_info and record.exc_info[0]:
         text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
@@ -118,7 +135,7 @@ def _cut(text: str, *, keeps_end: bool = False) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Formats a value for `key=value`: in quotes if it holds spaces, quotes or `=`."""
+    """Formats a value for `key=value`, in quotes if it contains spaces, quotes or `=`."""
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)

@@ -1,8 +1,8 @@
 """Metrics for Prometheus: counts and times of this process, and the state of the queue as last examined.
 
 Names begin with `burstqueue_`. Counters and histograms belong to one process; sum them over processes. Gauges come from
-a HealthReport, describe the whole queue, and are equal in every process. A gauge whose value is unknown is NaN, so that
-no alert takes it for 0.
+a HealthReport, describe the whole queue, and are equal in every process. A gauge with an unknown value is NaN, so that
+alerts do not take it for 0.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Label value that stands for all others, once a label has FURTHER_VALUES_MAX values that were not foreseen."""
+"""Label value for all further values, once a label has FURTHER_VALUES_MAX values that were not known from the start."""
 REJECTED_REASONS = (
     *("body", "channel", "older message waits", "payload", "secret", "signature"),
     *("unavailable", "verify token"),
@@ -77,7 +77,7 @@ _LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,47}")
 
 
 class Metrics:
-    """The metrics of one process, in a separate registry. Not thread-safe; methods do not raise."""
+    """Metrics of one process, in a separate registry. Not thread-safe; methods do not raise."""
 
     def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
@@ -96,7 +96,7 @@ class Metrics:
                 "messages_changed",
                 "Edits and deletions that change a message in the queue, or are only noted",
             ),
-            "duplicate": count("messages_duplicates", "Deliveries of a message that was known already"),
+            "duplicate": count("messages_duplicates", "Repeated deliveries of a message"),
             "late": count(
                 "messages_late", "Messages delivered so late that they became dead letters at once"
             ),
@@ -104,16 +104,12 @@ class Metrics:
             "buffered": count("messages_legacy_buffered", "Messages taken by the legacy buffer"),
         }
         self._rejected = count("messages_rejected", "Webhooks or messages refused", "reason")
-        self._skipped = count(
-            "messages_skipped", "Things in webhooks that are not a user's message", "reason"
-        )
-        self._events = count("events", "Events in webhooks that bring no messages", "event")
-        self._unknown_kinds = count(
-            "messages_of_unknown_kind", "Messages of a kind that is not known", "kind"
-        )
+        self._skipped = count("messages_skipped", "Items in webhooks that are not a user's message", "reason")
+        self._events = count("events", "Events in webhooks without messages", "event")
+        self._unknown_kinds = count("messages_of_unknown_kind", "Messages of an unknown kind", "kind")
         self._unreadable = count("messages_unreadable", "Messages that cannot be read: dead letters now")
         self._undelivered = count(
-            "replies_undelivered", "Replies that the provider took and later reported as failed", "code"
+            "replies_undelivered", "Replies that the provider accepted and later reported as failed", "code"
         )
         self._own_messages = count(
             "own_messages", "Messages of the bot's number that came back, by who sent them", "sender"
@@ -122,14 +118,14 @@ class Metrics:
             self._own_messages.labels(sender)
         self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
         self._cut = count(
-            "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
+            "messages_cut", "Messages too large for the queue, by the part that was left out or cut", "part"
         )
         for part in get_args(Part):
             self._cut.labels(part)
         self._rejected_reasons = _Values(REJECTED_REASONS)
         self._skipped_reasons = _Values(SKIPPED_REASONS)
         for counter, reasons in ((self._rejected, REJECTED_REASONS), (self._skipped, SKIPPED_REASONS)):
-            for reason in reasons:  # Prometheus computes a rate only of a series that was there before
+            for reason in reasons:  # Prometheus computes rates only for series that existed before
                 counter.labels(reason)
         self._acknowledgement = self._histogram(
             "acknowledgement_seconds",
@@ -164,7 +160,7 @@ class Metrics:
         self._retries = self._counter("retries", "Attempts that failed and are followed by another")
         self._dead_letters = self._counter("dead_letters", "Messages that became dead letters")
 
-    # At the webhook.
+    # Events at the webhook.
 
     def acknowledged(self, how: str, seconds: float) -> None:
         """Counts a message that is safe, by how it was acknowledged: "queued", "changed", "duplicate" and so on."""
@@ -183,15 +179,15 @@ class Metrics:
         self._rejected.labels(self._rejected_reasons.bounded(reason)).inc()
 
     def skipped(self, reason: str, count: int = 1) -> None:
-        """Counts things in a webhook that are not a user's message."""
+        """Counts items in a webhook that are not a user's message."""
         self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(count)
 
     def event(self, name: str, count: int = 1) -> None:
-        """Counts events that bring no messages, by name."""
+        """Counts events without messages, by name."""
         self._events.labels(self._event_names.bounded(name)).inc(count)
 
     def unknown_kind(self, name: str) -> None:
-        """Counts a message of a kind that is not known, by the provider's name."""
+        """Counts a message of an unknown kind, by the provider's name of the kind."""
         self._unknown_kinds.labels(self._kind_names.bounded(name)).inc()
 
     def unreadable(self) -> None:
@@ -211,7 +207,7 @@ class Metrics:
         """Counts a message that was stored without its webhook, or with its text cut."""
         self._cut.labels(part).inc()
 
-    # At the worker: the methods of a ProcessingObserver, and the two slow calls.
+    # Events at the worker: the methods of a ProcessingObserver, and the two slow calls.
 
     def claimed(self, batch: Batch) -> None:
         """Counts a turn that a worker took."""
@@ -235,7 +231,7 @@ class Metrics:
             self._outages.labels(news.kind).inc()
 
     def ai(self, backend: str, outcome: str, seconds: float) -> None:
-        """Times an answer of the AI ("ok"), or its kind of error."""
+        """Records the duration of a call of the AI, by outcome: "ok" or the kind of error."""
         labels = self._backends.bounded(backend), self._ai_outcomes.bounded(outcome)
         self._ai.labels(*labels).observe(seconds)
 
@@ -244,18 +240,18 @@ class Metrics:
         self._ai_dropped.inc(seconds)
 
     def send(self, channel: str, outcome: str, seconds: float) -> None:
-        """Times a reply that a channel took ("ok"), or the kind of error."""
+        """Records the duration of a send, by outcome: "ok" or the kind of error."""
         labels = self._channels.bounded(channel), self._send_outcomes.bounded(outcome)
         self._send.labels(*labels).observe(seconds)
 
-    # For the monitor.
+    # State of the queue.
 
     def health(self, report: HealthReport) -> None:
         """Sets the gauges from a report."""
         self._health.set(report)
 
     def exposition(self) -> tuple[bytes, str]:
-        """Returns all metrics as Prometheus reads them, and the content type."""
+        """Returns all metrics in Prometheus's text format, and the content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -268,7 +264,7 @@ class Metrics:
 class _Values:
     """Values of one label: those known from the start, then FURTHER_VALUES_MAX others, then OTHER.
 
-    Each value is a time series for ever, and some values come from outside, so there must be a limit.
+    Each value stays a time series for ever, and some values come from outside, so their number must be limited.
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
@@ -335,11 +331,15 @@ class _HealthGauges:
             "waiting": new("depth", "Messages that wait"),
             "in_flight": new("in_flight", "Messages that workers are working on"),
             "active_conversations": new("active_conversations", "Conversations with messages"),
-            "dead_letters": new("dead_letters_waiting", "Dead letters to be looked at"),
+            "dead_letters": new(
+                "dead_letters_waiting", "Dead letters that nobody has requeued or dropped yet"
+            ),
             "damaged_keys": new(
                 "damaged_keys", "Keys that were damaged and moved aside; always 0 if all is well"
             ),
-            "expired_leases": new("expired_leases", "Leases that ran out and that nobody has taken over yet"),
+            "expired_leases": new(
+                "expired_leases", "Leases that ran out and that no worker has taken over yet"
+            ),
             "stranded_conversations": new(
                 "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"
             ),
@@ -358,7 +358,7 @@ class _HealthGauges:
             self._waiting[kind].set(_or_nan(is_up, sum(outage.waiting for outage in outages)))
         for name, gauge in self._counts.items():
             value = getattr(report, name)
-            if value is not None or not is_up:  # a count that was not examined keeps its value
+            if value is not None or not is_up:  # a gauge whose count was not made keeps its value
                 gauge.set(_or_nan(is_up, value))
 
 

@@ -1,8 +1,8 @@
-"""Processes of a deployment: their start, their end, and the signals.
+"""Processes of a deployment: how they start, end, and handle signals.
 
-At the first SIGTERM or SIGINT the web app takes no new requests and the worker no more turns. Turns in work may finish
-for `grace_s`; then they are handed back. The second signal ends the process at once. Nothing is lost, since leases
-run out by themselves.
+At the first SIGTERM or SIGINT the web app takes no new requests and the worker no more turns. Turns in work have
+`grace_s` to finish; then they are handed back. The second signal ends the process at once. No message is lost, since
+leases run out and another worker takes the turns over.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 from pydantic import SecretStr
 
+from queue_core.command_lines import typed
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
@@ -36,10 +37,10 @@ from queue_core.waiting import cancel_all
 Role = Literal["web", "worker", "monitor"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "monitor")
 Part = Callable[[Runtime, asyncio.Event], Coroutine[Any, Any, None]]
-"""A part of a process: it runs until the event is set, and then finishes its work."""
+"""Part of a process, which runs until the event is set, and then finishes its work."""
 
 END_S = 5.0
-"""Time beyond `grace_s` for a process to end; then it is killed."""
+"""Time beyond `grace_s` after which a process that has not ended is killed."""
 EXIT_CUT_OFF = 1
 EXIT_AT_ONCE = 130
 
@@ -49,9 +50,9 @@ _log = logging.getLogger("queue_core.events")
 async def run(
     settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False, holds: bool = False
 ) -> None:
-    """Runs the roles until a signal, on a queue that is held first if `holds` is true.
+    """Runs the roles until a signal. With `holds`, holds the queue first.
 
-    Raises the error that prevents the start, or that ended a role early.
+    Raises the error that prevented the start, or that ended a role early.
     """
     if "web" in roles:
         _check_free(settings)
@@ -83,7 +84,7 @@ async def run(
 
 
 async def _check_redis(runtime: Runtime) -> None:
-    """Raises if Redis is not fit for the queue; only warns if Redis is away, since it may come back."""
+    """Raises an error if this Redis cannot carry the queue; only warns if Redis is away, since it may come back."""
     try:
         await runtime.queue.check()
     except QueueUnavailableError as error:
@@ -96,7 +97,7 @@ async def _hold(runtime: Runtime) -> None:
     since_ms = await holding.hold()
     inventory = await holding.inventory()
     _log.warning(
-        "held: no worker takes a turn until `python -m queue_core resume`",
+        typed("held: no worker takes a turn until `python -m queue_core resume`"),
         extra={
             "held_since_ms": since_ms,
             **{
@@ -110,7 +111,7 @@ async def _hold(runtime: Runtime) -> None:
 
 
 def _warn_of_stand_ins(settings: ServerSettings) -> None:
-    """Warns of an echo in place of an AI, and of replies that go to the terminal."""
+    """Warns if an echo stands in for an AI, and if replies are printed on the terminal."""
     if settings.ai == "echo":
         _log.warning("an echo answers instead of an AI: set AI and AI_URL")
     if not settings.has_channel:
@@ -119,24 +120,27 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
 
 
 def _say_rules(settings: ServerSettings) -> None:
-    """Logs when turns are due, and what becomes of a message that comes while the AI works."""
+    """Logs the batching rules, and what becomes of a message that arrives while the AI works."""
     if settings.queue.supersede_ms:
         follows = "joins its turn, and the AI is asked again"
     elif settings.ai == "http":
         follows = (
-            "waits for the next turn, since a flow behind AI=http may have effects: "
+            "waits for the next turn, since a flow behind AI=http may have side effects: "
             f"set QUEUE_SUPERSEDE_MS={SUPERSEDE_MS} if yours may run twice"
         )
     else:
         follows = "waits for the next turn"
     rules = {name: getattr(settings.queue, name) for name in RULE_OPTIONS.values()}
     _log.info(
-        "profile %s: a message that comes while the AI works %s", settings.queue_profile, follows, extra=rules
+        "profile %s: a message that arrives while the AI works %s",
+        settings.queue_profile,
+        follows,
+        extra=rules,
     )
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
-    """Runs all parts until all have ended. When one ends by itself, the others are stopped in good order."""
+    """Runs all parts until all have ended. When one ends by itself, stops the others in an orderly way."""
     parts: dict[Role, Part] = {"web": _web, "worker": _worker, "monitor": _monitor}
 
     async def until_stopped(part: Part) -> None:
@@ -200,7 +204,7 @@ async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
 async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
     """Opens the receiver of new messages: the queue, or, after the switch back, the legacy buffer.
 
-    Either way, messages that a killed process left in the buffer are moved into the queue.
+    In both cases, messages that a killed process left in the buffer are moved into the queue.
     """
     adopting = asyncio.create_task(
         adopt_all_leftovers(runtime.queue),
@@ -238,7 +242,7 @@ async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 
 
 async def _settle(intake: Intake) -> None:
-    """Tells Redis, if it answers, which messages were answered directly: only this process knows, and it ends now."""
+    """Records in Redis, if it answers, which messages were answered directly, since only this ending process knows."""
     try:
         await intake.settle()
     except QueueError as error:
@@ -267,7 +271,7 @@ async def _listening(
 
 
 def _check_free(settings: ServerSettings) -> None:
-    """Raises InvalidSettingsError if another program has the port of the web app, before anything is started."""
+    """Raises InvalidSettingsError if another program uses the port of the web app, before anything is started."""
     if settings.port == 0 or settings.reuse_port:
         return
     try:
@@ -291,7 +295,7 @@ def _cannot_listen(
 
 
 def _cause(error: OSError | UnicodeError) -> str:
-    """Returns the system's reason, without asyncio's text around it."""
+    """Returns the operating system's reason, without asyncio's text around it."""
     if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: no domain can have such a name
         return "this machine has no such address"
     return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
@@ -318,10 +322,10 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
-            _log.warning("%s again: ending at once; leases run out by themselves", number.name)
+            _log.warning("%s again: ending at once; other workers take the turns over", number.name)
             logging.shutdown()
             os._exit(EXIT_AT_ONCE)
-        _log.info("%s: finishing the running turns", number.name)
+        _log.info("%s: finishing the turns in work", number.name)
         stop.set()
         loop.call_later(end_within_s, _cut_off, end_within_s)
 
@@ -335,6 +339,8 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
 
 
 def _cut_off(end_within_s: float) -> None:
-    _log.error("did not end within %g s, so it is killed; leases run out by themselves", end_within_s)
+    _log.error(
+        "the process did not end within %g s and is killed; other workers take its turns over", end_within_s
+    )
     logging.shutdown()
     os._exit(EXIT_CUT_OFF)

@@ -1,4 +1,4 @@
-"""The parts that every process of a deployment has: queue, bot, metrics, journal."""
+"""Parts that every process of a deployment has: queue, bot, metrics, journal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _log = logging.getLogger("queue_core.events")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts of one process, opened by `open_runtime`."""
+    """Parts of one process, opened by `open_runtime`."""
 
     settings: ServerSettings
     queue: MessageQueue
@@ -51,7 +51,7 @@ class Runtime:
     tags: ConversationTags
     deliveries: Deliveries
     expected: Collection[str]
-    """Warnings about Redis that the monitor does not log, since this process has chosen these settings itself."""
+    """Warnings about Redis that the monitor does not log, since this process chose the settings in question itself."""
 
     def new_processor(self) -> Processor:
         """Makes a worker on this process's queue and bot."""
@@ -65,13 +65,13 @@ class Runtime:
         )
 
     async def look_after(self) -> tuple[HealthReport, dict[str, int]]:
-        """Examines the queue and repairs what is stranded; returns the report, and the numbers of repairs."""
+        """Examines the queue and repairs stranded conversations. Returns the report, and the numbers of repairs."""
         cleaned = {"stranded": 0, "locks": 0}
         try:
             rescued = await self.queue.rescue()
             cleaned = msgspec.to_builtins(rescued)
         except QueueError as error:
-            _log.warning("the monitor could not look for stranded conversations: %s", error)
+            _log.warning("the monitor could not search for stranded conversations: %s", error)
         await self._settle_reports()
         await self._expire_dead_letters()
         await self._make_room_for_dead_letters()
@@ -82,14 +82,14 @@ class Runtime:
             for sentence in sentences:
                 _log.log(level, "health: %s", sentence)
         if any(cleaned.values()):
-            _log.error("the monitor repaired the queue; this should never be needed", extra=cleaned)
+            _log.error("the monitor repaired the queue: find out what else changes this Redis", extra=cleaned)
         return report, cleaned
 
     async def _settle_reports(self) -> None:
         try:
             await self.deliveries.look(everywhere=True)
         except QueueError as error:
-            _log.warning("reports on replies could not be looked at: %s", error)
+            _log.warning("reports on replies could not be read: %s", error)
 
     async def _expire_dead_letters(self) -> None:
         ttl_s = self.settings.queue.dead_letters_ttl_s
@@ -102,7 +102,7 @@ class Runtime:
             return
         if deleted:
             _log.warning(
-                "dead letters deleted: older than QUEUE_DEAD_LETTERS_TTL_S", extra={"messages": deleted}
+                "deleted dead letters older than QUEUE_DEAD_LETTERS_TTL_S", extra={"messages": deleted}
             )
 
     async def _make_room_for_dead_letters(self) -> None:
@@ -116,7 +116,8 @@ class Runtime:
             return
         if moved:
             _log.error(
-                "dead letters moved to DEAD_LETTERS_FILE: there was no room left", extra={"messages": moved}
+                "moved dead letters to DEAD_LETTERS_FILE, since there was no room left",
+                extra={"messages": moved},
             )
 
     async def monitor(self) -> None:
@@ -141,7 +142,7 @@ async def _expire_recordings(recorder: Recorder, days: int) -> None:
     """Deletes old recordings now and every hour, until cancelled."""
     while True:
         if deleted := recorder.expire(days * DAY_MS):
-            _log.info("recordings deleted: older than RECORD_DAYS", extra={"files": deleted})
+            _log.info("deleted recordings older than RECORD_DAYS", extra={"files": deleted})
         await asyncio.sleep(EXPIRE_EVERY_S)
 
 
@@ -159,7 +160,7 @@ async def open_runtime(
     write: Callable[[str], None] = print_reply,
     expected: Collection[str] = (),
 ) -> AsyncIterator[Runtime]:
-    """Opens the parts, and closes them at the end. Redis need not be reachable yet.
+    """Opens the parts, and closes them when the block ends. Redis need not be reachable yet.
 
     `records` is the kind of file that this process writes to RECORD_TO, if that is set; `expected` are warnings about
     Redis that are not logged. Raises InvalidSettingsError when no Redis is configured.

@@ -1,7 +1,7 @@
-"""Tags: short names of conversations for the log, from which nobody can find the phone number without a key.
+"""Tags: short names of conversations in the log, which do not reveal the phone number to anyone without the key.
 
-All processes of a deployment make the same tags, since they share the key: LOG_KEY, or one that the first of them
-makes and keeps in Redis.
+All processes of a deployment make the same tags, since they share the key: LOG_KEY, or a key that the first process
+makes and stores in Redis.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.notes import Notes
 
 DEADLINE_S = 1.0
-"""Time for Redis to answer."""
+"""Longest wait for Redis."""
 RETRY_EVERY_S = 5.0
 TAG_CHARACTERS = 10
 
@@ -38,7 +38,7 @@ class ConversationTags:
         return hmac.digest(self._key, name, hashlib.sha256).hex()[:TAG_CHARACTERS]
 
     async def share_key(self, notes: Notes) -> bool:
-        """Takes the key from Redis, or stores this one there if Redis has none; returns False while Redis is away."""
+        """Takes the key from Redis, or stores this process's key if Redis has none. Returns False if Redis is away."""
         if self._is_shared:
             return True
         try:
@@ -56,7 +56,7 @@ class ConversationTags:
             await asyncio.sleep(RETRY_EVERY_S)
 
     async def find(self, tag: str, queue: MessageQueue) -> list[tuple[str, str]]:
-        """Finds instance and phone of the conversations with a tag: usually one, none if Redis holds nothing of it.
+        """Finds instance and phone of the conversations with a tag: usually one; none if Redis has no data of it.
 
         Raises QueueUnavailableError.
         """

@@ -1,4 +1,4 @@
-"""The web app of a process: webhooks, calls for schedulers, health and metrics."""
+"""Web app of a process: webhooks, calls for schedulers, health and metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks
 
 HEALTH_KEPT_S = 2.0
-"""Time for which one examination of the queue answers all requests for health and metrics."""
+"""Time for which the result of one examination answers all requests for health and metrics."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Web:
-    """The web app of one process. When `stopping` is set it takes no more work, and /readyz says so."""
+    """Web app of one process. When `stopping` is set, it takes no more work, and /readyz says so."""
 
     def __init__(
         self, runtime: Runtime, stopping: asyncio.Event, *, webhooks: Webhooks | None = None
@@ -35,7 +35,7 @@ class Web:
         self._examining = asyncio.Lock()
 
     def app(self) -> web.Application:
-        """Makes the app: health and metrics always, the rest only if webhooks are served."""
+        """Makes the app: with health and metrics always, with the other routes only if it serves webhooks."""
         app = web.Application(
             client_max_size=self._runtime.settings.body_bytes_max,
             middlewares=[_json_as_lines, _errors_as_json],
@@ -58,14 +58,14 @@ class Web:
             )
         return app
 
-    # For supervisors and load balancers.
+    # Calls for supervisors and load balancers.
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Answers that the process is alive; does not look at Redis."""
         return web.json_response({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Answers 200 if the process can take work. It takes webhooks while Redis is away too, by the direct path."""
+        """Answers 200 if the process can take work. A web process can do so even while Redis is away."""
         report = await self._health()
         is_ready = not self.stopping.is_set() and (report.reachable or self._webhooks is not None)
         body = {
@@ -81,10 +81,10 @@ class Web:
         body, content_type = self._runtime.metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    # For schedulers.
+    # Calls for schedulers.
 
     async def queue_processor(self, request: web.Request) -> web.Response:
-        """Makes one pass over everything that is due, and then answers with a ProcessingReport."""
+        """Makes one pass over all turns that are due, and answers with a ProcessingReport."""
         self._check_token(request)
         return await self._pass(lambda processor: processor.process_all_queues())
 
@@ -102,7 +102,7 @@ class Web:
         )
 
     async def queue_monitor(self, request: web.Request) -> web.Response:
-        """Examines the queue, repairs what is stranded, and answers with a HealthReport and the numbers of repairs."""
+        """Examines and repairs the queue, and answers with a HealthReport and the numbers of repairs."""
         self._check_token(request)
         report, cleaned = await self._runtime.look_after()
         body = {**msgspec.to_builtins(report), "cleaned": cleaned}
@@ -157,7 +157,7 @@ def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
 
 @web.middleware
 async def _json_as_lines(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Ends JSON with a line break, so that what a terminal shows next begins in a line of its own."""
+    """Ends JSON with a line break, so that a terminal's next output begins on a new line."""
     try:
         return _with_line_end(await handler(request))
     except web.HTTPException as error:

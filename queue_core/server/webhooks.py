@@ -1,10 +1,11 @@
-"""Webhooks of all providers: a post's way to the queue, and the answer to it.
+"""Webhooks of all providers: from a post to the queue, and to the answer of the post.
 
 The answer decides a message's fate, since a provider delivers again after 5xx and never after most 4xx:
 
 - 2xx: every message in the post is stored in Redis or answered already, or there was none to store. A message that
   cannot be read is stored as a dead letter;
-- 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
+- 503: at least one message is neither stored nor answered. The whole post may come again, since stored messages are
+  recognised;
 - 4xx: the post is not a webhook (400, 408, 413, 415), its sender is not allowed to post (401, 403), or replies to it
   could not be sent (404).
 """
@@ -43,26 +44,26 @@ from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
 RETRY_AFTER_S = 5
-"""Wait that a 503 asks the provider for."""
+"""Wait for which an answer with 503 asks the provider."""
 
 
 Keep = Callable[[QueueMessage, str], Awaitable[None]]
-"""Keeper of messages that cannot be read: stores one as a dead letter, with a reason."""
+"""Function that stores an unreadable message as a dead letter, with a reason."""
 
 
 class Join(Protocol):
-    """Joiner of the conversations of a user who has another number or id now."""
+    """Function that joins the conversations of a user who has a new number or id."""
 
     async def __call__(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
-        """Joins them; returns False if nothing is known of the user. Raises QueueError if it is to be asked again."""
+        """Joins them. Returns False if the user is unknown. Raises QueueError if the call must be repeated later."""
         ...
 
 
 class Receiver(Protocol):
-    """A destination of messages: the queue with its direct path, or the legacy buffer."""
+    """Destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message, and returns which of them it did. If it raises, it did neither."""
+        """Stores or answers a message, and says which. After an error, the message is neither stored nor answered."""
         ...
 
 
@@ -99,7 +100,7 @@ class Webhooks:
         return routes
 
     async def _post(self, provider: Provider, request: web.Request) -> web.Response:
-        if self._settings.has_channel and not provider.is_enabled:  # a reply would go nowhere
+        if self._settings.has_channel and not provider.is_enabled:  # a reply could not be sent
             return self._rejected(
                 404, "channel", f"the channel {provider.name} is not configured, so nothing could be sent"
             )
@@ -167,7 +168,7 @@ class Webhooks:
         return web.json_response(body)
 
     async def _joined(self, change: AddressChange) -> bool:
-        """Joins the conversations of a user's old and new addresses. Returns False if the report is to come again."""
+        """Joins the conversations of a user's old and new addresses. Returns False if the report must come again."""
         try:
             is_known = await self._join(change.instance_name, change.names, event_id=change.event_id)
         except QueueError as error:
@@ -178,7 +179,7 @@ class Webhooks:
         return True
 
     async def _report(self, inbound: Inbound) -> int:
-        """Passes on what is reported on replies. Returns the number of failures that could not be noted."""
+        """Passes on the reports on replies. Returns the number of failures that could not be noted."""
         own = (self._deliveries.written(message) for message in inbound.own)
         failures = (self._deliveries.failed(failure) for failure in inbound.failures)
         _, results = await asyncio.gather(
@@ -188,7 +189,7 @@ class Webhooks:
         for error in refused:
             if not isinstance(error, QueueError):
                 raise error
-            self._journal.rejected("unavailable", f"a failed delivery is not noted: {error}")
+            self._journal.rejected("unavailable", f"a failed delivery could not be noted: {error}")
         return len(refused)
 
     async def _set_aside(self, item: Unreadable) -> str:
@@ -233,7 +234,7 @@ def _without_secrets(message: QueueMessage) -> QueueMessage:
 
 
 def _with_short_names(message: QueueMessage) -> QueueMessage:
-    """Returns a message whose names are short enough to be kept; a refused one may have very long names."""
+    """Returns a message whose names are short enough to be stored; a refused message may have very long names."""
     return msgspec.structs.replace(
         message,
         id=message.id[:NAME_CHARACTERS_MAX],

@@ -1,4 +1,4 @@
-"""Sentences for settings with a wrong value, in place of pydantic's own."""
+"""Sentences for wrong values of settings, instead of pydantic's own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WORDS = {
     "too_short": "needs at least {min_length}, separated by commas",
     "too_long": "takes at most {max_length}, separated by commas",
 }
-"""Sentence for each type of error in pydantic, filled in from the error's context."""
+"""Sentence for each of pydantic's error types, filled in from the error's context."""
 _FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
-"""Examples, by the beginning of the pattern that a value does not match."""
+"""Examples of correct values, by the beginning of the pattern that a value does not match."""
 
 
 def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
-    """Yields a sentence for each field that is wrong, without its value. `names` gives the fields' names for people."""
+    """Yields a sentence for each wrong field, without its value. `names` has the names of fields for people."""
     earlier = set()
     for fault in error.errors(include_url=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""
@@ -36,7 +36,7 @@ def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterato
         else:  # a fault of the whole group names the fields as Python does
             for name, environment_name in names.items():
                 sentence = sentence.replace(name, environment_name) if len(name) > 6 else sentence
-        if sentence not in earlier:  # each item of a list has a fault of its own
+        if sentence not in earlier:  # pydantic reports each item of a list separately
             earlier.add(sentence)
             yield sentence
 

@@ -1,1 +1,1 @@
-"""Pages: one self-contained HTML file for each kind of result."""
+"""Pages: a self-contained HTML file for each kind of result."""

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from reports.command_lines import typed
 from reports.text import cut, printable
 from reports.words.language import gettext
 
 BYTES_MAX = 20_000
-"""Maximum size of a file in a page, unless the caller sets another."""
+"""Limit on the size of a file in a page, unless the caller sets another one."""
 CELL_LENGTH_MAX = 500
-"""Maximum number of characters in a cell."""
+"""Limit on the characters of a cell."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff0b", "\uff0d", "\uff1d", "\uff20")
-"""Characters that begin a formula in some spreadsheet."""
+"""Characters that begin a formula in some spreadsheets."""
 
 _FORMULA_WITHIN = re.compile(f"([;|\t\n])(?=[ \t]*[{re.escape(''.join(_FORMULA).strip())}])")
-"""A character that separates cells in some spreadsheet, before the beginning of a formula."""
+"""Character that separates cells in some spreadsheets, before the beginning of a formula."""
 
 BOM = "\ufeff"
 """Byte order mark, by which spreadsheets recognize UTF-8."""
@@ -30,9 +31,9 @@ BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class CsvLink:
-    """A table that a page offers as a file: `lines` are the heading and all rows, of which the page holds `rows`.
+    """Table that a page offers as a file. `lines` are the heading and all rows, of which the page includes `rows`.
 
-    The address is a data URI in base64, so nothing in it can do harm.
+    The address is a data URI in base64, so its content cannot do harm.
     """
 
     name: str
@@ -41,7 +42,7 @@ class CsvLink:
 
     @property
     def left_out(self) -> int:
-        """Rows that the page's file does not hold; its last line says so."""
+        """Number of rows that are missing in the page's file, whose last line says so."""
         return len(self.lines) - 1 - self.rows
 
     @property
@@ -50,18 +51,18 @@ class CsvLink:
         return gettext(
             "rows left out: %(number)s; %(command)s writes whole files with %(option)s",
             number=f"{self.left_out:,}",
-            command="python -m reports build RESULT.json",
+            command=typed("python -m reports build RESULT.json"),
             option="--csv-dir FOLDER",
         )
 
     @property
     def whole(self) -> str:
-        """The file with every row."""
+        """Content of the file with every row."""
         return BOM + "".join(self.lines)
 
     @property
     def address(self) -> str:
-        """The file with the rows that the page has room for."""
+        """Address of the file with the rows for which the page has room."""
         note = _line([self.note]) if self.left_out else ""
         text = BOM + "".join(self.lines[: self.rows + 1]) + note
         return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
@@ -70,7 +71,7 @@ class CsvLink:
 def csv_link(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, bytes_max: int = BYTES_MAX
 ) -> CsvLink:
-    """Make a file called `name` of the rows; a page holds at most `bytes_max` bytes of it."""
+    """Make a file called `name` from the rows; a page includes at most `bytes_max` bytes of it."""
     lines = [_line(columns), *map(_line, rows)]
     sizes = accumulate(len(line.encode()) for line in lines)
     return CsvLink(name, lines, max(sum(size <= bytes_max for size in sizes) - 1, 0))
@@ -83,7 +84,7 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Return the value in a form that no spreadsheet takes for a formula."""
+    """Return the value in a form that spreadsheets do not read as a formula."""
     if not isinstance(value, str):
         return value
     text = cut(printable(value), CELL_LENGTH_MAX)

@@ -1,4 +1,4 @@
-"""The templates of all pages with their filters, and the policy that tells a browser what a page may do."""
+"""Templates of all pages with their filters, and the policy that tells browsers what a page may do."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _WORD_JOINER = "\u2060"
 
 @cache
 def page_script() -> Markup:
-    """Read the script that is the same in every page. It holds no data."""
+    """Read the script of all pages, which has no data in it."""
     return Markup((Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
 @cache
 def content_policy() -> str:
-    """Make the content security policy: a page may show itself and run this script, and nothing else."""
+    """Make the content security policy, which allows a page to show itself and to run this script, but nothing else."""
     digest = base64.b64encode(hashlib.sha256(page_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -74,7 +74,7 @@ def environment() -> Environment:
 
 
 def _finalize(value: object) -> object:
-    """Make a value printable before it is escaped; markup has been through this already."""
+    """Make a value printable before it is escaped; markup has been made printable already."""
     return _unbroken(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -1,4 +1,4 @@
-"""The trend of a regression test's figures from run to run, and the steps in it."""
+"""Trend of a regression test's figures from run to run, and the steps in it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIDE_MIN = 4
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A lasting change: the run (from 0) at which it appears, its commit, and the figure before and after it."""
+    """Lasting change: the run (from 0) at which it appears, its commit, and the figure before and after it."""
 
     run: int
     commit: str
@@ -42,7 +42,7 @@ class Step:
 
 
 def trend_of(entries: Sequence[Entry]) -> list[Plot]:
-    """Plot each figure that matters over the runs of the last entry's kind, if there are two or more."""
+    """Plot each important figure over the runs of the last entry's kind, if there are two or more."""
     if not entries:
         return []
     kind = entries[-1]["kind"]
@@ -62,9 +62,9 @@ def trend_of(entries: Sequence[Entry]) -> list[Plot]:
 def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: bool) -> list[Step]:
     """Return the lasting changes of a series.
 
-    Exact figures have no noise: each change of value is a step. In others the run at which the means of both sides
-    differ most is a step if few shuffled series (seeded) have a step as large; each side has _SIDE_MIN runs or more.
-    Source of the test: Pettitt's idea of a change point, with a permutation test for its level.
+    Exact figures have no noise, so each change of the value is a step. In other figures, a step is the run at which the
+    means of both sides differ most, if few shuffled series (seeded) have a step as large; each side has at least
+    _SIDE_MIN runs. The test is Pettitt's change point, with a permutation test for its significance.
     """
     known = [(run, value) for run, value in enumerate(values) if value is not None]
     if exact:
@@ -130,7 +130,7 @@ def _plot(
 
 
 def _precise(value: float, unit: str) -> str:
-    """Write a value so precisely that a step of a millisecond shows."""
+    """Write a value precisely enough to show a step of one millisecond."""
     return gettext("%(number)s ms", number=f"{value:,.0f}") if unit == "ms" else in_unit(value, unit)
 
 

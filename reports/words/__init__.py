@@ -1,1 +1,1 @@
-"""Words: the language of a page, and numbers and codes as people read them."""
+"""Words: the language of a page, and numbers and codes in words for people."""

@@ -1,4 +1,4 @@
-"""Audits in words: the sentence that sums one up, the names of its figures, and what the recordings cannot tell."""
+"""Audits in words: the sentence that sums one up, the names of its figures, and the facts that recordings lack."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WRITERS: Mapping[Writer, str] = {
 }
 _UNKNOWABLE: Mapping[Unknowable, str] = {
     "order_within": marked(
-        "Times are known to the %(unit)s only, so the order of a message and a reply in the same %(unit)s is not known."
+        "Times are known only to the %(unit)s, so the order of a message and a reply in the same %(unit)s is unknown."
     ),
     "cut_turns": marked(
-        "Times are known to the minute only, so nobody can say which turns were cut in two, or which replies came too "
+        "Times are known only to the minute, so it is unknown which turns were cut in two, and which replies came too "
         "soon."
     ),
     "twice": marked(
@@ -30,7 +30,7 @@ _UNKNOWABLE: Mapping[Unknowable, str] = {
         "same messages look like two parts of one."
     ),
     "order": marked(
-        "Replies do not say which messages they answer, so nobody can say whether they came out of order, and a reply "
+        "Replies do not say which messages they answer, so it is unknown whether they came out of order, and a reply "
         "counts for every message before it."
     ),
     "writers": marked("The recordings do not say whether the bot or a person wrote a reply."),
@@ -38,7 +38,7 @@ _UNKNOWABLE: Mapping[Unknowable, str] = {
 
 
 def audit_verdict(result: AuditResult) -> Verdict:
-    """Sum up an audit as one would tell it: what was left unanswered first."""
+    """Sum up an audit: first the messages without a reply, then everything else that went wrong."""
     total = result["total"]
     scope = gettext(
         "%(messages)s from %(users)s",
@@ -72,7 +72,7 @@ def audit_verdict(result: AuditResult) -> Verdict:
 
 
 def _others(total: Counts, within_ms: int | None) -> Iterator[str]:
-    """Yield the other things that went wrong, or may have."""
+    """Yield phrases for everything else that went wrong, or may have."""
     if total["late"] and within_ms is not None:
         yield ngettext(
             "%(num)s got its reply after more than %(time)s",
@@ -109,7 +109,7 @@ def _unread(number: int) -> str:
 
 
 def when(result: AuditResult) -> str:
-    """Say on which day, or from when to when, in the zone of the result."""
+    """Name the day or days of the audit, in the time zone of the result."""
     starts = [recording["epoch_ms"] for recording in result["recordings"]]
     ends = [recording["epoch_ms"] + recording["end_ms"] for recording in result["recordings"]]
     first, last = day(min(starts), result["zone"]), day(max(ends), result["zone"])
@@ -119,7 +119,7 @@ def when(result: AuditResult) -> str:
 
 
 def day(unix_ms: int, zone: str) -> str:
-    """Write a day, such as 2026-03-06; between Arabic words its parts would change places."""
+    """Write a day, such as 2026-03-06, isolated so that its parts keep their order between Arabic words."""
     text = f"{_in_zone(unix_ms, zone):%Y-%m-%d}"
     return f"{_LEFT_TO_RIGHT}{text}{_END}" if direction() == "rtl" else text
 
@@ -141,7 +141,7 @@ def _in_zone(unix_ms: int, zone: str) -> datetime:
 def figures(
     counts: Counts, within_ms: int | None, unknowable: Iterable[Unknowable]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the figures of an audit: name, value, and how bad it is, as a CSS class. What is not known is a dash."""
+    """Yield the figures of an audit: name, value (a dash if unknown), and a CSS class for how bad the value is."""
     unknown, messages, turns = set(unknowable), counts["messages"], counts["turns"]
     late = gettext("answered after more than %(time)s", time=duration(within_ms))
     too_soon = gettext("probably not read: a reply came too soon after it")
@@ -179,12 +179,12 @@ def _figure(name: str, value: int | None, kind: str = "", *, of: int = 0) -> tup
 
 
 def unknowable_words(result: AuditResult) -> list[str]:
-    """Say what the recordings cannot tell."""
+    """Return sentences on facts that the recordings lack."""
     precisions = {recording["precision"] for recording in result["recordings"]}
     unit = gettext("minute") if "min" in precisions else gettext("second")
     return [gettext(_UNKNOWABLE[code], unit=unit) for code in result["unknowable"]]
 
 
 def writer_words(writer: Writer) -> str:
-    """Name who wrote a reply."""
+    """Name the writer of a reply."""
     return gettext(WRITERS[writer])

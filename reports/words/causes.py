@@ -1,4 +1,4 @@
-"""Causes of loss in sentences: which messages were lost, how, and why nobody answered them."""
+"""Causes of loss in sentences: which messages were lost, how, and why they were not answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import number_list, round_duration
 
 NUMBERS_MAX = 12
-"""Maximum number of message numbers, or ranges of them, in one part of a sentence."""
+"""Limit on message numbers, or ranges of them, in one part of a sentence."""
 SYSTEM_LENGTH_MAX = 60
 SENTENCES: Mapping[CauseCode, str] = {
     "marked_unread": marked(
@@ -30,12 +30,12 @@ SENTENCES: Mapping[CauseCode, str] = {
         "the reading of %(messages)s."
     ),
     "timer_died": marked(
-        "The timer that should have had the buffer read died with the process that had set it. Nobody else looks for "
-        "%(messages)s."
+        "The timer that was to start the reading of the buffer died with the process that had set it. Nothing else "
+        "reads %(messages)s."
     ),
     "calls_failed": marked(
-        "The HTTP call that should have had the buffer read failed, and %(system)s does not repeat it. Nobody else "
-        "looks for %(messages)s."
+        "The HTTP call that was to start the reading of the buffer failed, and %(system)s does not repeat it. Nothing "
+        "else reads %(messages)s."
     ),
     "buffer_expired": marked(
         "Nobody wrote to the buffer for %(time)s, so Redis deleted it, before anybody had read %(messages)s."
@@ -60,7 +60,7 @@ SENTENCES: Mapping[CauseCode, str] = {
     ),
     "never_pushed": marked("The webhook of %(messages)s ended before it had pushed anything to a list."),
     "ai_failed": marked(
-        "The AI failed on %(messages)s. %(system)s marked the turn as done all the same, and nobody tried again."
+        "The AI failed on %(messages)s. %(system)s marked the turn as done nevertheless, and did not try again."
     ),
     "direct_failed": marked(
         "Redis failed, so the webhook itself asked the AI about %(messages)s. The AI failed too."
@@ -70,15 +70,65 @@ SENTENCES: Mapping[CauseCode, str] = {
         "user."
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
-    "vanished": marked("%(system)s took %(messages)s, and no trace is left of what it did then."),
+    "ai_failed_once": marked(
+        "The AI failed on %(messages)s. %(system)s keeps nothing of a turn that it has begun, and does not try again."
+    ),
+    "deleted_unread": marked(
+        "%(system)s had read the list before %(messages)s came into it. Then it deleted the list as a whole."
+    ),
+    "ignored_duplicate": marked(
+        "The text of %(messages)s equals the one before it, and %(system)s is set to leave such texts out."
+    ),
+    "shared_timer": marked(
+        "The user wrote to another bot as well, and %(system)s has one timer for both. The turn was answered there, "
+        "with %(messages)s in it, and not here."
+    ),
+    "dropped_while_busy": marked(
+        "%(subject)s arrived while another message was being answered. %(system)s is set to drop such messages."
+    ),
+    "queue_full": marked(
+        "%(limit)s messages waited already, which is the limit of %(system)s. %(subject)s had to go."
+    ),
+    "queued_unread": marked(
+        "%(subject)s came into the queue when %(system)s had looked into it for the last time. It looks again when "
+        "the user writes again, and throws away what has waited for %(time)s by then."
+    ),
+    "entry_expired": marked(
+        "%(subject)s waited for more than %(time)s, after which %(system)s throws a queued message away unread."
+    ),
+    "skipped": marked("%(system)s answered the latest message of the turn only. %(subject)s came before it."),
+    "job_overwritten": marked(
+        "The webhook of %(writers)s had read the waiting job before %(messages)s came into it. Writing its data back, "
+        "it erased %(messages)s."
+    ),
+    "job_existed": marked(
+        "Another webhook had just made a job of that name. BullMQ ignores a second one, and %(messages)s with it."
+    ),
+    "job_started": marked(
+        "The worker took the job while the webhook of %(messages)s was changing it. The webhook failed after it had "
+        "been acknowledged."
+    ),
+    "process_died": marked(
+        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nothing else reads "
+        "%(messages)s."
+    ),
+    "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),
+    "redis_failed": marked(
+        "Redis failed while %(system)s was handling %(messages)s, and nobody tried again."
+    ),
+    "channel_failed": marked(
+        "The send API refused the reply to %(messages)s. %(system)s marked the turn as done all the same, and nobody "
+        "tried again."
+    ),
+    "vanished": marked("%(system)s took %(messages)s, and nothing shows what happened then."),
 }
 _LATER_TIMER_DIED = marked(
-    "The call that should have had the buffer read failed, and the timer for try %(call)s died with the process that "
-    "had set it. Nobody else looks for %(messages)s."
+    "The call that was to start the reading of the buffer failed, and the timer for try %(call)s died with the process "
+    "that had set it. Nothing else reads %(messages)s."
 )
 _CALLS_FAILED = marked(
-    "The HTTP call that should have had the buffer read failed %(calls)s times, and %(system)s gave up. Nobody else "
-    "looks for %(messages)s."
+    "The HTTP call that was to start the reading of the buffer failed %(calls)s times, and %(system)s gave up. Nothing "
+    "else reads %(messages)s."
 )
 _PURPOSES: Mapping[RewriteStep, str] = {
     "mark_processing": marked("in order to mark what it had taken"),
@@ -127,6 +177,7 @@ def _sentence(cause: Cause, *, system: str, **names: str) -> str:
         calls=cause.get("calls"),
         purpose=gettext(_PURPOSES[cause.get("step", "mark_processing")]),
         time=round_duration(1000 * cause.get("ttl_s", 0)),
+        limit=cause.get("limit"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Codes in a word or two: fates, triggers, kinds of messages. An unknown code is returned unchanged."""
+"""Codes in a word or two: fates, triggers, kinds of messages. Unknown codes are returned unchanged."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _TRIGGERS: Mapping[str, str] = {
     "retry": marked("retry"),
     "direct": marked("direct"),
     "timer": marked("timer"),
+    "queued": marked("queued"),
+    "keyword": marked("keyword"),
+    "duplicate": marked("repeated"),
 }
 _KINDS: Mapping[str, str] = {
     "text": marked("text"),
@@ -40,7 +43,7 @@ def fate_words(fate: str) -> str:
 
 
 def trigger_words(trigger: str) -> str:
-    """Name what made a batch due."""
+    """Name the trigger that made a batch due."""
     return gettext(_TRIGGERS[trigger]) if trigger in _TRIGGERS else trigger
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from reports.results.replay import ExpectationResult, Outcome, SettingChange
 from reports.text import cut, one_line
 from reports.words.language import gettext, marked
-from reports.words.numbers import share
 
 IDS_MAX = 20
 VALUE_LENGTH_MAX = 60
@@ -21,12 +20,12 @@ _NAMES: Mapping[Outcome, str] = {
 
 
 def expectation_name(result: ExpectationResult) -> str:
-    """Name what was expected, in a word or two: `lost`, `log line 2`."""
+    """Name the expected outcome in a word or two: `lost`, `log line 2`."""
     return gettext(_NAMES[result["outcome"]], number=result.get("line"))
 
 
 def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = str) -> str:
-    """Describe what was expected and what happened; `hide` removes phone numbers from ids and fields."""
+    """Describe the expected and the actual outcome; `hide` removes phone numbers from ids and fields."""
     name = expectation_name(result)
     if result["held"] is None:
         changes = gettext(", ").join(map(_change, result["changes"]))
@@ -74,11 +73,11 @@ def _change(change: SettingChange) -> str:
     name, now, then = (
         cut(one_line(_value(change[key])), VALUE_LENGTH_MAX) for key in ("setting", "now", "then")
     )
-    if isinstance(change["now"], float) and "_" not in name:  # the rate of a fault
-        return gettext("the fault %(name)s at %(rate)s", name=name, rate=share(change["now"]))
+    if change["setting"] == "fault":
+        return gettext("the fault %(fault)s", fault=now)
     return gettext("%(name)s %(now)s instead of %(then)s", name=name, now=now, then=then)
 
 
 def _value(value: str | float) -> str:
-    """Write a value; a number read from a file is a float, though a setting is a whole number."""
+    """Write a value; whole numbers in result files are read as floats, and are written without decimals."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -18,7 +18,7 @@ def in_unit(value: float | None, unit: str) -> str:
 
 
 def setting_words(value: str | None) -> str:
-    """Write the value of a setting of a result; None stands for one that the result does not name."""
+    """Write the value of a setting in a result; None means that the result does not name the setting."""
     return gettext("unknown") if value is None else value or gettext("none")
 
 
@@ -55,7 +55,7 @@ def count_name(name: str) -> str:
 
 
 def figure_name(name: str) -> str:
-    """Name a figure, with its quantile where it has one."""
+    """Name a figure, with its quantile if it has one."""
     known = {
         "sent": gettext("messages sent"),
         "answered": gettext("answered"),
@@ -85,5 +85,5 @@ def figure_name(name: str) -> str:
 
 
 def quantile_of(words: str, quantile: str) -> str:
-    """Name a quantile of times, or the largest: `dispatch lag, p95`."""
+    """Name a quantile or the maximum of times: `dispatch lag, p95`."""
     return gettext(", ").join([words, gettext("max") if quantile == "max" else quantile])

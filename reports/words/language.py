@@ -36,7 +36,7 @@ _code: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 @contextmanager
 def speaking(code: str) -> Iterator[None]:
-    """Use this language, one of LANGUAGES, inside the block."""
+    """Use the language `code`, one of LANGUAGES, inside the block."""
     if code not in LANGUAGES:
         raise ValueError(f"there is no language {code!r}; known are {', '.join(LANGUAGES)}")
     token = _code.set(code)
@@ -52,7 +52,7 @@ def language() -> str:
 
 
 def direction() -> str:
-    """Return the direction of writing in HTML's words, `ltr` or `rtl`."""
+    """Return the direction of writing as HTML names it, `ltr` or `rtl`."""
     return "rtl" if language() in _RIGHT_TO_LEFT else "ltr"
 
 
@@ -89,7 +89,7 @@ def isolated(text: str) -> str:
 
 
 def _isolated(value: object) -> object:
-    """Isolate a text that would change its place in a right-to-left sentence."""
+    """Isolate a value that would change its place in a right-to-left sentence."""
     if not isinstance(value, str):
         return value
     text = value if _is_balanced(value) else _ISOLATES.sub("", value)

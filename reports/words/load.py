@@ -1,17 +1,18 @@
-"""Words for the codes and values of a load test, used by the page, the console and comparisons."""
+"""Words for the codes and values of a load test, for the page, the console and comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from reports.results.load import FaultCode, LoadResult, MissedFault, Threshold, ThresholdCode, Unit
+from reports.results.load import LoadResult, MissedFault, Threshold, ThresholdCode, Unit
 from reports.text import NO_BREAK, cut, one_line
+from reports.words.faults import fault_name
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
 MISSED_MAX = 5
-"""Maximum number of faults that a sentence names."""
+"""Limit on faults that a sentence names."""
 ERROR_LENGTH_MAX = 200
 
 Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
@@ -58,14 +59,6 @@ _THRESHOLDS: Mapping[ThresholdCode, str] = {
     "redis_memory": marked("Redis memory"),
     "highest_rate": marked("highest rate"),
 }
-_FAULTS: Mapping[FaultCode, str] = {
-    "kill-worker": marked("worker killed"),
-    "pause-redis": marked("Redis stalled"),
-    "stop-redis": marked("Redis away"),
-    "restart-redis": marked("Redis restarted"),
-    "ai-errors": marked("AI failing"),
-    "channel-errors": marked("WhatsApp failing"),
-}
 _SETTINGS = {
     "scenario": marked("scenario"),
     "rate_per_min": marked("rate"),
@@ -107,7 +100,7 @@ def measured_of(threshold: Threshold) -> str:
 
 
 def outcome_of(threshold: Threshold) -> str:
-    """Say that a threshold was met or missed; a dash where nothing was measured."""
+    """Say that a threshold was met or missed; return a dash if nothing was measured."""
     if not threshold["ok"]:
         return gettext("✗ missed")
     return gettext("✓ met") if threshold["measured"] is not None else duration(None)
@@ -119,7 +112,7 @@ def missed_names(thresholds: Sequence[Threshold]) -> str:
 
 
 def ramp_time(threshold: Threshold) -> str:
-    """Write the p99 of a step of a ramp, marked if it is the maximum; a dash if nothing was measured."""
+    """Write the p99 of a ramp's step, marked if it is the maximum; return a dash if nothing was measured."""
     time = duration(threshold["measured"])
     return gettext("%(time)s (max)", time=time) if threshold["code"].endswith("_max") else time
 
@@ -231,7 +224,7 @@ def _late(lag: Threshold) -> str:
 
 
 def _faults(missed: Sequence[MissedFault]) -> str:
-    """List faults with their times in the plan and their errors, a few of them."""
+    """List faults with their planned times and their errors, at most MISSED_MAX of them."""
     shown = [
         gettext("%(fault)s at %(time)s", fault=fault_name(fault["code"]), time=duration(1000 * fault["at_s"]))
         + (f" ({cut(one_line(fault['error']), ERROR_LENGTH_MAX)})" if fault["error"] else "")
@@ -244,11 +237,6 @@ def _faults(missed: Sequence[MissedFault]) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}" if number else gettext("none")
-
-
-def fault_name(code: FaultCode) -> str:
-    """Name a fault."""
-    return gettext(_FAULTS[code])
 
 
 def setting_name(code: str) -> str:

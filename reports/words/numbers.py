@@ -16,7 +16,7 @@ LEFT_TO_RIGHT_MARK = "\u200e"
 
 
 def duration(value_ms: float | None) -> str:
-    """Write `3.4 ms`, `850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash for None."""
+    """Write a duration such as `3.4 ms`, `850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash for None."""
     if value_ms is None:
         return EN_DASH
     sign, size = (MINUS, -value_ms) if value_ms < 0 else ("", value_ms)
@@ -106,14 +106,14 @@ def share(part: float) -> str:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """Write `1 message`, `2,000 messages`."""
+    """Write a number with its noun: `1 message`, `2,000 messages`."""
     return f"{number:,}{NO_BREAK}{singular if number == 1 else plural or singular + 's'}"
 
 
 def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:
     """List numbers in ascending order, with runs such as 1 to 3 as ranges.
 
-    `last` stands before the last part instead of a comma. Parts beyond `parts_max` are left out.
+    `last` replaces the comma before the last part. Parts beyond `parts_max` are left out.
     """
     runs: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):

@@ -1,4 +1,4 @@
-"""Verdicts: a whole result in one sentence, the part that matters most first."""
+"""Verdicts: a whole result in one sentence, which begins with the most important part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME_LENGTH_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A sentence in two parts, each of which can stand alone; `rest` may be empty."""
+    """Sentence in two parts, each of which can stand alone; `rest` may be empty."""
 
     first: str
     rest: str = ""
@@ -27,7 +27,7 @@ class Verdict:
 
 
 def replay_verdict(result: ReplayResult) -> Verdict:
-    """Sum up a replay: first what did not match, then what each system did, then the expected outcomes that matched."""
+    """Sum up a replay: first outcomes that did not match, then each system's losses, then outcomes that matched."""
     by_system: dict[str, list[Run]] = {}
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
@@ -82,7 +82,7 @@ def _scope(runs: Sequence[Run]) -> str:
 
 
 def _others(by_system: Mapping[str, Sequence[Run]]) -> str:
-    """Say what each system lost, in one phrase for those that lost nothing."""
+    """Say how much each system lost, with one phrase for all systems that lost nothing."""
     losers = {name: runs for name, runs in by_system.items() if any(run["lost"] for run in runs)}
     parts = [_losses(name, runs) for name, runs in losers.items()]
     if without := [
@@ -134,7 +134,7 @@ def _expectations(results: Sequence[ExpectationResult]) -> tuple[list[str], list
 
 
 def sweep_verdict(result: SweepResult) -> Verdict:
-    """Sum up a sweep: the recommended settings with what they cost, or why none are recommended."""
+    """Sum up a sweep: the recommended settings with their costs, or the reason why none are recommended."""
     if result["no_recommendation"] == "one_choice":
         return Verdict(
             gettext(

@@ -1,1 +1,1 @@
-"""Audit of recordings that hold the replies: what really became of the messages."""
+"""Audit of recordings with replies: finds what really became of the messages."""

@@ -1,4 +1,4 @@
-"""Audit of recordings: which messages were really answered, by whom, when, and how often. `fates.py` has the rules."""
+"""Audit of recordings: finds which messages were really answered, when, how often and by whom, by `fates.py`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from sim.engine.outcome import quantiles
 BUSIEST_MAX = 5
 WORST_MAX = 12
 LISTED_BEFORE = 4
-"""Messages of one of the worst conversations that are shown before its first trouble."""
+"""Number of messages of a listed conversation that are shown before its first trouble."""
 LISTED_MAX = 200
-"""Limit on the messages, and on the replies, of one of the worst conversations in the result."""
+"""Limit on the messages, and on the replies, of a listed conversation."""
 MINUTE_MS = 60_000
 
 
 class NoRepliesError(Exception):
-    """Recordings without a single reply: nobody can say from them what was answered."""
+    """Raised for recordings without replies, which do not show what was answered."""
 
 
 def audit(
@@ -44,7 +44,7 @@ def audit(
     command: str = "",
     shows_text: bool = True,
 ) -> AuditResult:
-    """Audit recordings; with `shows_text` the result has the texts. Raises NoRepliesError if there is no reply."""
+    """Audit recordings; with `shows_text` the result has the texts. Raises NoRepliesError if there are no replies."""
     conversations = [
         conversation for recording in recordings for conversation in conversations_of(recording, limits)
     ]
@@ -135,7 +135,7 @@ def _counts(conversations: Sequence[Conversation], limits: Limits) -> Counts:
 
 
 def _busiest(conversations: Iterable[Conversation]) -> list[Minute]:
-    """Return the minutes with most messages."""
+    """Return the minutes with the most messages."""
     messages: Counter[int] = Counter()
     unanswered: Counter[int] = Counter()
     for conversation in conversations:
@@ -183,7 +183,7 @@ def _recording(recording: Recording) -> AuditedRecording:
 
 
 def _as_result(conversation: Conversation, *, shows_text: bool) -> AuditedConversation:
-    """Return the conversation, or if it is long the part around its first trouble."""
+    """Return the conversation; if it is long, only the part around its first trouble."""
     first = next(index for index, message in enumerate(conversation.messages) if message.is_trouble)
     shown = conversation.messages[max(0, first - LISTED_BEFORE) :][:LISTED_MAX]
     start_ms = shown[0].arrival.at_ms

@@ -1,7 +1,7 @@
-"""Comparison of what really happened with what each system would have done: which of them explains the losses?
+"""Comparison of what really happened with what each system would have done, to find the system that explains losses.
 
-A system explains losses if it loses the messages that were really left without a reply, and more of them than chance
-would make it meet. The same is done for messages that came right after a reply that cut their turn in two.
+A system explains losses if it loses the messages that really got no reply, more of them than by chance. The same
+comparison is made for messages that came right after a reply that cut their turn in two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUNS_SHARE = 0.5
 def explain(
     recordings: Iterable[Recording], runs: Sequence[Run], systems: Iterable[str]
 ) -> list[Explanation]:
-    """Compare each recording that holds replies with the runs of each system."""
+    """Compare each recording with replies with the runs of each system."""
     by_both: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         by_both[run["recording"], run["system"]].append(run)
@@ -71,7 +71,7 @@ def _name(conversation: Conversation, message: Message) -> Name:
 
 
 def _predicted(of_runs: Iterable[Collection[Name]], number: int) -> set[Name]:
-    """Return the messages that are named in half of the runs at least."""
+    """Return the messages that are in at least half of the runs."""
     times = Counter(name for names in of_runs for name in names)
     return {name for name, count in times.items() if count >= RUNS_SHARE * number}
 
@@ -106,9 +106,9 @@ def _interrupted(run: Run) -> set[Name]:
 
 
 def overlap(actual: AbstractSet[Name], predicted: AbstractSet[Name], messages: int) -> Overlap:
-    """Count what is in both sets of messages, and how likely as much is by chance.
+    """Count the messages in both sets, and compute the probability of as many by chance.
 
-    By chance means: as many messages as are predicted, drawn from all without looking (hypergeometric distribution).
+    By chance means: as many messages as are predicted, drawn at random from all (hypergeometric distribution).
     """
     both = len(actual & predicted)
     return Overlap(
@@ -121,7 +121,7 @@ def overlap(actual: AbstractSet[Name], predicted: AbstractSet[Name], messages: i
 
 
 def _at_least(both: int, actual: int, predicted: int, messages: int) -> float:
-    """Return the probability that `predicted` messages, drawn at random, hold `both` or more of the `actual` ones."""
+    """Return the probability that `predicted` messages, drawn at random, include `both` or more `actual` ones."""
     if both == 0:
         return 1.0
     terms = (

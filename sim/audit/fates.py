@@ -1,18 +1,20 @@
 """Fates of the messages of a recording: for each message the replies that answered it, and what went wrong.
 
-A recording that holds the replies says what happened on that day, without any simulation. Rules, for one conversation:
+A recording with replies shows what happened, without any simulation. The rules for a conversation are:
 
-- A reply that names the messages it answers answers those. Any other answers every message before it that has no reply.
+- A reply that names messages answers those. Any other reply answers every message before it that has no reply yet.
 - A message without a reply is unanswered, unless it came less than `--within` (else OPEN_MS) before the end of the
   recording.
-- A reply that came less than `--ai-takes` after a message, and answers older ones too, was hardly made for it.
-- A message that an export only shows as deleted needs no reply, and a reply that was deleted answers nothing.
+- If a reply came less than `--ai-takes` after a message, and answers older messages too, the message was probably not
+  read.
+- A message that an export only shows as deleted needs no reply, and a deleted reply answers nothing.
 - Two bot replies of the same text without a new message between them answer twice, and so do two that name the same
-  message and are more than FURTHER_MS apart: sooner, the second may be a part of the first. (This project's own
-  recordings have one event a reply, however many parts it has, so there any second reply counts.) A bot reply that
-  names nothing and comes more than FURTHER_MS after the one before, without a new message, is counted as further.
+  message and are more than FURTHER_MS apart: with less time between them, the second may be a part of the first. (This
+  project's own recordings have one event for each reply, however many parts it has, so there any second reply counts.)
+  A bot reply that names no message and comes more than FURTHER_MS after the previous one, without a new message between
+  them, is counted as further.
 - A turn is what a user writes with pauses of at most TURN_GAP_MS, until a reply. It was cut if the user's next message
-  came within CUT_MS of the bot's reply: nobody reads a reply and writes one so fast.
+  came within CUT_MS after the bot's reply, since nobody reads a reply and writes an answer so fast.
 """
 
 from __future__ import annotations
@@ -26,17 +28,17 @@ from reports.results.audit import State
 OPEN_MS = 600_000
 FURTHER_MS = 10_000
 TURN_GAP_MS = 300_000
-"""Pause of the figures on real chats in `docs/measurements.md`."""
+"""Longest pause within a turn, as in the figures on real chats in `docs/measurements.md`."""
 CUT_MS = 5_000
 AI_TAKES_MS = 2_000
 NEEDS_NO_REPLY = frozenset({"reaction"})
 DELETED = "deleted"
-"""Kind of messages and replies that exports only show as deleted, without saying when."""
+"""Kind of messages and replies that exports show only as deleted, without a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times that decide what counts as answered; see the module."""
+    """Time limits that decide what counts as answered; the module's docstring explains them."""
 
     within_ms: int | None = None
     ai_takes_ms: int = AI_TAKES_MS
@@ -49,7 +51,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Message:
-    """A message with its fate; `at_ms` is its first delivery. `replies` are indexes, the first that answered first."""
+    """Message with its fate; `at_ms` is its first delivery. `replies` are indexes of replies, the earliest first."""
 
     arrival: Arrival
     deliveries: int = 1
@@ -60,17 +62,17 @@ class Message:
     is_twice: bool = False
     is_out_of_order: bool = False
     is_after_cut: bool = False
-    """True where the bot replied to the turn while the user wrote this message, which cut the turn in two."""
+    """True if the bot replied to the turn while the user wrote this message, which cut the turn in two."""
 
     @property
     def is_trouble(self) -> bool:
-        """True where something went wrong, or probably did."""
+        """True if something went wrong with the message, or probably did."""
         return self.state == "unanswered" or self.is_twice or self.is_out_of_order or self.is_too_soon
 
 
 @dataclass(slots=True)
 class Conversation:
-    """A conversation of one recording, with every message and reply by time."""
+    """Conversation of one recording, with every message and reply, sorted by time."""
 
     recording: Recording
     instance: str
@@ -78,7 +80,7 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     further: set[int] = field(default_factory=set)
-    """Indexes of replies without a new message before them, long after the reply before."""
+    """Indexes of replies without a new message before them, long after the previous reply."""
     turns: int = 0
     turns_of_several: int = 0
 
@@ -115,7 +117,7 @@ def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]
 
 
 def has_replies(recording: Recording) -> bool:
-    """Return whether the recording says what was answered."""
+    """Return True if the recording has replies."""
     return any(isinstance(event, Reply) and event.kind != DELETED for event in recording.others)
 
 
@@ -184,13 +186,13 @@ def _find_twice(conversation: Conversation, *, is_one_reply_each: bool) -> None:
 
 
 def _is_repeated(first: Reply, second: Reply) -> bool:
-    """Return whether two replies that name the same message are two answers, and not two parts of one."""
+    """Return True if two replies that name the same message are two answers, and not two parts of one answer."""
     has_same_text = bool(first.text) and first.text == second.text
     return has_same_text or second.at - first.at > FURTHER_MS
 
 
 def _find_out_of_order(conversation: Conversation) -> None:
-    """Mark messages whose first reply came after that to a newer message; only replies that name messages tell."""
+    """Mark messages whose first reply came after that to a newer message, judged by replies that name messages."""
     latest = -1
     for message in reversed(conversation.messages):
         if not message.replies or not conversation.replies[message.replies[0]].ids:

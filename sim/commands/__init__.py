@@ -1,1 +1,1 @@
-"""The commands of `python -m sim`, a file each."""
+"""Commands of `python -m sim`; each has a file."""

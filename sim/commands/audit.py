@@ -1,4 +1,4 @@
-"""`python -m sim audit`: what really became of the messages in recordings that hold the replies."""
+"""`python -m sim audit`: shows what really became of the messages in recordings with replies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms
 from queue_core.text import visible
 from reports.results.audit import AuditResult, Counts
@@ -43,20 +44,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "audit",
         help="show which messages were really answered, when, by whom, and how often",
-        description="Shows what really became of the messages, in recordings and logs that hold the replies too: which "
-        "got no reply, which were answered twice, how long people waited. Nothing is simulated.",
+        description="Shows what really became of the messages, in recordings and logs that have the replies too: which "
+        "messages got no reply, which were answered twice, how long people waited. Nothing is simulated.",
         epilog="Exit code: 0 when every message was answered once, in time and in order; 1 when not; 2 for input that "
-        "cannot be read or holds no replies. TIME is a number and its unit: ms, s, m or h.",
+        "cannot be read or has no replies. TIME is a number and its unit: ms, s, m or h.",
     )
     add_paths(parser)
     parser.add_argument(
-        "--within", metavar="TIME", help="count a reply after more than this as late, as in 5m"
+        "--within", metavar="TIME", help="count a reply as late that took longer than this, as in 5m"
     )
     parser.add_argument(
         "--ai-takes",
         metavar="TIME",
-        help="least time in which the bot can answer: a message that came sooner before a reply was probably not read "
-        f"(default: {AI_TAKES_MS // 1000}s)",
+        help="least time in which the bot can answer: a message that came less than this before a reply was probably "
+        f"not read (default: {AI_TAKES_MS // 1000}s)",
     )
     add_pages(parser, REPORT)
     parser.set_defaults(run=run)
@@ -83,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
     except NoRepliesError:
         names = ", ".join(visible(recording.name) for recording in recordings[:3])
         raise InputError(
-            f"{names}: there are no replies in it, so it does not say what was answered. Record what the bot sends too "
-            "(webhooks with fromMe, for instance); `python -m sim replay` works without replies"
+            f"{names}: has no replies, so it does not show what was answered. Record what the bot sends, too "
+            f"(webhooks with fromMe, for instance); `{typed('python -m sim replay')}` works without replies"
         ) from None
     publish(
         result,
@@ -113,7 +114,7 @@ def _write_report(result: AuditResult, options: argparse.Namespace) -> None:
 
 
 def _show(result: AuditResult, console: Console) -> None:
-    """Print the figures, by instance too, the busiest minutes, and the worst conversations."""
+    """Print the figures, in all and by instance, the busiest minutes, and the worst conversations."""
     for name, value, kind in figures(result["total"], result["within_ms"], result["unknowable"]):
         style = {"bad": "bold red", "warn": "yellow"}.get(kind, "")
         console.print(Text(f"{value.replace(NO_BREAK, ' '):>16}  {name}", style=style))
@@ -135,7 +136,7 @@ def _show(result: AuditResult, console: Console) -> None:
 
 
 def _show_waits(result: AuditResult, console: Console) -> None:
-    """Print how long people waited, for each instance and in all."""
+    """Print the times that people waited, for each instance and in all."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("instance")
     for name in ("users", "messages", "without a reply", "twice", "from first, s", "from last, s"):
@@ -153,7 +154,7 @@ def _show_waits(result: AuditResult, console: Console) -> None:
     print_table(table, console)
     console.print(
         Text(
-            "from first, from last: from a turn's first or last message to its reply, p50 / p95 / max.\n",
+            "from first, from last: time from a turn's first or last message to its reply, p50 / p95 / max.\n",
             style="dim",
         )
     )
@@ -171,7 +172,7 @@ def _in_seconds(value_ms: int | None) -> str:
 
 
 def _show_worst(result: AuditResult, console: Console) -> None:
-    """Print the messages with which something went wrong, of the worst conversations."""
+    """Print the messages with which something went wrong, in the worst conversations."""
     epochs = {recording["name"]: recording["epoch_ms"] for recording in result["recordings"]}
     left = WORST_LINES
     for conversation in result["worst"]:

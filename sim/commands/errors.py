@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class InputError(Exception):
-    """Input or options that cannot be used; the message says which and why."""
+    """Raised for input or options that cannot be used; the message says which and why."""

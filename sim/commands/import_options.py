@@ -21,8 +21,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?(?
 def add_import_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group(
-        "files of others",
-        "webhook dumps, logs and exports (see docs/import.md); a recording of this project needs none",
+        "files of other formats",
+        "webhook dumps, logs and exports (see docs/import.md); recordings of this project need none of these options",
     )
     group.add_argument(
         "--format",
@@ -34,18 +34,19 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--instance",
         default="",
         metavar="NAME",
-        help="the bot's instance, where the files name none; where they name several, only this one is taken",
+        help="the bot's instance, if the files name none; if they name several, only this one is taken",
     )
     group.add_argument(
         "--zone",
         type=parse_zone,
         metavar="ZONE",
-        help="zone of times without one, as in America/Sao_Paulo or -03:00 (default: by evidence, else UTC)",
+        help="time zone of times without one, as in America/Sao_Paulo or -03:00 (default: found from the file, or "
+        "else UTC)",
     )
     group.add_argument(
         "--date-order",
         choices=get_args(DateOrder),
-        help="order of day, month and year in chat exports (default: by evidence)",
+        help="order of day, month and year in chat exports (default: found from the file)",
     )
     group.add_argument(
         "--bot",
@@ -60,22 +61,26 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--key",
         metavar="TEXT",
-        help="key of the hashes that stand for phones and ids: one key gives one user the same hash in all imports "
-        "(default: made from the file)",
+        help="key of the hashes that replace phones and ids: with the same key, a user has the same hash in all "
+        "imports (default: made from the file)",
     )
     group.add_argument(
-        "--from", dest="start", metavar="DATE", help="first moment, as in 2026-03-01T18:00, in --zone or UTC"
+        "--from",
+        dest="start",
+        metavar="DATE",
+        help="time to begin at, as in 2026-03-01T18:00, in --zone or UTC",
     )
-    group.add_argument("--to", dest="end", metavar="DATE", help="moment at which to end")
+    group.add_argument("--to", dest="end", metavar="DATE", help="time to end before")
     group.add_argument(
         "--keep-seconds",
         action="store_true",
-        help="leave times that are known to the second or minute at its beginning; by default their moments are drawn",
+        help="keep times that are known only to the second or minute at its beginning; by default a moment within it "
+        "is drawn at random",
     )
 
 
 def import_options(options: argparse.Namespace, *, seed: int = 0) -> ImportOptions:
-    """Return the options as an import takes them. Raises InputError for a date."""
+    """Return the options in the form that an import needs. Raises InputError for a wrong date."""
     zone: tzinfo | None = options.zone
     return ImportOptions(
         format=options.format,
@@ -93,7 +98,7 @@ def import_options(options: argparse.Namespace, *, seed: int = 0) -> ImportOptio
 
 
 def given_import_options(options: argparse.Namespace) -> list[str]:
-    """Return the options that the user typed, as words of a command line; the key is a secret, and left out."""
+    """Return the options that the user typed, as words of a command line, without the key, which is a secret."""
     words: list[str] = []
     for name, text in (
         ("format", options.format),
@@ -110,7 +115,7 @@ def given_import_options(options: argparse.Namespace) -> list[str]:
 
 
 def parse_zone(text: str) -> tzinfo:
-    """Read a zone: a name such as America/Sao_Paulo, an offset such as -03:00, or UTC."""
+    """Read a time zone: a name such as America/Sao_Paulo, an offset such as -03:00, or UTC."""
     if text.upper() in ("UTC", "Z", "GMT"):
         return UTC
     if match := _OFFSET.fullmatch(text):
@@ -123,7 +128,7 @@ def parse_zone(text: str) -> tzinfo:
         known = available_timezones()
         close = suggestion(text, known) if known else ""
         hint = close if "did you mean" in close else "; write it as in America/Sao_Paulo or -03:00"
-        raise argparse.ArgumentTypeError(f"there is no zone {text!r}{hint}") from None
+        raise argparse.ArgumentTypeError(f"there is no time zone {text!r}{hint}") from None
 
 
 def _date_ms(text: str | None, zone: tzinfo | None, option: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Words about an import: what was taken, what was left out and why, and what is known of its times."""
+"""Words about an import: the events taken, the parts left out with reasons, and the precision of times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sim.importers.summary import LeftOut, Summary
 REASONS_SHOWN = 6
 FILES_SHOWN = 5
 PLACES_SHOWN = 20
+_HOUR_MS = 3_600_000
 _NOUNS = {
     "reply": "reply",
     "presence": "sign of presence",
@@ -24,7 +25,7 @@ _NOUNS = {
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """Yield the lines that say what an import made of its files."""
+    """Yield the lines that summarise an import."""
     known = [file for file in summary.files if file.format]
     for file in known[:FILES_SHOWN]:
         yield f"{file.name}: {file.title} ({file.evidence}); --format changes that"
@@ -51,7 +52,7 @@ def _taken(summary: Summary) -> str:
     instances = quantity(len(summary.instances), "instance")
     words = f"{messages} of {conversations} on {instances}"
     if summary.first_ms is not None and summary.last_ms is not None:
-        words += f", {_date(summary.first_ms)} to {_date(summary.last_ms)} UTC"
+        words += f", {_period(summary.first_ms, summary.last_ms)} UTC"
     return words
 
 
@@ -67,13 +68,13 @@ def _notes(summary: Summary) -> Iterator[str]:
     if summary.coarse:
         unit = "minute" if summary.precision == "min" else "second"
         yield (
-            f"{quantity(summary.coarse, 'time')} known to the {unit} only: moments within it are drawn by the seed, "
+            f"{quantity(summary.coarse, 'time')} known only to the {unit}: moments within it are drawn by the seed, "
             "unless --keep-seconds is given"
         )
 
 
 def _places(entry: LeftOut) -> str:
-    """Word the places of omissions: lines, or numbers of values."""
+    """Return the places of omissions in words: numbers of lines or values."""
     shown = ", ".join(f"{place:,}" for place in entry.places[:PLACES_SHOWN])
     more = len(entry.places) > PLACES_SHOWN or entry.number > len(entry.places)
     return f" (at {shown}{' and further on' if more else ''})"
@@ -87,5 +88,8 @@ def _count(number: int, noun: str) -> str:
     return quantity(number, noun)
 
 
-def _date(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
+def _period(first_ms: int, last_ms: int) -> str:
+    """Write a period, with seconds if it is shorter than an hour."""
+    form = "%Y-%m-%d %H:%M" if last_ms - first_ms >= _HOUR_MS else "%Y-%m-%d %H:%M:%S"
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC).strftime(form) for ms in (first_ms, last_ms))
+    return f"{first} to {last}" if first != last else first

@@ -1,4 +1,4 @@
-"""`python -m sim import`: a recording made from webhook dumps, logs and exports."""
+"""`python -m sim import`: makes a recording from webhook dumps, logs and exports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from queue_core.command_lines import typed
 from queue_core.recording.format import MessageEvent
 from queue_core.recording.writer import header_line, message_line, other_line
 from reports.results.writing import STANDARD_OUTPUT, json_text
@@ -30,16 +31,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "import",
         help="make a recording from webhook dumps, logs and exports",
-        description="Makes a recording from what you have of a bad day. Phones and ids become hashes, texts are left "
-        "out. `replay` and `sweep` take the same files directly.",
-        epilog="Exit code: 0 when there is a recording; 2 for files that cannot be read.",
+        description="Makes a recording from logs, webhook dumps or exports of a bad day. Phones and ids become hashes, "
+        "texts are left out. `replay` and `sweep` take the same files directly.",
+        epilog="Exit code: 0 when a recording was written; 2 for files that cannot be read.",
     )
     parser.add_argument(
         "paths",
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="a file or a folder, packed by gzip, zstd or zip or not; - is standard input",
+        help="a file or a folder, also packed by gzip, zstd or zip; - is standard input",
     )
     add_import_options(parser)
     output = parser.add_argument_group("output")
@@ -66,7 +67,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import, write and say what was made of the files; returns the exit code.
+    """Import, write the recording and print a summary; returns the exit code.
 
     Raises InputError and ImportFailedError.
     """
@@ -97,7 +98,7 @@ def _check_output(options: argparse.Namespace) -> None:
 
 
 def _write(work: Import, path: Path, title: str) -> None:
-    """Write the recording whole or not at all: its first line says what was left out, which is known at the end."""
+    """Write the whole recording or nothing; its first line says what was left out, which is known only at the end."""
     with tempfile.TemporaryFile("w+b") as body:
         write = body.write
         for event in work.events():
@@ -111,7 +112,7 @@ def _write(work: Import, path: Path, title: str) -> None:
 
 @contextmanager
 def _output(path: Path) -> Iterator[IO[bytes]]:
-    """Open the file to write; it takes its name when it is whole."""
+    """Open a temporary file, which is renamed to the path when it is complete."""
     if path == STANDARD_OUTPUT:
         yield sys.stdout.buffer
         sys.stdout.flush()
@@ -144,5 +145,5 @@ def _say(summary: Summary, options: argparse.Namespace) -> None:
     for line in lines:
         console.print(terminal_text(line), markup=False, soft_wrap=True)
     if options.output != STANDARD_OUTPUT:
-        end = f"{options.output}: written; replay it with: python -m sim replay {options.output}"
+        end = f"{options.output}: written; replay it with: {typed('python -m sim replay')} {options.output}"
         console.print(terminal_text(end), markup=False, soft_wrap=True)

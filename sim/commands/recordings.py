@@ -1,4 +1,4 @@
-"""Recordings that a command replays: read or imported, with words about what was made of files of others."""
+"""Recordings that a command replays, read or imported, and words about the imports."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from sim.importers.taking import ImportOptions
 from sim.study import Contender
 
 WORTH_SAYING_S = 120.0
-"""Length of a replay from which it is estimated first."""
+"""Estimated length above which a replay says its estimate first."""
 QUEUE_MS, OTHER_MS = 4.0, 2.0
 """Time for one message on the queue and on an older system, measured with logs/synthetic-day.jsonl on one core."""
 
 
 def load_recordings(options: argparse.Namespace) -> list[Recording]:
-    """Read the recordings at `options.paths`, and import other files; says on standard error what was made of those.
+    """Read the recordings at `options.paths`, import other files, and print a summary of imports to standard error.
 
-    With --quiet it says nothing of that, and warns of lines that were left out, since no table shows them. Raises
-    RecordingError and ImportFailedError.
+    With --quiet, print only warnings about lines that were left out, since no table shows them. Raises RecordingError
+    and ImportFailedError.
     """
     return load_files(options, import_options(options, seed=options.seed)).recordings
 
 
 def load_files(options: argparse.Namespace, how: ImportOptions) -> Loaded:
-    """Read as `load_recordings` does, with options of the import; the result says what was imported."""
+    """Read as `load_recordings` does, with import options; the result has the summaries of the imports."""
     meter = Meter()
     with byte_progress(
         "reading", size_of(options.paths), lambda: meter.bytes_read, shown=not options.quiet
@@ -59,7 +59,7 @@ def say_estimate(
     repeats: int,
     options: argparse.Namespace,
 ) -> None:
-    """Say on standard error how long the work takes, and what shortens it, if it is long.
+    """If the work is long, print to standard error how long, and how to shorten it.
 
     `repeats` is the number of runs of each recording on each system.
     """

@@ -1,4 +1,4 @@
-"""`python -m sim replay`: recordings replayed against every system, and the messages that each loses."""
+"""`python -m sim replay`: replays recordings against every system, and shows the messages that each loses."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from sim.commands.shared import (
     publish,
 )
 from sim.console import progress, show
-from sim.engine.outages import OUTAGES
-from sim.engine.settings import FAULTS, SimSettings, parse_fault, parse_outages
+from sim.engine.options import OptionError, parse_option, read_options
+from sim.engine.settings import SimSettings
+from sim.faults import Fault, FaultError, faults_in_words, parse_faults
 from sim.study import Study, carry_out
-from sim.systems import all_systems
+from sim.systems import GROUPS, all_systems, chosen_systems
 
 REPORT = Path("reports/out/replay.html")
 _SETTINGS = ("engine", "ai", "redis-latency", *RULE_OPTIONS)
@@ -44,41 +45,40 @@ _RULES = {
     "the answer is dropped, and the AI is asked again about all of it; 0 is off",
 }
 
+_EPILOG = f"""\
+faults: NAME@TIME and NAME@TIME:DURATION count from the start of the recording; NAME=RATE strikes
+each time with a probability from 0 to 1. docs/faults.md says what each system makes of them.
+{faults_in_words("sim")}
+
+Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
+1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h."""
+
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "replay",
         help="replay recordings and show what each system loses, and why",
-        description="Replays every recording against every system, prints what became of the messages, and writes a "
-        "report. Equal recordings, options and seed give equal results, to the byte.",
-        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched; "
-        "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Replays every recording against every system, prints what became of the messages, and\n"
+        "writes a report. Equal recordings, options and seed give equal results, to the byte.",
+        epilog=_EPILOG,
     )
     add_paths(parser)
-    parser.add_argument(
-        "--system",
-        action="append",
-        default=[],
-        metavar="S",
-        help="only this system; may be repeated (default: all, see `systems`)",
-    )
+    _add_systems(parser)
     world = add_world(parser)
     world.add_argument(
         "--fault",
         action="append",
         default=[],
-        metavar="NAME=RATE",
-        help="let a fault strike with a probability from 0 to 1; may be repeated. "
-        + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
+        metavar="FAULT",
+        help="let a fault strike, as in redis-away@20s:5s or ai-fails=0.1; may be repeated. The names are below",
     )
     world.add_argument(
         "--outage",
         action="append",
         default=[],
-        metavar="KIND@TIME:LENGTH",
-        help="let the queue's Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; the Redis of the "
-        "older systems stays. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
+        help=argparse.SUPPRESS,
     )
     queue = parser.add_argument_group(
         "the queue",
@@ -101,10 +101,30 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--explain-loss",
         action="store_true",
-        help="for recordings that hold the replies: show how well each system explains what was really left unanswered",
+        help="for recordings with replies: show how well each system explains which messages really got no reply",
     )
     add_output(parser, REPORT)
     parser.set_defaults(run=run)
+
+
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose systems, and change the settings of one."""
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="S",
+        help="only this system; may be repeated; `market` is the queue and the systems that people run today, `all` is "
+        "everything (default: the queue and the systems of the incident; see `systems`)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SYSTEM.NAME=VALUE",
+        help="change a setting of a system of the market, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
+        "them)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,7 +134,8 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options)
     if options.explain_loss and not any(has_replies(recording) for recording in recordings):
         raise InputError(
-            "--explain-loss: no recording holds replies, so nobody knows what was lost; record what the bot sends too"
+            "--explain-loss: the recordings have no replies, so it is unknown which messages were lost; record what "
+            "the bot sends, too"
         )
     say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
@@ -139,10 +160,36 @@ def _write_report(result: ReplayResult, options: argparse.Namespace) -> None:
     write_replay_report(result, options.report, options.lang, result_file)
 
 
+def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Read the settings of single systems, and check them. Raises InputError."""
+    settings: dict[str, dict[str, str]] = {}
+    try:
+        for text in texts:
+            system, name, value = parse_option(text)
+            if system not in systems:
+                known = suggestion(system, systems)
+                raise InputError(f"--set {text}: {system!r} is not replayed{known}; name it with --system")
+            settings.setdefault(system, {})[name] = value
+            read_options(all_systems()[system].options_type, settings[system])
+    except OptionError as error:
+        raise InputError(f"--set: {error}") from None
+    return settings
+
+
+def _faults(options: argparse.Namespace) -> tuple[Fault, ...]:
+    """Read the faults. Raises InputError."""
+    if options.outage:
+        raise InputError(f"--outage: is now a fault: write --fault redis-{options.outage[0]}")
+    try:
+        return parse_faults(options.fault, "sim")
+    except FaultError as error:
+        raise InputError(f"--fault: {error}") from None
+
+
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
     """Make the study. Raises InputError or SettingsError for options that cannot be used."""
     known = all_systems()
-    named = [(name, "--system") for name in options.system]
+    named = [(name, "--system") for name in options.system if name not in GROUPS]
     named += [(name, f"{recording.name}: expect") for recording in recordings for name in recording.expect]
     for name, where in named:
         if name not in known:
@@ -152,17 +199,18 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         raise InputError(f"--profile {repeated[0]}: is given more than once; name each profile once")
     chosen = {
         "--system": options.system,
+        "--set": options.set,
         "--fault": options.fault,
-        "--outage": options.outage,
         "--profile": options.profile,
     }
+    systems = chosen_systems(options.system)
     study = Study(
         recordings=recordings,
-        systems=[name for name in known if name in (options.system or known)],
+        systems=systems,
         settings=SimSettings(
+            of_systems=_of_systems(options.set, systems),
             seed=options.seed,
-            faults=dict(parse_fault(text) for text in options.fault),
-            outages=parse_outages(options.outage),
+            faults=_faults(options),
         ),
         options=given,
         runs=options.runs,

@@ -1,4 +1,4 @@
-"""Parts that `replay` and `sweep` share: their options, the files they write, and what they print at the end."""
+"""Parts that `replay` and `sweep` share: options, output files, and the verdict at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sim.console import console_for, terminal_text
 from sim.engine.settings import ENGINES, SimSettings
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
-"""Exit codes: the queue did its work; it did not, or a run failed; input or options that cannot be used."""
+"""Exit codes: the queue did its work; it did not, or a run failed; input or options cannot be used."""
 RUNS_MAX = 100_000
 SEED_MAX = 2**63 - 1
 JOBS_MAX = 1024
@@ -32,20 +32,20 @@ Result = TypeVar("Result", bound=Mapping[str, object])
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """A formatter that breaks no line inside a name such as `http-fails`."""
+    """Formatter that does not break lines inside a name such as `http-fails`."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that prints an error in one line, as the commands do."""
+    """Parser that prints an error in one line, as the commands do."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": _HelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
-        """End the program with the message and the command that helps."""
+        """End the program with the message and the command that shows the help."""
         self.exit(BAD_INPUT, f"sim: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
 
@@ -88,7 +88,7 @@ def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     world.add_argument(
         "--ai",
         metavar="SPEC",
-        help="time the AI takes: constant:6s, exponential:MEAN, lognormal:MEDIAN:P95 or lognormal:MEDIAN:SIGMA "
+        help="time that the AI takes: constant:6s, exponential:MEAN, lognormal:MEDIAN:P95 or lognormal:MEDIAN:SIGMA "
         f"(default: {defaults.ai})",
     )
     world.add_argument(
@@ -155,10 +155,10 @@ def add_pages(parser: argparse.ArgumentParser, report: Path) -> argparse._Argume
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Check, before all the work, that every output file can be written. Raises InputError."""
+    """Check before the work that every output file can be written. Raises InputError."""
     outputs = [path for path in (options.report, options.json) if path is not None]
     if len(outputs) > len({path.resolve() for path in outputs}):
-        raise InputError(f"--report and --json: both name {outputs[0]}; give them different files")
+        raise InputError(f"--report and --json: both name {outputs[0]}; give two different files")
     inputs = {
         file.resolve() for path in options.paths for file in (path.rglob("*") if path.is_dir() else [path])
     }
@@ -218,7 +218,7 @@ def publish(
 def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
     """Return the command that repeats this result, without options that do not change it or absolute paths.
 
-    `given` are options by name, as they were typed; `words` follow them.
+    `given` has options by name, as they were typed; `words` come after them.
     """
     line = ["python", "-m", "sim", command]
     line += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]

@@ -1,4 +1,4 @@
-"""`python -m sim sweep`: recordings replayed under many settings of the queue, and the settings to choose."""
+"""`python -m sim sweep`: replays recordings under many settings of the queue, and recommends settings."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "sweep",
         help="replay recordings on the queue under many settings, and show what each choice costs",
-        description="Replays recordings on the queue under every combination of the settings given, and shows what "
-        "each costs in waiting, AI calls and interrupted turns.",
+        description="Replays recordings on the queue under every combination of the given settings, and shows what "
+        "each combination costs in waiting time, AI calls and interrupted turns.",
         epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any setting; 1 when it did; 2 "
         "for input that cannot be read.",
     )
@@ -87,7 +87,7 @@ def _write_report(result: SweepResult, options: argparse.Namespace) -> None:
 
 
 def _show(result: SweepResult, console: Console) -> None:
-    """Print a table with a row for each choice, and a key to it."""
+    """Print a table with a row for each choice, and a legend."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "window, s", "messages", "idle, s", "lost", "twice", "order", "AI calls", "split turns"):
         table.add_column(name, justify="right")
@@ -114,7 +114,8 @@ def _show(result: SweepResult, console: Console) -> None:
         marks = f"→ recommended; {marks}"
     console.print(
         f"{marks if is_comparison else ''}"
-        "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
+        "split turns: the user wrote again after the AI got the turn and before the reply; from first, from last: "
+        "p50/p95.",
         style="dim",
         markup=False,
     )

@@ -1,4 +1,4 @@
-"""`python -m sim synth`: a made-up recording of one day."""
+"""`python -m sim synth`: writes a made-up recording of one day."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from queue_core.command_lines import typed
 from queue_core.recording.checks import LineError, identifier
 from queue_core.recording.writer import dump
 from queue_core.text import quantity
@@ -22,7 +23,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run)
     defaults = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
-        ("--messages", whole_number(1, MESSAGES_MAX), defaults.messages, "N", "how many messages"),
+        ("--messages", whole_number(1, MESSAGES_MAX), defaults.messages, "N", "number of messages"),
         ("--hours", _number(1e-3, HOURS_MAX), defaults.hours, "H", "hours in which turns begin"),
         ("--seed", whole_number(0, SEED_MAX), defaults.seed, "N", "seed of everything random"),
         ("--instance", _instance, defaults.instance, "NAME", "the bot's name"),
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         people = len({(message.instance, message.phone) for message in recording.arrivals})
         print(
             f"{options.output}: {quantity(options.messages, 'message')} of {quantity(people, 'conversation')}; "
-            f"replay it with: python -m sim replay {options.output}"
+            f"replay it with: {typed('python -m sim replay')} {options.output}"
         )
     return OK
 

@@ -1,4 +1,4 @@
-"""Distributions of service times and latencies, as they are typed.
+"""Distributions of service times and latencies, in the form in which users type them.
 
     constant:TIME              always TIME
     exponential:MEAN           exponential
@@ -27,7 +27,7 @@ _Z95 = 1.6448536269514722
 
 
 class DistributionError(ValueError):
-    """A distribution that cannot be read; the message says what is expected."""
+    """Raised for a distribution that cannot be read; the message says what is expected."""
 
 
 class Distribution(ABC):
@@ -100,7 +100,7 @@ def parse_distribution(text: str) -> Distribution:
 def _lognormal(median: str, spread: str) -> LogNormal:
     median_ms = parse_duration_ms(median)
     if median_ms <= 0:
-        raise DistributionError("the median must be above 0; for no time at all write constant:0")
+        raise DistributionError("the median must be above 0; to take no time, write constant:0")
     if _SIGMA.fullmatch(spread):
         return LogNormal(median_ms, float(spread))
     p95_ms = parse_duration_ms(spread)

@@ -1,4 +1,4 @@
-"""The ledger: every step of every message, also those that the system itself cannot see."""
+"""Ledger of every step of every message, including steps that the system itself cannot see."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Conversation(NamedTuple):
 
 
 class LedgerError(Exception):
-    """A bug in a system: it reported a message that nobody sent, or an empty batch."""
+    """Raised for a bug in a system, which reported a message that nobody sent, or an empty batch."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Messages handed over at once. Times in ms from the start of the recording."""
+    """Messages that were handed to a handler together. Times in ms from the start of the recording."""
 
     conversation: Conversation
     ids: tuple[str, ...]
@@ -35,12 +35,12 @@ class Batch:
     superseded_at_ms: int | None = None
     """Time at which the answer was dropped because a newer message joined the turn; None if it was not dropped."""
     asked: list[tuple[int, int]] = field(default_factory=list)
-    """Calls of the AI for this batch: start and end."""
+    """Start and end of each call of the AI for this batch."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """One reply that a user saw, and the messages that it answers in the order they were handed over."""
+    """Reply that a user saw, and the messages that it answers, in the order in which they were handed over."""
 
     conversation: Conversation
     ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Entry:
-    """One message (one id of one conversation), however often it was delivered."""
+    """Message, which is one id of one conversation, with all its deliveries."""
 
     conversation: Conversation
     id: str
@@ -77,6 +77,7 @@ class Ledger:
         self._entries: dict[Conversation, dict[str, Entry]] = {}
         self._ranks = 0
         self.batches: list[Batch] = []
+        self._batches_of: dict[Conversation, list[Batch]] = {}
         self.replies: list[Reply] = []
         self.changed_at_ms = 0
         """Time of the last recorded step."""
@@ -93,8 +94,8 @@ class Ledger:
     def entry(self, conversation: Conversation, message_id: str) -> Entry:
         """Return the entry of a message that a system handles under this conversation.
 
-        Where two conversations share a key, it may be a message of the other, found by its id. Raises LedgerError when
-        nobody ever sent it.
+        If two conversations share a key, it may be a message of the other one, found by its id. Raises LedgerError if
+        nobody sent it.
         """
         entry = self.find(conversation, message_id)
         if entry is not None:
@@ -146,6 +147,7 @@ class Ledger:
         at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
         batch = Batch(conversation, tuple(ids), trigger, at_ms, due_ms)
         self.batches.append(batch)
+        self._batches_of.setdefault(conversation, []).append(batch)
         for message_id in dict.fromkeys(ids):
             entry = self.entry(conversation, message_id)
             if entry.claimed_at_ms is None:
@@ -179,15 +181,15 @@ class Ledger:
 
     def superseded(self, conversation: Conversation, ids: Sequence[str]) -> None:
         """Note that the answer to these messages was dropped, because a newer message joined the turn."""
-        for batch in reversed(self.batches):
-            if batch.conversation == conversation and batch.ids == tuple(ids):  # a later batch has more
+        for batch in reversed(self._batches_of.get(conversation, ())):
+            if batch.ids == tuple(ids):  # a later batch has more
                 batch.superseded_at_ms = self._now_ms()
                 break
         for message_id in dict.fromkeys(ids):
             self.note(conversation, message_id, "superseded")
 
     def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
-        """Note that the system gave the message up and keeps it as a dead letter."""
+        """Note that the system gave up on the message and keeps it as a dead letter."""
         self.entry(conversation, message_id).is_dead = True
         self.note(conversation, message_id, "dead_lettered", attempts=attempts)
 
@@ -197,6 +199,13 @@ class Ledger:
         if entry.loss is None:
             entry.loss = cause.copy()
             entry.loss["at_ms"] = self._now_ms()
+            self.note(conversation, message_id, "lost")
+
+    def lose_at_end(self, conversation: Conversation, message_id: str, cause: Cause) -> None:
+        """Note that the message waits where nothing reads it, as the end of the run shows. The first cause stays."""
+        entry = self.entry(conversation, message_id)
+        if entry.loss is None and not entry.answered_at_ms:
+            entry.loss = cause.copy()
             self.note(conversation, message_id, "lost")
 
     def note(
@@ -209,11 +218,5 @@ class Ledger:
 
     def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:
         wanted = set(ids)
-        return next(
-            (
-                batch
-                for batch in reversed(self.batches)
-                if batch.conversation == conversation and wanted & set(batch.ids)
-            ),
-            None,
-        )
+        batches = reversed(self._batches_of.get(conversation, ()))
+        return next((batch for batch in batches if not wanted.isdisjoint(batch.ids)), None)

@@ -1,4 +1,4 @@
-"""Outages of Redis, as they are typed: `away@20s:5s`, `hangs@20s:5s`."""
+"""Outages of Redis, in the form in which users type them: `away@20s:5s`, `hangs@20s:5s`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OutageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time without Redis. Both its start and its length are in ms; it starts that long after the recording does."""
+    """Outage of Redis, with its start (from the start of the recording) and its length in ms."""
 
     kind: str
     start_ms: float
@@ -44,7 +44,7 @@ def parse_outage(text: str) -> Outage:
         raise OutageError(f"{text!r} is not KIND@TIME:LENGTH, as in away@20s:5s")
     kind, start, length = parts.groups()
     if kind not in OUTAGES:
-        raise OutageError(f"there is no {kind!r}{suggestion(kind, OUTAGES)}")
+        raise OutageError(f"there is no outage {kind!r}{suggestion(kind, OUTAGES)}")
     try:
         return Outage(kind, parse_duration_ms(start), parse_duration_ms(length))
     except DurationError as error:

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class ProcessDiedError(Exception):
-    """A process that was killed before it returned a result."""
+    """Raised when a process was killed before it returned a result."""
 
 
 def spread(

@@ -13,5 +13,5 @@ def derived_seed(*parts: str | int) -> int:
 
 
 def stream(*parts: str | int) -> random.Random:
-    """Make the stream of these parts: equal parts give equal numbers, on every machine."""
+    """Make the random stream of these parts: equal parts give equal numbers on every machine."""
     return random.Random(derived_seed(*parts))

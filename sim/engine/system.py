@@ -7,19 +7,21 @@ A system gets its World once, serves webhooks, and reports to `world.ledger` wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from reports.results.replay import Refusal
 from sim.engine.ledger import Conversation
+from sim.engine.options import NoOptions
 
 if TYPE_CHECKING:
     from sim.engine.world import World
 
 
 class WebhookFailedError(Exception):
-    """A webhook that was not acknowledged: its answer is not 2xx."""
+    """Raised for a webhook that was not acknowledged: its answer is not 2xx."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
@@ -33,12 +35,32 @@ class System(ABC):
     """Name in `--system`, in results and in a recording's `expect`; `reports.words.systems` describes it."""
     order: ClassVar[int]
     """Position in lists of systems, lowest first."""
+    processes: ClassVar[Sequence[str]] = ("bot",)
+    """Names of its processes. Faults strike those whose names begin with `web` (webhooks come to the first one) or
+    `worker`; a system without such names has one process, which does both."""
+    options_type: ClassVar[type[Any]] = NoOptions
+    """Settings of its own, as `sim.engine.options` declares them."""
+    is_market: ClassVar[bool] = False
+    """True for a system that others run, which is replayed only where it is asked for."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def start(self) -> None:  # noqa: B027 - a hook: most systems have nothing to start
-        """Begin; called once, before the first message."""
+    async def start(self, process: str) -> None:  # noqa: B027 - a hook: most systems have nothing to start
+        """Start what runs in a process besides webhooks; called before the first message, and after each restart.
+
+        Tasks made here and in `webhook` belong to the process, and so do all that they make.
+        """
+
+    def died(self, process: str) -> None:  # noqa: B027 - a hook: a system may hold nothing in memory
+        """Forget what the process held in memory, and report to the ledger what is lost with it.
+
+        Called when a fault has killed the process: none of its tasks runs any more, nor any clean-up in them. A loss
+        that is not reported here is explained at the end by the death, if the message was sent before.
+        """
+
+    def redis_lost_writes(self) -> None:  # noqa: B027 - a hook: a system may keep nothing in Redis
+        """Report to the ledger what is lost; called when a fault has set Redis's data back to an earlier state."""
 
     @abstractmethod
     async def webhook(self, arrival: Arrival) -> None:

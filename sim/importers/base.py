@@ -1,4 +1,4 @@
-"""An importer as the rest of the code sees it: the interface of a format, and what it is given and yields."""
+"""Interface of an importer, and the types that it gets and yields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
 
 
 class ImportFailedError(Exception):
-    """A file that cannot be imported; the message says why and what to type."""
+    """Raised for a file that cannot be imported; the message says why and what to type."""
 
 
 class Evidence(NamedTuple):
@@ -34,45 +34,45 @@ class Evidence(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """An event of a file, as it stands there. Its time is in Unix milliseconds."""
+    """Event of a file, as it stands there, with its time in Unix milliseconds."""
 
     event: RecordedEvent
     place: int
-    """Line, or number of the record, from 1."""
+    """Number of the line or record in the file, from 1."""
     precision: Precision = "ms"
-    """Known part of its time; of coarser ones the event has the beginning of the second or minute."""
+    """Precision of the time in the file. If it is coarse, the event has the beginning of the second or minute."""
     is_drawn: bool = False
-    """True if the moment within that second or minute was drawn already."""
+    """True if the importer drew the moment within that second or minute already."""
 
 
 class Omission(NamedTuple):
-    """Something in a file that does not go into the recording."""
+    """Part of a file that is left out of the recording."""
 
     reason: str
-    """Reason in a few words; equal reasons are counted together, so nothing of the file stands in it."""
+    """Reason in a few words. Equal reasons are counted together, so it must not quote the file."""
     place: int
-    """Line, or number of the record, from 1."""
+    """Number of the line or record in the file, from 1."""
     number: int = 1
-    """Number of things that it stands for."""
+    """Number of parts that were left out."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Things that the user said, and notes for him."""
+    """Information from the user, and notes for the user."""
 
     zone: tzinfo | None = None
-    """Zone of times without one; None: by evidence, else UTC with a note."""
+    """Time zone of times without one; None: found from the file, else UTC with a note."""
     date_order: DateOrder | None = None
-    """Order of day and month; None: by evidence."""
+    """Order of day and month; None: found from the file."""
     bots: frozenset[str] = frozenset()
-    """Names or numbers under which the bot writes, where the format does not tell."""
+    """Names or numbers under which the bot writes, for formats that do not say it."""
     instance: str = ""
-    """The bot's instance, for formats that name none."""
+    """Instance of the bot, for formats that do not name it."""
     notes: dict[str, int] = field(default_factory=dict)
     """Sentences for the user, with the number of times that each was noted."""
 
     state: dict[str, Any] = field(default_factory=dict)
-    """Things that an importer keeps from one file of an import to the next."""
+    """Values that an importer keeps from one file of an import to the next."""
 
     def note(self, sentence: str) -> None:
         """Notes a sentence for the user; it is shown once."""
@@ -87,7 +87,7 @@ class Sample:
     """Name of the file."""
     data: bytes
     is_whole: bool
-    """True if this is all of the file."""
+    """True if the sample is the whole file."""
 
     @cached_property
     def text(self) -> str:
@@ -131,4 +131,4 @@ class Importer(ABC):
 
     @abstractmethod
     def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
-        """Yields the events of a file, and what is left out. Raises ImportFailedError."""
+        """Yields the events of a file, and its parts that are left out. Raises ImportFailedError."""

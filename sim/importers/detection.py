@@ -7,7 +7,7 @@ from sim.importers.base import Evidence, Importer, ImportFailedError, Sample
 from sim.importers.registry import IMPORTERS
 
 LIKELY = 50
-"""Certainty from which the format of the file before is taken again without asking the others."""
+"""Certainty with which the format of the previous file is used again, without asking the other importers."""
 SHOWN_CHARACTERS = 100
 
 
@@ -25,9 +25,9 @@ def format_names() -> list[str]:
 
 
 def detect(sample: Sample, before: Importer | None = None) -> tuple[Importer, Evidence] | None:
-    """Returns the format that a file most likely has, with the signs; None for no known one.
+    """Returns the most likely format of a file, with the signs of it; None if no format is likely.
 
-    `before` is the format of the file before: in a folder the next one mostly has the same.
+    `before` is the format of the previous file, since files in a folder mostly have the same format.
     """
     if before and (evidence := before.recognise(sample)) and evidence.certainty >= LIKELY:
         return before, evidence
@@ -40,13 +40,13 @@ def detect(sample: Sample, before: Importer | None = None) -> tuple[Importer, Ev
 
 
 def unknown(sample: Sample) -> ImportFailedError:
-    """Words a file of no known format: what was seen, and what to type."""
+    """Makes the error for a file of unknown format, which says how the file begins and what to type."""
     if not sample.data:
         return ImportFailedError(f"{sample.name}: is empty")
     names = ", ".join(format_names())
     return ImportFailedError(
-        f"{sample.name}: has no format that is known; it begins with {_beginning(sample)}. If it is one of {names} all "
-        "the same, name it with --format"
+        f"{sample.name}: has an unknown format; it begins with {_beginning(sample)}. If it has one of the formats "
+        f"{names}, name that with --format"
     )
 
 

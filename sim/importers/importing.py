@@ -1,4 +1,4 @@
-"""An import: files of any known format become events of one recording, while they are read."""
+"""Import of files of any known format, which become events of one recording while they are read."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ PROGRESS_EVERY = 2_000
 
 
 class Import:
-    """An import under way. `events` may be called once; afterwards `summary` is complete.
+    """Import of some files. `events` may be called once; afterwards `summary` is complete.
 
-    `progress` is called now and then; `meter` says how many bytes were read.
+    `progress` is called every PROGRESS_EVERY events; `meter` counts the bytes that were read.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Import:
         for source in sources_of(self._paths, self._meter):
             sample = source.sample()
             if is_fixed and importer:
-                evidence = importer.recognise(sample) or Evidence(0, "--format says so")
+                evidence = importer.recognise(sample) or Evidence(0, "as --format says")
             elif choice := detect(sample, importer):
                 importer, evidence = choice
             else:
@@ -75,9 +75,9 @@ class Import:
         self._check()
 
     def header(self, title: str = "") -> Header:
-        """Returns the `recording` event; complete when all events were read."""
+        """Returns the `recording` event, which is complete once all events were read."""
         names = ", ".join(sorted({file.title for file in self.summary.files if file.format}))
-        texts = "texts as they were" if self._options.shows_text else "texts left out"
+        texts = "texts are kept" if self._options.shows_text else "texts are left out"
         return Header(
             title=title,
             source=f"imported from {names}" if names else "",
@@ -123,7 +123,7 @@ class Import:
                 yield from taker.take(item, file, keeps_hashes=importer.keeps_hashes)
 
     def _leave_out(self, source: Source, sample: Sample) -> None:
-        """Leaves a file out: one that the user named is an error, one in a folder or an archive is counted."""
+        """Leaves a file out: counts it if it is in a folder or an archive, raises an error if the user named it."""
         if source.path in self._paths or (len(self._paths) == 1 and self._paths[0].name == "-"):
             raise unknown(sample)
         file = FileSummary(source.name)
@@ -145,7 +145,7 @@ class Import:
             raise ImportFailedError(f"{shown}: holds no message{only}{self._reasons()}")
 
     def _reasons(self) -> str:
-        """Words how the files were read, and what was left out."""
+        """Returns a sentence on how the files were read, and what was left out."""
         formats = {file.title: file.evidence for file in self.summary.files if file.format}
         seen = "; ".join(f"read as {title}, since {evidence}" for title, evidence in formats.items())
         counts = ", ".join(

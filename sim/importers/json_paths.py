@@ -1,4 +1,4 @@
-"""Values of a large JSON file by their paths: the parts that matter are descended into, never held whole."""
+"""Values of a large JSON file by their paths; large objects and lists are read in parts, never as a whole."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ELEMENT = "*"
 
 
 class _End:
-    """The end of a value that was yielded in its parts."""
+    """End of a value that was yielded in parts."""
 
 
 END = _End()
-"""Value that is yielded, with the empty path, behind the parts of each outermost value."""
+"""Value that is yielded, with the empty path, after the parts of each outermost value."""
 _CHUNK_BYTES = 256 * 1024
 _BLANK = " \t\r\n\ufeff"
 _DECODER = json.JSONDecoder()
@@ -27,13 +27,13 @@ _DEPTH_MAX = 20
 
 
 class BrokenJsonError(Exception):
-    """Raised where a file is not JSON, or ends in the middle; the message says so in a few words."""
+    """Raised if a file is not JSON, or ends in the middle of a value; the message says which."""
 
 
 def values_at(source: Source, descends: Callable[[Path, str], bool]) -> Iterator[tuple[Path, Any]]:
-    """Yields each value with its path. Objects and lists whose path `descends` accepts are yielded in their parts.
+    """Yields each value with its path. Objects and lists whose path `descends` accepts are yielded in parts.
 
-    `descends` is asked with a path and the opening bracket. Several values may follow each other, as in JSON lines.
+    `descends` is called with a path and the opening bracket. Several values may follow each other, as in JSON lines.
     Raises BrokenJsonError.
     """
     with source.open() as stream:
@@ -45,7 +45,7 @@ def values_at(source: Source, descends: Callable[[Path, str], bool]) -> Iterator
 
 
 class _Scanner:
-    """A position in a stream of JSON."""
+    """Reader at a position in a stream of JSON."""
 
     def __init__(self, stream: BinaryIO, descends: Callable[[Path, str], bool]) -> None:
         self._stream = stream
@@ -116,14 +116,14 @@ class _Scanner:
                         raise BrokenJsonError("a value is too long, or is not JSON") from None
                     wanted = 2 * left
                 else:
-                    # A number may go on in what is not read yet.
+                    # A number may continue in the part that is not read yet.
                     if end < len(self._text) or self._is_at_end:
                         self._at = end
                         return value
             self._read()
 
     def _read(self) -> bool:
-        """Reads on; False at the end of the file."""
+        """Reads more of the file; returns False at its end."""
         if self._is_at_end:
             return False
         data = self._stream.read(_CHUNK_BYTES)

@@ -1,4 +1,4 @@
-"""Values of a file of JSON, one after the other: objects, and the elements of arrays, never the whole file at once."""
+"""Values of a JSON file, read one after the other: objects, and the elements of arrays."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sim.importers.sources import LINE_BYTES_MAX, Source
 _CHUNK_BYTES = 256 * 1024
 _BLANK = " \t\r\n,\ufeff"
 _BETWEEN = _BLANK + "[]"
-"""Characters between values: the elements of an array are values, and arrays may follow each other."""
+"""Characters between values. Brackets are among them, since the elements of an array are values."""
 _NEAR_END = 16
-"""Distance from the end of what was read within which an error may come from the cut."""
+"""Distance from the end of the part that was read within which an error may come from the cut."""
 _NEXT_VALUE = re.compile(r"\n[{\[]")
-"""Beginning of a value after something that is not JSON."""
+"""Beginning of the next value after text that is not JSON."""
 _DECODER = json.JSONDecoder()
 
 
 def values_in(source: Source) -> Iterator[tuple[int, Any]]:
-    """Yields the number of each value, from 1, and the value; an Omission in place of what cannot be read."""
+    """Yields the number of each value, from 1, and the value; an Omission for a value that cannot be read."""
     number = 0
     with source.open() as stream:
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -59,7 +59,7 @@ def values_in(source: Source) -> Iterator[tuple[int, Any]]:
 
 
 def _reason(error: Exception, text: str, position: int, *, is_at_end: bool) -> str:
-    """Returns why a value cannot be read; "" if more of the file is needed."""
+    """Returns the reason why a value cannot be read; "" if more of the file is needed."""
     if not isinstance(error, json.JSONDecodeError):
         return "is nested too deeply"
     is_near_end = error.pos >= len(text) - _NEAR_END or error.msg.startswith("Unterminated string")

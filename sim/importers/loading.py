@@ -1,4 +1,4 @@
-"""Recordings for a replay from any files: recordings of this project as they are, all else imported in memory."""
+"""Recordings for a replay from any files: recordings of this project are read, all other files imported in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from queue_core.recording.files import FILE_NAME
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import read_recording, short_names
+from queue_core.text import quantity
 from sim.importers.base import ImportFailedError
 from sim.importers.detection import detect, importer_named, unknown
 from sim.importers.formats.recordings import Recordings
@@ -21,7 +22,7 @@ from sim.importers.taking import ImportOptions
 
 
 class Loaded(NamedTuple):
-    """Recordings, and what the imports among them made of their files."""
+    """Recordings, and summaries of the imports among them."""
 
     recordings: list[Recording]
     imports: list[Summary]
@@ -37,8 +38,8 @@ def load_any(
 ) -> Loaded:
     """Reads recordings, and imports everything else; a path given twice is read once.
 
-    A file of this project is a recording each, but all files of a live recorder in a folder are one. What else is in a
-    folder becomes one recording. Raises RecordingError and ImportFailedError.
+    Each recording of this project stays one recording, but all files of a live recorder in a folder become one. All
+    other files in a folder become one recording. Raises RecordingError and ImportFailedError.
     """
     loader = _Loader(options, skip_bad_lines, progress, meter or Meter())
     for path in dict.fromkeys(paths):
@@ -47,14 +48,14 @@ def load_any(
 
 
 class _Entry(NamedTuple):
-    """A recording that is still to be read; `path` gives it its name."""
+    """Recording that will be read later. Its name is made from `path`."""
 
     path: Path
     read: Callable[[str], Recording]
 
 
 class _Loader:
-    """Loader that sorts paths into entries, and then reads them."""
+    """Loader that turns paths into entries, and then reads the entries."""
 
     def __init__(
         self, options: ImportOptions, skip_bad_lines: bool, progress: Callable[[], None], meter: Meter
@@ -68,14 +69,14 @@ class _Loader:
         self._seen: set[Path] = set()
 
     def take(self, path: Path) -> None:
-        """Sorts a path."""
+        """Adds the entries for a path."""
         if path != STANDARD_INPUT and path.is_dir():
             self._take_folder(path)
         elif self._is_new(path):
             self._take_file(path)
 
     def loaded(self) -> Loaded:
-        """Reads everything."""
+        """Reads all entries."""
         names = short_names([entry.path for entry in self._entries])
         recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
         return Loaded([self._part_of(recording) for recording in recordings], self._imports)
@@ -86,7 +87,7 @@ class _Loader:
         return is_new
 
     def _take_folder(self, folder: Path) -> None:
-        """Sorts the files of a folder that are named like recordings; without any, imports all that is in it."""
+        """Adds the files of a folder that have names of recordings; if there are none, imports the whole folder."""
         files = [file for file in files_of(folder) if file.parent == folder and self._is_new(file)]
         live = [file for file in files if FILE_NAME.fullmatch(file.name)]
         named = [file for file in files if file.suffix == ".jsonl" and file not in live]
@@ -114,7 +115,7 @@ class _Loader:
             self._entries.append(_Entry(inner, partial(self._own_in, source)))
 
     def _is_own(self, source: Source, path: Path) -> bool:
-        """Returns True for a recording of this project, and for a file that is named like one and nothing else."""
+        """Returns True for a recording of this project, or a file with the name of one and no other known format."""
         if self._options.format:
             return isinstance(importer_named(self._options.format), Recordings)
         sample = source.sample()
@@ -132,7 +133,7 @@ class _Loader:
             if options.as_they_are and not self._skip_bad_lines and work.summary.left_out:
                 reason, number = next(iter(work.summary.left_out.items()))
                 raise ImportFailedError(
-                    f"{name_path}: {number:,} of: {reason}; --skip-bad-lines leaves such lines out"
+                    f"{name_path}: {quantity(number, 'time')}: {reason}; --skip-bad-lines leaves such lines out"
                 )
             self._imports.append(work.summary)
             return recording
@@ -147,7 +148,7 @@ class _Loader:
         return read_recording(path, name, skip_bad_lines=self._skip_bad_lines, opener=source.open)
 
     def _part_of(self, recording: Recording) -> Recording:
-        """Returns the part of a recording that `--from`, `--to` and `--instance` leave."""
+        """Returns the part of a recording that `--from`, `--to` and `--instance` select."""
         options = self._options
         low = float("-inf") if options.from_ms is None else options.from_ms - recording.epoch_ms
         high = float("inf") if options.to_ms is None else options.to_ms - recording.epoch_ms
@@ -160,6 +161,6 @@ class _Loader:
             return recording
         if not arrivals:
             raise ImportFailedError(
-                f"{recording.name}: holds no message between --from and --to of this --instance"
+                f"{recording.name}: has no messages that match --from, --to and --instance"
             )
         return replace(recording, arrivals=arrivals, expect={})

@@ -24,4 +24,4 @@ IMPORTERS: tuple[Importer, ...] = (
     WhatsAppChats(),
     TelegramExports(),
 )
-"""Formats; of two that are equally certain, the first is chosen."""
+"""Formats. Of two that are equally certain, the first is chosen."""

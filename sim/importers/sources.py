@@ -1,4 +1,4 @@
-"""Files to import, whatever they are wrapped in: folders, archives, standard input, UTF-16."""
+"""Files to import, from folders, archives or standard input, in UTF-8 or UTF-16."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _ENCODINGS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-"""First bytes of files in UTF-16 with a mark."""
+"""First bytes of UTF-16 files with a byte order mark."""
 _UNMARKED = (
     (re.compile(rb"[\t -~]\0[\t -~]\0"), "utf-16-le"),
     (re.compile(rb"\0[\t -~]\0[\t -~]"), "utf-16-be"),
 )
-"""Beginnings of files in UTF-16 without one: two characters of ASCII."""
+"""Beginnings of UTF-16 files without a byte order mark: two ASCII characters."""
 
 
 @dataclass
@@ -60,13 +60,13 @@ class Meter:
 
 @dataclass(frozen=True)
 class Source:
-    """A file to import. It may be read several times."""
+    """File to import, which may be read several times."""
 
     name: str
-    """Name for people; a file in an archive has that of the archive first."""
+    """Name for people; for a file in an archive, it begins with the archive's name."""
     opener: Opener
     path: Path | None = None
-    """The file itself, if it is a plain file on disk."""
+    """Path of a plain file on disk; None for other sources."""
 
     def open(self) -> BinaryIO:
         """Opens the file's content, in UTF-8 without a byte order mark. Raises ImportFailedError."""
@@ -85,7 +85,7 @@ class Source:
         return whole
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """Yields numbered lines with their ends, None in place of a line over LINE_BYTES_MAX."""
+        """Yields numbered lines with their line breaks; None for a line over LINE_BYTES_MAX."""
         with self.open() as stream:
             yield from numbered_lines(stream, LINE_BYTES_MAX)
 
@@ -93,17 +93,17 @@ class Source:
         """Reads the beginning. Raises ImportFailedError."""
         with self.open() as stream:
             data = stream.read(SAMPLE_BYTES)
-            if b"\n" not in data:  # the first line may hold a picture
+            if b"\n" not in data:  # the first line may have a picture
                 data += stream.readline(LINE_BYTES_MAX)
             return Sample(self.name, data, is_whole=not stream.read(1))
 
 
 def text_of(line: bytes, context: Context) -> str:
-    """Decodes a line; one that is not in UTF-8 is read as Windows-1252, with a note."""
+    """Decodes a line; a line that is not UTF-8 is read as Windows-1252, with a note."""
     try:
         return line.decode()
     except UnicodeDecodeError:
-        context.note("Some lines are not in UTF-8: they are read as Windows-1252.")
+        context.note("Some lines are not UTF-8: they are read as Windows-1252.")
         return line.decode("cp1252", "replace")
 
 
@@ -118,7 +118,7 @@ def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:
 
 
 def plain_source(path: Path, meter: Meter) -> Source:
-    """Returns a file on disk as it is, packed or not."""
+    """Returns a file on disk as it is, without unpacking it."""
     return Source(visible(str(path)), _metered(path, meter), path)
 
 
@@ -134,7 +134,7 @@ def size_of(paths: Iterable[Path]) -> int:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the path itself, or all files in the folder and the folders in it, without hidden ones."""
+    """Returns the path itself, or all files in the folder and its subfolders, without hidden ones."""
     try:
         if not path.exists():
             raise ImportFailedError(f"{visible(str(path))}: does not exist")
@@ -147,7 +147,9 @@ def files_of(path: Path) -> list[Path]:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 files.append(file)
                 if len(files) > FILES_MAX:
-                    raise ImportFailedError(f"{visible(str(path))}: holds more than {FILES_MAX:,} files")
+                    raise ImportFailedError(
+                        f"{visible(str(path))}: has more than {FILES_MAX:,} files; import it in parts"
+                    )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImportFailedError(f"{visible(str(path))}: cannot be read: {reason}") from None
@@ -157,7 +159,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
-    """Yields the source, or what is in it if it is an archive."""
+    """Yields the source, or the files in it if it is an archive."""
     try:
         with source.opener() as stream:
             start = stream.read(512)
@@ -182,7 +184,7 @@ def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
 
 
 def _size(stream: BinaryIO) -> int:
-    """Returns the bytes of a file on disk, at least 1; those of a file in an archive are not known before the end."""
+    """Returns the size of a file on disk, at least 1; that of a file in an archive is unknown until it was read."""
     try:
         return max(1, stream.seek(0, io.SEEK_END))
     except (OSError, io.UnsupportedOperation):
@@ -198,7 +200,7 @@ def _buffered(raw: io.RawIOBase) -> BinaryIO:
 
 
 class _MeteredFile(io.FileIO):
-    """File that counts what is read of it."""
+    """File that counts the bytes that are read of it."""
 
     def __init__(self, path: Path, meter: Meter) -> None:
         super().__init__(path)

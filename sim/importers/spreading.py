@@ -1,4 +1,4 @@
-"""Spreading of events whose time is known to the second or minute only: a seeded draw, in the order of the file."""
+"""Spreading of events whose time is known only to the second or minute, by a seeded draw in the order of the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queue_core.recording.format import Precision, RecordedEvent
 
 UNIT_MS: dict[Precision, int] = {"ms": 1, "s": 1_000, "min": 60_000}
 GROUPS_MAX = 4_096
-"""Number of groups that wait for more events of their second; the oldest ends first."""
+"""Limit on groups that wait for more events of their second; the oldest is ended first."""
 
 
 class _Group(NamedTuple):
@@ -25,8 +25,8 @@ class _Group(NamedTuple):
 class Spreader:
     """Spreader of events within their second or minute.
 
-    Events of one conversation in one second get moments in the order in which they come, drawn uniformly. A group waits
-    until its conversation goes on to another second.
+    Events of one conversation in one second get uniformly drawn moments in the order in which they come. A group waits
+    until an event of its conversation has another second.
     """
 
     def __init__(self, seed: int) -> None:
@@ -35,7 +35,7 @@ class Spreader:
 
     @property
     def waits(self) -> bool:
-        """True if events wait, so that a later one of their conversation must not overtake them."""
+        """True if events wait, which later events of their conversations must not overtake."""
         return bool(self._groups)
 
     def add(self, event: RecordedEvent, precision: Precision) -> list[RecordedEvent]:
@@ -73,7 +73,7 @@ class Spreader:
         ]
 
     def _draw(self, conversation: tuple[str, str], group: _Group, number: int) -> int:
-        """Draws a moment from the seed, the conversation and the second: what else is in the file has no influence."""
+        """Draws a moment from the seed, the conversation and the second, independently of the rest of the file."""
         about = f"{conversation}{group.start_ms}/{number}".encode("utf-8", "replace")
         drawn = hashlib.blake2b(about, digest_size=8, key=self._seed[:64]).digest()
         return int.from_bytes(drawn, "big") * group.unit_ms >> 64

@@ -1,4 +1,4 @@
-"""Summary of an import: what was taken, what was left out and why, and what is known of the times."""
+"""Summary of an import: the events taken, the parts left out with reasons, and the precision of times."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from queue_core.recording.format import PRECISIONS, MessageEvent, Precision, Rec
 from sim.importers.base import Omission
 
 PLACES_MAX = 1_000
-"""Number of places that are kept for each reason."""
+"""Limit on the places that are kept for each reason."""
 REASONS_MAX = 500
 
 
 @dataclass
 class LeftOut:
-    """Things that were left out for one reason."""
+    """Parts of a file that were left out for one reason."""
 
     number: int = 0
     places: list[int] = field(default_factory=list)
-    """Lines, or numbers of records: the first PLACES_MAX."""
+    """Numbers of the lines or records, the first PLACES_MAX."""
 
 
 @dataclass
 class FileSummary:
-    """One file of an import."""
+    """Summary of one file of an import."""
 
     name: str
     format: str = ""
-    """Name of its format; "" for a file that was left out."""
+    """Name of the file's format; "" for a file that was left out."""
     title: str = ""
     evidence: str = ""
     """Signs of the format, in words."""
@@ -39,7 +39,7 @@ class FileSummary:
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def omit(self, omission: Omission) -> None:
-        """Counts something that was left out."""
+        """Counts a part that was left out."""
         reason = omission.reason
         if reason not in self.left_out and len(self.left_out) >= REASONS_MAX:
             reason = "other reasons"
@@ -51,20 +51,20 @@ class FileSummary:
 
 @dataclass
 class Summary:
-    """A whole import. Times are Unix milliseconds of the messages; None without any."""
+    """Summary of a whole import. Times are those of messages, in Unix milliseconds; None without messages."""
 
     files: list[FileSummary] = field(default_factory=list)
     first_ms: int | None = None
     last_ms: int | None = None
     precision: Precision = "ms"
     coarse: int = 0
-    """Number of events whose time is known to the second or minute only."""
+    """Number of events whose time is known only to the second or minute."""
     instances: set[str] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
-    """Hashes of the conversations that messages came from."""
+    """Hashes of the conversations with messages."""
 
     def take(self, event: RecordedEvent, precision: Precision) -> None:
-        """Counts an event that goes into the recording, with its names as they stand there."""
+        """Counts an event of the recording, with the names that it has there."""
         if precision != "ms":
             self.coarse += 1
             self.precision = max(self.precision, precision, key=PRECISIONS.index)
@@ -81,7 +81,7 @@ class Summary:
 
     @property
     def left_out(self) -> Counter[str]:
-        """Number of things left out, by reason, the most first."""
+        """Number of parts left out, by reason, the most frequent first."""
         counts = Counter[str]()
         for file in self.files:
             for reason, entry in file.left_out.items():

@@ -1,4 +1,4 @@
-"""Taking of events into a recording: the same for all formats, whatever they say."""
+"""Taking of events into a recording, in the same way for all formats."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sim.importers.spreading import Spreader
 from sim.importers.summary import FileSummary, Summary
 
 NO_INSTANCE = "bot"
-"""Instance where neither the file nor the user names one."""
+"""Instance if neither the file nor the user names one."""
 TIME_MS_MIN, TIME_MS_MAX = 0, 7_258_118_400_000
 """Limits on times: 1970 to 2199, as in a recording."""
 _KIND = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -41,12 +41,12 @@ _KIND = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Things that the user said about an import."""
+    """Options of the user for an import."""
 
     format: str = ""
-    """Name of the format; "" is by content."""
+    """Name of the format; "": found from the content."""
     instance: str = ""
-    """Instance of formats that name none; of the others only the events of this one are taken."""
+    """Instance for formats that do not name one; for other formats, only events of this instance are taken."""
     zone: tzinfo | None = None
     date_order: DateOrder | None = None
     bots: frozenset[str] = frozenset()
@@ -55,14 +55,14 @@ class ImportOptions:
     """Key of the hashes; None: made from the beginning of the first file, so that equal files give equal hashes."""
     from_ms: int | None = None
     to_ms: int | None = None
-    """Limits in Unix milliseconds: from the first on, before the second. None is no limit."""
+    """Range in Unix milliseconds: from `from_ms` on, and before `to_ms`. None means no limit."""
     keeps_seconds: bool = False
     seed: int = 0
     as_they_are: bool = field(default=False)
-    """True to keep names and texts, for recordings of this project that are only put together."""
+    """True to keep names and texts, for recordings of this project that are only joined."""
 
     def context(self, state: dict[str, Any]) -> Context:
-        """Returns what an importer needs of this, for one file; `state` is kept for the whole import."""
+        """Returns the context of an importer for one file; `state` is kept for the whole import."""
         return Context(
             zone=self.zone,
             date_order=self.date_order,
@@ -73,7 +73,7 @@ class ImportOptions:
 
 
 class Taker:
-    """Taker of events: range, instance, hashes, texts, whole seconds, and the counting of all of it."""
+    """Taker of events, which applies range and instance, hashes, drops texts, spreads whole seconds, and counts."""
 
     def __init__(self, options: ImportOptions, key: bytes, summary: Summary) -> None:
         self._options = options
@@ -100,11 +100,11 @@ class Taker:
             yield from self._spreader.add(event, "ms" if is_exact else taken.precision)
 
     def rest(self) -> Iterator[RecordedEvent]:
-        """Yields the events that are not ready before the end."""
+        """Yields the remaining events at the end."""
         return self._spreader.rest()
 
     def _refusal(self, event: RecordedEvent) -> str:
-        """Returns why an event is not taken; "" if it is."""
+        """Returns the reason why an event is left out; "" if it is taken."""
         options = self._options
         if not TIME_MS_MIN <= event.at < TIME_MS_MAX:
             return "a time outside the years 1970 to 2199"
@@ -132,7 +132,7 @@ class Taker:
         return self._other(event, instance, phone, names)
 
     def _new_id(self, names: Pseudonyms) -> str:
-        """Makes an id for a message without one, which nothing can repeat."""
+        """Makes an id for a message without one; a repetition of the message cannot be recognised."""
         self._unnamed += 1
         return f"none-{names.message_id(f'message {self._unnamed} without an id')}"
 
@@ -163,7 +163,7 @@ class Taker:
         return replace(event, instance=instance, phone=phone)
 
     def _text(self, text: str, characters: int | None) -> tuple[str, int | None]:
-        """Returns the text that is recorded, and the length of one that is left out or cut."""
+        """Returns the text to record, and the original length if the text is left out or cut."""
         length = len(text) if characters is None else characters
         if not self._options.shows_text:
             return "", min(length, LENGTH_MAX) if length else None
@@ -174,7 +174,7 @@ class Taker:
 
 @lru_cache(1024)
 def _kind(kind: str) -> str:
-    """Returns a kind as a recording may have it."""
+    """Returns a kind in a form that a recording allows."""
     return kind if _KIND.fullmatch(kind) else "other"
 
 

@@ -1,4 +1,4 @@
-"""Times in files: reading them, finding the zone of those that name none, and spreading whole seconds."""
+"""Times in files: reads them, and finds the time zone of those without one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import lru_cache
 from sim.importers.base import Context
 
 QUARTER_MS = 15 * 60 * 1000
-"""Unit of zones: all are whole quarters of an hour from UTC."""
+"""Unit of time zones: all differ from UTC by whole quarters of an hour."""
 EARLY_MS, LATE_MS = 5_000, 120_000
-"""Time by which a log may be earlier or later than the provider's time of a message, to show the zone of the log."""
+"""Limits on how far a log's time may be before or after the provider's time of a message, to show the log's zone."""
 OFFSET_MS_MAX = 14 * 3600 * 1000
 SIGHTINGS_MIN = 3
-"""Number of messages that must agree before a second zone in a file is believed."""
+"""Number of messages that must agree before a second zone in a file counts."""
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED_MONTH = re.compile(
@@ -29,7 +29,7 @@ _TIME = re.compile(
 
 
 class Moment:
-    """A time as a log writes it: Unix milliseconds, or local milliseconds (as if they were UTC) without a zone."""
+    """Time in a log: Unix milliseconds; without a zone, local milliseconds as if they were UTC."""
 
     __slots__ = ("has_zone", "is_whole_second", "ms")
 
@@ -40,7 +40,7 @@ class Moment:
 
 
 def moment_of(value: object) -> Moment | None:
-    """Reads an ISO-like time, or Unix seconds, milliseconds, microseconds or nanoseconds; None for anything else."""
+    """Reads an ISO-like time, or Unix seconds, milliseconds, microseconds or nanoseconds; else returns None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -69,7 +69,7 @@ def _with_named_month(match: re.Match[str]) -> Moment | None:
     """Reads `11/Feb/2025:19:05:12 +0000` of a web server, or `Feb 11 2025 19:05:12` of JavaScript."""
     day, month, year, name, day2, year2, time, fraction, zone = match.groups()
     position = _MONTHS.find((month or name).lower())
-    if position % 4:  # -1 as well
+    if position % 4:  # also for -1, an unknown month
         return None
     date = f"{year or year2}-{position // 4 + 1:02d}-{int(day or day2):02d}"
     return moment_of(f"{date} {time}{fraction or ''}{(zone or '').replace('GMT', '')}")
@@ -113,9 +113,9 @@ def in_zone(local_ms: int, zone: tzinfo) -> int:
 
 
 class ZoneFinder:
-    """Finder of the zone in which a file writes local times, by messages that have the provider's time as well.
+    """Finder of the time zone of a file's local times, from messages that have the provider's time as well.
 
-    `name` says which times, as in "date_time".
+    `name` is the name of these times for notes, such as "date_time".
     """
 
     def __init__(self, context: Context, name: str) -> None:
@@ -132,15 +132,15 @@ class ZoneFinder:
             return local_ms - self._offset(local_ms - provider_ms)
         if self._offset_ms is None:
             self._context.note(
-                f"{self._name} names no zone: taken as UTC; --zone changes that, as in --zone America/Sao_Paulo"
+                f"{self._name} has no time zone: taken as UTC; --zone changes that, as in --zone America/Sao_Paulo"
             )
             return local_ms
         return local_ms - self._offset_ms
 
     def _offset(self, difference_ms: int) -> int:
-        """Returns the offset of a message, and learns from it.
+        """Returns the offset from UTC of a message's local time, and learns from the message.
 
-        A difference that is hardly more than whole quarters of an hour shows the zone; a larger one is a delay.
+        A difference that is close to a multiple of a quarter of an hour shows the zone; any other contains a delay.
         """
         offset_ms = (difference_ms + EARLY_MS) // QUARTER_MS * QUARTER_MS
         if offset_ms == self._offset_ms:
@@ -148,7 +148,7 @@ class ZoneFinder:
         if difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX:
             if self._offset_ms is not None:
                 return self._offset_ms
-            before: int = self._context.state.get(self._name, offset_ms)  # that of the files before
+            before: int = self._context.state.get(self._name, offset_ms)  # the offset of the previous files
             return before
         count = self._sightings[offset_ms] = self._sightings.get(offset_ms, 0) + 1
         if self._offset_ms is None:
@@ -159,7 +159,7 @@ class ZoneFinder:
             return self._offset_ms
         elif count == SIGHTINGS_MIN:
             self._context.note(
-                f"{self._name} is in more than one zone (summer time, or several servers): a part is taken as "
+                f"{self._name} has more than one time zone (summer time, or several servers): a part is taken as "
                 f"{zone_words(offset_ms)}, by the provider's times beside it."
             )
         self._offset_ms = self._context.state[self._name] = offset_ms

@@ -1,4 +1,4 @@
-"""Unpacking of gzip, bzip2, xz, zstd and zip, with limits, and streams that say in words what is wrong with them."""
+"""Unpacking of gzip, bzip2, xz, zstd and zip, with limits, and with errors in words."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from queue_core.text import visible
 from sim.importers.base import ImportFailedError
 
 UNPACKED_BYTES_MAX = 8 * 1024**3
-"""Limit on what an archive may unpack to."""
+"""Limit on the unpacked size of an archive."""
 RATIO_MAX, RATIO_FROM_BYTES = 200, 256 * 1024**2
-"""Limit on how many bytes come out of one, from so many bytes on: logs pack 10 to 50 times."""
+"""Limit on the ratio of unpacked to packed bytes, and the unpacked bytes above which it applies. Logs have 10 to 50."""
 FILES_MAX = 200_000
 """Limit on the files of a folder or an archive."""
 
@@ -30,14 +30,14 @@ Opener: TypeAlias = Callable[[], BinaryIO]
 
 
 class Closable(Protocol):
-    """A thing that can be closed."""
+    """Object that can be closed."""
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the object."""
 
 
 Unpacked: TypeAlias = tuple[BinaryIO, *tuple[Closable, ...]]
-"""Content of an archive, and further things to close after it."""
+"""Content of an archive, and further objects to close after it."""
 
 READ_ERRORS = (
     OSError,
@@ -53,9 +53,9 @@ READ_ERRORS = (
 
 
 def failure(name: str, error: Exception) -> ImportFailedError:
-    """Words an error of reading or unpacking."""
+    """Makes an error in words from an error of reading or unpacking."""
     if isinstance(error, EOFError):
-        return ImportFailedError(f"{name}: is cut off, its end is missing; get the whole file")
+        return ImportFailedError(f"{name}: is cut off in the middle; get the whole file")
     if isinstance(error, FileNotFoundError):
         return ImportFailedError(f"{name}: does not exist")
     if isinstance(error, RuntimeError) and "password" in str(error):
@@ -64,7 +64,7 @@ def failure(name: str, error: Exception) -> ImportFailedError:
         return ImportFailedError(f"{name}: is damaged: its bytes are not text in UTF-16")
     if isinstance(error, OSError) and error.strerror:
         return ImportFailedError(f"{name}: cannot be read: {error.strerror}")
-    return ImportFailedError(f"{name}: cannot be unpacked, it is damaged: {visible(str(error))[:200]}")
+    return ImportFailedError(f"{name}: cannot be unpacked, since it is damaged: {visible(str(error))[:200]}")
 
 
 class Rejoined(io.RawIOBase):
@@ -100,7 +100,7 @@ class Rejoined(io.RawIOBase):
 
 
 class Recoded(io.RawIOBase):
-    """Stream in UTF-8 of a stream in another encoding."""
+    """Stream that converts a stream in another encoding to UTF-8."""
 
     def __init__(self, name: str, stream: BinaryIO, encoding: str) -> None:
         self._name = name
@@ -136,7 +136,7 @@ class Recoded(io.RawIOBase):
 
 
 class Bounded(io.RawIOBase):
-    """Stream of an archive's content that ends with an error when too much comes out of it."""
+    """Stream of an archive's content that raises an error when the content is too large."""
 
     def __init__(self, name: str, unpacked: Unpacked, packed_bytes: int) -> None:
         self._name = name
@@ -156,14 +156,14 @@ class Bounded(io.RawIOBase):
             raise too_large(self._name)
         if self._bytes > RATIO_FROM_BYTES and self._bytes > RATIO_MAX * self._packed_bytes:
             raise ImportFailedError(
-                f"{self._name}: unpacks to more than {RATIO_MAX} times its size, as no log does; "
+                f"{self._name}: unpacks to more than {RATIO_MAX} times its size, which is unusual for logs; "
                 "unpack it first if you trust it"
             )
         buffer[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
-        """Closes the stream, and what it reads from."""
+        """Closes the stream, and the streams that it reads."""
         if not self.closed:
             for stream in (self._stream, *self._others):
                 stream.close()
@@ -171,7 +171,7 @@ class Bounded(io.RawIOBase):
 
 
 def too_large(name: str) -> ImportFailedError:
-    """Words an archive over the limit."""
+    """Makes the error for an archive over the limit."""
     return ImportFailedError(
         f"{name}: unpacks to more than {UNPACKED_BYTES_MAX // 1024**3} GiB; unpack it, and import it in parts"
     )
@@ -190,7 +190,7 @@ def members(name: str, opener: Opener) -> Iterator[tuple[str, int, Callable[[], 
     except READ_ERRORS as error:
         raise failure(name, error) from None
     if len(infos) > FILES_MAX:
-        raise ImportFailedError(f"{name}: holds more than {FILES_MAX:,} files; import it in parts")
+        raise ImportFailedError(f"{name}: has more than {FILES_MAX:,} files; import it in parts")
     if sum(info.file_size for info in infos) > UNPACKED_BYTES_MAX:
         raise too_large(name)
     for info in sorted(infos, key=lambda info: info.filename):
@@ -240,11 +240,11 @@ def _zstd(name: str, packed: BinaryIO) -> Unpacked:
 
 
 class _ZstdProgram(io.RawIOBase):
-    """Content of a zstd file, unpacked by the program."""
+    """Content of a zstd file, unpacked by the program zstd."""
 
     def __init__(self, name: str, program: str, packed: BinaryIO) -> None:
         self._name = name
-        # The program reads from a real file: what comes out of an archive is put into one.
+        # The program needs a real file, so the content of an archive is written into one.
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(packed, file, 1024 * 1024)
             file.seek(0)

@@ -1,6 +1,6 @@
-"""The way from an AI's raw answer to the text that the user sees: no JSON, no reasoning, no calls, no tokens.
+"""Extraction of the text for the user from an AI's raw answer, without JSON, reasoning, tool calls and tokens.
 
-`extract` is the entry. docs/answers.md has the rules in words.
+The entry is `extract`. docs/answers.md states the rules.
 """
 
 from queue_core.ai.reply.absence import WORDS as ABSENCE_WORDS

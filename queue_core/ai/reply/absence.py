@@ -1,4 +1,4 @@
-"""Reasons why an answer holds no text for the user, with what the operator can do. They name no text of user or AI."""
+"""Reasons why an answer has no text for the user, and what the operator can do. They quote no text of user or AI."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from queue_core.ai.reply.keys import HIDDEN_KEYS, plain
 
 Absence = Literal[
     "empty",
+    "no result",
     "reasoning",
     "call",
     "tokens",
@@ -25,11 +26,13 @@ Absence = Literal[
 ]
 
 WORDS: dict[Absence, str] = {
-    "empty": "it is empty; look at the model's limit of tokens and at the app's or flow's last step",
-    "reasoning": "it is reasoning only; raise the model's limit of tokens, or switch its reasoning off",
+    "empty": "it is empty; check the model's token limit and the last step of the app or flow",
+    "no result": "its response is empty, so the flow had no result; check the flow's last step, or add "
+    "needsDataCollection if no reply is wanted",
+    "reasoning": "it is reasoning only; raise the model's token limit, or switch its reasoning off",
     "call": "it only calls a tool; let the app or flow carry out the call, or take its tools away",
-    "tokens": "it has nothing but control tokens; look at the model's chat template on its server",
-    "html": "it is a page of HTML, as a proxy, a login or a wrong address answers; look at AI_URL",
+    "tokens": "it has nothing but control tokens; check the model's chat template on its server",
+    "html": "it is an HTML page, as from a proxy, a login or a wrong address; check AI_URL",
     "stream": "it is a stream of events without a text in a known form; switch streaming off, so that the whole answer "
     "comes at once",
     "started": "the flow answered before it ran; in n8n's Webhook node, set Respond to 'When Last Node Finishes' or "
@@ -38,14 +41,14 @@ WORDS: dict[Absence, str] = {
     "langgraph run": "it is a run of LangGraph that has not finished; let AI_URL end in /runs/wait",
     "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an "
     "output named text",
-    "error": "it is the body of an error; look at the log of the AI or flow",
+    "error": "it is the body of an error; see the log of the AI or flow",
     "json": "it is JSON without a text; answer with the key response",
-    "other": "it does not have the form of this API's answers; look at AI and AI_URL",
+    "other": "it does not have the form of this API's answers; check AI and AI_URL",
 }
 """Words for each reason, after "the AI's answer holds no text for the user: "."""
 
 KEYS_MAX = 100
-"""Number of keys that such a body has at most."""
+"""Limit on the keys of a body that is recognised as one without a text."""
 
 _HTML = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b",
@@ -60,7 +63,7 @@ _STARTED = re.compile(r"workflow (?:was started|got started|executed successfull
 
 
 def absence_of_page(text: str) -> Absence | None:
-    """Returns the reason if the text is a page, a stream, or what a flow says before it runs."""
+    """Returns the reason if the text is an HTML page, a stream, or the answer of a flow that has not run yet."""
     if _HTML.match(text):
         return "html"
     if text.startswith(_STREAM_BEGINS) and _STREAM.match(text):
@@ -71,7 +74,7 @@ def absence_of_page(text: str) -> Absence | None:
 
 
 def absence_of_json(value: Any) -> Absence | None:
-    """Returns the reason if the value is known to be a body without a text, such as that of a run that is under way."""
+    """Returns the reason if the value is a known body without a text, such as that of an unfinished run."""
     fields = _fields(value) if not isinstance(value, dict) or len(value) <= KEYS_MAX else {}
     if {"runid", "threadid", "status"} <= fields.keys():
         return "langgraph run"
@@ -82,7 +85,7 @@ def absence_of_json(value: Any) -> Absence | None:
 
 
 def absence_of_value(value: Any) -> Absence:
-    """Returns the reason why a value from JSON holds no text."""
+    """Returns the reason why a JSON value has no text."""
     fields = _fields(value)
     if {"workflowrunid", "data"} <= fields.keys():
         return "dify workflow"
@@ -96,7 +99,7 @@ def absence_of_value(value: Any) -> Absence:
 
 
 def absence_of_body(body: Any) -> Absence:
-    """Returns the reason why the body of an API lacks the text where that API has it."""
+    """Returns the reason why an API's body lacks the field in which that API puts the text."""
     message = _message_of(body)
     if message is None:
         absence = absence_of_json(body) or absence_of_value(body)

@@ -1,4 +1,4 @@
-"""Marks of sources that models and their services leave in an answer, where an app would have made links of them."""
+"""Citation marks that models and their services leave in an answer; an app would have turned them into links."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _CITATION = re.compile(  # each alternative begins with a literal, which makes t
 )
 _OPENING, _CLOSING = "\"'“”‘«", "\"'“”’»"
 _SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
-"""Text before which no space stands, when the mark is gone."""
+"""Text before which the space is removed together with a mark."""
 
 
 def without_citations(text: str, code: Code) -> str:
-    """Returns the text without marks of sources; those in code and in quotation marks stay.
+    """Returns the text without citation marks; marks in code and in quotation marks stay.
 
-    A sentence may speak about a mark that looks like a word, but hardly about one that has numbers.
+    Quotation marks only protect marks that look like words, since sentences hardly speak about marks with numbers.
     """
     if not any(
         first in text and any(begin in text for begin in begins) for first, begins in _MARKS_BEGIN.items()

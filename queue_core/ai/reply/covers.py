@@ -1,4 +1,4 @@
-"""Covers around the text for the user: channels, reasoning, calls, an agent's steps, a fence, a tag."""
+"""Covers, which is all that may surround the text for the user: channels, reasoning, calls, steps, a fence, a tag."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 from queue_core.ai.reply.react import final_answer
 
 CALL_CHARACTERS_MAX = 10_000
-"""Length of a call without a mark."""
+"""Limit on the length of a tool call without marks."""
 TAGS_MAX = 100
 """Number of tags around an answer, and of escaped tags, that are looked at."""
 
@@ -45,7 +45,7 @@ _CODE_CALLS = re.compile(
 
 
 class Uncovered(msgspec.Struct, frozen=True):
-    """A text without one of its covers."""
+    """Text without one of its covers."""
 
     text: str
     absence: Absence = "call"
@@ -53,7 +53,7 @@ class Uncovered(msgspec.Struct, frozen=True):
 
 
 def without_cover(text: str, code: Code) -> Uncovered | None:
-    """Takes one cover off the text; None if there is none."""
+    """Removes one cover from the text; returns None if there is none."""
     for cover in _COVERS:
         uncovered = cover(text, code)
         if uncovered is not None and uncovered.text.strip() != text:
@@ -71,7 +71,7 @@ def _channels(text: str, code: Code) -> Uncovered | None:
 
 
 def _fences(text: str, code: Code) -> Uncovered | None:
-    """Removes fenced calls, and a fence around everything: the first, and one that has only marks, are no code."""
+    """Removes fenced calls, and a fence around the whole text. Neither they nor a fence with only marks are code."""
     for fence in code.fences:
         if fence.label in CALL_LABELS or _DEFAULT_API.match(text, fence.body_start):
             return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))
@@ -153,7 +153,7 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
 
 
 def _calls(text: str, code: Code) -> Uncovered | None:
-    """Removes calls that are written as code without a mark."""
+    """Removes tool calls that are written as code, without marks."""
     if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
         return Uncovered("")
     line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
@@ -161,4 +161,4 @@ def _calls(text: str, code: Code) -> Uncovered | None:
 
 
 _COVERS = (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls, _citations)
-"""Covers, in the order in which they are looked for."""
+"""Functions that remove one cover each, in the order in which they are tried."""

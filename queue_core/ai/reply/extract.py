@@ -1,4 +1,4 @@
-"""Extraction of the reply from an AI's raw answer, in steps, each of which takes one cover off the text."""
+"""Extraction of the reply from an AI's raw answer, in steps that each remove one cover from the text."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
 
 
 class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply, and what else the AI said in its object."""
+    """Reply, and the other fields of the AI's JSON object."""
 
     text: str
     """Text for the user; "" when there is none."""
     needs_data_collection: bool = False
-    """True when the AI wants to know something from the user."""
+    """True when the AI asks the user for data."""
     requested_fields: tuple[str, ...] = ()
-    """Names of the fields that the AI wants to know."""
+    """Names of the data for which the AI asks."""
     data: dict[str, Any] | None = None
-    """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
+    """The AI's JSON object; if it is cut off, its beginning, provided that it includes the response."""
     absence: Absence | None = None
-    """Reason why there is no text; None if there is one, or if an empty `response` says that there is none."""
+    """Reason why there is no text; None if there is a text, or an empty `response`, which means that there is none."""
 
 
 def extract(answer: str) -> ExtractedReply:
@@ -95,7 +95,7 @@ def _of_values(whole: Whole, left: int) -> ExtractedReply:
 
 
 def _shown_of(values: list[Any]) -> str:
-    """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
+    """Returns the texts of all values. If the AI's object comes after a draft with fewer keys, only its text counts."""
     if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
         return "".join(text_of(value) for value in values)
     if (
@@ -150,7 +150,7 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
 
 
 def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
-    """Returns the text with other texts in the place of its objects."""
+    """Returns the text with its objects replaced by other texts."""
     kept, at = [], 0
     for start, end, instead in shown:
         kept += [text[at:start] if instead else text[at:start].rstrip(), instead]
@@ -177,7 +177,7 @@ def _around(text: str, objects: list[LooseObject]) -> str:
     parts, at = [], 0
     for item in objects:
         parts.append(text[at : item.start].strip())
-        at = item.end if item.is_whole else len(text)  # the text after a broken object is more of it
+        at = item.end if item.is_whole else len(text)  # the text after a broken object belongs to it
     parts.append(text[at:].strip())
     outside = bare(_EMPTY_FENCE.sub("", "\n".join(part for part in parts if part)))
     return without_open_fence(without_leftovers(outside, Code(outside)))

@@ -1,9 +1,9 @@
 """Marks that model families write around reasoning, tool calls, answers and turns: a table, a row for each family.
 
 The facts come from the families' chat templates and from the parsers of vLLM (`vllm/reasoning`, `vllm/tool_parsers`),
-SGLang (`srt/function_call`, `srt/parser`) and llama.cpp (`common/chat.cpp`), looked up in November 2026. A mark is
+SGLang (`srt/function_call`, `srt/parser`) and llama.cpp (`common/chat.cpp`), as of November 2026. A mark is
 written in its plain form: small letters, `|` for the wide bar of DeepSeek, `_` for its wide underscore, tags without
-attributes. `marks.py` reads it in every other form.
+attributes. `marks.py` recognises its other forms.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Literal
 import msgspec
 
 Role = Literal["reasoning", "weak reasoning", "call", "answer", "close", "end", "turn", "token"]
-"""Effect of a mark: it opens a part (reasoning, a call, the answer), closes one, ends the answer, begins a turn, or has
-no effect that a user could see (token). Weak reasoning is a tag that texts use, too."""
+"""Effect of a mark: it opens a part (reasoning, a call, the answer), closes a part, ends the answer, begins a turn, or
+is merely removed (token). Weak reasoning is a tag that ordinary texts use, too."""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """Marks of one family. A pair holds the mark that opens a part, and the mark that closes it ("" for none)."""
+    """Marks of one family. A pair is the mark that opens a part, and the mark that closes it ("" for none)."""
 
     name: str
     reasoning: tuple[tuple[str, str], ...] = ()
     calls: tuple[tuple[str, str], ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
-    """Marks around the text for the user: what stands before them is not for the user."""
+    """Marks around the text for the user; the text before them is not for the user."""
     ends: tuple[str, ...] = ()
-    """Marks after which the model should have stopped: what follows them is invented."""
+    """Marks at which the model should have stopped; the text after them is invented."""
     turns: tuple[str, ...] = ()
     """Marks that begin a turn, before or after the name of its role."""
     tokens: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ FAMILIES = (
 )
 
 WEAK_REASONING = _tags("analysis", "reflection", "rationale", "planning", "internal")
-"""Tags that hold reasoning at the beginning of an answer, and may be anything elsewhere."""
+"""Tags that mean reasoning at the beginning of an answer, and may mean anything elsewhere."""
 
 ANSWER_TAGS = ("answer", "final_answer", "final", "response", "reply", "output", "result", "message")
 """Names of tags that some prompts and Hunyuan, ERNIE and R1-Zero put around the answer."""
@@ -283,8 +283,8 @@ def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
 
 
 ROLES, CLOSERS = _by_mark()
-"""The role of each mark, and the marks that close each mark that opens a part."""
+"""Role of each mark, and for each mark that opens a part, the marks that close it."""
 REASONING_CLOSERS = frozenset(
     closing for family in FAMILIES for _, closing in family.reasoning if closing != "<|end_message|>"
 )
-"""Marks before which everything is reasoning when the mark that opens it is missing."""
+"""Marks that close reasoning: without an opening mark, all text before them is reasoning."""

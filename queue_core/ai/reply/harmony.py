@@ -1,4 +1,4 @@
-"""Channels of harmony, the format of gpt-oss: only `final`, and what `commentary` says to the user, is for the user.
+"""Channels of harmony, the format of gpt-oss. Only `final`, and `commentary` without a recipient, is for the user.
 
 A message is `<|start|>ROLE<|channel|>NAME[ to=RECIPIENT][<|constrain|>TYPE]<|message|>TEXT`. It ends with `<|end|>`,
 `<|return|>` or `<|call|>` (openai/harmony, docs/format.md). Servers that drop the tokens leave
@@ -13,9 +13,9 @@ from itertools import islice
 from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
 
 MESSAGES_MAX = 500
-"""Number of messages that are looked at."""
+"""Limit on messages that are looked at."""
 TOKENS_MAX = 5_000
-"""Number of tokens that are looked at."""
+"""Limit on tokens that are looked at."""
 
 _HEADER = re.compile(  # a literal at its beginning makes the search fast
     r"<\|(?:(?:start\|>(?P<role>[^<\n]{0,100})<\|)?channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
@@ -29,13 +29,13 @@ _STRIPPED_CALL = re.compile(
 )
 _BEGINS_WITH_CALL = re.compile(_MESSAGE_TO)
 _CALL_BEGINS = ("commentary to=", "analysis to=", "to=functions.")
-"""A text without any of these has no such call, which is quick to see."""
+"""Beginnings of calls. A text without any of them has no call, which is quick to check."""
 _STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
 _STRIPPED_FINAL = "assistantfinal"
 
 
 def final_text(text: str, code: Code) -> str | None:
-    """Returns what harmony's channels say to the user; None if the text has no channels."""
+    """Returns the text for the user in harmony's channels; None if the text has no channels."""
     if "<|channel|>" in text or "<|message|>" in text:
         return _final_of_tokens(text, code)
     if any(begin in text for begin in _CALL_BEGINS):

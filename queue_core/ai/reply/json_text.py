@@ -1,4 +1,4 @@
-"""The text for the user in a value from JSON, whatever the shape: objects, lists, parts, bodies of APIs."""
+"""Search for the text for the user in a JSON value of any shape: objects, lists, parts, bodies of APIs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from queue_core.ai.reply.keys import (
 DEPTH_MAX = 16
 """Depth to which a value is searched for its text."""
 LAYERS_MAX = 3
-"""Depth to which our keys are looked for in objects inside objects."""
+"""Depth to which our keys are searched for in nested objects."""
 
 _TEXT_RANKS = {key: rank for rank, key in enumerate(TEXT_KEYS)}
 _CONTAINER_RANKS = {key: rank for rank, key in enumerate(CONTAINER_KEYS)}
@@ -42,7 +42,7 @@ _INPUTS_OF_NAMES = {
     "function": ("arguments", "parameters", "args"),
     "recipientname": ("parameters",),
 }
-"""Keys with the name of an action or a function, each with those of its input."""
+"""Keys that name an action or a function, each with the keys of its input."""
 _CALL_KEYS = ("toolcalls", "functioncall", "toolcode", "tooluses", "tooluse", "function")
 _FAILURE_KEYS = frozenset(
     (
@@ -52,7 +52,7 @@ _FAILURE_KEYS = frozenset(
 )
 _FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
 _NOT_WORDS = re.compile(r"(?![^\W\d_]+[.!?…؟。]?\Z)\S+|[\d\s:T.,+Z/-]+")
-"""An address, an id, a path, a time: a string without a space that is not a word."""
+"""String that is not words: an address, an id, a path, a time."""
 
 
 def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
@@ -68,7 +68,7 @@ def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Joins texts, a line each; a part with its own space at its border is joined as it is."""
+    """Joins texts, each on its own line; a text with a space at its border is joined without a line break."""
     text = ""
     pieces: list[str] = []
     for part in parts:
@@ -104,7 +104,7 @@ def _text_of_object(value: dict[str, Any], depth: int) -> str:
     action = action_of(fields)
     if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
         return ""
-    if fields.get("response") is not None:  # "" counts: there is nothing to say, whatever other keys hold
+    if fields.get("response") is not None:  # even "", which says that there is nothing to say
         return text_of(fields["response"], depth - 1)
     if action is not None:
         return text_of(action[1], depth - 1) if action[0] in FINAL_ACTIONS else ""
@@ -115,7 +115,7 @@ def _text_of_object(value: dict[str, Any], depth: int) -> str:
 
 
 def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> str:
-    """Returns the text of an object without a key of a text: that of an object in it, or else its only one."""
+    """Returns the text of an object without a text key: that of an object inside it, or else its only text."""
     choices = fields.get("choices")
     if isinstance(choices, list):
         fields["choices"] = choices[:1]
@@ -132,7 +132,7 @@ def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
 
 
 def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
-    """Returns name and input of an action as ReAct agents write it, or of a call of a function; None for neither."""
+    """Returns name and input of a ReAct agent's action or of a function call; None for any other object."""
     if fields.keys().isdisjoint(_INPUTS_OF_NAMES):
         return None
     for name_key, input_keys in _INPUTS_OF_NAMES.items():
@@ -144,7 +144,7 @@ def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def is_call(fields: dict[str, Any]) -> bool:
-    """Returns True for an object that only calls a tool, its keys in their plain form."""
+    """Returns True for an object that only calls a tool. `fields` has its keys in their plain form."""
     if fields.keys().isdisjoint(_CALL_KEYS):
         return False
     if any(fields.get(key) for key in _CALL_KEYS if key != "function"):
@@ -154,7 +154,7 @@ def is_call(fields: dict[str, Any]) -> bool:
 
 
 def is_failure(fields: dict[str, Any]) -> bool:
-    """Returns True for the body of an error, its keys in their plain form."""
+    """Returns True for the body of an error. `fields` has its keys in their plain form."""
     if fields.keys().isdisjoint(_FAILURE_KEYS):
         return False
     if any(
@@ -173,7 +173,7 @@ def is_failure(fields: dict[str, Any]) -> bool:
 
 
 def _only_text(value: dict[str, Any], depth: int) -> str:
-    """Returns the text of an object whose keys are not known: what its only key holds, or its only sentence."""
+    """Returns the text of an object with unknown keys: the value of its only key, or its only sentence."""
     kept = {key: item for key, item in value.items() if plain(key) not in _SILENT_KEYS}
     if len(kept) > 1 and len({_NUMBER.sub("", key) for key in kept}) == 1:  # text_1, text_2, …
         return joined(item for item in kept.values() if isinstance(item, str))
@@ -208,7 +208,7 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
 
 
 def is_piece(value: Any) -> bool:
-    """Returns True for a piece of one text, as streams have them, a line each: n8n, Ollama, OpenAI."""
+    """Returns True for a piece of a text from a stream, which has a piece on each line: n8n, Ollama, OpenAI."""
     if not isinstance(value, dict):
         return False
     is_chunk = isinstance(value.get("done"), bool) or plain(value.get("object")).endswith("chunk")
@@ -231,7 +231,7 @@ def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
 
 
 def is_answer_only(value: dict[str, Any]) -> bool:
-    """Returns True if the object has a key of a text for the user, and no key that an answer would not have."""
+    """Returns True if the object has a text key, and otherwise only keys that answers have."""
     keys = {plain(key) for key in value}
     if keys.isdisjoint(TEXT_KEYS) or not keys <= _ANSWER_KEYS:
         return False
@@ -239,7 +239,7 @@ def is_answer_only(value: dict[str, Any]) -> bool:
 
 
 def _is_text(value: Any, depth: int = LAYERS_MAX) -> bool:
-    """Returns True for what a key of a text may hold in an answer: a text, texts, or objects with a text only."""
+    """Returns True for a value that a text key may have in an answer: a text, texts, or objects with only a text."""
     if isinstance(value, list):
         return depth > 0 and all(_is_text(item, depth - 1) for item in value)
     return is_answer_only(value) if isinstance(value, dict) else True

@@ -1,4 +1,4 @@
-"""Names of keys in the JSON that AIs and flows answer with, in their plain form: without case, `_`, `-` and spaces."""
+"""Keys in the JSON answers of AIs and flows, in their plain form: lower case, without `_`, `-` and spaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OUR_KEYS = {
     "needsdatacollection": "needsDataCollection",
     "requestedfields": "requestedFields",
 }
-"""Our keys, by their plain form."""
+"""Documented keys of an answer, by their plain form."""
 
 TEXT_KEYS = _words(
     """
@@ -27,7 +27,7 @@ TEXT_KEYS = _words(
     답변 응답 메시지 trảlời tinnhắn คำตอบ ข้อความ
     """
 )
-"""Keys of the text for the user, in the order in which they are looked for."""
+"""Keys of the text for the user, in the order in which they are searched for."""
 
 LOOSE_TEXT_KEYS = frozenset(
     _words(
@@ -36,7 +36,7 @@ LOOSE_TEXT_KEYS = frozenset(
     """
     )
 )
-"""Keys that hold the text of an answer as well as that of an error."""
+"""Keys that may have the text of an answer or of an error."""
 
 CONTAINER_KEYS = _words(
     """
@@ -44,7 +44,7 @@ CONTAINER_KEYS = _words(
     return returnvalues artifacts richtext children resultado
     """
 )
-"""Keys around the part that holds the text, in the order in which they are looked for."""
+"""Keys around the object with the text, in the order in which they are searched for."""
 
 HIDDEN_KEYS = frozenset(
     _words(
@@ -55,7 +55,7 @@ HIDDEN_KEYS = frozenset(
     """
     )
 )
-"""Keys of what the AI says to itself."""
+"""Keys of texts that are not for the user, such as reasoning."""
 
 META_KEYS = frozenset(
     _words(
@@ -67,7 +67,7 @@ META_KEYS = frozenset(
     """
     )
 )
-"""Keys beside the text of an answer that mark it as an answer, not as an example of JSON."""
+"""Keys beside a text which show that the object is an answer and not an example of JSON."""
 
 TECHNICAL_KEYS = frozenset(
     _words(
@@ -92,7 +92,7 @@ FINAL_ACTIONS = frozenset(
     """
     )
 )
-"""Names of actions that are the answer itself."""
+"""Names of actions whose input is the answer."""
 
 HIDDEN_TYPES = frozenset(
     _words(
@@ -118,7 +118,7 @@ USER_ROLES = frozenset(("user", "human", "humanmessage", "usermessage"))
 
 
 def plain(key: object) -> str:
-    """Returns a key without case, `_`, `-` and spaces."""
+    """Returns a key in lower case, without `_`, `-` and spaces."""
     if not isinstance(key, str):
         return ""
     if key.isascii() and key.isalnum():  # most keys: this is much faster

@@ -14,13 +14,13 @@ from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLE
 from queue_core.ai.reply.quoting import Code, begins_line, continues, end_of_signs, is_quoted
 
 MARKS_MAX = 500
-"""Number of marks that are looked at; the text after the last one stays as it is."""
+"""Limit on marks that are looked at; the text after the last one stays as it is."""
 SIGNS_MAX = 10_000
-"""Number of brackets that are looked at; after the last one no text counts as a mark."""
+"""Limit on brackets that are looked at; after the last one no text counts as a mark."""
 
 
 def _tags() -> str:
-    """Returns a pattern of all names of tags, grouped by their first letters, which makes the search fast."""
+    """Returns a pattern for all tag names, grouped by their first letters, which makes the search fast."""
     names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -38,7 +38,7 @@ _MARK = re.compile(
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 LOOP_MIN = 200
-"""Number of equal tokens in a row that no text has: the model was caught in a loop. They count as one."""
+"""Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
 _LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:\s{{0,2}}\1){{{LOOP_MIN - 1},}}")
 _UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
 _UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
@@ -57,14 +57,14 @@ _AFTER_CTRL = re.compile(r"[\]},\s]*")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A mark in a text."""
+    """Mark in a text."""
 
     start: int
     end: int
     key: str
     role: Role
     is_text: bool
-    """True in code, and where a sentence speaks about it."""
+    """True in code, and where a sentence speaks about the mark."""
 
 
 def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
@@ -129,7 +129,7 @@ def _key(match: re.Match[str]) -> str:
 
 
 def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
-    """Removes what stands between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
+    """Removes the text between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
     tokens = [
         token
         for token in islice(_CTRL.finditer(text), MARKS_MAX)
@@ -149,7 +149,7 @@ def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
 
 
 class _Stripper:
-    """Reader of a text with marks, from the first to the last. Each mark is looked at once."""
+    """Reader that goes through the marks of a text once, from the first to the last."""
 
     def __init__(self, text: str, marks: list[Mark]) -> None:
         self._text = text
@@ -214,7 +214,7 @@ class _Stripper:
         self.removed.add(what)
 
     def _closer(self, mark: Mark) -> Mark | None:
-        """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
+        """Returns the next mark that closes this one; prefers marks that are neither code nor a word of a sentence."""
         keys = CLOSERS.get(mark.key) or frozenset(
             (_BEGIN.sub("_end|>", mark.key).replace("<dsml", "</dsml"),)
         )
@@ -266,7 +266,7 @@ class _Stripper:
         self._drop(mark, closer.end if closer else self._end_of_payload(mark.end), "call")
 
     def _end_of_payload(self, start: int) -> int:
-        """Returns the index after the JSON of a call that nothing closes; the end of the text if it is not JSON."""
+        """Returns the index after the JSON of a call without a closing mark; without JSON, the end of the text."""
         text = self._text
         while start < len(text) and text[start].isspace():
             start += 1
@@ -291,7 +291,7 @@ class _Stripper:
             self._at = self._next_turn(mark)
 
     def _next_turn(self, mark: Mark) -> int:
-        """Returns the index of the mark that ends or begins the next turn: this one is not the assistant's."""
+        """Returns the index of the mark that ends this turn, which is not the assistant's, or begins the next one."""
         index = bisect_right(self._marks, mark.start, key=lambda item: item.start)
         following = (item.start for item in self._marks[index : index + 20] if item.role in ("end", "turn"))
         return next(following, len(self._text))
@@ -311,7 +311,7 @@ class _Stripper:
 
 
 def _joined(parts: list[str]) -> str:
-    """Joins the parts around what was removed, with the space that stood there, but without a gap of blank lines."""
+    """Joins the parts around removed text, with the space that stood there, but without extra blank lines."""
     kept: list[str] = []
     spaces: list[str] = []
     for part in parts:

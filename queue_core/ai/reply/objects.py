@@ -1,4 +1,4 @@
-"""Objects beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
+"""JSON objects beside text: the AI's answer, a tool call, an example for the user, or the remains of an object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plai
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 
 OBJECTS_TRIED_MAX = 64
-"""Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
+"""Limit on braces that are tried as objects. Later ones are tried only before a key of ours, for linear time."""
 BRACES_MAX = 5_000
 """Number of braces that are looked at."""
 KEYS_MAX = 1_000
@@ -23,8 +23,8 @@ KEYS_MAX = 1_000
 END_CHARACTERS = 262_144
 """Length of the end of a text in which they are looked for."""
 UNREAD_MAX = 8
-"""Similar limit on braces that turn out to be prose, or whose object breaks off. After twice either limit, no further
-brace is tried."""
+"""Limit, of the same kind, on braces that turn out to be prose, or whose object breaks off. After twice either limit,
+no brace is tried any more."""
 
 _FLAG = r"(?i:needs_?data_?collection|requested_?fields)"
 _LEFTOVER = re.compile(  # a class of characters at its beginning makes the search fast
@@ -62,12 +62,12 @@ _FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
 
 
 class Beside(msgspec.Struct, kw_only=True):
-    """The objects in a text."""
+    """Objects in a text."""
 
     answers: list[LooseObject] = []
-    """Objects that are the answer: what stands around them is not shown."""
+    """Objects that are the answer; the text around them is not shown."""
     shown: list[tuple[int, int, str]] = []
-    """Parts of the text, each with the text to show in its place: "" for a call."""
+    """Start and end of other objects, each with the text that replaces it: "" for a call."""
 
 
 def objects_beside(text: str, code: Code) -> Beside:
@@ -98,7 +98,7 @@ def objects_beside(text: str, code: Code) -> Beside:
 
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
-    """Returns the text to show in the place of an object that stands alone: "" for a call; None for an example."""
+    """Returns the text that replaces an object: "" for a call, None for an example, which stays."""
     if value and {plain(key) for key in value} <= HIDDEN_KEYS:
         return ""
     if is_answer_only(value):
@@ -108,7 +108,7 @@ def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
 
 
 def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
-    """Yields the lists, each at the beginning of a line, that hold nothing but calls."""
+    """Yields the lists at the beginning of a line that contain only calls."""
     for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
         start = match.end() - 1
         found = None if code.holds(start) else read_clean(text, start)
@@ -139,7 +139,7 @@ def _candidates(text: str, effort: Effort) -> Iterator[LooseObject]:
 
 
 def _is_of_answer(candidate: LooseObject) -> bool:
-    """Returns True if a damaged object has nothing but keys of an answer or of reasoning."""
+    """Returns True if a damaged object has only keys of an answer or of reasoning."""
     keys = {plain(key) for key in candidate.value}
     return is_answer_only(candidate.value) or (bool(keys) and keys <= HIDDEN_KEYS)
 
@@ -154,7 +154,7 @@ def _has_our_key(candidate: LooseObject) -> bool:
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
-    """Returns True for an object with our flags, or with nothing but an answer that no sentence speaks about."""
+    """Returns True for an object with our flags, or with only an answer, if no sentence speaks about it."""
     keys = {key for layer in layers(candidate.value) for key in layer}
     if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
         return True
@@ -169,7 +169,7 @@ def _is_embedded(text: str, start: int, end: int) -> bool:
 
 
 def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
-    """Returns True for an object that stands alone in its fence, or that no sentence goes on after."""
+    """Returns True for an object that is alone in its fence, or after which no sentence continues."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
     if continues(text, candidate.end) or _is_embedded(text, candidate.start, candidate.end):
@@ -180,7 +180,7 @@ def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> boo
 
 
 def _is_sentence(text: str) -> bool:
-    """Returns True for words to a user, and False for a value such as SUCCESS."""
+    """Returns True for words that address a user, False for a value such as SUCCESS."""
     return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?") or text.istitle()
 
 

@@ -1,8 +1,7 @@
-"""The difference between a tag or token that a model emits and one that its text speaks about.
+"""Distinction between a tag or token that a model emits and one about which its text speaks.
 
-Code is text: a mark in a code span or in a fenced block is quoted. So is one in quotation marks or brackets, and one
-that is a word of a sentence: "The <think> tag hides the reasoning." Where both readings are possible, the user sees the
-text.
+A mark in a code span or in a fenced block is quoted, and stays as text. So is a mark in quotation marks or brackets,
+and one that is a word of a sentence: "The <think> tag hides the reasoning." In doubt, the user sees the text.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 
 CODE_MAX = 2_000
-"""Number of fences, and of runs of backticks, that are looked at; after the last one no text counts as code."""
+"""Limit on fences, and on runs of backticks, that are looked at; after the last one no text counts as code."""
 
 _FENCE = re.compile(
     r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?=\n|\Z)"
@@ -27,11 +26,11 @@ _OPENING = "\"'“”‘’«‹„(*_"
 _CLOSING = "\"'“”‘’»›)*_"
 _PUNCTUATION = ".,;:!?)…،؛؟。，"
 _LINE_MAX = 400
-"""Number of characters before a mark that are looked at."""
+"""Limit on characters before a mark that are looked at."""
 
 
 class Fence:
-    """A fenced block, from its first line to its last one."""
+    """Fenced block, from its first line to its last line."""
 
     def __init__(self, text: str, opened: re.Match[str], closed: re.Match[str] | None) -> None:
         self.start = opened.start()  # in `text`: the match is in a text with a line break before it
@@ -42,7 +41,7 @@ class Fence:
 
 
 class Code:
-    """The parts of a text that are code, as Markdown has them: fenced blocks and code spans. Read when asked for."""
+    """Code in a Markdown text: fenced blocks and code spans. They are found when first asked for."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -59,7 +58,7 @@ class Code:
 
     @cached_property
     def fences(self) -> list[Fence]:
-        """The fenced blocks, in order."""
+        """Fenced blocks, in order."""
         text = self._text
         return list(_fences(text)) if "```" in text or "~~~" in text else []
 
@@ -86,7 +85,7 @@ def _fences(text: str) -> Iterator[Fence]:
 
 
 def _spans(text: str, fences: list[Fence]) -> Iterator[tuple[int, int]]:
-    """Yields code spans: from a run of backticks to the next run of that length in the paragraph, outside fences."""
+    """Yields code spans outside of fences: from a run of backticks to the paragraph's next run of that length."""
     borders = sorted([end for fence in fences for end in (fence.start, fence.end)])
     ticks = islice(_TICKS.finditer(text), CODE_MAX)
     runs = [run.span() for run in ticks if not bisect_right(borders, run.start()) % 2]
@@ -111,9 +110,9 @@ def _are_near(start: int, end: int, *borders: list[int]) -> bool:
 
 
 def end_of_signs(text: str, count: int, *signs: str) -> int:
-    """Returns the index of the sign after the first `count` ones; the end of the text if it has no more of them.
+    """Returns the index of the sign after the first `count` ones; the end of the text if there are not more.
 
-    A search that looks at each of them costs a bounded time up to there.
+    Up to this index, a search that looks at each sign takes limited time.
     """
     if sum(map(text.count, signs)) <= count:
         return len(text)
@@ -122,7 +121,7 @@ def end_of_signs(text: str, count: int, *signs: str) -> int:
 
 
 def is_quoted(text: str, start: int, end: int) -> bool:
-    """Returns True if the mark between `start` and `end` is a word of a sentence, or stands in quotes or brackets."""
+    """Returns True if the mark from `start` to `end` is a word of a sentence, or stands in quotes or brackets."""
     before, after = text[start - 1 : start], text[end : end + 1]
     if before and before in _OPENING and after and after in _CLOSING:
         return True
@@ -130,14 +129,14 @@ def is_quoted(text: str, start: int, end: int) -> bool:
 
 
 def begins_line(text: str, start: int) -> bool:
-    """Returns True if nothing stands before `start` in its line or its sentence, but perhaps the mark of a list."""
+    """Returns True if `start` begins its line or its sentence; the mark of a list may stand before it."""
     line = text[max(0, start - _LINE_MAX) : start]
     line = line[line.rfind("\n") + 1 :].strip()
     return not line or line[-1] in _SENTENCE_ENDS or _LIST_ITEM.fullmatch(line) is not None
 
 
 def continues(text: str, end: int) -> bool:
-    """Returns True if a sentence goes on after `end`: with punctuation, or with a space and no capital letter."""
+    """Returns True if a sentence continues after `end`: with punctuation, or with a space and no capital letter."""
     after = text[end : end + 2]
     if after[:1] in _PUNCTUATION:
         return bool(after)

@@ -1,4 +1,4 @@
-"""Answers of ReAct agents in prose: "Thought: …", "Action: …", "Observation: …", "Final Answer: …", a line each."""
+"""Answers of ReAct agents in prose, with labelled lines: "Thought: …", "Action: …", "Final Answer: …"."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
 
 
 def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
-    """Returns the answer of an agent, and True if it calls a tool instead; None if the text is not an agent's."""
+    """Returns an agent's answer, and True if it calls a tool instead; None if the text is not from an agent."""
     if ":" not in text and "：" not in text:
         return None
     text = f"\n{text}"

@@ -1,4 +1,4 @@
-"""Answers that came as a stream of events, in one piece: the text that its pieces make."""
+"""Text in a stream of events that arrived as one answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIELD = re.compile(r"(event|data):[ ]?(.*)")
 
 
 class _Row(NamedTuple):
-    """Shape of a piece: a key that tells it by its value, and the path to the text."""
+    """Shape of an event: a key and the value by which it is recognised, and the path to its text."""
 
     key: str
     value: str
@@ -49,11 +49,11 @@ _WHOLES = (
     _Row("sse", "messages/partial", (-1,)),
     _Row("sse", "messages/complete", (-1,)),
 )
-"""Events with a whole text, the last of which counts. A replacement counts more than the pieces before it."""
+"""Events with a whole text, the last of which counts; it replaces the pieces before it."""
 
 
 def text_of_stream(stream: str) -> str | None:
-    """Returns the text of a stream of events; None if its events are not known, "" if one of them is an error."""
+    """Returns the text of a stream of events; None if its events are unknown, "" if one of them is an error."""
     blocks = _EVENT.split(stream, EVENTS_MAX)
     if len(blocks) > EVENTS_MAX or stream.count("\n") > LINES_MAX:
         return None

@@ -1,4 +1,4 @@
-"""Answers that are JSON and nothing else: fenced or not, escaped or not, one value or several."""
+"""Answers that are only JSON, fenced or not, escaped or not, with one value or several."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from queue_core.ai.loose_json import Effort, read_string, read_value
 
 STRINGS_MAX = 8
-"""Number of times that a text is decoded as a string of JSON."""
+"""Limit on how often a text is decoded as a JSON string."""
 VALUES_MAX = 500
-"""Number of values that are read one after the other."""
+"""Limit on JSON values that are read one after the other."""
 
 _VALUE_START = re.compile(
     r"\{\s{0,100}(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?[\"'“}]|\[\s{0,100}[\"'“{\[]"
@@ -32,15 +32,15 @@ def bare(text: str) -> str:
 
 
 class Whole(NamedTuple):
-    """The values of an answer that is JSON and nothing else."""
+    """Values of an answer that is only JSON."""
 
     values: list[Any]
     is_cut: bool
-    """True if the last value does not end."""
+    """True if the last value is cut off."""
 
 
 def read_whole(text: str) -> Whole | None:
-    """Reads a text that is JSON and nothing else, or its beginning; None for any other text."""
+    """Reads a text that is only JSON, or its beginning; returns None for any other text."""
     fence = _FENCE_AT_START.match(text)
     if fence and fence[1].lower() not in _LABELS:
         return None
@@ -65,7 +65,7 @@ def read_whole(text: str) -> Whole | None:
 
 
 def _decoded(text: str) -> str:
-    """Decodes an object or a text that was written as a JSON string, again and again; quotes around a text stay."""
+    """Decodes an object or a text that was written as a JSON string, also repeatedly; quotes around a text stay."""
     for _ in range(STRINGS_MAX):
         if not text.startswith(('"{', '"[', '"\\', '{\\"', "{\\n", '[\\"', "[\\n", '"```', '[{\\"', '"<')):
             break
@@ -77,7 +77,7 @@ def _decoded(text: str) -> str:
 
 
 def _has_words(value: Any) -> bool:
-    """Returns False for a list of numbers, which is text."""
+    """Returns True for a value with words; False for a list of numbers, which is text as it stands."""
     if isinstance(value, list):
         return any(isinstance(item, dict | str | list) and _has_words(item) for item in value)
     return isinstance(value, dict) or bool(value)

@@ -23,7 +23,7 @@ TEXT_CHARACTERS_MAX = 4_096
 
 
 class CloudChannel:
-    """A channel that sends, and shows "typing…", by `POST {base_url}/{phone_number_id}/messages`."""
+    """Channel that sends, and shows "typing…", by `POST {base_url}/{phone_number_id}/messages`."""
 
     name = "cloud"
 
@@ -44,7 +44,7 @@ class CloudChannel:
             body = {
                 "messaging_product": "whatsapp",
                 "recipient_type": "individual",
-                # Meta takes a BSUID in `to`, answers 200 and drops the message.
+                # For a BSUID in `to`, Meta answers 200 and drops the message.
                 "recipient" if is_user_id(user) else "to": user,
                 "type": "text",
                 "text": {"preview_url": False, "body": part},

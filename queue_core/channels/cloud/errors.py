@@ -27,7 +27,7 @@ _ROWS: tuple[tuple[Follows, int, str] | tuple[Follows, int, str, int], ...] = (
     ("operator", 0, "the access token is not accepted"),
     ("operator", 3, "the app lacks a capability or a permission"),
     ("operator", 10, "the permission was not granted, or was removed"),
-    ("operator", 102, "the session of the access token is over"),
+    ("operator", 102, "the session of the access token has ended"),
     ("operator", 190, "the access token has expired or was revoked"),
     ("operator", 131005, "access is denied: the permission is missing"),
     # The account or its number.
@@ -131,7 +131,7 @@ UNKNOWN_ID = Meaning(
     follows="operator",
     words="the id of the phone number is unknown, or hidden from this token",
 )
-"""Meaning of code 100 with subcode 33, which the Graph API answers for an id that it does not know."""
+"""Meaning of code 100 with subcode 33, with which the Graph API answers for an unknown id."""
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -139,7 +139,7 @@ _CODE_IN_WORDS = re.compile(r"\(#([0-9]{1,9})\)")
 
 
 def meaning_of(code: int | str) -> Meaning:
-    """Returns the meaning of a code; one without a row is tried again."""
+    """Returns the meaning of a code. For a code without a row, the turn is tried again."""
     number = code if isinstance(code, int) else int(code) if _NUMBER.fullmatch(code) else -1
     if number in CODES:
         return CODES[number]
@@ -147,7 +147,7 @@ def meaning_of(code: int | str) -> Meaning:
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal:
-    """Reads an answer that is not 2xx. Its code decides, if there is one with a row, else its status."""
+    """Reads an answer that is not 2xx. Its error code decides if the table has a row for it, else its status."""
     said = f"the Cloud API answered {answer.status}"
     error = _error(answer.json())
     code = _code(error)
@@ -155,7 +155,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
         meaning = meaning_of_status(answer.status)
     else:
         meaning = UNKNOWN_ID if _is_unknown_id(code, error) else meaning_of(code)
-    if answer.status < 500:  # Meta refused the request, and did not fail while it sent
+    if answer.status < 500:  # Meta refused the request, rather than failed while it sent
         meaning = msgspec.structs.replace(meaning, not_sent=True)
     detail = said if code is None else f"{said}, error {code}"
     return Refusal(
@@ -167,14 +167,14 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
 
 
 def words_of_failure(code: str, reason: str) -> str:
-    """Returns the words for the report of a failed delivery: what its code means, and the reason that Meta gives."""
+    """Returns words for a report of a failed delivery: the meaning of its code, and the reason that Meta gives."""
     number = int(code) if _NUMBER.fullmatch(code) else -1
     known = CODES[number].words if number in CODES else ""
     return ": ".join(part for part in (known, reason) if part)
 
 
 def _regained_ms(answer: HttpAnswer) -> int:
-    """Returns the wait until an account may call again: minutes, by the Graph API. At most as long as Retry-After."""
+    """Returns the wait until an account may call again, which the Graph API gives in minutes."""
     usage = json_object(answer.headers.get("X-Business-Use-Case-Usage"))
     minutes = (
         whole_number(limit.get("estimated_time_to_regain_access"))
@@ -185,19 +185,19 @@ def _regained_ms(answer: HttpAnswer) -> int:
 
 
 def _error(body: Any) -> Mapping[str, Any]:
-    """Returns the object that describes the error: `error` of Meta, or the first of `errors` of a partner's gateway."""
+    """Returns the object that describes the error: Meta's `error`, or the first of a partner gateway's `errors`."""
     error = mapping(body).get("error")
     return mapping(error) or next(iter(objects(mapping(body).get("errors"))), {})
 
 
 def _is_unknown_id(code: int, error: Mapping[str, Any]) -> bool:
-    """Returns True for code 100 about the id in the address. Newer versions leave the subcode out."""
+    """Returns True if code 100 is about the id in the URL. Newer API versions leave out the subcode that says so."""
     subcode, words = whole_number(error.get("error_subcode")), text(error.get("message"))[:500]
     return code == 100 and (subcode == 33 or ("Object with ID" in words and "does not exist" in words))
 
 
 def _code(error: Mapping[str, Any]) -> int | None:
-    """Returns the code of an error; a gateway may write it as a text, or leave it in the words only."""
+    """Returns the code of an error. A gateway may write it as a string, or only in the message."""
     code = error.get("code")
     if isinstance(code, str) and _NUMBER.fullmatch(code):
         return int(code)

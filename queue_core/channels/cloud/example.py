@@ -20,7 +20,7 @@ def example_webhook(
 def example_message(
     message_id: str, kind: str, content: Any, *, phone: str, unix_s: int = 0
 ) -> dict[str, Any]:
-    """Returns one message as a webhook holds it."""
+    """Returns one message as it stands in a webhook."""
     return {"from": phone, "id": message_id, "timestamp": str(unix_s), "type": kind, kind: content}
 
 
@@ -40,5 +40,5 @@ def webhook_of(*messages: dict[str, Any], instance: str, name: str = "Somebody")
 
 
 def example_headers(body: bytes, secret: str) -> dict[str, str]:
-    """Returns the headers with a post's signature by CLOUD_APP_SECRET."""
+    """Returns the headers with a post's signature, made with CLOUD_APP_SECRET."""
     return {"X-Hub-Signature-256": signature(body, secret)}

@@ -1,4 +1,4 @@
-"""Identity of users of the WhatsApp Cloud API: a phone number, or an id that holds for one business (BSUID).
+"""Identity of users of the WhatsApp Cloud API: a phone number, or an id that is valid for one business (BSUID).
 
 Meta: developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids.
 """
@@ -15,9 +15,9 @@ CHANGES = {
     "customer_changed_number": "user changed number",
     "user_changed_user_id": "user changed user id",
 }
-"""Types of system messages that tell of a user's new number or id, and our words for them."""
+"""Types of system messages about a user's new number or id, and our words for them."""
 _CHANGED = re.compile(r"\bchanged from (\S+) to (\S+)$")
-"""End of the text of such a message."""
+"""End of the text of such a system message."""
 _PHONE = re.compile(r"[0-9]{5,20}")
 _USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 
@@ -28,9 +28,9 @@ class User(NamedTuple):
     id: str
     """Phone number, or the BSUID where Meta hides the number."""
     addresses: dict[str, str]
-    """All that the webhook tells of this user: {"phone", "user_id", "parent_user_id", "username"}."""
+    """Addresses of this user in the webhook: {"phone", "user_id", "parent_user_id", "username"}."""
     contact: Object
-    """Card of the user in the webhook; {} without one."""
+    """Contact card of the user in the webhook; {} without one."""
 
 
 def is_user_id(address: str) -> bool:
@@ -57,9 +57,9 @@ def user_of(message: Object, value: Object) -> User:
 
 
 def changed_names(message: Object) -> dict[str, str]:
-    """Returns the addresses of a user who has another number or id now, the old ones first, with their kinds.
+    """Returns the addresses of a user who has a new number or id, the old ones first, with their kinds.
 
-    Returns {} for another message, and for one that does not tell both the old and the new. Meta:
+    Returns {} for any other message, and for one that does not name both the old and the new address. Meta:
     developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system.
     """
     system = mapping(message.get("system"))
@@ -73,7 +73,7 @@ def changed_names(message: Object) -> dict[str, str]:
 
 
 def _kinds_of(addresses: list[Any]) -> dict[str, str]:
-    """Returns those of the addresses that are numbers or BSUIDs, with their kinds."""
+    """Returns the addresses that are phone numbers or BSUIDs, with their kinds."""
     cleaned = (text(address).strip().removeprefix("+") for address in addresses)
     return {
         address: "user_id" if is_user_id(address) else "phone"
@@ -83,7 +83,7 @@ def _kinds_of(addresses: list[Any]) -> dict[str, str]:
 
 
 def _contact_of(value: Object, phone: str, user_id: str) -> Object:
-    """Returns the card of this user. A single card is taken unless it is of somebody else."""
+    """Returns the contact card of this user. A single card counts as the user's unless it names somebody else."""
     cards = objects(value.get("contacts"))
     for card in cards:
         if (phone and card.get("wa_id") == phone) or (user_id and card.get("user_id") == user_id):

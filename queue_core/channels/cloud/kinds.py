@@ -17,11 +17,11 @@ from queue_core.channels.values import Object, at, filled, json_object, label, m
 from queue_core.channels.vcard import read_vcard
 
 Reader = Callable[[Phrases, Object], Content]
-"""Reader of one kind: phrases, and the message."""
+"""Function that reads messages of one kind, given the phrases and the message."""
 DEPTH_MAX = 4
-"""Limit on nesting in which a product is looked for."""
+"""Limit on nesting when a product is searched for."""
 _SAYS_NOTHING = (131051, 501)
-"""Codes of "unknown type of message", now and in older versions."""
+"""Error codes for "unknown type of message", now and in older versions."""
 _CALL_ANSWERS = {"accept": "accepted", "reject": "rejected"}
 
 
@@ -57,7 +57,7 @@ def _contacts(say: Phrases, message: Object) -> Content:
 
 
 def _card(card: Object) -> dict[str, Any]:
-    """Reads a contact. A number that a user shares on request comes with a vCard in place of most fields."""
+    """Reads a contact. If a user shared a number on request, a vCard replaces most fields."""
     known = filled(
         name=_name_of(card),
         phones=_several(card.get("phones"), "phone", "wa_id"),
@@ -87,7 +87,7 @@ def _button(say: Phrases, message: Object) -> Content:
 
 
 def _interactive(say: Phrases, message: Object) -> Content:
-    """Describes what a user chose, filled in or asks about."""
+    """Describes an interactive message: what the user chose, filled in or asks about."""
     part = mapping(message.get("interactive"))
     for kind, read in _INTERACTIVE.items():
         if isinstance(part.get(kind), dict):
@@ -113,7 +113,7 @@ def _reply(kind: str) -> Reader:
 
 
 def _flow(say: Phrases, part: Object) -> Content:
-    """Describes a filled-in flow. Forms that are not flows have words of their own in their body."""
+    """Describes a filled-in flow. Other forms have a text of their own in their body."""
     body, fields = text(part.get("body")), json_object(part.get("response_json"))
     if not fields and not contents.is_routine(body):
         return contents.choice(say, "interactive", title=body)
@@ -182,7 +182,7 @@ def _opened(say: Phrases, _: Object) -> Content:
 
 
 def _system(_: Phrases, message: Object) -> Content:
-    """Raises SkippedError: a system text tells that a number or an id changed, or a key, and nobody wrote it."""
+    """Raises SkippedError, since no user wrote a system text: it says that a number, an id or a key changed."""
     raise SkippedError(CHANGES.get(text(at(message, "system", "type")), "system"))
 
 
@@ -209,7 +209,7 @@ KINDS: Mapping[str, Reader] = {
 
 
 def read_kind(say: Phrases, message: Object) -> Content:
-    """Returns the content of a message. Raises SkippedError for what no user wrote."""
+    """Returns the content of a message. Raises SkippedError for a message that no user wrote."""
     kind = name(message.get("type"))
     if reader := KINDS.get(kind):
         return reader(say, message)
@@ -221,5 +221,5 @@ def read_kind(say: Phrases, message: Object) -> Content:
 
 
 def _described(error: Object) -> str:
-    """Returns what an error says beyond "unknown": Meta says the same of all kinds that it does not pass on."""
+    """Returns the words of an error, "" if it only says "unknown", as for all kinds that Meta does not pass on."""
     return "" if error.get("code") in _SAYS_NOTHING else name(error.get("title"))

@@ -19,7 +19,7 @@ from queue_core.environment import Url
 
 
 class Cloud(Provider):
-    """The WhatsApp Cloud API: posts are signed, and a subscription is checked by a GET first."""
+    """WhatsApp Cloud API. Meta signs its posts, and checks a subscription's address by a GET first."""
 
     name = "cloud"
     paths = ("/webhook/cloud",)
@@ -29,15 +29,15 @@ class Cloud(Provider):
     access_token: SecretStr = SecretStr("")
     """Access token of the WhatsApp Cloud API, for sending; empty: not used."""
     app_secret: SecretStr = SecretStr("")
-    """App secret that signs its webhooks."""
+    """App secret with which Meta signs webhooks."""
     verify_token: SecretStr = SecretStr("")
-    """Verify token of its webhook subscription."""
+    """Verify token of the webhook subscription."""
     url: Url = "https://graph.facebook.com"
     """Address of the Cloud API."""
     version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v23.0"
     """Version of the Cloud API."""
     messages_per_s: Annotated[int, Field(ge=0, le=1_000)] = 80
-    """Messages that a number may send in a second; 0: no limit of our own."""
+    """Messages that a number may send in a second; 0: no limit on this side."""
 
     @property
     def messages_per_s_max(self) -> int:
@@ -45,7 +45,7 @@ class Cloud(Provider):
         return self.messages_per_s
 
     def authenticate(self, post: Post) -> None:
-        """See Provider.authenticate. The body is signed as it came, so it is not decoded here."""
+        """See Provider.authenticate. The signature is that of the raw body, so the body is not decoded here."""
         secret = self.app_secret.get_secret_value()
         shown = post.headers.get("X-Hub-Signature-256", "").strip().lower()
         if not secret or not is_secret(shown, signature(post.body, secret)):
@@ -56,7 +56,7 @@ class Cloud(Provider):
         return parse_cloud(post.payload, media_bytes_max=media_bytes_max, language=language)
 
     def answer_handshake(self, query: Mapping[str, str]) -> str:
-        """See Handshake. Echoes the challenge if the verify token is ours."""
+        """See Handshake. Returns the challenge if the verify token is CLOUD_VERIFY_TOKEN."""
         is_ours = is_secret(query.get("hub.verify_token", ""), self.verify_token.get_secret_value())
         if not is_ours or query.get("hub.mode") != "subscribe":
             raise UnauthorizedError("verify token", "hub.verify_token does not match CLOUD_VERIFY_TOKEN")
@@ -69,5 +69,5 @@ class Cloud(Provider):
 
 
 def signature(body: bytes, app_secret: str) -> str:
-    """Returns the right value of `X-Hub-Signature-256`: the HMAC-SHA256 of the raw body."""
+    """Returns the correct value of `X-Hub-Signature-256`: the HMAC-SHA256 of the raw body."""
     return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()

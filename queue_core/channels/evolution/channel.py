@@ -28,7 +28,7 @@ TYPING_TIMEOUT_S = 15.0
 
 
 class EvolutionChannel:
-    """A channel that sends by `POST /message/sendText/…` and shows "typing…" by `POST /chat/sendPresence/…`."""
+    """Channel that sends by `POST /message/sendText/…` and shows "typing…" by `POST /chat/sendPresence/…`."""
 
     name = "evolution"
 
@@ -43,7 +43,7 @@ class EvolutionChannel:
         self._is_v1 = False
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. A user who is not found at one address is tried at the others."""
+        """See Channel.send. If the user is not found at one address, tries the others."""
         addresses = addresses_of(batch, first=_number(batch.messages[-1]), server="s.whatsapp.net")
 
         async def send_part(part: str) -> None:
@@ -59,7 +59,7 @@ class EvolutionChannel:
             await perform(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
     async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
-        """Sends a text to an address, in the form of v1 or v2: whichever the server takes is kept."""
+        """Sends a text to an address, in the body format of v1 or v2. Remembers the one that the server accepts."""
         refusal = await self._post_text(instance, number, words)
         if refusal and _is_about_form(refusal):
             self._is_v1 = refusal.meaning == V1_BODY.meaning

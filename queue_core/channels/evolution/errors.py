@@ -1,7 +1,7 @@
 """Errors of the Evolution API, v1 and v2.
 
-Bodies: `src/main.ts` ({"status", "error", "response": {"message"}}), `src/exceptions/`, `src/api/guards/`. What Baileys
-raises while it sends becomes 400, and 500 before that; a number that is not on WhatsApp is an object with `exists`.
+Bodies: `src/main.ts` ({"status", "error", "response": {"message"}}), `src/exceptions/`, `src/api/guards/`. Errors that
+Baileys raises while it sends become 400, earlier ones 500; a number that is not on WhatsApp is an object with `exists`.
 """
 
 from __future__ import annotations
@@ -29,25 +29,27 @@ ROWS = (
     V2_BODY,
     row("operator", "no instance", r"instance does not exist", "there is no instance of this name"),
 )
-"""Rows of its own; those of Baileys follow."""
+"""Rows of the Evolution API itself; those of Baileys come after them."""
 RAISED = Meaning(
-    code="400", follows="outage", words="an error that is not in the table; is the instance connected?"
+    code="400",
+    follows="outage",
+    words="an error that is not in the table: check that the instance is connected",
 )
-"""Meaning of 400 without a row: Evolution answers it for whatever Baileys raises before it sends."""
+"""Meaning of 400 without a row: Evolution answers so to any error that Baileys raises before it sends."""
 NOT_READY = Meaning(
     code="500, reading a property",
     follows="outage",
-    words="the instance is not ready; is it connected?",
+    words="the instance is not ready: check that it is connected",
 )
-"""Meaning of a missing property with 500: Evolution makes 400 of whatever is raised from the send on."""
+"""Meaning of a missing property with 500: an error before the send, since later ones become 400."""
 NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
-"""Meaning of an answer that says so of a number."""
+"""Meaning of an answer which says that a number is not on WhatsApp."""
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Reads an answer; None for a part that was sent.
+    """Returns the refusal in an answer; None if the part was sent.
 
-    With Meta's API behind it, Evolution answers 201 also when Meta refuses, with Meta's error instead of a message.
+    If Evolution uses Meta's API, it answers 201 even when Meta refuses, with Meta's error instead of a message.
     """
     body = mapping(answer.json())
     code, has_code = whole_number(body.get("code")), isinstance(body.get("code"), int | str)
@@ -65,19 +67,19 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
 
 
 def neither_form(refusal: Refusal) -> Refusal:
-    """Returns the refusal of a server that takes neither the body of v1 nor that of v2."""
+    """Returns the refusal of a server that accepts neither the body of v1 nor that of v2."""
     return msgspec.structs.replace(refusal, meaning=FORM.meaning)
 
 
 def _is_unknown_number(body: Any) -> bool:
-    """Returns True for an answer that says of a number that it is not on WhatsApp."""
+    """Returns True for an answer which says that a number is not on WhatsApp."""
     numbers = at(body, "response", "message") or at(body, "message")
     listed = numbers if isinstance(numbers, list) else [numbers]
     return any(mapping(number).get("exists") is False for number in listed)
 
 
 def _is_about_the_request(body: Any) -> bool:
-    """Returns True for faults of the request, which Evolution puts into a list of their own."""
+    """Returns True for faults of the request, which Evolution puts into a separate list."""
     faults = at(body, "response", "message")
     return isinstance(faults, list) and any(isinstance(fault, list) for fault in faults)
 

@@ -1,8 +1,8 @@
 """Webhooks of the Evolution API (v1 and v2): one event per POST, with messages as the library Baileys writes them.
 
-Seen in practice: the event as `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` as one
-message, as an array, or holding `messages`; times as numbers, strings or protobuf Longs. Events and their data:
-`whatsapp.baileys.service.ts` of the Evolution API.
+Variants seen in practice: the event is `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` is
+one message, an array, or an object with `messages`; times are numbers, strings or protobuf Longs. Events and their
+data: `whatsapp.baileys.service.ts` of the Evolution API.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ CHANNEL = "evolution"
 _OTHER_ADDRESSES = (
     *("remoteJidAlt", "senderPn", "senderLid", "participantPn", "participantAlt", "previousRemoteJid"),
 )
-"""Parts of a key with further addresses of the user."""
+"""Fields of a message key with further addresses of the user."""
 _FAILED = ("ERROR", 0)
 """Status of a reply that did not reach WhatsApp."""
 _RECEIPTS = frozenset({"messages.update", "send.message", "send.message.update"})
 
 
 class _Webhook(NamedTuple):
-    """Facts that hold for all messages of a webhook."""
+    """Data that all messages of a webhook share."""
 
     say: Phrases
     instance: str
     owner: str
-    """Address of the number that the instance is connected with."""
+    """Address of the number with which the instance is connected."""
     media_bytes_max: int
 
 
 def parse_evolution(
     payload: Any, *, instance: str = "", event: str = "", media_bytes_max: int, language: Language = ENGLISH
 ) -> Inbound:
-    """Reads a webhook. `instance` and `event` come from the path; those in the payload win.
+    """Reads a webhook. `instance` and `event` come from the path, and are used where the payload has none.
 
-    Raises InvalidWebhookError for what is not a webhook of the Evolution API.
+    Raises InvalidWebhookError for anything but a webhook of the Evolution API.
     """
     if not isinstance(payload, dict):
         raise InvalidWebhookError("a webhook of the Evolution API is a JSON object")
@@ -86,7 +86,7 @@ def parse_evolution(
 
 @lru_cache(256)
 def _event_name(event: str) -> str:
-    """Writes the name of an event as in `messages.upsert`."""
+    """Returns the name of an event in the form `messages.upsert`."""
     return re.sub(r"[^a-z]", ".", event.lower())
 
 
@@ -119,10 +119,10 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
 
 
 def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
-    """Reads an event that holds the protocol's message alone.
+    """Reads an event that has only WhatsApp's protocol message.
 
-    Its key is written as the sender sees it: for a user's edit it is `fromMe`, in the chat with our own number. Then
-    the user is not named anywhere, and the edit cannot be told to a conversation.
+    The message key is written from the sender's view: a user's edit is `fromMe`, in the chat with the bot's number.
+    Then the event does not name the user, so the edit cannot be assigned to a conversation.
     """
     part = mapping(item)
     key = mapping(part.get("key"))
@@ -135,7 +135,7 @@ def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
 
 
 def _deletion(webhook: _Webhook, item: Any) -> QueueMessage:
-    """Reads an event that holds the key of the deleted message."""
+    """Reads an event that has the key of the deleted message."""
     key = mapping(at(item, "key")) or mapping(item)
     raise_if_unanswered(text(key.get("remoteJid")))
     if key.get("fromMe") is True:
@@ -164,11 +164,11 @@ _READERS = {
     "messages.edited": _edit,
     "messages.delete": _deletion,
 }
-"""Readers of the events that bring messages. `message` is what the documents of Evolution Go call it."""
+"""Readers of the events that bring messages. The documents of Evolution Go call such an event `message`."""
 
 
 def _receipts(items: list[Any], event: str, webhook: _Webhook) -> Inbound:
-    """Counts receipts; those that report a failure, and what a user wrote or chose, are returned."""
+    """Counts receipts. Returns failures, and updates that hold something that a user wrote or chose."""
     failures, news, skipped = [], [], Counter[str]()
     for item in items:
         if event == "messages.update" and _brings_news(mapping(item)):
@@ -182,7 +182,7 @@ def _receipts(items: list[Any], event: str, webhook: _Webhook) -> Inbound:
 
 
 def _brings_news(item: Object) -> bool:
-    """Returns True for an update with a content, or with votes in a poll. Its status means nothing then."""
+    """Returns True for an update with a content, or with votes in a poll. The status of such an update is ignored."""
     return any(bool(_updated(item, field)) for field in ("message", "pollUpdates"))
 
 
@@ -191,7 +191,7 @@ def _updated(item: Object, field: str) -> Any:
 
 
 def _update(webhook: _Webhook, item: Object) -> QueueMessage:
-    """Reads an update that brings an edit, the content of a message that came without one, or votes in a poll."""
+    """Reads an update with an edit, the content of a message that came without content, or votes in a poll."""
     key = mapping(item.get("key")) or item
     key = {**key, "id": text(item.get("keyId")) or text(key.get("id"))}
     raise_if_unanswered(text(key.get("remoteJid")))
@@ -231,7 +231,7 @@ def _failure(item: Object, instance: str) -> DeliveryFailure | None:
         message_id=text(item.get("keyId")) or text(key.get("id")),
         user_phone=phone_of(text(key.get("remoteJid"))),
         code=label(next(iter(_list(at(item, "update", "messageStubParameters"))), "")),
-        reason="WhatsApp did not take it",
+        reason="WhatsApp did not accept it",
         at_ms=timestamp_ms(item.get("datetime")),
     )
 

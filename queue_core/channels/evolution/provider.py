@@ -19,7 +19,7 @@ EVENTS = frozenset({"messages-upsert", "messages-edited", "messages-delete", "me
 
 
 class Evolution(Provider):
-    """The Evolution API: one URL for all events, or one for each."""
+    """Evolution API. It posts to one URL for all events, or to one for each event."""
 
     name = "evolution"
     paths = (
@@ -38,12 +38,12 @@ class Evolution(Provider):
     api_key: SecretStr = SecretStr("")
     """Key for sending."""
     webhook_secret: SecretStr = SecretStr("")
-    """Secret of its webhooks: in header or body field `apikey`, or in the path /webhook/SECRET/evolution."""
+    """Secret of webhooks: in the header or body field `apikey`, or in the path /webhook/SECRET/evolution."""
 
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""
         if self.url and not self.api_key:
-            yield "EVOLUTION_API_KEY: needed to send through EVOLUTION_URL"
+            yield "EVOLUTION_API_KEY: must be set, to send through EVOLUTION_URL"
         yield from faults_of_secret("EVOLUTION_WEBHOOK_SECRET", self.webhook_secret)
 
     def authenticate(self, post: Post) -> None:
@@ -58,7 +58,7 @@ class Evolution(Provider):
         secret = self.webhook_secret.get_secret_value()
         if not any(is_secret(text, secret) for text in shown):
             raise UnauthorizedError(
-                "secret", "EVOLUTION_WEBHOOK_SECRET does not match header or field apikey"
+                "secret", "the header or field apikey does not match EVOLUTION_WEBHOOK_SECRET"
             )
 
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
@@ -74,6 +74,6 @@ class Evolution(Provider):
 
 
 def _instance_and_event(path: Mapping[str, str]) -> tuple[str, str]:
-    """Reads /{instance}, /{event} or /{instance}/{event}; Evolution appends the event in its mode "by events"."""
+    """Reads /{instance}, /{event} or /{instance}/{event}. With "webhook by events", Evolution appends the event."""
     first, second = path.get("first", ""), path.get("second", "")
     return ("", first) if not second and first.lower() in EVENTS else (first, second)

@@ -26,9 +26,9 @@ TEXT_CHARACTERS_MAX = 60_000
 
 
 class EvolutionGoChannel:
-    """A channel that sends by `POST /send/text` and shows "typing…" by `POST /message/presence`.
+    """Channel that sends by `POST /send/text` and shows "typing…" by `POST /message/presence`.
 
-    The key says for which instance: `keys` holds one for each, under "" the key of all others.
+    The key of a request selects the instance. `keys` has the key of each instance, and under "" the key of all others.
     """
 
     name = "evolution_go"
@@ -43,7 +43,7 @@ class EvolutionGoChannel:
         self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. A user who is not found at one address is tried at the others."""
+        """See Channel.send. If the user is not found at one address, tries the others."""
         addresses = addresses_of(batch, first=_number(batch.messages[-1]), server="s.whatsapp.net")
 
         async def send_part(part: str) -> None:
@@ -54,7 +54,7 @@ class EvolutionGoChannel:
     async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
         body: dict[str, Any] = {"number": number, "text": words}
         if number.endswith("@s.whatsapp.net"):
-            body["formatJid"] = False  # else the server changes numbers of Brazil, Mexico and Argentina
+            body["formatJid"] = False  # otherwise the server changes numbers of Brazil, Mexico and Argentina
         answer = await perform(self._post("send/text", instance, body))
         refusal = refusal_of(answer)
         if refusal is None:

@@ -12,16 +12,16 @@ from queue_core.channels.whatsapp_web.errors import refusal_in, row
 from queue_core.http_client import HttpAnswer
 
 ROWS = (
-    row("operator", "not authorized", r"^not authorized$|^invalid token", "the key is not that of an instance"),
+    row("operator", "not authorized", r"^not authorized$|^invalid token", "the key does not belong to an instance"),
     row("operator", "no instance", r"instance not found", "there is no instance with this key"),
     row("never", "nothing to send", r"(?:message body|phone number|number|text) is required",
         "the message or its number is empty"),
 )  # fmt: skip
-"""Rows of its own; those of whatsmeow follow."""
+"""Rows of Evolution Go itself; those of whatsmeow come after them."""
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Reads an answer; None for a part that was sent."""
+    """Returns the refusal in an answer; None if the part was sent."""
     if answer.is_success and not mapping(answer.json()).get("error"):
         return None
     return refusal_in(

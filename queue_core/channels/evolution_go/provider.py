@@ -17,7 +17,7 @@ from queue_core.environment import Url, faults_of_secret
 
 
 class EvolutionGo(Provider):
-    """Evolution Go: it posts all events to one URL, and cannot be told to add a header."""
+    """Evolution Go. It posts all events to one URL, and cannot be configured to add a header."""
 
     name = "evolution_go"
     paths = ("/webhook/evolution-go", "/webhook/{secret}/evolution-go")
@@ -27,14 +27,14 @@ class EvolutionGo(Provider):
     url: Url = ""
     """Address of Evolution Go; empty: not used."""
     api_key: SecretStr = SecretStr("")
-    """Token of its instance, for sending; for several instances NAME=TOKEN,NAME=TOKEN."""
+    """Token of the instance, for sending; for several instances NAME=TOKEN,NAME=TOKEN."""
     webhook_secret: SecretStr = SecretStr("")
-    """Secret of its webhooks: in the path /webhook/SECRET/evolution-go, or the instance's token."""
+    """Secret of webhooks: in the path /webhook/SECRET/evolution-go, or the instance's token."""
 
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""
         if self.url and not self.api_key:
-            yield "EVOLUTION_GO_API_KEY: needed to send through EVOLUTION_GO_URL"
+            yield "EVOLUTION_GO_API_KEY: must be set, to send through EVOLUTION_GO_URL"
         yield from faults_of_secret("EVOLUTION_GO_WEBHOOK_SECRET", self.webhook_secret)
 
     def authenticate(self, post: Post) -> None:
@@ -43,7 +43,7 @@ class EvolutionGo(Provider):
         secret = self.webhook_secret.get_secret_value()
         if not any(is_secret(text, secret) for text in shown):
             raise UnauthorizedError(
-                "secret", "EVOLUTION_GO_WEBHOOK_SECRET is neither in the path nor the field instanceToken"
+                "secret", "neither the path nor the field instanceToken has EVOLUTION_GO_WEBHOOK_SECRET"
             )
 
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:

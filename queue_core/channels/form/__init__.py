@@ -1,7 +1,7 @@
-"""The form in which a reply leaves: WhatsApp's formatting, parts within a channel's limit, a bubble for each paragraph.
+"""Form in which a reply is sent: WhatsApp's formatting, parts within a channel's limit, a bubble for each paragraph.
 
-A reply is brought into its form once, before it is recorded. From then on it holds its parts, so that each try sends
-the same ones, also after an update or with other settings. docs/answers.md has the rules in words.
+A reply is brought into its form once, before it is recorded. The recorded reply holds its parts, so every try sends the
+same parts, even after an update or a change of settings. docs/answers.md states the rules.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Format = Literal["whatsapp", "plain", "unchanged"]
 """Formatting of a reply: WhatsApp's, none, or as the AI wrote it."""
 
 PART_END = "\f"
-"""Character between the parts of a reply that has its form."""
+"""Character between the parts of a reply in its form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,15 @@ class Form:
     """Form of the replies that a channel sends."""
 
     characters_max: int
-    """Length of the longest part, in units of UTF-16."""
+    """Limit on the length of a part, in UTF-16 code units."""
     format: Format = "whatsapp"
     bubbles_max: int = 1
-    """Number of bubbles into which the paragraphs of a reply go; 1: they stay together."""
+    """Limit on the bubbles into which the paragraphs of a reply are split; 1: not split."""
     pause_s_max: float = 0.0
     """Longest pause before a bubble, in which the user sees "typing…"; 0: none."""
 
     def formed(self, reply: str) -> str:
-        """Returns an AI's reply in its form: its parts, with PART_END between them."""
+        """Returns an AI's reply in its form: the parts, with PART_END between them."""
         text = reply.replace(PART_END, "\n").strip()
         if self.format != "unchanged":
             text = converted(text, has_marks=self.format == "whatsapp").strip()
@@ -41,13 +41,13 @@ class Form:
         return PART_END.join(part for bubble in bubbles for part in split(bubble, self.characters_max))
 
     def parts_of(self, reply: str) -> list[str]:
-        """Returns the parts of a reply in its form. A reply that has none yet gets it here."""
+        """Returns the parts of a recorded reply; brings it into its form first if that was not done."""
         return (reply if PART_END in reply else self.formed(reply)).split(PART_END)
 
     def formed_before(self, reply: str) -> str:
-        """Returns a reply in the form that it has for a release which did not record the parts.
+        """Returns a reply in the form of older releases, which did not record the parts.
 
-        Such a release began to send it. docs/upgrade.md says until when that may be.
+        Needed for a reply that such a release began to send. docs/upgrade.md says how long that is possible.
         """
         return PART_END.join(_parts_before(reply, self.characters_max))
 

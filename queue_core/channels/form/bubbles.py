@@ -1,23 +1,23 @@
-"""Bubbles of a reply: a message for each paragraph, as a person writes them."""
+"""Bubbles of a reply: one message for each paragraph, as people write them."""
 
 from __future__ import annotations
 
 import re
 
 SHORT = 60
-"""Length below which a paragraph is joined to the next one, such as a greeting or a heading."""
+"""Length below which a paragraph, such as a greeting or a heading, is joined to the next one."""
 CHARACTERS_PER_S = 50
-"""Speed of typing: fast enough to be patient with, slow enough to be seen."""
+"""Speed of typing: fast enough not to annoy, slow enough to be noticed."""
 
 _GAP = re.compile(r"\n[ \t]*\n\s*")
 _LIST = re.compile(r"[ \t]*(?:[-*•☐☑]|\d{1,3}[.)])[ \t]")
 
 
 def bubbles_of(text: str, bubbles_max: int) -> list[str]:
-    """Splits a text at its paragraphs, into bubbles of about the same length if there are too many of them.
+    """Splits a text at its paragraphs; if there are too many, into bubbles of about the same length.
 
-    Lists and blocks of code stay whole, also where a blank line stands in them. A paragraph that introduces the next
-    one, with a colon or as a heading, stays with it.
+    Lists and blocks of code stay whole, even with blank lines inside. A paragraph that introduces the next one, with a
+    colon or as a heading, stays with it.
     """
     if bubbles_max == 1:
         return [text]
@@ -56,7 +56,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _joined(paragraphs: list[str]) -> list[str]:
-    """Joins the items of a list, and what belongs to the paragraph after it."""
+    """Joins the items of a list, and paragraphs that belong to the one after them."""
     joined: list[list[str]] = []
     is_list = False
     for paragraph in paragraphs:

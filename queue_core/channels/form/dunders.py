@@ -1,4 +1,4 @@
-"""Names of code between double underscores, such as `__init__`, that a text may hold without marks of code."""
+"""Names from code between double underscores, such as `__init__`, that a text may contain without code marks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = frozenset(_OF_PYTHON.union(_OTHERS.split()))
 
 
 def is_code(word: str, before: str, after: str) -> bool:
-    """Returns True if a word between double underscores is a name of code, by itself or by what stands beside it."""
+    """Returns True if a word between double underscores is a name from code, by itself or by the text beside it."""
     is_joined = (
         before in tuple("./\\@$")
         or after[:1] in tuple("(/\\[=")

@@ -1,7 +1,7 @@
 r"""Formulas in a Markdown text: `$…$`, `$$…$$`, `\(…\)`, `\[…\]`, an environment, and single commands.
 
-A formula has a command of LaTeX, or a sign such as `x^2`. So prices, paths and regular expressions are none. Where the
-text has a command somewhere, a formula may be plain too, such as `$r$`.
+A formula must have a LaTeX command, or a sign such as `x^2`, so prices, paths and regular expressions are not formulas.
+If the text has a command anywhere, a formula may also be plain, such as `$r$`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from queue_core.channels.form.latex import text_of_latex
 from queue_core.channels.form.latex_commands import COMMANDS
 
 CHARACTERS_MAX = 2_000
-"""Length of the longest formula."""
+"""Limit on the length of a formula."""
 ARGUMENTS_MAX = 400
-"""Length of the arguments of a command that stands in the text without marks of a formula."""
+"""Limit on the length of the arguments of a command outside of formula marks."""
 MISSES_MAX = 500
-"""Number of signs that open no formula, after which no more are looked at."""
+"""Number of signs that turned out not to open a formula, after which the search stops."""
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
@@ -37,7 +37,7 @@ _BEGINS_BLOCK = re.compile(r"\$\$|\\\[|\\begin\{")
 
 
 def has_commands(text: str) -> bool:
-    """Returns True if the text has a command of LaTeX that is known."""
+    """Returns True if the text has a known LaTeX command."""
     return any(command[1] in COMMANDS for command in _COMMAND.finditer(text))
 
 
@@ -86,7 +86,7 @@ def _stretch(text: str, at: int, has_others: bool) -> tuple[str, int] | None:
 
 
 def _bare(text: str, at: int) -> tuple[str, int] | None:
-    """Returns a command that stands in the text without marks of a formula."""
+    """Returns a command that stands in the text outside of formula marks, and its end."""
     if environment := _ENVIRONMENT.match(text, at):
         closing = f"\\end{{{environment[1]}}}"
         end = text.find(closing, at, at + CHARACTERS_MAX)
@@ -99,7 +99,7 @@ def _bare(text: str, at: int) -> tuple[str, int] | None:
 
 
 def _end_of_arguments(text: str, at: int) -> int:
-    """Returns the end of the groups that begin at `at`; 0 if a group does not end."""
+    """Returns the end of the brace groups that begin at `at`; 0 if a group does not end."""
     depth = 0
     for index in range(at, min(len(text), at + ARGUMENTS_MAX)):
         character = text[index]
@@ -112,7 +112,7 @@ def _end_of_arguments(text: str, at: int) -> int:
 
 
 def _is_formula(text: str, has_others: bool) -> bool:
-    """Returns True for a text with a command or a sign of a formula, and no sentence."""
+    """Returns True for a text that has a command or a sign of a formula, and is not a sentence."""
     if has_commands(text):
         return True
     if not _IS_PLAIN.fullmatch(text) or _WORD.search(text) or not any(map(str.isalnum, text)):
@@ -123,7 +123,7 @@ def _is_formula(text: str, has_others: bool) -> bool:
 
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Reads a formula of several lines, so that a line of it which begins with a plus or a hyphen is not a list."""
+    """Reads a formula of several lines, so that its lines that begin with a plus or a hyphen do not become a list."""
     begins = state.bMarks[start] + state.tShift[start]
     opening = _BEGINS_BLOCK.match(state.src, begins)
     if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:

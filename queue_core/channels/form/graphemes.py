@@ -1,7 +1,7 @@
-"""Borders between characters as a reader sees them: an emoji, a flag, a letter with its vowel signs are one each.
+"""Borders between characters as a reader sees them: an emoji, a flag, or a letter with its vowel signs is one.
 
-Errs on the side of no border: a text is cut elsewhere then. Only a word of thousands of characters is cut at one, so
-the rules of Unicode (UAX #29) in full, which need tables beyond those of Python, would change nothing.
+In doubt there is no border, and the text is cut elsewhere. Only a word of thousands of characters is cut at such a
+border, so the full rules of Unicode (UAX #29), which need tables that Python lacks, are not worth it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 LOOK_BACK_MAX = 256
-"""Number of characters among which a border is looked for; a longer stack of signs is cut inside."""
+"""Number of characters in which a border is searched for; a longer stack of combining signs is cut inside."""
 
 _JOINER = "\u200d"
 _CONTINUES = frozenset(
@@ -18,7 +18,7 @@ _CONTINUES = frozenset(
         _JOINER,
         "\uff9e",
         "\uff9f",
-        *map(chr, range(0x1F3FB, 0x1F400)),  # colours of skin
+        *map(chr, range(0x1F3FB, 0x1F400)),  # skin tones
         *map(chr, range(0xE0020, 0xE0080)),  # tags, as in the flag of Scotland
         *map(chr, range(0x1160, 0x1200)),  # vowels and finals of Hangul
         *map(chr, range(0xD7B0, 0xD800)),

@@ -1,8 +1,8 @@
 """Text of a Markdown paragraph in WhatsApp's formatting: `*bold*`, `_italic_`, `~strike~`, `` `code` ``, bare links.
 
-WhatsApp reads a mark only at the border of a word, with no space inside, and within one line. So a pair that crosses
-lines is closed and opened at each line break, and a pair inside a word loses its marks, or stays as it was written if
-it may be arithmetic or a name.
+WhatsApp reads a mark only at the border of a word, without a space after it, and within one line. So a pair of marks
+that crosses lines is closed and opened again at each line break. A pair inside a word loses its marks, or stays as it
+was written if it may be arithmetic or a name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALL_MARKS = frozenset(MARKS.values())
 URL = re.compile(
     r"(?:https?://|www\.)[^\s<>`]+|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.IGNORECASE
 )
-"""Addresses in a text. A mark beside one would become a part of it, so an address is never styled."""
+"""Web and mail addresses in a text. A mark beside an address would become a part of it, so it is never styled."""
 
 _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
 _TAGS: dict[str, Style] = {
@@ -45,14 +45,14 @@ _CODE_TAGS = frozenset(("code", "tt", "kbd", "samp"))
 _BARE_TAGS = frozenset(
     ("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center", "p", "div")
 )
-"""Tags that come in pairs and are left out."""
+"""Tags in pairs that are left out."""
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,9})(?:\s[^>]*)?/?>")
 _HREF = re.compile(r"\shref\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _LOOSE_BOLD = re.compile(
     r"\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
 )
-"""Bold that CommonMark does not see, since a letter follows its punctuation: `**Note:**text`."""
+"""Bold that CommonMark does not recognise, since a letter follows its punctuation: `**Note:**text`."""
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
@@ -66,10 +66,10 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Manner in which a document is read and written."""
+    """Options for reading and writing a document."""
 
     stars_are_italic: bool
-    """True if the document has signs that only Markdown has; else `*x*` is WhatsApp's bold, and stays."""
+    """True if the document has signs that only Markdown has; otherwise `*x*` is WhatsApp's bold, and stays."""
     has_marks: bool = True
     """False to leave out all marks."""
     keeps_escapes: bool = False
@@ -79,7 +79,7 @@ class Dialect:
 
 
 def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None = None) -> list[str]:
-    """Returns the lines of a paragraph, or of a heading, all of which has `style`."""
+    """Returns the lines of a paragraph, or of a heading, whose text has `style`."""
     pieces = _Reader(children, dialect).pieces()
     lines: list[list[Piece]] = [[]]
     for piece in pieces:
@@ -92,12 +92,12 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
 
 
 def has_loose_bold(text: str) -> bool:
-    """Returns True if the text holds bold that CommonMark does not see. It loses its marks, since it ends in a word."""
+    """Returns True if the text has bold that CommonMark does not recognise. Its marks are dropped later."""
     return "**" in text and _LOOSE_BOLD.search(text) is not None
 
 
 def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
-    """Yields the piece with its styles, and the addresses in it without."""
+    """Yields the parts of a piece: addresses without its styles, all else with them."""
     if piece.is_fixed or not styles:
         yield Piece(piece.text)
         return
@@ -110,12 +110,12 @@ def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
 
 
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
-    """Returns a piece without the styles whose mark stands in the text, where it would be read as their end."""
+    """Returns a piece without styles whose mark occurs in the text, where WhatsApp would read it as their end."""
     return Piece(text, frozenset(style for style in styles if MARKS[style] not in text))
 
 
 def _apart(pieces: list[Piece]) -> list[Piece]:
-    """Returns the pieces of a line, of which none has a style beside a sign that is the mark of this style."""
+    """Returns the pieces of a line without styles that would stand next to their own mark in the text."""
     kept = []
     for index, piece in enumerate(pieces):
         before = pieces[index - 1].text[-1:] if index else ""
@@ -218,7 +218,7 @@ class _Reader:
             self._count(style, token.nesting)
 
     def _meaning(self, opening: int, closing: int) -> Literal["style", "marks", "nothing"]:
-        """Says what a pair of marks becomes: a style, the marks themselves, or nothing."""
+        """Returns what a pair of marks becomes: a style, the marks themselves, or nothing."""
         markup, text = self._tokens[opening].markup, self._text
         before, after = text.last_before(opening), text.first_from(closing)
         is_in_word = before.isalnum() or after.isalnum()
@@ -250,7 +250,7 @@ class _Reader:
         elif address:
             self._read_all(index + 1, closing)
             self._add(f" ({address})", is_fixed=True)
-        else:  # an address that cannot be opened: perhaps no link at all
+        else:  # an address that cannot be opened, so perhaps not a link
             is_anchor = href.startswith("#") and len(href) > 1
             self._add("" if is_anchor else "[")
             self._read_all(index + 1, closing)
@@ -274,7 +274,7 @@ class _Reader:
             self._add(alt if src.startswith("data:") else f"![{token.content}]({src})", is_fixed=True)
 
     def _tag(self, index: int) -> None:
-        """Reads a tag of HTML; a tag that says nothing here stays as text."""
+        """Reads an HTML tag. An unknown tag stays as text."""
         text = self._tokens[index].content
         tag = _TAG.fullmatch(text)
         name = tag[2].lower() if tag else ""
@@ -295,7 +295,7 @@ class _Reader:
 
 
 class _Text:
-    """The visible text of tokens, with answers about stretches of it that take no time in their length."""
+    """Visible text of tokens, indexed so that questions about a part of it take constant time."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._texts = [_visible(token) for token in tokens]
@@ -323,7 +323,7 @@ class _Text:
         return self._letters[closing] > self._letters[opening + 1]
 
     def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
-        """Returns True if a name of code stands between two tokens, such as the `init` of `__init__`."""
+        """Returns True if a name from code stands between two tokens, such as the `init` of `__init__`."""
         if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
             return False
         beside = (
@@ -338,7 +338,7 @@ class _Text:
 
 
 def _partners(tokens: Sequence[Token]) -> dict[int, int]:
-    """Returns the index of the other token for each token of a pair, of Markdown or of HTML."""
+    """Returns, for each token of a pair in Markdown or HTML, the index of the other token."""
     partners: dict[int, int] = {}
     waiting: dict[str, list[int]] = {}
     for index, token in enumerate(tokens):
@@ -357,7 +357,7 @@ def _partners(tokens: Sequence[Token]) -> dict[int, int]:
 
 
 def _code(token: Token) -> str:
-    """Returns a span of code. One in WhatsApp's own marks, or with a backtick in it, stays as it was written."""
+    """Returns a span of code. If it has WhatsApp's own marks, or a backtick inside, it stays as it was written."""
     if "`" not in token.content and token.markup != "```":
         return f"`{token.content}`"
     pad = " " if token.content.startswith("`") or token.content.endswith("`") else ""
@@ -372,7 +372,7 @@ def _literal(token: Token, dialect: Dialect) -> str:
 
 
 def _with_footnotes(text: str, labels: frozenset[str]) -> str:
-    """Returns the text with its marks of footnotes in round brackets: `[1]` might be read as a link."""
+    """Returns the text with footnote marks in round brackets, since `[1]` might be read as a link."""
     if not labels or "[^" not in text:
         return text
     return _FOOTNOTE.sub(lambda mark: f"({mark[1]})" if mark[1] in labels else mark[0], text)

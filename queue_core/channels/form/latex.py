@@ -27,10 +27,10 @@ from queue_core.channels.form.latex_commands import (
 )
 
 DEPTH_MAX = 20
-"""Limit on nesting; deeper braces are left out, and what they hold stays."""
+"""Limit on nesting; deeper braces are left out, and their content stays."""
 
 _CHARACTERS = {"}": "", "&": " ", "~": " ", "'": "′", "*": "\u00d7"}
-"""Characters with another meaning in a formula. A star would be a mark of WhatsApp."""
+"""Characters that are written differently in plain text. A star would be a mark of WhatsApp."""
 _LIST_MARK = re.compile(r"\A([-+]) ")
 _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\s+|[^\\\s]|\\", re.DOTALL)
 _IS_PRODUCT = re.compile(r"[^\W_]*[√∛∜]?(?:[^\W_]+(?:[.,]\d+)*[%°′]?|\([^()]*\))|\S|")
@@ -40,7 +40,7 @@ _IS_ONE = re.compile(
 
 
 def text_of_latex(formula: str) -> str:
-    """Returns a formula as plain text. A command that is not known leaves its name, or its argument."""
+    """Returns a formula as plain text. For an unknown command, its name or its argument stays."""
     text = _Formula(_TOKEN.findall(formula)).text()
     lines = (_LIST_MARK.sub(r"\1", " ".join(line.split())) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
@@ -55,7 +55,7 @@ class _Formula:
         self._depth = 0
 
     def text(self) -> str:
-        """Returns the text of all that is left."""
+        """Returns the text of the remaining tokens."""
         parts = []
         while self._at < len(self._tokens):
             parts.append(self._next())
@@ -97,7 +97,7 @@ class _Formula:
         return "".join(parts)
 
     def _argument(self) -> str:
-        """Reads what a command is applied to: a group, or the next token."""
+        """Reads the argument of a command: a group, or the next token."""
         self._skip_space()
         return self._next().strip()
 
@@ -109,7 +109,7 @@ class _Formula:
         return self._group("]")
 
     def _script(self, mark: str) -> str:
-        """Reads what stands above or below the line, in small characters if Unicode has all of them."""
+        """Reads a superscript or subscript, in small characters if Unicode has all of them."""
         body = self._argument()
         if mark == "^" and body in ("∘", "°", "′"):
             return body.replace("∘", "°")
@@ -139,7 +139,7 @@ class _Formula:
         return SYMBOLS[name]
 
     def _applied(self, name: str) -> str:
-        """Reads a command with arguments, or one that is not known."""
+        """Reads a command with arguments, or an unknown command."""
         if name in FRACTIONS:
             text = self._fraction()
         elif name == "sqrt":
@@ -161,7 +161,7 @@ class _Formula:
         return text
 
     def _fraction(self) -> str:
-        """Reads a fraction. It has brackets beside a factor: 1/2x may be read as one half of x, or as 1/(2x)."""
+        """Reads a fraction. Beside a factor it gets brackets, since 1/2x may mean one half of x, or 1/(2x)."""
         before = self._tokens[self._at - 2] if self._at > 1 else ""
         fraction = f"{_in_brackets(self._argument(), _IS_PRODUCT)}/{_in_brackets(self._argument(), _IS_ONE)}"
         after = self._peek()
@@ -178,9 +178,9 @@ _BY_ARGUMENTS: dict[str, tuple[int, Callable[..., str]]] = {
     "not": (1, lambda sign: unicodedata.normalize("NFC", f"{sign}\u0338")),
     "mathbb": (1, lambda letters: "".join(DOUBLE_STRUCK.get(letter, letter) for letter in letters)),
 }
-"""Numbers of arguments of further commands, and the text that becomes of them."""
+"""Number of arguments of further commands, and a function that makes their text."""
 
 
 def _in_brackets(body: str, bare: re.Pattern[str]) -> str:
-    """Returns a text that may stand beside a sign of division or under a root: in brackets, unless it may be bare."""
+    """Returns a text for use beside a division sign or under a root: in brackets, unless `bare` matches it."""
     return body if len(body) < 100 and bare.fullmatch(body) else f"({body})"

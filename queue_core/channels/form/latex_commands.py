@@ -1,4 +1,4 @@
-"""Commands of LaTeX that occur in formulas, and the characters that stand for them."""
+"""LaTeX commands that occur in formulas, and the characters that replace them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Reads names and characters, which take turns."""
+    """Reads names and characters, which alternate."""
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -33,7 +33,7 @@ SYMBOLS = _greek() | _pairs(
     "varnothing ∅ degree ° angle ∠ forall ∀ exists ∃ neg ¬ lnot ¬ prime ′ sum ∑ prod ∏ int ∫ oint ∮ iint ∬ "
     "triangle △ Re ℜ Im ℑ aleph ℵ circ ∘ surd √"
 )
-"""Symbols that stand close to what follows them."""
+"""Symbols that are written without a space after them."""
 
 OPERATORS = _pairs(
     "times × cdot · div ÷ pm ± mp ∓ ast ∗ star ⋆ bullet • leq ≤ le ≤ leqslant ≤ geq ≥ ge ≥ geqslant ≥ neq ≠ ne ≠ lt < "
@@ -59,14 +59,14 @@ FUNCTIONS = _words(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim max min sup inf det gcd mod bmod "
     "arg deg dim ker Pr"
 )
-"""Functions, which are written as they are called."""
+"""Functions, which are written by their names."""
 
 ARGUMENTS = _words(
     "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf mathtt mathcal mathfrak mathscr "
     "boldsymbol bm operatorname mbox hbox boxed fbox underline underbrace overbrace cancel ensuremath widehat "
     "widetilde overrightarrow emph ce"
 )
-"""Commands of which the argument stays."""
+"""Commands that are left out while their argument stays."""
 
 SKIPPED = _words(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits nonumber notag middle "
@@ -98,11 +98,11 @@ COMMANDS = frozenset().union(
     filter(str.isalpha, SIGNS),
     _words("sqrt mathbb begin binom tbinom dbinom textcolor overset underset stackrel tag not"),
 )
-"""Names of the commands that are known."""
+"""Names of all known commands."""
 
 
 def _small(kind: str) -> dict[str, str]:
-    """Returns the characters that Unicode has above or below the line, by the characters that they stand for."""
+    """Returns Unicode's superscript or subscript characters, by the plain characters."""
     ranges = (range(0xB2, 0xBA), range(0x2B0, 0x2E4), range(0x1D2C, 0x1D6B), range(0x2070, 0x209D), (0x2C7C,))
     small = {"-": "⁻" if kind == "super" else "₋"}
     for code in (code for codes in ranges for code in codes):

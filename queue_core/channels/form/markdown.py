@@ -1,6 +1,6 @@
 """Markdown as WhatsApp shows it: each block of a reply is read by a CommonMark parser and written in its own lines.
 
-Only what Markdown means is written anew. A line in which nothing changes stays as it came, with its spaces.
+Only text with a meaning in Markdown is rewritten. A line in which nothing changes stays as it is, with its spaces.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LINE_WORK = 10
 MISSES_MAX = 500
 """Number of brackets that open no link, after which no more are looked at."""
 PASSES_MAX = 5
-"""Number of times that a text is converted until it stays as it is; nearly always one."""
+"""Limit on how often a text is converted until it no longer changes; once is nearly always enough."""
 RULE = "———"
 """Line in the place of a horizontal rule."""
 
@@ -62,7 +62,7 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     written = _settled(text, has_marks)
     return (
         written if written.strip() else text
-    )  # a comment, for instance: better too much than an empty reply
+    )  # for instance a mere comment: too much text is better than an empty reply
 
 
 def work_of(text: str) -> int:
@@ -75,7 +75,7 @@ def _settled(text: str, has_marks: bool) -> str:
     written = _written(text, has_marks)
     if written == text or _written(written, has_marks) == written:
         return written
-    # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
+    # Removing escapes could make the text change once more, so everything else is converted first.
     settled = text
     for _ in range(PASSES_MAX):
         before, settled = settled, _written(settled, has_marks, keeps_escapes=True)
@@ -90,7 +90,7 @@ def _written(text: str, has_marks: bool, keeps_escapes: bool = False) -> str:
 
 
 class _Document:
-    """A text, parsed, that is written line by line."""
+    """Parsed text, which is written line by line."""
 
     def __init__(self, text: str, *, has_marks: bool, keeps_escapes: bool = False) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
@@ -114,7 +114,7 @@ class _Document:
         return "\n".join([*kept, *self._unchanged(at, len(self._lines))])
 
     def _unchanged(self, start: int, end: int) -> Iterator[str]:
-        """Yields lines that stay. Of Markdown, spaces at their ends go, and blank lines after a blank line."""
+        """Yields lines that stay. In Markdown, trailing spaces and repeated blank lines are removed."""
         for index in range(start, end):
             line = self._lines[index]
             if not self._dialect.stars_are_italic or index in self._code_lines:
@@ -128,7 +128,7 @@ class _Document:
         return frozenset(line for start, end in fences for line in range(start, end))
 
     def _changes(self) -> Iterator[tuple[int, int, list[str]]]:
-        """Yields the first line and the end of each stretch that changes, and the lines in its place."""
+        """Yields first line and end of each range of lines that changes, and the lines that replace it."""
         index = 0
         while index < len(self._tokens):
             token = self._tokens[index]
@@ -175,7 +175,7 @@ class _Document:
         return [f"{prefix}{line.strip()}".rstrip() for prefix, line in zip(prefixes, written, strict=False)]
 
     def _code(self, token: Token) -> list[str] | None:
-        """Returns a block of code between marks of WhatsApp, which know no language; None if it holds such marks."""
+        """Returns a block of code between WhatsApp's marks, without its language; None if it contains such marks."""
         start, end = token.map or (0, 0)
         source = self._lines[start:end]
         if "```" in token.content:
@@ -188,13 +188,13 @@ class _Document:
 
 
 def _is_closed(fence: Token) -> bool:
-    """Returns True if a line ends the block of code; else it reaches to the end of what it stands in."""
+    """Returns True if a line ends the block of code; otherwise it reaches to the end of the enclosing block."""
     start, end = fence.map or (0, 0)
     return end - start - 1 > len(fence.content.splitlines())
 
 
 def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
-    """Returns what stands before the content in each line: spaces, bullets, marks of quotes; [] if that is not sure."""
+    """Returns the text before the content of each line: spaces, bullets, quote marks; [] if it is uncertain."""
     if len(source) != len(contents):
         return []
     prefixes = []
@@ -207,7 +207,7 @@ def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
 
 
 def _continued(prefix: str) -> str:
-    """Returns what stands before a further line of a block: spaces in the place of a bullet, and marks of quotes."""
+    """Returns the text before a further line of a block: spaces instead of a bullet, and quote marks."""
     return re.sub(r"[^>\s]", " ", prefix)
 
 
@@ -216,7 +216,7 @@ def _quote_of(line: str) -> str:
 
 
 def _tick(children: list[Token]) -> None:
-    """Puts a box into the place of the brackets with which a task begins."""
+    """Replaces the brackets at the beginning of a task by a box."""
     first = children[0] if children else None
     task = _TASK.match(first.content) if first and first.type == "text" else None
     if first and task:
@@ -224,7 +224,7 @@ def _tick(children: list[Token]) -> None:
 
 
 def _is_markdown(tokens: Sequence[Token]) -> bool:
-    """Returns True if the text has a sign that WhatsApp's formatting has not, so that `*x*` is italic in it."""
+    """Returns True if the text has a sign that only Markdown has, so that `*x*` means italic in it."""
     for token in tokens:
         if token.type in ("heading_open", "table_open") or (token.type == "fence" and token.info.strip()):
             return True
@@ -242,7 +242,7 @@ def _is_sign(token: Token) -> bool:
 
 
 def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
-    """Returns the text without the addresses that links name, such as `[site]: https://…`, and these addresses."""
+    """Returns the text without link definitions, such as `[site]: https://…`, and the definitions."""
     references: dict[str, dict[str, str]] = {}
     if "]:" not in text:
         return text, references
@@ -261,7 +261,7 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Reads a block of code. A line that begins with tildes may be an ornament: it needs a second one, and no words."""
+    """Reads a block of code. Tildes may be an ornament, so they need a closing line, and no words after them."""
     begins = state.bMarks[start] + state.tShift[start]
     is_tildes = state.src.startswith("~~~", begins)
     if is_tildes:
@@ -272,7 +272,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if not fence(state, start, end, silent):
         return False
     if is_tildes and not silent and not _is_closed(state.tokens[-1]):
-        state.env["ornaments"] = True  # no later line is looked at, or the time would grow with their square
+        state.env["ornaments"] = True  # later lines are not checked, or the time would be quadratic
         state.tokens.pop()
         state.line = line
         return False
@@ -280,7 +280,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _address(state: StateInline, silent: bool) -> bool:
-    """Reads an address as it stands, so that no mark is looked for in it."""
+    """Reads an address as it stands, so that no marks are searched for in it."""
     at = state.pos
     if state.src[at] != ":" or not _SCHEME_BEFORE.search(state.src[max(at - 6, 0) : at]):
         return False
@@ -295,7 +295,7 @@ def _address(state: StateInline, silent: bool) -> bool:
 
 
 def _end_of_address(address: str) -> str:
-    """Returns an address without what follows it: marks, punctuation, a bracket that it does not open."""
+    """Returns an address without trailing marks and punctuation, or a bracket that it does not open."""
     depth = 0
     for index, character in enumerate(address):
         depth += (character == "(") - (character == ")")
@@ -317,7 +317,7 @@ def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> 
 
 
 def _parser() -> MarkdownIt:
-    """Makes a parser that knows no indented code, underlined headings and blocks of HTML: they are mostly mere text."""
+    """Makes a parser without indented code, underlined headings and HTML blocks, which are mostly plain text."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})

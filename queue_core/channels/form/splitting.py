@@ -1,8 +1,8 @@
 """Parts of a long reply: each within a channel's limit, cut where a reader would pause.
 
-A part ends between paragraphs, else lines, else sentences, else words, in the second half of what fits if possible. It
-does not end inside code, a link or a pair of marks that fits into a part; a longer one is closed at the end of the part
-and opened again in the next.
+A part ends between paragraphs, else lines, else sentences, else words, if possible in the second half of the allowed
+length. It does not end inside code, a link or a pair of marks that fits into one part. Longer ones are closed at the
+end of the part and opened again in the next.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _BREAKS = (
     re.compile(r"[,;:،؛]\s+|[、，；]\s*"),
     re.compile(r"\s+"),
 )
-"""Places to cut at, the best first."""
+"""Patterns of places to cut at, the best first."""
 _SENTENCE = _BREAKS[2]
 
 
 def units(text: str) -> int:
-    """Returns the length of a text in units of UTF-16.
+    """Returns the length of a text in UTF-16 code units.
 
-    Providers count "characters" and do not say which; no count of characters gives more.
+    Providers limit "characters" without defining them; no definition gives a higher count than code units.
     """
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def split(text: str, units_max: int) -> list[str]:
-    """Splits a text into parts of at most `units_max` units. The same text is always split in the same way."""
+    """Splits a text into parts of at most `units_max` code units. The same text is always split in the same way."""
     if units(text) <= units_max:
         return [text]
     return list(_Splitter(text, units_max).parts())
@@ -55,7 +55,7 @@ def split(text: str, units_max: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A stretch that holds together."""
+    """Range of the text that should not be cut."""
 
     start: int
     end: int
@@ -126,7 +126,7 @@ class _Splitter:
         return span.start if span else index
 
     def _last(self, pattern: re.Pattern[str], begin: int, end: int, start: int) -> tuple[int, int] | None:
-        """Returns end and continuation of the last cut between two indexes that breaks nothing."""
+        """Returns the last possible cut between two indexes: the end of a part, and the start of the next."""
         last = None
         for found in pattern.finditer(self._text, begin, min(end + 1, len(self._text))):
             stop = self._end_of(found)
@@ -151,7 +151,7 @@ class _Splitter:
         return _ABBREVIATION.search(before) is not None
 
     def _cut_inside(self, span: _Span, start: int, limit: int) -> tuple[int, int]:
-        """Returns the cut inside a span that is longer than a part: after a line or a word of it, else anywhere."""
+        """Returns the cut inside a span that is longer than a part: after a line or a word, else anywhere."""
         for mark in ("\n", " "):
             at = self._text.rfind(mark, max(start, span.start + len(span.opening)) + 1, limit)
             if at > start:

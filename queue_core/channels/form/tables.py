@@ -1,4 +1,4 @@
-"""Tables as lines that can be read on a phone, where nothing lines up."""
+"""Tables as lines that can be read on a phone, where columns do not line up."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from queue_core.channels.form.inline import Dialect, Style, lines_of
 def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
     """Returns a table's lines.
 
-    A table of two columns has a line for each row, below its headers. A wider one has a block for each row: its first
-    cell as a heading, then a line "header: cell" for each other one.
+    A table of two columns becomes its headers and a line for each row. A wider table becomes a block for each row: the
+    first cell as a heading, then a line "header: cell" for each other cell.
     """
     cells_of = _rows(tokens)
     plain = [[_text(cell, dialect) for cell in cells] for cells in cells_of]

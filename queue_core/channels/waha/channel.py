@@ -27,7 +27,7 @@ TEXT_CHARACTERS_MAX = 60_000
 
 
 class WahaChannel:
-    """A channel that sends by `POST /api/sendText` and shows "typing…" by `POST /api/startTyping`."""
+    """Channel that sends by `POST /api/sendText` and shows "typing…" by `POST /api/startTyping`."""
 
     name = "waha"
 
@@ -41,7 +41,7 @@ class WahaChannel:
         self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. A user who is not found at one address is tried at the others."""
+        """See Channel.send. If the user is not found at one address, tries the others."""
         addresses = addresses_of(batch, first=_chat_id(batch.messages[-1]), server="c.us")
 
         async def send_part(part: str) -> None:
@@ -69,7 +69,7 @@ class WahaChannel:
 
 
 def _sent_id(answer: HttpAnswer) -> str:
-    """Returns the id of the sent message; engines write it as a text, as an object, or in the key of Baileys."""
+    """Returns the id of the sent message, which engines write as a text, as an object, or in Baileys' key."""
     message = answer.json()
     message_id = at(message, "id")
     whole = message_id if isinstance(message_id, str) else at(message_id, "_serialized")

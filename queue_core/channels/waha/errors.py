@@ -1,4 +1,4 @@
-"""Errors of WAHA: 422 for a session that is not ready, 500 with `exception` for what its engine raises.
+"""Errors of WAHA: 422 for a session that is not ready, 500 with `exception` for errors of its engine.
 
 Sources: `src/nestjs/AllExceptionsFilter.ts`, `src/core/abc/manager.abc.ts`, `src/core/manager.core.ts`.
 """
@@ -15,12 +15,12 @@ _SETTINGS = "WAHA_URL, WAHA_API_KEY and the session's name and status"
 STATUSES = {
     "STARTING": Meaning(code="STARTING", follows="outage", words="the session is starting"),
     "SCAN_QR_CODE": Meaning(
-        code="SCAN_QR_CODE", follows="operator", words="the session waits for its code to be scanned"
+        code="SCAN_QR_CODE", follows="operator", words="the session waits: scan its QR code"
     ),
     "STOPPED": Meaning(code="STOPPED", follows="operator", words="the session is stopped: start it"),
     "FAILED": Meaning(code="FAILED", follows="operator", words="the session has failed: restart it"),
 }
-"""Meaning of each status of a session in which it does not send."""
+"""Meaning of each status in which a session does not send."""
 ROWS = (
     row("outage", "session status", r"session status is not as expected|session under \w+ status|session .*not ready",
         "the session is not WORKING"),
@@ -30,11 +30,11 @@ ROWS = (
     row("never", "not supported", r"not implemented by|available (?:only )?in plus",
         "this edition or engine of WAHA cannot send that"),
 )  # fmt: skip
-"""Rows of its own; those of its engines follow."""
+"""Rows of WAHA itself; those of its engines come after them."""
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Reads an answer; None for a part that was sent."""
+    """Returns the refusal in an answer; None if the part was sent."""
     body = mapping(answer.json())
     if answer.is_success and not body.get("error"):
         return None

@@ -34,5 +34,5 @@ def example_webhook(
 
 
 def example_headers(body: bytes, key: str) -> dict[str, str]:
-    """Returns the headers with a post's signature by WAHA_HMAC_KEY."""
+    """Returns the headers with a post's signature, made with WAHA_HMAC_KEY."""
     return {"X-Webhook-Hmac": signature(body, key), "X-Webhook-Hmac-Algorithm": "sha512"}

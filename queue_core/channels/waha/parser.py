@@ -1,7 +1,7 @@
 """Webhooks of WAHA: one event per POST, in one shape for all engines, with the engine's own message in `_data`.
 
-Events and fields: `src/structures` of WAHA. The engines NOWEB (Baileys) and GOWS (whatsmeow) have the whole content in
-`_data`; WEBJS has only its type there.
+Events and fields: `src/structures` of WAHA. The engines NOWEB (Baileys) and GOWS (whatsmeow) put the whole content into
+`_data`; WEBJS puts only the message's type there.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from queue_core.message import QueueMessage
 CHANNEL = "waha"
 _FAILED = ("ERROR", -1)
 _LEFT_OUT = frozenset({"_data", "before", "prevBody"})
-"""Parts that are not kept: the engine's message, which repeats the rest, and what a user deleted or replaced."""
+"""Fields that are not kept: the engine's message, which repeats the others, and texts that a user took back."""
 _EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
 
 
 class _Webhook(NamedTuple):
-    """Facts that hold for a whole webhook."""
+    """Data that all parts of a webhook share."""
 
     say: Phrases
     instance: str
@@ -48,7 +48,7 @@ class _Webhook(NamedTuple):
 
 
 def parse_waha(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
-    """Reads a webhook. Raises InvalidWebhookError for what is not a webhook of WAHA."""
+    """Reads a webhook. Raises InvalidWebhookError for anything but a webhook of WAHA."""
     if not isinstance(payload, dict):
         raise InvalidWebhookError("a webhook of WAHA is a JSON object")
     event = payload.get("event")
@@ -103,7 +103,7 @@ def _own(webhook: _Webhook, body: Object) -> OwnMessageError:
 
 
 def _sender(about: Object) -> Sender:
-    """Returns the user; where `from` hides the number, the engine's own message may tell it."""
+    """Returns the user. Where `from` hides the number, the engine's own message may have it."""
     data = mapping(about.get("_data"))
     key, info = mapping(data.get("key")), mapping(data.get("Info"))
     others = [
@@ -119,7 +119,7 @@ def _profile_name(data: Object) -> Any:
 
 
 def _new(say: Phrases, body: Object) -> Content:
-    """Reads a new message: by the engine's own message where it has the content, else by WAHA's fields."""
+    """Reads a new message from the engine's own message if that has the content, else from WAHA's fields."""
     data = mapping(body.get("_data"))
     try:
         if "Message" in data:
@@ -155,7 +155,7 @@ def _deletion(say: Phrases, body: Object) -> Content:
 
 
 def _vote(say: Phrases, body: Object) -> Content:
-    """Describes a vote. One that cannot be decrypted comes with its own event, and without options."""
+    """Describes a vote. A vote that cannot be decrypted comes as another event, without options."""
     options = at(body, "vote", "selectedOptions")
     chosen = [label(option) for option in options] if isinstance(options, list) else []
     if isinstance(options, list) and not chosen:
@@ -195,7 +195,7 @@ def _receipt(webhook: _Webhook, body: Object) -> Inbound:
         message_id=message_id,
         user_phone=phone_of(chat or text(body.get("to"))),
         code="",
-        reason="WhatsApp did not take it",
+        reason="WhatsApp did not accept it",
         at_ms=timestamp_ms(body.get("timestamp")),
     )
     return Inbound(failures=(failure,), skipped={"failed delivery": 1})

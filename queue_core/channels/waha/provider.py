@@ -18,7 +18,7 @@ from queue_core.environment import Url, faults_of_secret
 
 
 class Waha(Provider):
-    """WAHA: its posts are signed if it has a key for that."""
+    """WAHA. It signs its posts if it is configured with a key."""
 
     name = "waha"
     paths = ("/webhook/waha",)
@@ -30,14 +30,14 @@ class Waha(Provider):
     api_key: SecretStr = SecretStr("")
     """Key for sending, if WAHA asks for one."""
     hmac_key: SecretStr = SecretStr("")
-    """Key that signs its webhooks, `hmac.key` in their configuration."""
+    """Key with which WAHA signs webhooks, `hmac.key` in their configuration."""
 
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""
         yield from faults_of_secret("WAHA_HMAC_KEY", self.hmac_key)
 
     def authenticate(self, post: Post) -> None:
-        """See Provider.authenticate. The body is signed as it came, so it is not decoded here."""
+        """See Provider.authenticate. The signature is that of the raw body, so the body is not decoded here."""
         key = self.hmac_key.get_secret_value()
         shown = post.headers.get("X-Webhook-Hmac", "").strip().lower()
         if not key or not is_secret(shown, signature(post.body, key)):
@@ -53,5 +53,5 @@ class Waha(Provider):
 
 
 def signature(body: bytes, key: str) -> str:
-    """Returns the right value of `X-Webhook-Hmac`: the HMAC-SHA512 of the raw body."""
+    """Returns the correct value of `X-Webhook-Hmac`: the HMAC-SHA512 of the raw body."""
     return hmac.new(key.encode(), body, hashlib.sha512).hexdigest()

@@ -1,1 +1,1 @@
-"""Messages as WhatsApp Web has them: what the Evolution API, Evolution Go and WAHA pass on of them."""
+"""Messages of WhatsApp Web, as the Evolution API, Evolution Go and WAHA pass them on."""

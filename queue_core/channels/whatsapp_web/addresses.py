@@ -1,6 +1,6 @@
 """Addresses of WhatsApp (JIDs): who wrote, where to send, and which chats are never answered.
 
-Servers of addresses and the fixed ones: whatsmeow, `types/jid.go`.
+Source of the servers and of the fixed addresses: whatsmeow, `types/jid.go`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from queue_core.channels.values import mapping, text
 from queue_core.message import Batch
 
 PHONE_ADDRESS = re.compile(r"(\d{5,20})(?:[:_]\d+)*@(?:s\.whatsapp\.net|c\.us|hosted)")
-"""Address that holds the phone number itself, perhaps with the number of a device."""
+"""Address that contains the phone number, perhaps with the number of a device."""
 _LINKED = re.compile(r"(\d{1,32})(?:[:_]\d+)*@(lid|hosted\.lid)")
 """Address that hides the number: a linked id."""
 _OPTIONAL_DIGITS = (
@@ -21,7 +21,7 @@ _OPTIONAL_DIGITS = (
     re.compile(r"(52)(1?)([2-9][0-9]{9})"),
     re.compile(r"(54)(9?)([1-9][0-9]{9})"),
 )
-"""Mobile numbers of Brazil, Mexico and Argentina: an account may have or lack the second group, as it was opened."""
+"""Mobile numbers of Brazil, Mexico and Argentina. Depending on its age, an account lacks the second group."""
 _UNANSWERED_SERVERS = {
     "g.us": "group",
     "broadcast": "broadcast",
@@ -41,9 +41,9 @@ class Sender(NamedTuple):
     phone: str
     """Id in the queue: the phone number, else the linked id, else the whole address."""
     reply_to: str
-    """Address to send to; "" if it is the phone number."""
+    """Address to send to; "" if that is the phone number."""
     addresses: dict[str, str]
-    """All addresses that are known to be of this user: {"phone", "lid"}."""
+    """All known addresses of this user: {"phone", "lid"}."""
 
 
 def sender(chat: str, *others: str) -> Sender:
@@ -65,9 +65,9 @@ def sender(chat: str, *others: str) -> Sender:
 
 
 def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
-    """Returns the addresses at which to reach the user of a batch; `first` is the one to begin with.
+    """Returns the addresses to try for the user of a batch, beginning with `first`.
 
-    After it come the number in both spellings, with `server` behind it, and the linked id, where webhooks told them.
+    After it come the phone number in both spellings, with `server` appended, and the linked id, if webhooks named them.
     """
     known = [mapping(message.message_data.get("addresses")) for message in reversed(batch.messages)]
     told = [text(addresses.get("phone")) for addresses in known]
@@ -78,7 +78,7 @@ def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
 
 
 def spellings(phone: str) -> list[str]:
-    """Returns a number as it is, then its other spelling if it is of a country whose accounts have two."""
+    """Returns a number as it is, and its other spelling if it belongs to a country whose accounts have two."""
     for pattern, digit in zip(_OPTIONAL_DIGITS, "919", strict=True):
         if match := pattern.fullmatch(phone):
             return [phone, match[1] + ("" if match[2] else digit) + match[3]]
@@ -86,13 +86,13 @@ def spellings(phone: str) -> list[str]:
 
 
 def raise_if_unanswered(chat: str) -> None:
-    """Raises SkippedError with the kind of a chat that is never answered, such as a group or a channel."""
+    """Raises SkippedError with the kind of chat if the chat is never answered, such as a group or a channel."""
     if reason := _UNANSWERED_CHATS.get(chat) or _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
         raise SkippedError(reason)
 
 
 def phone_of(address: str) -> str:
-    """Returns the user of a private chat by the address alone; the address itself if it is of no user."""
+    """Returns the user of a private chat's address; the address itself if it does not belong to a user."""
     try:
         return sender(address).phone
     except (SkippedError, InvalidWebhookError):

@@ -1,4 +1,4 @@
-"""Assembly of a queued message from what a provider of WhatsApp Web says of it."""
+"""Assembly of a queued message from the data that a provider of WhatsApp Web sends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queue_core.message import QueueMessage
 
 
 class Envelope(NamedTuple):
-    """Facts around the content of a message."""
+    """Data of a message other than its content."""
 
     channel: str
     instance: str
@@ -23,7 +23,7 @@ class Envelope(NamedTuple):
     profile_name: Any
     timestamp: Any
     webhook: Any
-    """The message as it came, without media."""
+    """Message as the provider sent it, without media."""
 
 
 def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
@@ -49,7 +49,7 @@ def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
 
 
 def _id_of(envelope: Envelope, content: Content) -> str:
-    """Returns an id of its own for a change: as an event it has none, and a deletion may be told twice."""
+    """Returns the message's id. That of a change is made from its target, so that a repeated report has the same id."""
     change = content.change
     if not change or not change.id:
         return envelope.message_id

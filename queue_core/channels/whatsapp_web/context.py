@@ -10,18 +10,18 @@ from queue_core.channels.phrases import Phrases
 from queue_core.channels.values import Object, at, filled, mapping, name, text
 
 Read = Callable[[Any], Content | None]
-"""Reader of the content of a quoted message; None if it has none."""
+"""Function that reads the content of a quoted message; returns None if it has none."""
 
 
 class Context(NamedTuple):
-    """Lines for the AI about what a message refers to, and the same as facts."""
+    """Things that a message refers to: as lines for the AI, and as facts."""
 
     notes: list[str]
     facts: dict[str, Any]
 
 
 def read_context(say: Phrases, item: Object, content: Object, read: Read) -> Context:
-    """Reads the context of a message: Baileys has it in the content, Evolution also beside it."""
+    """Reads the context of a message, which Baileys puts into the content, and Evolution also beside it."""
     notes: list[str] = []
     facts: dict[str, Any] = {}
     for context in _contexts(item, content):

@@ -31,7 +31,7 @@ _KEYS = frozenset(
         "description",
     }
 )
-"""Keys below which an answer tells its error. Others, such as `request` of WAHA, quote the user."""
+"""Keys under which answers describe the error. Other keys, such as WAHA's `request`, quote the user."""
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)
 """Words that only repeat the status."""
 
@@ -40,11 +40,11 @@ class Row(msgspec.Struct, frozen=True):
     """Row of a table: words of an error, and their meaning."""
 
     pattern: re.Pattern[str]
-    """Expression that finds the words. What its group `number` finds stands behind the code in the reason."""
+    """Expression that finds the words. The text of its group `number` is appended to the code in the reason."""
     meaning: Meaning
 
     def read(self, words: str) -> Meaning | None:
-        """Returns the meaning if it is that of the words."""
+        """Returns the meaning if the words match; else None."""
         match = self.pattern.search(words)
         number = match and match.groupdict().get("number")
         code = f"{self.meaning.code} {number}"
@@ -60,12 +60,12 @@ def row(
     after_ms: int | None = None,
     not_sent: bool = True,
 ) -> Row:
-    """Makes a row. `code` is what the reason shows: the provider's own words could name a user."""
+    """Makes a row. The reason shows `code` instead of the provider's words, which could name a user."""
     meaning = Meaning(code=code, follows=follows, words=words, after_ms=after_ms, not_sent=not_sent)
     return Row(re.compile(pattern, re.IGNORECASE), meaning)
 
 
-# The first row that matches counts: one that says "perhaps sent" stands before those whose words it may contain.
+# The first row that matches counts. Rows that mean "perhaps sent" come first, since their words may contain others'.
 MAYBE = (
     row("later", "timed out waiting", r"timed out waiting for message send response",
         "WhatsApp did not confirm the message", not_sent=False),
@@ -116,7 +116,7 @@ CONNECTION = (
     row("outage", "Connection Closed",
         r"connection (?:was )?(?:closed|lost|terminated|failure|reset)|stream errored|WebSocket (?:Error|was closed)"
         r"|query cancell?ed|^(?:Error: )?cancelled$",
-        "the connection to WhatsApp is closed"),
+        "the connection to WhatsApp was closed"),
     row("outage", "not connected",
         r"websocket not connected|(?:client|instance|session|socket|account) (?:is )?(?:not connected|disconnected|nil)"
         r"|no active session|failed to connect client|failed to send text after|not connected to whatsapp"
@@ -157,7 +157,7 @@ REQUEST = (
 """Faults of a request that the server finds before it does anything: the same request has the same fault again."""
 TURN = (
     row("later", "media upload", r"media upload failed|failed to upload",
-        "what belongs to the message cannot be uploaded"),
+        "a file of the message cannot be uploaded"),
     row("later", "error 463", r"server returned error 463\b|reach-?out time-?lock",
         "WhatsApp holds back messages of this account to this user", after_ms=10 * _MINUTE),
     row("later", "error 403", r"server returned error 403\b",
@@ -176,11 +176,11 @@ TURN = (
         "the server failed, as it may do when the message is out", not_sent=False),
 )  # fmt: skip
 ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *REQUEST, *TURN)
-"""Rows that all providers share. A provider's own rows come before them."""
+"""Rows that all providers share. The rows of one provider come before them."""
 
 
 def words_of(body: Any) -> list[str]:
-    """Returns the words in which an answer tells its error, without those that only repeat the status."""
+    """Returns the texts in which an answer describes its error, without those that only repeat the status."""
     return [words for words in _texts(body, _DEPTH_MAX) if words not in _PHRASES][:_WORDS_MAX]
 
 
@@ -193,7 +193,7 @@ def meaning_in(words: Iterable[str], rows: Iterable[Row]) -> Meaning | None:
 def refusal_in(
     answer: HttpAnswer, rows: Iterable[Row], *, detail: str, settings: str, default: Meaning | None = None
 ) -> Refusal:
-    """Reads an answer that refuses a part: by its words, or else by `default` or its status.
+    """Reads an answer that refuses a part: by its words, or else by `default` or by its status.
 
     `detail` names who answered; `settings` names the settings to look at when access is refused.
     """
@@ -206,7 +206,7 @@ def refusal_in(
 
 
 UNTOLD = Meaning(code="2xx", follows="later", words="an error beside a status of success", not_sent=False)
-"""Meaning of an error that no row knows, in an answer whose status says that all is well."""
+"""Meaning of an error without a row, in an answer whose status means success."""
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:

@@ -30,7 +30,7 @@ from queue_core.channels.vcard import read_vcard
 HASH_CHARACTERS = (44, 64)
 """Lengths of a SHA-256 in base64 and in hexadecimal digits."""
 Reader = Callable[[Phrases, Object], Content]
-"""Reader of one kind: phrases, and the part that holds it, with what BESIDE_MEDIA names."""
+"""Function that reads messages of one kind, given the phrases and the part with the content and BESIDE_MEDIA."""
 
 
 def _text(_: Phrases, part: Object) -> Content:
@@ -98,7 +98,7 @@ def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], descri
 
 
 def _interactive_response(say: Phrases, part: Object) -> Content:
-    """Describes what a user chose or filled in: `paramsJson` has an id for a choice, and the fields of a form."""
+    """Describes a choice or a filled-in form: `paramsJson` has the id of a choice, or the fields of a form."""
     flow = mapping(
         part.get("nativeFlowResponseMessage")
         or at(part, "interactiveResponseMessage", "nativeFlowResponseMessage")
@@ -135,7 +135,7 @@ def _poll_result(say: Phrases, part: Object) -> Content:
 
 
 def _poll_vote(say: Phrases, part: Object) -> Content:
-    """Describes a vote. Most are encrypted, or tell hashes of the options, which are HASH_CHARACTERS long."""
+    """Describes a vote. Most are encrypted, or have hashes of the options, which are HASH_CHARACTERS long."""
     chosen = at(part, "vote", "selectedOptions")
     names = [name(option) for option in chosen] if isinstance(chosen, list) else []
     options = [option for option in names if option and len(option) not in HASH_CHARACTERS]
@@ -188,7 +188,7 @@ def _location(*, is_live: bool) -> Reader:
 
 
 def _named(kind: str, code: str, detail: str = "", note: str = "") -> Reader:
-    """Makes a reader of a kind that is a placeholder with one field, and another one beside it."""
+    """Makes a reader for a kind that becomes a placeholder with one field in it, and another field after it."""
 
     def read(say: Phrases, part: Object) -> Content:
         detail_text = name(part.get(detail)) if detail else ""
@@ -212,7 +212,7 @@ def _payment(code: str) -> Reader:
 
 
 def _template(*paths: tuple[str, ...]) -> Reader:
-    """Makes a reader of a message that another business's program sends: its text at one of the paths."""
+    """Makes a reader for a message that another business's program sends, with its text at one of the paths."""
 
     def read(say: Phrases, part: Object) -> Content:
         words = next((found for path in paths if (found := text(at(part, *path)))), "")
@@ -283,7 +283,7 @@ KINDS: Mapping[str, Reader] = {
     "highlyStructuredMessage": _template(("hydratedHsm", "hydratedTemplate", "hydratedContentText")),
     "richResponseMessage": _rich_response,
 }
-"""Kinds that a user writes, by the names in WhatsApp's protocol."""
+"""Kinds that users write, by their names in WhatsApp's protocol."""
 
 UNWRITTEN: Mapping[str, str] = {
     "albumMessage": "album",
@@ -305,9 +305,9 @@ UNWRITTEN: Mapping[str, str] = {
     "statusNotificationMessage": "status",
     "statusStickerInteractionMessage": "status",
 }
-"""Kinds that no user writes, by the same names, with the reason under which they are counted."""
+"""Kinds that users do not write, by their names in the protocol, with the reason under which they are counted."""
 
 BESIDE_MEDIA = ("mediaUrl", "speechToText")
-"""Names beside the kind that Evolution adds: where the media lies, and what is said in it."""
+"""Fields that Evolution adds beside the kind: the address of the media, and a transcription of its speech."""
 BESIDE = frozenset({"messageContextInfo", "contextInfo", "base64", *BESIDE_MEDIA})
-"""Names beside the kind; none of them is a message."""
+"""Fields beside the kind that are not a message."""

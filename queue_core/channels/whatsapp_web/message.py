@@ -1,4 +1,4 @@
-"""Content of a message of WhatsApp Web, whatever its kind: wrappers off, edits and deletions recognised."""
+"""Content of a message of WhatsApp Web, of any kind, without its wrappers; edits and deletions are recognised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REVOKE, _EDIT = ("REVOKE", 0), ("MESSAGE_EDIT", 14)
 _EDIT_OF_MESSAGE = ("MESSAGE_EDIT", 2)
 """Kinds of `secretEncryptedMessage` that edit a message; others edit an event."""
 _WITHOUT_CONTENT = frozenset({None, 0, 2, 3, "", "UNKNOWN", "CIPHERTEXT", "FUTUREPROOF"})
-"""Types of a stub whose content WhatsApp did not decrypt, or not yet."""
+"""Stub types of messages that WhatsApp did not decrypt, or has not decrypted yet."""
 _DELETED_STUBS = frozenset({1, "REVOKE"})
 _CALL_STUBS = frozenset(
     {
@@ -31,13 +31,14 @@ _CALL_STUBS = frozenset(
 
 
 def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -> Content:
-    """Returns the content of a message; `item` is what the provider sends around it.
+    """Returns the content of a message; `item` is the provider's object around it.
 
-    Raises SkippedError for what no user wrote, and for a message without content: WhatsApp could not decrypt it yet,
-    and delivers it again with its content and the same id. Raises InvalidWebhookError for content of another form.
+    Raises SkippedError for a message that no user wrote, and for one without content: WhatsApp could not decrypt it
+    yet, and delivers it again later with content and the same id. Raises InvalidWebhookError for content of a wrong
+    form.
     """
     if not isinstance(message, dict | None):
-        raise InvalidWebhookError("its content is not an object")
+        raise InvalidWebhookError("the content of the message is not an object")
     inner, is_edited = unwrapped(message, _is_kind)
     content = _kind_of(say, inner, item)
 
@@ -65,16 +66,16 @@ def _is_kind(kind: str) -> bool:
 
 
 def _check_forms(content: Object) -> None:
-    """Raise InvalidWebhookError for the content of a known kind that has another form."""
+    """Raises InvalidWebhookError for content of a known kind that has a wrong form."""
     for kind, part in content.items():
         expected = str if kind == "conversation" else dict
         if part in (None, "") or isinstance(part, expected):
             continue
         if kind == "conversation" or kind in KINDS:
-            raise InvalidWebhookError(f"its {kind} is not {'a text' if expected is str else 'an object'}")
+            raise InvalidWebhookError(f"the {kind} is not {'a text' if expected is str else 'an object'}")
     words = at(content, "extendedTextMessage", "text")
     if words is not None and not isinstance(words, str):
-        raise InvalidWebhookError("its extendedTextMessage has a text that is not a text")
+        raise InvalidWebhookError("the field `text` of extendedTextMessage is not a text")
 
 
 def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
@@ -95,7 +96,7 @@ def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
 
 
 def read_protocol(say: Phrases, part: Object) -> Content:
-    """Returns an edit or a deletion. Raises SkippedError for traffic between the phones."""
+    """Returns an edit or a deletion. Raises SkippedError for protocol messages between the phones."""
     target = text(at(part, "key", "id"))
     kind = part.get("type", 0 if target else None)
     if kind in _REVOKE and not isinstance(kind, bool):

@@ -8,10 +8,10 @@ from queue_core.channels.errors import Refusal
 
 
 async def send_to_one(addresses: list[str], send: Callable[[str], Awaitable[Refusal | None]]) -> None:
-    """Sends a part to the first address that takes it, and moves that address to the front, for the next part.
+    """Sends a part to the first address that works, and moves that address to the front for the next part.
 
-    An address that does not exist there is followed by the next one, since this user has just written. Raises the error
-    of the last refusal.
+    If WhatsApp does not know an address, tries the next one, since this user has just written. Raises the error of the
+    last refusal.
     """
     for number, address in enumerate(addresses, 1):
         refusal = await send(address)

@@ -25,7 +25,7 @@ WRAPPERS = frozenset(
         *("statusAddYours", "botInvokeMessage", "botTaskMessage", "botForwardedMessage"),
     }
 )
-"""Kinds that hold the real message in their `message`."""
+"""Kinds that have the real message in their field `message`."""
 
 
 class Unwrapped(NamedTuple):
@@ -37,7 +37,7 @@ class Unwrapped(NamedTuple):
 
 
 def unwrapped(content: Any, is_kind: Callable[[str], bool]) -> Unwrapped:
-    """Takes off the wrappers, known ones first, then any unknown kind with a `message`; `is_kind` knows the kinds."""
+    """Removes wrappers: known ones, then unknown kinds with a `message`. `is_kind` returns True for a known kind."""
     is_edited = False
     current = mapping(content)
     for _ in range(DEPTH_MAX):

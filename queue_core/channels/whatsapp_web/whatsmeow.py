@@ -1,4 +1,4 @@
-"""Messages as programs in Go have them, through the library whatsmeow: `types/message.go`, `types/events`."""
+"""Messages in the form of the Go library whatsmeow: `types/message.go`, `types/events`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_go_content(say: Phrases, item: Object) -> Content:
 
 
 def in_javascript_names(value: Any, depth: int = 0) -> Any:
-    """Returns JSON of a Go program with the names that Baileys uses: `stanzaID` becomes `stanzaId`, `PTT` `ptt`."""
+    """Returns JSON of a Go program with the names of Baileys: `stanzaID` becomes `stanzaId`, `PTT` becomes `ptt`."""
     if depth >= DEPTH_MAX:
         return value
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
+"""Stubs of the queue's atomic steps: each declares the inputs of the Lua file that has its name, and reads the answer.
 
-Only the fields named beside a Place, a Partition or a Seen are sent.
+Of a Place, a Partition or a Seen, only the fields named in the annotation are sent.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    LookAnswer,
     MatchAnswer,
     MovedAnswer,
     PaceAnswer,
@@ -31,7 +32,7 @@ from queue_core.settings import Rules
 
 @stub("enqueue")
 class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
-    """Stores one message, once."""
+    """Stores a message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
     place: Annotated[Place, "queue lock active wake stats dead layout alias names damaged conversation"]
@@ -41,7 +42,7 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     message: bytes
     follows: Digits
     names: str
-    """Names of the user and the kinds of these addresses, alternating."""
+    """Names of the user, each followed by the kind of its address."""
     aliases_ttl_ms: Number
     provider_ms: Number
     dedupe_ttl_ms: Number
@@ -53,7 +54,7 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
 
 @stub("change")
 class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
-    """Stores an edit or a deletion of an earlier message, once."""
+    """Stores an edit or a deletion of an earlier message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
     place: Annotated[
@@ -84,7 +85,7 @@ class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
 
 @stub("claim")
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
-    """Leases what is due."""
+    """Leases conversations that are due."""
 
     read = staticmethod(answers.read_claim)
     partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
@@ -107,11 +108,23 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     completed_ttl_ms: Number
     only: str
     kept: str
+    watcher: str
+    left_out: str
+    room: Number
+
+
+@stub("look", mends=False)
+class Look(Call[LookAnswer], frozen=True, kw_only=True):
+    """Says when a partition next needs attention, and which workers watch it."""
+
+    read = staticmethod(answers.read_look)
+    partition: Annotated[Partition, "active looks hold base"]
+    now_ms: Now
 
 
 @stub("discard")
 class Discard(Call[int], frozen=True, kw_only=True):
-    """Makes dead letters of unreadable messages of a batch. Returns how many are left, -1 for a lost lease."""
+    """Makes dead letters of unreadable messages of a batch. Returns the number left, or -1 for a lost lease."""
 
     place: Annotated[Place, "queue lock active wake dead reply damaged conversation"]
     rules: Rules
@@ -209,7 +222,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 
 @stub("pace")
 class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
-    """Gives messages of a sending number their moment."""
+    """Says when a sending number may send messages, within its rate."""
 
     read = staticmethod(answers.read_pace)
     moments: Key
@@ -224,7 +237,7 @@ class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
 
 @stub("requeue")
 class Requeue(Call[bool | str], frozen=True, kw_only=True):
-    """Puts a dead letter back. Returns the user's other conversation if it was not, because of that."""
+    """Puts a dead letter back into its conversation. If the user has another conversation by now, returns that one."""
 
     read = staticmethod(answers.read_requeue)
     partition: Annotated[Partition, "dead active wake damaged base"]
@@ -237,7 +250,7 @@ class Requeue(Call[bool | str], frozen=True, kw_only=True):
 
 @stub("restore")
 class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
-    """Puts messages of a damaged key back: how many, and how many are left; see `restore.lua` for numbers below 0."""
+    """Puts messages of a damaged key back. Returns how many, and how many are left; `restore.lua` explains -1, -2."""
 
     read = staticmethod(answers.read_pair)
     partition: Annotated[Partition, "damaged active wake dead base"]
@@ -261,7 +274,7 @@ class Mend(Call[int], frozen=True, kw_only=True):
 class Withdraw(Call[str | int], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight".
 
-    A number means that the search goes on with a call that has it as `skipped`.
+    A number means that the search is not finished: repeat the call with that number as `skipped`.
     """
 
     read = staticmethod(answers.read_withdraw)
@@ -281,7 +294,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
 
 @stub("forget")
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
-    """Deletes what is kept of a conversation."""
+    """Deletes everything that is kept of a conversation."""
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
@@ -322,7 +335,7 @@ class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
 
 @stub("match_reports")
 class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
-    """Settles reports that are due."""
+    """Returns reports that are due, with the replies that they are about."""
 
     read = staticmethod(answers.read_matches)
     partition: Annotated[Partition, "reports reports_due damaged sent"]
@@ -334,7 +347,7 @@ class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
 
 @stub("settle_report")
 class SettleReport(Call[bool], frozen=True, kw_only=True):
-    """Ends a failure that its conversation has. Returns True if the id is still known."""
+    """Ends a failure that its conversation has noted. Returns True if the id is still known."""
 
     read = staticmethod(answers.read_is_found)
     partition: Annotated[Partition, "reports reports_due damaged sent"]
@@ -403,7 +416,7 @@ class DropOld(Call[int], frozen=True, kw_only=True):
 
 @stub("inventory", mends=False)
 class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
-    """Counts what a page of the index holds for workers."""
+    """Counts the messages that workers would answer, in one page of the index."""
 
     read = staticmethod(answers.read_inventory)
     partition: Annotated[Partition, "active wake dead damaged base"]
@@ -415,7 +428,7 @@ class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
 
 @stub("survey", mends=False)
 class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
-    """Counts a page of the index."""
+    """Counts conversations, messages and leases, in one page of the index."""
 
     read = staticmethod(answers.read_survey)
     partition: Annotated[Partition, "active wake dead damaged base"]

@@ -1,18 +1,17 @@
 -- aliases: several names of one user that lead to one conversation; functions that scripts share.
 --
--- `alias:X`, a string, names the conversation to which the messages of the name X belong. That may lie in another
--- partition. Nothing is ever moved. The alias is written in one step with a look at whether anything waits under X, or is
--- being answered; then it is written only with `behind`.
--- `behind:W`, a hash, has the conversations X under which messages of the same user wait that come before those of W. It is
--- written before the alias of X, and ends when that is there and nothing is left under X: then nothing more comes.
--- `names:W`, a hash, lists the names that lead to W, W included, with the kinds of the addresses.
--- Aliases and names are kept for a time after their last use.
+-- `alias:X`, a string, names the conversation W to which new messages of the name X belong. W may lie in another partition,
+-- and messages that wait under X are never moved. If messages wait under X or are being answered, the alias may be written
+-- only after `behind:W`; the script join.lua checks that in the step that writes it.
+-- `behind:W`, a hash, holds the conversations X of the same user whose messages come before those of W. The field of X is
+-- deleted when X has an alias and nothing is left under X, since then no more messages come under X.
+-- `names:W`, a hash, lists the names that lead to W, W included, with the kinds of their addresses.
+-- Aliases and names expire some time after their last use.
 
--- Limit on names of a conversation; further ones lead to it too, but are not listed.
+-- Limit on names that are listed for a conversation; further names lead to it too.
 local NAMES_MAX = 16
 
--- Returns the conversation to which the messages of this name belong, false for this one. A value that names none is moved
--- aside.
+-- Returns the conversation to which this name's alias leads, false without an alias. A damaged alias is moved aside.
 local function target_of(place, now_ms, aliases_ttl_ms)
   local target = redis.call('GET', place.alias)
   if target and not string.match(target, '^[^ :]+:[^ :]+$') then
@@ -31,7 +30,7 @@ local function was_stored(place, seen, now_ms, dedupe_ttl_ms)
   return first_seen(place, seen, layers_in(layout[4]), since, now_ms, dedupe_ttl_ms) ~= nil
 end
 
--- Returns true if messages wait under this name, or are being answered, or others come before those of this name.
+-- Returns true if messages wait under this name, or are being answered, or messages of other names come before them.
 local function is_in_use(place)
   return redis.call('EXISTS', place.queue, place.behind) > 0 or redis.call('HEXISTS', place.lock, 'token') == 1
 end

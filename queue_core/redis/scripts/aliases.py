@@ -12,7 +12,7 @@ from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, tex
 
 @stub("meet")
 class Meet(Call[MeetAnswer], frozen=True, kw_only=True):
-    """Says what is known under one name of a user."""
+    """Returns what Redis keeps under one name of a user."""
 
     read = staticmethod(answers.read_meet)
     place: Annotated[
@@ -52,7 +52,7 @@ class PutBehind(Call[Standing], frozen=True, kw_only=True):
 
 @stub("part", mends=False)
 class Part(Call[bool], frozen=True, kw_only=True):
-    """Ends an alias that still leads to `target`."""
+    """Deletes an alias if it still leads to `target`."""
 
     read = staticmethod(answers.read_is_found)
     place: Annotated[Place, "alias"]

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from queue_core.redis.scripts.loader import text
 
 Standing = Literal["held", "settled", "superseded", "lost"]
-"""State of a lease: held by the caller, settled by the same call before, superseded by a changed turn, or lost."""
+"""State of a lease: held by the caller, settled by an earlier try of the call, superseded by a new turn, or lost."""
 
 
 class EnqueueAnswer(NamedTuple):
@@ -22,7 +22,7 @@ class MovedAnswer(NamedTuple):
     """Answer of an enqueue that stored nothing: the user's messages belong to another conversation."""
 
     target: str
-    """That conversation, encoded."""
+    """The other conversation, encoded."""
 
 
 class MeetAnswer(NamedTuple):
@@ -38,7 +38,7 @@ class MeetAnswer(NamedTuple):
     has_more: bool
     """True if anything else is kept under this name."""
     names: dict[str, str]
-    """Names that lead to this conversation, and kinds of these addresses."""
+    """Names that lead to this conversation, each with the kind of its address."""
 
 
 class LeasedAnswer(NamedTuple):
@@ -71,8 +71,8 @@ class BackendNews(NamedTuple):
 class ClaimAnswer(NamedTuple):
     """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
 
-    `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
-    or no claim came for some time. `damaged` counts keys that were moved aside.
+    `spared` counts leases that ran out but were left to their holders, which may still renew them: Redis was away, or
+    no claim came for some time. `damaged` counts keys that were moved aside.
     """
 
     now_ms: int
@@ -84,6 +84,17 @@ class ClaimAnswer(NamedTuple):
     damaged: int = 0
     behind: frozenset[str] = frozenset()
     """Leased conversations that may have to wait for others of their users."""
+    watchers: tuple[str, ...] = ()
+    """Workers that watch the partition, encoded."""
+
+
+class LookAnswer(NamedTuple):
+    """Answer of a look. `next_due_ms` is None when no conversation has messages."""
+
+    now_ms: int
+    next_due_ms: int | None
+    watchers: tuple[str, ...]
+    """Workers that watch the partition, encoded."""
 
 
 class FailAnswer(NamedTuple):
@@ -99,7 +110,7 @@ class PaceAnswer(NamedTuple):
     is_granted: bool
     """True if the messages have their moment."""
     wait_ms: int
-    """Wait until then; without a moment, the wait until there is one."""
+    """Wait until that moment; if none was given, the wait until one is free."""
     halvings: int
     """Number of times that the rate is halved now, since the provider refused messages."""
 
@@ -128,7 +139,7 @@ class ForgetAnswer(NamedTuple):
 
 
 class InventoryAnswer(NamedTuple):
-    """Counts of one page of what workers would answer; the times are None when that is nothing."""
+    """Counts of the messages in one page that workers would answer; the times are None when there are none."""
 
     conversations: int
     messages: int
@@ -161,7 +172,7 @@ def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer:
 
 
 def read_meet(raw: Any) -> MeetAnswer:
-    """Return what is known about a name."""
+    """Return the answer of a meet."""
     target, seen, in_use, memory, more, names = raw
     words = [text(word) for word in names]
     pairs = dict(zip(words[::2], words[1::2], strict=True))
@@ -196,7 +207,13 @@ def read_claim(raw: Any) -> ClaimAnswer:
             for name, what, since, error in raw[6]
         ),
         behind=frozenset(map(text, raw[7])),
+        watchers=tuple(text(raw[8]).split()),
     )
+
+
+def read_look(raw: Any) -> LookAnswer:
+    """Return the answer of a look."""
+    return LookAnswer(raw[0], raw[1] if raw[1] >= 0 else None, tuple(text(raw[2]).split()))
 
 
 def read_fail(raw: Any) -> FailAnswer:
@@ -216,7 +233,7 @@ def read_pace(raw: Any) -> PaceAnswer:
 
 
 def read_withdraw(raw: Any) -> str | int:
-    """Return the fate of a message, or the place in the list where the search for it goes on."""
+    """Return the fate of a message, or the number of searched messages, at which the search goes on."""
     return raw if isinstance(raw, int) else text(raw)
 
 
@@ -242,7 +259,7 @@ def read_forget(raw: Any) -> ForgetAnswer:
 
 
 def read_inventory(raw: Any) -> InventoryAnswer:
-    """Return the counts of a page of what would be answered."""
+    """Return the counts of an inventory's page."""
     conversations, messages, older, oldest, newest, unsure = raw
     oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
     return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)

@@ -1,15 +1,15 @@
--- arrivals: functions that store what arrived.
+-- arrivals: functions that store arriving messages.
 
--- Answers for a duplicate when messages are acknowledged only on disk. Another connection may have stored the message, and
--- WAITAOF waits for writes of its own connection only. This write changes nothing; when it is on the disk, so is the
--- message. A full Redis lets it pass.
+-- Writes something for a duplicate when messages are acknowledged only on disk. Another connection may have stored the
+-- message, and WAITAOF waits only for writes of its own connection. This write changes nothing, but once it is on disk, the
+-- message is too. A full Redis accepts it.
 local function confirm_duplicate(place, layers)
   allow_when_full(place.lock)
   keep_layers(place, layers)
 end
 
--- Stores the element, or makes a dead letter of it if it came too late and there is room. `late_ms` is the time after
--- which a message is late, nil if none is. Returns the script's answer.
+-- Stores the element, or makes a dead letter of it if it came too late and there is room. A message is late if it was
+-- written more than `late_ms` ago; nil means that no message is late. Returns the script's answer.
 local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)
   local is_late = late_ms and provider_ms > 0 and now_ms - provider_ms > late_ms
   if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
@@ -19,11 +19,11 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
-  schedule_arrival(place, rules, now_ms)
+  schedule_arrival(place, rules, now_ms, waiting)
   return {'queued', now_ms, waiting}
 end
 
--- Counts a message that was queued. Statistics come last: if they fail, all is stored nevertheless.
+-- Counts a message that was queued. Statistics come last: if they fail, the message is stored nevertheless.
 local function count_arrival(place, answer, now_ms, stats_ttl_ms)
   if answer[1] == 'queued' then
     redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)

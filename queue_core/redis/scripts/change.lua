@@ -1,16 +1,17 @@
 -- change: stores an edit or a deletion of an earlier message, unless its id was seen before. `what` is 'edit' or
 -- 'deletion', `target_id` the id of the message that it changes.
 --
--- While that message waits and nobody reads it, the change is kept beside it (changes.lua), and a claim applies it. While it
--- is being read, the reply is out of date, and with `supersede_ms` it is made anew, up to that time after the turn's oldest
--- message. Later, or without `supersede_ms`, and where a reply is recorded or the message is not in the list, an edit is
--- stored as a message of its own. A deletion is that only where the message is being read; else it is only noted.
--- Of two edits the one that was written later counts, and a deletion counts more than any edit.
--- Returns {'queued', added_at_ms, waiting}: it is a message of its own | {'changed', added_at_ms, waiting}: it is kept for
---   its message, or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0} | {'moved', target}: the name
---   leads to another conversation (aliases.lua), and the message does not wait in this one
+-- Where the target is decides what becomes of the change ("is read": a worker is answering it):
+-- - it waits: the change is kept beside the list (changes.lua), and a claim applies it;
+-- - it is read, and `supersede_ms` is not over since the turn's oldest message: the turn is answered again, with the change;
+-- - it is read, and `supersede_ms` is over or 0: the change is stored as a message of its own;
+-- - its reply is recorded, or it is not in the list: an edit is stored as a message of its own, a deletion is only noted.
+-- Of two edits the one that was written later counts; a deletion counts more than any edit.
+-- Returns {'queued', added_at_ms, waiting} if it was stored as a message of its own | {'changed', added_at_ms, waiting} if it
+--   is kept for its target or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0} | {'moved', target} if
+--   the name leads to another conversation (aliases.lua) and the target does not wait in this one
 
--- Messages at the end of the list, and of the archive, that are searched, and how many are read at a time.
+-- Limit on messages that are searched at the end of the list and of the archive, and the number read at a time.
 local SEARCHED_MAX = 500
 local CHUNK = 100
 
@@ -29,7 +30,7 @@ local letter = keeps_deleted_texts == '1' and 'k' or 's'
 local noted = redis.call('HGET', place.change_notes, target_id) or ''
 local noted_what, noted_ms, noted_id = string.match(noted, '^(%a)%a(%d*):(.*)$')
 
--- Searches a list from its end for an id. Returns its place in it, from 1, and the element; nothing if it is not there.
+-- Searches a list from its end for an id. Returns the index, from 1, and the element; nothing if the id is not there.
 local function search(list, id)
   local length = redis.call('LLEN', list)
   for last = length, math.max(length - SEARCHED_MAX, 0) + 1, -CHUNK do
@@ -51,7 +52,7 @@ local function note(stands_for)
   note_change(place, target_id, string.sub(what, 1, 1) .. letter .. digits(provider_ms) .. ':' .. stands_for)
 end
 
--- Archives this change: nothing else is to be done with it.
+-- Archives this change, when nothing else has to be done with it.
 local function finish()
   archive(place, unread(element, 'noted', 's'), now_ms)
   redis.call('PEXPIRE', place.completed, completed_ttl_ms)
@@ -99,7 +100,7 @@ local function erase_finished(id)
   end
 end
 
--- Returns true while a reply to the turn may still be made anew.
+-- Returns true while the turn may still be answered again.
 local function may_start_again()
   return supersede_ms > 0 and now_ms - stamp_of(redis.call('LINDEX', place.queue, 0)) < supersede_ms
 end

@@ -1,27 +1,27 @@
 -- changes: functions about edits and deletions of earlier messages, which a conversation keeps beside its list.
 --
--- The hash `changes` says, by the id of a message in the list, what becomes of it before it is read: a letter alone for a
--- deletion, or a letter and the element of the edit. The letter is 'k' if texts that nobody reads are kept, 's' if not.
--- The change is applied when nobody reads the message: an edit gives its content to the message, a deleted message goes
--- to the archive. While the message is being read, `changed` in the lock says that its reply is out of date.
+-- The hash `changes` holds changes of messages in the list, by message id. A value is a letter for a deletion, or a letter
+-- and the element of the edit. The letter is 'k' if deleted and replaced texts are kept for the operator, 's' if not.
+-- A change is applied while no worker has the message: an edited message gets the content of its edit, a deleted message
+-- goes to the archive. While a worker has it, `changed` in the lock says that its reply is out of date.
 --
--- The hash `change_notes` has messages that were not in the list when they were changed, or that could not be changed any
--- more, as in 'ek1790000000000:ID': an 'e' or a 'd', the letter, the provider's time, and the id of the edit or deletion
--- that is in the list for it, '' if there is none. Should such a message be read after all, since it came after its
--- change, its attempt failed, or it is requeued, it is left out. The notes expire.
+-- The hash `change_notes` holds notes on messages that were not in the list when they were changed, or could not be changed
+-- any more, such as 'ek1790000000000:ID': 'e' for an edit or 'd' for a deletion, the letter, the provider's time, and the id
+-- of the edit or deletion that is in the list instead, '' if there is none. If such a message turns up in the list later
+-- (it came after its change, its attempt failed, or it was requeued), it is taken out unread. Notes expire.
 
--- Limit on notes of a conversation: with more, the earlier ones are forgotten.
+-- Limit on notes of a conversation: beyond it, the earlier ones are deleted.
 local NOTES_MAX = 200
--- Time for which notes are kept: a message that comes even later after its change is read.
+-- Lifetime of the notes. A message that comes later than that after its change is answered as it is.
 local NOTES_TTL_MS = 2 * 24 * 3600 * 1000
--- Limit on looks at the head in one step; each takes out messages, and further ones move up.
+-- Limit on looks at the head of the list in one step; each takes messages out, so that others move up.
 local ROUNDS = 20
 
 local function has_changes(place)
   return redis.call('EXISTS', place.changes, place.change_notes) > 0
 end
 
--- Returns the id of an element; quick for those that the queue made.
+-- Returns the id of an element. Quicker than `id_of` for elements that the queue wrote.
 local function quick_id_of(element)
   return string.match(element, '^{[%w":,]-"addedAt":%d+,"id":"([^"\\]*)",') or id_of(element)
 end
@@ -39,7 +39,7 @@ local function note_change(place, id, note)
   redis.call('PEXPIRE', place.change_notes, NOTES_TTL_MS)
 end
 
--- Returns an element without its texts, unless they are kept (letter 'k'). `how` says why nobody reads it.
+-- Returns an element without its texts, unless they are kept (letter 'k'). `how` says why no worker reads it.
 local function unread(element, how, letter)
   if letter == 'k' then
     return string.sub(element, 1, -2) .. ',"changed":"' .. how .. '"}'
@@ -53,7 +53,7 @@ local function unread(element, how, letter)
     .. ',"changed":"' .. how .. '"}'
 end
 
--- Returns the element of a message with the content of its edit. Place, id and the time of writing stay.
+-- Returns the element of a message with the content of its edit. Its id and its times stay.
 local function edited(element, edit, letter)
   local message = cjson.decode(element)
   local data = message['messageData']
@@ -65,8 +65,8 @@ local function edited(element, edit, letter)
     .. string.match(edit, '^{"addedAt":%d+,"id":"[^"]*",(.*)$')
 end
 
--- Takes messages out of the list, and out of the attempts. `is_gone[n]` is true for those of the first `count` that go.
--- Returns the remaining tries.
+-- Takes messages out of the list and out of the sizes in `tries`. `is_gone[n]` is true if the n-th of the first `count`
+-- messages goes. Returns the remaining tries.
 local function take_out(place, count, is_gone)
   local tries, gone_before, rest = tries_of(place), {[0] = 0}, {}
   for index = 1, count do
@@ -90,15 +90,15 @@ local function take_out(place, count, is_gone)
   return rest
 end
 
--- Puts an edit at the end of the list as a message of its own: its message cannot be changed any more.
+-- Puts an edit at the end of the list as a message of its own, when its target cannot be changed any more.
 local function push_edit(place, id, edit, now_ms)
   local message = cjson.decode(edit)
   redis.call('RPUSH', place.queue, stamp(unstamped(edit), now_ms))
   note_change(place, id, 'es' .. digits(tonumber(message['timestamp']) or 0) .. ':' .. message['id'])
 end
 
--- Ends the wait of changes whose messages leave the list as they are, and returns the elements for the archive: an edit
--- becomes a message of its own, and a deleted message loses its texts.
+-- Removes the changes of messages that leave the list, and returns the elements for the archive: an edit becomes a message
+-- of its own, and a deleted message loses its texts.
 local function release_changes(place, elements, now_ms)
   if not has_changes(place) then
     return elements
@@ -119,8 +119,8 @@ local function release_changes(place, elements, now_ms)
   return released
 end
 
--- Finishes messages of the head that were answered without the queue, and takes them out of the attempts.
--- Returns the remaining tries. `answered` is the field of the lock.
+-- Finishes messages at the head that were answered without the queue, and takes them out of the sizes in `tries`.
+-- `answered` is the field of the lock. Returns the remaining tries.
 local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   local is_answered, tries, is_gone, gone = {}, tries_of(place), {}, {}
   local elements = redis.call('LRANGE', place.queue, 0, (tries[#tries] or 0) - 1)
@@ -142,7 +142,7 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   return rest
 end
 
--- Applies changes to some messages behind the first `first`. Returns how many left the list.
+-- Applies changes to up to `limit` messages after the first `first` ones. Returns the number of messages that left the list.
 local function apply_to_page(place, first, limit, now_ms)
   local elements = redis.call('LRANGE', place.queue, first, first + limit - 1)
   local is_gone, count = {}, 0
@@ -157,7 +157,7 @@ local function apply_to_page(place, first, limit, now_ms)
     elseif change or note then
       local what, kept, stands_for = string.match(note or '', '^(%a)(%a)%d*:(.*)$')
       if what == 'd' and stands_for ~= '' then
-        redis.call('HSETNX', place.changes, stands_for, kept)  -- its deletion says nothing then
+        redis.call('HSETNX', place.changes, stands_for, kept)  -- the deletion in the list is not read either
       end
       is_gone[first + index], count = true, count + 1
       local how = (change or what == 'd') and 'deleted' or 'noted'
@@ -173,9 +173,9 @@ local function apply_to_page(place, first, limit, now_ms)
   return count
 end
 
--- Applies the changes to the first `limit` messages that no recorded reply answers; nobody may be reading them. Returns
--- true when none is left there. Changes whose messages are not in the list any more, since an older release or damage
--- took them out, become messages of their own.
+-- Applies the changes to the first `limit` messages that no recorded reply answers; no worker may have them. Returns true
+-- when no change is left among them. Changes of messages that are not in the list any more, since an older release or
+-- damage took them out, become messages of their own.
 local function apply_changes(place, limit, now_ms, completed_ttl_ms)
   local first, gone = reply_size(place) or 0, 0
   for _ = 1, ROUNDS do

@@ -1,58 +1,64 @@
--- claim: leases conversations that are due, oldest due time first, and hands over their waiting messages.
--- A conversation whose lease ran out is taken over, so a crashed worker needs nobody to clean up; the attempt counts.
+-- claim: leases conversations that are due, oldest due time first, and returns their waiting messages.
+-- A conversation whose lease ran out is taken over, and the attempt counts; so nothing has to clean up after a crash.
 --
--- While Redis is away nobody can renew a lease, so time alone says nothing about its holder. A lease that ran out is
--- taken over only when claims have come without a gap for `grace_ms`: then Redis can be reached, and a holder that
--- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
--- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
+-- While Redis is away no worker can renew a lease, so an expired lease does not prove that its holder is dead. It is taken
+-- over only when claims have come without a gap for `grace_ms`: then Redis could be reached, and a living holder would have
+-- renewed it. Claims look at a lease that is not renewed from the middle of its time on, so `grace_ms` is over when it ends:
+-- where no other claims come, a dead worker's lease is still taken over without delay.
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed, if there are any.
--- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`: a copy that the network
--- delivers after that claim or a newer one leases nothing, since nobody would read the answer.
--- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
--- `expected_ms` is the time that this clock would show now if it had run like the worker's since an earlier answer, 0 if
+-- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`. A late copy of a claim,
+-- which the network delivers after that claim or a newer one, leases nothing, since no worker would read the answer.
+-- `kept` lists conversations and tokens, alternating. Their leases are renewed first, since their worker failed to do it.
+-- `expected_ms` is the time that Redis's clock would show if it had run like the worker's since an earlier answer; 0 if
 -- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
--- at an earlier claim, it was set back: claims then look through the whole index for what would wait for too long.
+-- at an earlier claim, it was set back: claims then search the whole index for conversations that would wait too long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
--- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
--- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
+-- `watcher` is the worker if it watches the partition from now on (watch.py), else ''. `room` is the number of turns that it
+-- may still begin; a worker without room does not watch. `left_out` names workers that should have come before this claim:
+-- if it finds something that is due, they do not watch any more.
+-- `only` is a conversation: no other is leased, and next_due_ms is the time of that one; '' allows all.
+-- A damaged key is moved aside; if the conversation still cannot be leased, all of it is moved aside: see damage.lua.
 -- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
--- While work resumes, what waited comes first, some turns at a time.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind}: `spared` counts leases that ran out and
--- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
+-- While work resumes, waiting turns come first, a limited number at a time.
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind, watchers}: `spared` counts expired
+-- leases that were left to their holders, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
 --   elements}
--- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back. `behind` has
--- the leased conversations that may have to wait for others of their users, see aliases.lua.
+-- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back. `behind`
+-- lists the leased conversations that may have to wait for other conversations of their users, see aliases.lua.
+-- `watchers` names the workers that watch the partition, in order.
 
--- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
--- few milliseconds at most. The next claim goes on.
+-- Limits on the leases of a claim and on the bytes of their messages, so that a claim takes Redis a few milliseconds at
+-- most. The next claim leases the others.
 local LEASES_MAX = 50
 local REPLY_BYTES_MAX = 256 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
--- Time after which a lease that must not be taken over yet is looked at again.
+-- Time after which a claim looks again at a lease that must not be taken over yet.
 local LOOK_MS = math.ceil(lock_ttl_ms / 8)
--- Lua's numbers are exact up to it.
+-- Largest integer that Lua's numbers represent exactly.
 local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
--- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
+-- Limit on conversations that one claim lets wait for a backend; the next claim handles the others.
 local PUT_OFF_MAX = 100
--- Dead letters after which a claim looks no further; the next one goes on.
+-- Dead letters after which a claim stops searching; the next claim continues.
 local GIVEN_UP_MAX = 200
--- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
+-- Limits, in one claim, on backends that can serve turns again, and on the waiting conversations that are tried for each.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
--- Conversations that one claim looks through after the clock was set back.
+-- Conversations that one claim checks after the clock was set back.
 local SWEEP_PAGE = 100
 
 local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, behind, bytes = {}, {}, {}, 0
--- Time from which on the wait of older messages counts: an outage kept them from being answered, or the clock was set.
+-- Time from which the wait of older messages counts, after an outage or a step of the clock.
 local counts_from = 0
--- Time at which the last hold ended: for the wait for a backend, too, the time before does not count.
+-- Time at which the last hold ended; the wait for a backend counts from it, too.
 local held_until = 0
+-- Names of the workers that watch the partition.
+local watchers = ''
 local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
@@ -60,12 +66,13 @@ if is_on_hold then
 end
 limit = math.min(limit, LEASES_MAX)
 
--- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
--- from its end, where a search after a step of the clock goes on; nil without one.
+-- Notes that this claim looked at the index. Returns the time since which claims have come without a gap, and the rank, from
+-- the end of the index, at which the search after a step of the clock continues; nil if there is no such search.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until', 'watchers')
   local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
   counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
+  watchers = looks[6] or ''
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
   local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
@@ -82,8 +89,8 @@ local function looked_since()
   return since, is_back and 0 or sweep
 end
 
--- Looks through a page of the index for conversations that would wait for too long. Returns where to go on, nil at its
--- beginning.
+-- Searches a page of the index for conversations that would wait too long. Returns the rank at which to continue, nil when
+-- the search has reached the beginning of the index.
 local function sweep_from(position)
   local page = redis.call('ZREVRANGE', partition.active, position, position + SWEEP_PAGE - 1)
   local moved = 0
@@ -100,7 +107,7 @@ local function sweep_from(position)
   return rest
 end
 
--- Returns true if a conversation is held and must not be taken over yet; then it is looked at again later.
+-- Returns true if a conversation has a lease that must not be taken over yet, and schedules another look at it.
 local function is_held(place, expires_at, since)
   local expires = tonumber(expires_at or nil)
   if expires and expires > now_ms + lock_ttl_ms then  -- the clock was set back
@@ -118,16 +125,23 @@ local function is_held(place, expires_at, since)
   return true
 end
 
+-- The last token of this claim.
+local token
+
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  local last = tonumber(redis.call('GET', partition.token) or nil) or 0
-  local token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
-  redis.call('SET', partition.token, digits(token))
+  if not token then
+    local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+    token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
+    redis.call('SET', partition.token, digits(token + limit))  -- first, so that no later claim has one of them
+  else
+    token = token + 1
+  end
   return token
 end
 
--- Returns true for a message that waited for too long: for a backend if `awaited` names it, else for a worker. An
--- element without a stamp is not a message; it never expires.
+-- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
+-- without a stamp is not a message, and never expires.
 local function is_expired(element, awaited)
   local at = stamp_of(element)
   if awaited then
@@ -141,7 +155,7 @@ local function head_is_expired(place, awaited)
   return head and is_expired(head, awaited)
 end
 
--- Counts expired messages at the head, a batch at most; if more have expired, the conversation is due again at once.
+-- Counts the expired messages at the head, up to the size of a batch; if there are more, the conversation is due at once.
 local function expired_at_head(place, awaited)
   local count = 0
   if head_is_expired(place, awaited) then
@@ -155,11 +169,10 @@ local function expired_at_head(place, awaited)
   return count
 end
 
--- Returns how many messages at the head have waited for a backend for longer than they may. A recorded reply answers its
--- whole batch.
+-- Returns how many messages at the head have waited too long for a backend. A batch with a recorded reply counts whole.
 local function outlasted_at_head(place, awaited)
   local count = expired_at_head(place, awaited)
-  return count > 0 and reply_size(place) or count
+  return count > 0 and read_head(place, max_batch).size or count
 end
 
 local function reason_of_wait(name, error)
@@ -168,17 +181,16 @@ local function reason_of_wait(name, error)
     .. (error and '; last error: ' .. error or '')
 end
 
--- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. `awaited` is the backend that they wait for, if there is one, or 'limit'. Returns the remaining tries; nil if
--- there is no room.
-local function settle_head(place, tries, awaited)
-  local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
-  local count, reason = 0, given[1]
+-- Makes dead letters of messages at the head that expired, used up their attempts, or waited for room for dead letters.
+-- `awaited` is the backend for which they wait, 'limit' after a rate limit, or nil. Returns the remaining tries; nil if there
+-- is no room.
+local function settle_head(place, tries, awaited, lock, head)
+  local count, reason = 0, lock[6]
   if reason and #tries > 0 then
-    count = tonumber(given[2] or nil) or tries[1]
+    count = tonumber(lock[7] or nil) or tries[1]
   elseif #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = reply_size(place) or tries[1]
+    count = head.size or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
@@ -187,8 +199,8 @@ local function settle_head(place, tries, awaited)
   elseif awaited then
     count = outlasted_at_head(place, awaited)
     reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
-  elseif #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    count = expired_at_head(place)
+  elseif #tries == 0 and not head.has_reply then
+    count = head[1] and is_expired(head[1]) and expired_at_head(place) or 0
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
@@ -205,43 +217,58 @@ local function settle_head(place, tries, awaited)
   return tries
 end
 
-local function lease(place, tries, due)
-  local size = reply_size(place) or math.min(redis.call('LLEN', place.queue), max_batch)
+-- Leases a conversation. Returns its batch and the size of the messages in bytes.
+local function lease(place, tries, due, lock, head)
+  local size = head.size or math.min(head.waiting, max_batch)
+  local token = digits(next_token())
   tries[#tries + 1] = size
-  redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
+  redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', token,
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
     'tries', table.concat(tries, ','))
   schedule_look(place, now_ms, lock_ttl_ms)
+  local elements, bytes = messages_of(place, head, size)
+  local reply, setbacks = head.reply, string.match(lock[8] or '', '^%d+$') or '0'
+  return {
+    place.conversation, token, #tries, head.waiting, digits(due), reply[1], reply[2], reply[3], setbacks, elements,
+  }, bytes
 end
 
--- Leases a conversation, unless nothing in it is due once its head is settled. `awaited` is the backend that it waits
--- for, if there is one. Returns true when it is leased.
+-- Settles the head of a conversation, and leases it if it is due then. `awaited` is the backend for which it waits, if any.
+-- Returns what `lease` returns, nothing if it is not leased.
 local function lease_if_due(place, due, lock, awaited)
   local tries = tries_in(lock[2])
-  if lock[4] and redis.call('EXISTS', place.reply) == 0 then
+  local head = read_head(place, max_batch)
+  if lock[4] and not head.has_reply then
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
-    end_lease(place)  -- it was on other messages
+    end_lease(place)  -- the lease was on other messages
+    head = read_head(place, max_batch)
   end
-  tries = settle_head(place, tries, awaited)
+  local given_up_before = given_up
+  tries = settle_head(place, tries, awaited, lock, head)
   if not tries then
-    return false
+    return
+  elseif given_up > given_up_before then
+    head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
   end
-  local rest_due = due_at(place, rules, now_ms)
+  local rest_due = due_at(place, rules, now_ms, head.waiting, head[1] and stamp_of(head[1]))
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
     redis.call('DEL', place.lock, place.reply)
-    return false
+    return
   end
   rest_due = no_later(rest_due, lock[3])
-  if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    local expired = head_is_expired(place, awaited)
+  if #tries == 0 and not head.has_reply then
+    local expired = is_expired(head[1], awaited)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
-      return false
+      return
     end
   end
-  lease(place, tries, due)
-  return true
+  return lease(place, tries, due, lock, head)
+end
+
+local function note_behind(place)
+  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
 end
 
 -- Returns the batch that a held lock describes, and the size of its messages in bytes.
@@ -255,7 +282,7 @@ local function batch_of(place)
   end
   local waiting = redis.call('LLEN', place.queue)
   local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
-  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
+  note_behind(place)
   return {
     place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
   }, bytes
@@ -284,7 +311,7 @@ local function renew_kept()
   end
 end
 
--- Lets a conversation wait for a backend. Messages that waited for too long become dead letters if there is room.
+-- Lets a conversation wait for a backend. Messages that waited too long become dead letters if there is room.
 local function let_wait(place, backend)
   local head = redis.call('LINDEX', place.queue, 0)
   if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
@@ -304,18 +331,20 @@ local function let_wait(place, backend)
   put_off_count = put_off_count + 1
 end
 
--- Visits a conversation that is due. Returns 'held' or 'waits', or its batch and the size of its messages when it is
--- leased now.
+-- Leases a conversation that is due, where possible. Returns 'held' if it must be looked at later, 'waits' if it waits for a
+-- backend, its batch and the bytes of its messages if it is leased now, nothing if there is nothing to lease.
 local function visit(place, due, since, may_lease)
-  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited', 'given_up',
+    'given_up_size', 'setbacks')
   if is_held(place, lock[1], since) then
     return 'held'
   end
-  if has_changes(place) then
+  local has_more = redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
+  if has_more and has_changes(place) then
     if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
-      return 'held'  -- the next search goes on
+      return 'held'  -- the next search applies the other changes
     end
-    end_lease(place)  -- it was on other messages
+    end_lease(place)  -- the lease was on other messages
     lock[2] = redis.call('HGET', place.lock, 'tries')
   end
   local needed = needed_backends(gate, place, now_ms)
@@ -325,9 +354,15 @@ local function visit(place, due, since, may_lease)
       return 'waits'
     end
   end
-  if may_lease and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
-    use_backends(place, needed, now_ms + lock_ttl_ms)
-    return batch_of(place)
+  if may_lease then
+    local batch, batch_bytes = lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name)
+    if batch then
+      use_backends(place, needed, now_ms + lock_ttl_ms)
+      if has_more then
+        note_behind(place)
+      end
+    end
+    return batch, batch_bytes
   end
 end
 
@@ -342,8 +377,8 @@ local function set_conversation_aside(place, problem)
   redis.call('ZREM', partition.active, place.conversation)
 end
 
--- Visits a conversation as `visit` does, and moves aside what makes that fail. Errors that are not about the data, such
--- as a missing right, end the claim.
+-- Visits a conversation as `visit` does, and moves damaged keys aside that make it fail. Errors that are not about the data,
+-- such as a missing right, end the claim.
 local function visit_safely(place, due, since, may_lease)
   for round = 1, 2 do
     local is_done, answer, bytes = pcall(visit, place, due, since, may_lease)
@@ -364,9 +399,12 @@ local function visit_safely(place, due, since, may_lease)
 end
 
 local sweep
+-- True if anything was due.
+local has_found = false
 
--- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
+-- Visits a conversation, and notes its lease. Returns true if a later search looks at it again.
 local function take(conversation, due, since)
+  has_found = true
   local place = place_in(partition, conversation)
   local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
   if type(batch) == 'table' then
@@ -377,8 +415,8 @@ local function take(conversation, due, since)
   return batch == 'held' or batch == 'waits'
 end
 
--- Returns the first conversations that wait for a backend, in their order, but those that failed, and after them those
--- whose reply may have been sent, last: the failure may be their own, or a second send.
+-- Returns the first conversations that wait for a backend, in their order. Those that failed come after the others, since
+-- they may have failed by their own fault; last come those whose reply may have been sent, since a send could be the second.
 local function candidates_of(backend)
   local candidates, failed, unsure = {}, {}, {}
   for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
@@ -403,26 +441,38 @@ local function take_waiting(backend, since)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms, since)
+    ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
   end
 end
 
--- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
+-- Notes which workers watch the partition. The worker enters, or leaves if it has no room for more.
+local function note_watchers()
+  local left_out = ' ' .. (has_found and left_out or '') .. ' '
+  local is_full, is_listed, list = #leased >= room, false, ''
+  for name in string.gmatch(watchers, '%S+') do
+    local leaves = string.find(left_out, ' ' .. name .. ' ', 1, true) or is_full and name == watcher
+    is_listed = is_listed or name == watcher
+    list = leaves and list or list .. ' ' .. name
+  end
+  if not is_listed and not is_full and watcher ~= '' then
+    list = list .. ' ' .. watcher
+  end
+  if list ~= watchers then
+    watchers = list
+    redis.call('HSET', partition.looks, 'watchers', watchers)
+  end
+end
+
+-- Returns the time at which the partition next needs attention, or the conversation that alone is looked at; -1 if never.
 local function next_due()
-  if is_on_hold then
-    return -1
-  elseif only ~= '' then
+  if only ~= '' and not is_on_hold then
     return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
   end
-  if sweep then
-    return now_ms
-  end
-  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
-  local at = due >= 0 and next_of_outages(gate)
-  return at and math.min(due, at) or due
+  return next_attention(partition, gate, now_ms, is_on_hold, sweep)
 end
 
 local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind}
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind, watchers}
 end
 
 read_layout(partition)
@@ -449,6 +499,7 @@ if has_leased then
   end
   redis.call('HSET', last_claim, 'run', run, 'number', claim_number)
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
+  note_watchers()
   return answer({})
 end
 
@@ -458,7 +509,7 @@ if limit > 0 and only == '' then
     take_waiting(backend, since)
   end
 end
-for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later puts them off, and the next finds others
+for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so the next search finds others
   local count = limit - #leased
   local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
   for index = 1, #due, 2 do
@@ -471,6 +522,7 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later 
   end
 end
 settle_backends(gate, now_ms)
+note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
   'number', claim_number)
 redis.call('PEXPIRE', last_claim, queue_ttl_ms)

@@ -1,10 +1,10 @@
--- damage: functions about keys of a wrong type, and locks and replies with values that no script writes. Other programs,
--- or people, make them. The loader puts these functions behind `lib`, and runs each script in `guarded`.
+-- damage: functions about damaged keys: keys of a wrong type, and locks and replies with values that no script writes. Other
+-- programs or people cause them. The loader puts these functions after `lib`, and runs each script in `guarded`.
 --
--- A damaged key is moved aside, so that it costs nobody else: it is renamed to `damaged:<id>`, and the stream `damaged`
--- has an entry of that id, which says what the key was, and the error that it caused.
+-- A damaged key is moved aside, so that it does not stop other conversations: it is renamed to `damaged:<id>`, and the entry
+-- of that id in the stream `damaged` says what the key was, and which error it caused.
 
--- Limit on keys that are kept when another program damages keys again and again. Messages are always kept.
+-- Limit on damaged keys that are kept, in case another program damages keys again and again. Messages are always kept.
 local KEPT_MAX = 1000
 
 local function words_of(problem)
@@ -46,7 +46,7 @@ local function is_count(value)
   return not value or string.match(value, '^%d+$') and #value <= 16
 end
 
--- Returns true for a lock or a reply with values that a script may have written.
+-- Returns true for a lock or a reply whose values a script can have written.
 local function is_sound(key, is_reply)
   local fields = {}
   local raw = redis.call('HGETALL', key)
@@ -94,8 +94,8 @@ local function mend(keys, problem, now_ms)
   return count
 end
 
--- Runs a script. After an error it moves damaged keys aside and runs the script once more; without any, the error stands.
--- A script must therefore read a key, or write it first, before it writes anything that it cannot write twice.
+-- Runs a script. After an error it moves damaged keys aside and runs the script once more; if no key is damaged, it raises
+-- the error. So before a script writes anything that must not be written twice, it must have read or written all other keys.
 local function guarded(keys, now_ms, run)
   local is_done, answer = pcall(run)
   if is_done then

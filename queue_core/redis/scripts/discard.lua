@@ -1,5 +1,5 @@
--- discard: makes dead letters of messages of a batch that cannot be read; the lease goes on with the others.
--- `indexes` has their places in the batch, as in "1 3". When no message is left, the lease ends.
+-- discard: makes dead letters of unreadable messages of a batch; the lease continues with the other messages.
+-- `indexes` lists their indexes in the batch, from 1, as in "1 3". When no message is left, the lease ends.
 -- Returns the number of messages that are left, or -1 when the lease is lost.
 
 if redis.call('HGET', place.lock, 'token') ~= token then
@@ -19,7 +19,7 @@ for index in string.gmatch(indexes, '%d+') do
 end
 redis.call('LREM', place.queue, gone, tombstone)
 
--- An unreadable message was seen by each attempt that had its place in the batch.
+-- Each attempt whose batch was long enough to include an unreadable message is reduced by that message.
 local rest = {}
 for _, size in ipairs(tries) do
   local before = 0

@@ -1,6 +1,5 @@
--- drop_old: makes dead letters of the messages of a conversation that arrived before `before_ms`, oldest first, about
--- `limit` at a time: a batch whose reply is recorded goes as a whole. Leaves a conversation alone while a worker
--- answers it.
+-- drop_old: makes dead letters of the messages of a conversation that arrived before `before_ms`, oldest first, `limit` at
+-- a time, or more if a batch with a recorded reply is larger. Leaves a conversation alone while a worker answers it.
 -- Returns the number of new dead letters; 0 when none is left, -1 when there is no room for more.
 
 local lock = redis.call('HMGET', place.lock, 'token', 'expiresAt', 'answered')
@@ -10,12 +9,12 @@ end
 local count = older_messages(place, 0, before_ms)
 if count > 0 and lock[3] and redis.call('EXISTS', place.reply) == 0 then
   finish_answered(place, lock[3], now_ms, completed_ttl_ms)
-  end_lease(place)  -- it was on other messages
+  end_lease(place)  -- the lease was on other messages
   count = older_messages(place, 0, before_ms)
 end
 if count > 0 and has_changes(place) then
   apply_changes(place, limit, now_ms, completed_ttl_ms)
-  end_lease(place)  -- it was on other messages
+  end_lease(place)  -- the lease was on other messages
   count = older_messages(place, 0, before_ms)
 end
 if redis.call('EXISTS', place.queue) == 0 then

@@ -1,5 +1,6 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
--- With `follows`, a name that leads to another conversation (aliases.lua) stores nothing. `names` are listed with it.
+-- With `follows`, stores nothing if the name leads to another conversation (aliases.lua). Adds `names` to the conversation's
+-- list of names.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 --   | {'moved', target}
 
@@ -20,8 +21,8 @@ end
 
 local element = stamp(message, now_ms)
 
--- An error, such as a missing right, does not undo what the script wrote before it. So the id is marked last: marked with
--- nothing stored, the provider's next delivery would be a duplicate of nothing.
+-- An error, such as a missing right, does not undo earlier writes of the script. So the id is marked last: if it were marked
+-- and nothing were stored, the provider's next delivery would count as a duplicate and be lost.
 local function store_and_mark()
   local late_ms = late_is_dead == '1' and dedupe_ttl_ms or nil
   local answer = store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)

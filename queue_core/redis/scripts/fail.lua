@@ -1,12 +1,12 @@
 -- fail: ends a lease without success.
--- mode 'retry': due again after `backoff_ms`, or dead letters when the attempts are used up. 'dead': dead letters now.
--- 'release': handed back untouched, due at once, the attempt does not count.
--- not_sent '1': the recorded reply has certainly not been sent.
--- `backend` is the backend for whose reasons the attempt failed, '' for a fault of the turn. Such an attempt does not
--- count, and the turn is due again after `wait_ms`, unless counts is '1', or the backend served another conversation in
--- the last `took_ms` or since the turn failed last: then the attempt is the turn's own fault, and says nothing about the
--- backend. `asked_ms` is a wait that the backend asks for. Without a backend, counts '0' means that too much was sent in a
--- short time: the attempt does not count, and the turn is due again after `wait_ms`.
+-- `mode` is 'retry': due again after `backoff_ms`, or dead letters when the attempts are used up; 'dead': dead letters now;
+-- or 'release': handed back untouched and due at once, and the attempt does not count.
+-- `not_sent` is '1' if the recorded reply has certainly not been sent.
+-- `backend` names the backend that caused the failure, '' if the turn itself did. A failure of a backend does not count as
+-- an attempt, and the turn is due again after `wait_ms`. There are two exceptions: `counts` is '1'; or the backend served
+-- another conversation in the last `took_ms` or since this turn failed last. In the second case the turn itself is to blame,
+-- and the failure is not a sign against the backend. `asked_ms` is a wait that the backend asks for.
+-- Without a backend, `counts` '0' means a rate limit: the attempt does not count, and the turn is due after `wait_ms`.
 -- Returns {'held', number of new dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
 
 local held = standing(place, token)
@@ -80,7 +80,7 @@ elseif is_limited and mode == 'retry' or is_sign and counts ~= '1' then
 else
   given_up = count_attempt()
 end
-if lock[3] and given_up > 0 then  -- what arrived behind it waited for the backend, too
+if lock[3] and given_up > 0 then  -- messages that arrived after it waited for the backend, too
   restart_waits(place.base, now_ms)
 end
 if is_sign then

@@ -1,6 +1,6 @@
--- forget: deletes everything that is kept of a conversation beside its dead letters, unless it is being answered, or
--- messages wait and `drop_waiting` is not '1'; then it deletes nothing.
--- A key of another type than expected counts as one and is deleted too.
+-- forget: deletes everything that is kept of a conversation except its dead letters. Deletes nothing while it is being
+-- answered, nor while messages wait and `drop_waiting` is not '1'.
+-- A key of an unexpected type counts as one element, and is deleted too.
 -- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
 --   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics}
 

@@ -1,5 +1,5 @@
--- forget_sent: deletes the notes on the replies to a conversation from some buckets, and with the first of them the reports
--- that hold the user's address, `address` as it stands in their JSON.
+-- forget_sent: deletes the notes on the replies to a conversation from the buckets `first` to `last`. If `first` is 0, also
+-- deletes the reports on the user's address; `address` is written as in the JSON of reports.
 -- Returns the number of notes and reports that were deleted
 
 local deleted = 0

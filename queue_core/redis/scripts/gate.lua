@@ -1,7 +1,7 @@
--- gate: decides in a claim which turns must wait for a backend; functions for claim.lua, behind lib and outages.
+-- gate: decides in a claim which turns must wait for a backend; functions for claim.lua, which use lib and outages.
 --
--- A gate holds the backends that the claim has looked at: those that are away or resume, with `slots`, the number of
--- turns that may still begin to use each, or false for one that works.
+-- A gate holds the backends that the claim has looked at. A backend that is away or resumes has `slots`, the number of turns
+-- that may still begin to use it; a backend that works is false.
 
 local function open_gate(base, now_ms)
   local backend = backend_in(base, '')
@@ -11,7 +11,7 @@ local function open_gate(base, now_ms)
   return {base = base, backends = {}, names = {}, is_open = is_open or not is_done}
 end
 
--- Returns a backend that is away or resumes; false for one that works. One whose keys were damaged works.
+-- Returns a backend that is away or resumes; false for one that works. A backend with damaged keys counts as working.
 local function troubled(gate, name, now_ms)
   if gate.backends[name] == nil then
     local backend = backend_in(gate.base, name)
@@ -30,8 +30,8 @@ local function troubled(gate, name, now_ms)
   return gate.backends[name]
 end
 
--- Returns those of the backends that a turn needs that are away or resume. A turn with a recorded reply needs the channel
--- only, and one whose reply was sent needs none.
+-- Returns the backends that a turn needs and that are away or resume. A turn with a recorded reply needs only the channel,
+-- and one whose reply was sent needs none.
 local function needed_backends(gate, place, now_ms)
   local needed = {}
   local state = not gate.is_open and redis.call('HGET', place.reply, 'state')
@@ -42,7 +42,7 @@ local function needed_backends(gate, place, now_ms)
   return needed
 end
 
--- Notes that a turn that begins uses backends, until its lease ends.
+-- Notes that a turn uses backends until its lease ends.
 local function use_backends(place, needed, lease_ends)
   for _, backend in ipairs(needed) do
     if backend.slots < math.huge then
@@ -70,6 +70,19 @@ local function next_of_outages(gate)
   return not gate.is_open and tonumber(redis.call('ZRANGE', gate.base .. 'outages', 0, 0, 'WITHSCORES')[2] or nil) or nil
 end
 
+-- Returns the time at which a conversation or a backend next needs attention, -1 if none does, or if the queue is held.
+-- `sweep` is set while claims look through the whole index.
+local function next_attention(partition, gate, now_ms, is_on_hold, sweep)
+  if is_on_hold then
+    return -1
+  elseif sweep then
+    return now_ms
+  end
+  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
+  local at = due >= 0 and next_of_outages(gate)
+  return at and math.min(due, at) or due
+end
+
 -- Ends what is left of an outage.
 local function end_outage(backend)
   redis.call('DEL', backend.trials)
@@ -78,7 +91,7 @@ local function end_outage(backend)
   redis.call('ZREM', backend.outages, backend.name)
 end
 
--- Notes when the backends of the gate are to be looked at next. One that resumes and for which nothing waits works again.
+-- Notes when a claim must look at the gate's backends next. A backend that resumes, and for which nothing waits, works again.
 local function settle_backends(gate, now_ms)
   for _, name in ipairs(gate.names) do
     local backend = gate.backends[name]
@@ -104,4 +117,28 @@ local function take_news(gate, now_ms)
     redis.call('DEL', key)
   end
   return news
+end
+
+-- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, and the
+-- reply to them.
+local function read_head(place, max_batch)
+  local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
+  local head = redis.call('LRANGE', place.queue, 0, max_batch - 1)
+  head.waiting = #head < max_batch and #head or redis.call('LLEN', place.queue)
+  head.reply, head.has_reply = reply, reply[1] or reply[2] or reply[3] or reply[4]
+  head.size = size_in(reply[4], reply[3])
+  return head
+end
+
+-- Returns the messages of a batch, and their size in bytes.
+local function messages_of(place, head, size)
+  if size > #head and head.waiting > #head then  -- the limit was higher when the reply was recorded
+    head = redis.call('LRANGE', place.queue, 0, size - 1)
+  end
+  local elements, bytes = {}, 0
+  for index = 1, math.min(size, #head) do
+    elements[index] = head[index]
+    bytes = bytes + #head[index]
+  end
+  return elements, bytes
 end

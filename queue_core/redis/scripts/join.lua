@@ -1,6 +1,6 @@
--- join: lets a name of a user lead to another conversation, unless messages wait under it or are being answered; also then
--- if that conversation `waits` for it.
--- Returns 'joined' | 'moved' (it leads somewhere already) | 'seen' (the message was stored here) | 'in use'
+-- join: lets a name of a user lead to another conversation. While messages wait under the name or are being answered, it does
+-- so only with `waits` '1': that conversation waits for them.
+-- Returns 'joined' | 'moved' (the name has an alias already) | 'seen' (the message was stored under this name) | 'in use'
 
 if target_of(place, now_ms, aliases_ttl_ms) then
   return 'moved'

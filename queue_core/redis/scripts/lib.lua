@@ -1,12 +1,12 @@
 -- lib: functions that the scripts share; the loader puts them in front of each script.
 --
 -- A list element is the message's JSON, to which `stamp` adds "addedAt" at the front, so that no JSON is parsed here.
--- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
--- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
--- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
--- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
--- since a backend was away (`awaited`) or too much was sent ('limit'); they are not in `tries`. `again` is the time of
--- the next one.
+-- The lock is a hash. `tries` lists the batch size of each attempt since the head was last finished, as in "3,3,5"; it
+-- exists from the first claim until the batch is finished. The lock is held while `token` exists.
+-- A superseded turn keeps `latest` in the lock: the latest time at which it is due, even if more messages join. `answered`
+-- is a JSON array with the ids of messages in flight that were answered without the queue. `setbacks` counts attempts that
+-- failed because a backend was away (named in `awaited`) or by a rate limit (`awaited` is 'limit'); `tries` does not list
+-- them. `again` is the time of the next attempt.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -24,8 +24,8 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Reads the layout: {oldest, version, since, ids}, each false where it is not noted, or an error if the hash is damaged,
--- which stops nobody. Raises an error where only processes of a newer layout may work.
+-- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
+-- callers go on then. Raises an error if only processes of a newer layout may work here.
 local function read_layout(place)
   local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
   local oldest = layout[1]
@@ -35,9 +35,9 @@ local function read_layout(place)
   return layout
 end
 
--- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
--- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
--- The second result is the list of the layers of ids, see seen.lua.
+-- Returns the time, in Unix ms, since which messages are stored in this layout, and notes it before the first message; 0 if
+-- the partition was empty then. keys.py describes the hash. Raises an error if this layout is too old. Also returns the
+-- list of layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
   local version = tonumber(layout[2] or nil)
@@ -62,13 +62,26 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
--- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+-- Returns the index and the time of arrival of the first message from index `first` to `last`, in steps of `step`; nil if
+-- there is none. An element without a stamp is not a message.
+local function stamped_from(place, first, last, step)
+  for index = first, last, step do
+    local at = stamp_of(redis.call('LINDEX', place.queue, index))
+    if at > 0 then
+      return index, at
+    end
+  end
+end
+
+-- Counts the elements from index `first` on that arrived before a time. The list is in the order of arrival, and an element
+-- that is not a message counts as arrived with the next message.
 local function older_messages(place, first, before_ms)
   local low, high = first, redis.call('LLEN', place.queue)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
-      low = middle + 1
+    local index, at = stamped_from(place, middle, high - 1, 1)
+    if at and at < before_ms then
+      low = index + 1
     else
       high = middle
     end
@@ -80,7 +93,7 @@ local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
 end
 
--- Writes a time that passed, for people: in seconds below two hours, then in hours.
+-- Writes a duration for people: in seconds below two hours, else in hours.
 local function span(passed_ms)
   local seconds = math.floor(passed_ms / 1000)
   return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
@@ -108,13 +121,14 @@ local function place_in(partition, conversation)
   }
 end
 
--- A clock that jumps by this much was set.
+-- A step of the clock by more than this means that it was set.
 local STEP_MS = 1000
 
--- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. A stamp in the
--- future says that the clock was set back; nobody knows how long its message has waited, so it is due.
-local function due_at(place, rules, now_ms)
-  local waiting = redis.call('LLEN', place.queue)
+-- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. If the oldest
+-- message came in the future, the clock was set back; how long it has waited is unknown, so it is due. Who knows the number of
+-- messages, and when the oldest one came, gives them.
+local function due_at(place, rules, now_ms, waiting, oldest)
+  waiting = waiting or redis.call('LLEN', place.queue)
   if waiting == 0 then
     return nil
   end
@@ -122,7 +136,7 @@ local function due_at(place, rules, now_ms)
     return now_ms
   end
   local limit_ms = rules.idle_ms > 0 and rules.cap_ms > 0 and rules.cap_ms or rules.window_ms
-  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
+  oldest = oldest or stamp_of(redis.call('LINDEX', place.queue, 0))
   if oldest > now_ms + STEP_MS then
     return now_ms
   end
@@ -133,28 +147,35 @@ local function due_at(place, rules, now_ms)
   return due
 end
 
--- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
+-- Tells all workers that something is due at a time of which they may not know; doorbell.py hears it.
+local function ring(place, at)
+  redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+end
+
+-- Puts a conversation into the index, and tells workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
   if not first[1] or at < tonumber(first[2]) then
-    redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+    ring(place, at)
   end
   redis.call('ZADD', place.active, digits(at), place.conversation)
 end
 
--- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
+-- Returns the earlier of a due time and `latest`, the limit of a superseded turn (nil for other turns).
 local function no_later(due, latest)
   return latest and math.min(due, tonumber(latest)) or due
 end
 
--- Schedules a conversation to which a message was added. If it is in flight or in
--- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
-local function schedule_arrival(place, rules, now_ms)
+-- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
+-- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages after one that came now, if
+-- that is known: the only message of a conversation has no due time to keep.
+local function schedule_arrival(place, rules, now_ms, waiting)
   local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
-    local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
+    local is_only = waiting == 1
+    local scheduled = not is_only and tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
-      local due = no_later(due_at(place, rules, now_ms), lock[2])
+      local due = no_later(due_at(place, rules, now_ms, waiting, is_only and now_ms or nil), lock[2])
       if due ~= scheduled then
         schedule(place, due)
       end
@@ -162,7 +183,7 @@ local function schedule_arrival(place, rules, now_ms)
   end
 end
 
--- Schedules the rest of a conversation whose head is finished: by its oldest message, never in the past.
+-- Schedules the remaining messages of a conversation whose head is finished, never in the past.
 local function schedule_rest(place, rules, now_ms, latest)
   local due = due_at(place, rules, now_ms)
   if due then
@@ -172,13 +193,22 @@ local function schedule_rest(place, rules, now_ms, latest)
   end
 end
 
--- Schedules a look at a lease in the middle of its time. A worker that lives renews the lease before; claim.lua says
--- why it is looked at so early.
-local function schedule_look(place, now_ms, lock_ttl_ms)
-  redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
+-- Returns the time of the first look at a lease: in the middle of its time. A living worker renews the lease before;
+-- claim.lua says why the look is so early.
+local function look_at(now_ms, lock_ttl_ms)
+  return now_ms + math.floor(lock_ttl_ms / 2)
 end
 
--- Brings a conversation forward that waits for longer than it may, since the clock was set back. Returns true if it did.
+-- Tells all workers of the look at a lease that was earlier than what they know.
+local function ring_for_look(place, now_ms, lock_ttl_ms)
+  ring(place, look_at(now_ms, lock_ttl_ms))
+end
+
+local function schedule_look(place, now_ms, lock_ttl_ms)
+  redis.call('ZADD', place.active, digits(look_at(now_ms, lock_ttl_ms)), place.conversation)
+end
+
+-- Schedules a conversation earlier that would wait too long, since the clock was set back. Returns true if it did.
 local function pull_forward(place, rules, now_ms, lock_ttl_ms)
   local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
   local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'waitMs', 'latest', 'again')
@@ -209,13 +239,18 @@ local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
 end
 
--- Returns the number of messages of the head that a recorded reply answers, nil without a reply.
+-- Returns the number of messages that a reply with these fields answers, nil without a reply.
+local function size_in(size, parts)
+  if string.match(size or '1', '^[1-9]%d*$') and string.match(parts or '1', '^%d+$') then
+    return tonumber(size or nil)
+  end
+  error('damaged: a reply with the size ' .. (size or '') .. ' and parts ' .. (parts or ''))
+end
+
+-- Returns the number of messages at the head that the recorded reply answers, nil without a reply.
 local function reply_size(place)
   local reply = redis.call('HMGET', place.reply, 'size', 'parts')
-  if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
-    return tonumber(reply[1] or nil)
-  end
-  error('damaged: a reply with the size ' .. (reply[1] or '') .. ' and parts ' .. (reply[2] or ''))
+  return size_in(reply[1], reply[2])
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
@@ -248,17 +283,21 @@ local function id_of(element)
   return readable and type(message) == 'table' and message['id'] or nil
 end
 
-local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
+local function finished_form(element, now_ms)
+  return '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2)
 end
 
--- Lets the wait of all messages count from now on: an outage kept them from being answered.
+local function archive(place, element, now_ms)
+  redis.call('RPUSH', place.completed, finished_form(element, now_ms))
+end
+
+-- Lets the wait of all messages count from now, after an outage in which they could not be answered.
 local function restart_waits(base, now_ms)
   redis.pcall('HSET', base .. 'looks', 'counts_from', digits(now_ms))
 end
 
--- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
--- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
+-- Returns true if there is no room for dead letters. Then the messages stay in their conversation: the lease ends, and the
+-- conversation is due again after a minute. If it had attempts, `given_up` in the lock keeps the reason for giving up.
 local function must_wait(place, count, reason, now_ms, dead_letters_max)
   if redis.call('XLEN', place.dead) < dead_letters_max then
     return false

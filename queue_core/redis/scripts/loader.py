@@ -1,7 +1,7 @@
 """Loader of Lua scripts with typed Python stubs; a stub that does not fit its script fails at import.
 
-A stub declares the inputs of its script, once. The lines of Lua that read them (`local rules = {window_ms = …}`) are
-made from it, so a script begins with its logic and uses the inputs by the names that they have in the stub.
+A stub declares the inputs of its script. The lines of Lua that read them (`local rules = {window_ms = …}`) are made
+from the stub, so a script file begins with its logic and uses the inputs by their names in the stub.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from queue_core.redis.scripts.names import needed_part, unknown_names, used_fiel
 from queue_core.settings import Rules
 
 Number = Annotated[int, "tonumber({})"]
-"""Marks a whole number that the script calculates with."""
+"""Type of an integer that the script calculates with."""
 Digits = Annotated[int, "{}"]
-"""Marks a whole number that the script compares with text, such as a token or a 0 or 1."""
+"""Type of an integer that the script compares as text, such as a token or a flag of 0 or 1."""
 Now = Annotated[int | str, "clock_ms({})"]
-"""Marks the time: "" is Redis's own clock; simulations and tests give a number instead."""
+"""Type of the time: "" means Redis's own clock; simulations and tests pass Unix ms."""
 
 Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
 LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
-"""Files with functions that scripts share; a function uses those that stand before it."""
+"""Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
 class ScriptMismatchError(Exception):
@@ -43,10 +43,10 @@ class Input(NamedTuple):
     """Input of a script."""
 
     path: str
-    """Name in the script, such as `token` or `place.queue`, and path from the stub to the value."""
+    """Name in the script, such as `token` or `place.queue`, which is also the attribute path from the stub."""
     is_key: bool
     reading: str = "{}"
-    """Lua expression that reads it."""
+    """Lua expression that reads the input; `{}` stands for its KEYS or ARGV entry."""
 
 
 class LuaScript:
@@ -66,7 +66,7 @@ class LuaScript:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def _guarded_keys(self, mends: bool) -> str:
-        """Return the table of keys that the script may find damaged, and moves aside then; "" for none."""
+        """Return the name of the table of keys that the script moves aside if they are damaged; "" for none."""
         tables = {path.partition(".")[0] for path in self.keys}
         return next((table for table in ("place", "partition") if mends and table in tables), "")
 
@@ -83,7 +83,7 @@ class LuaScript:
             used = used_fields(table, body, lib)
             if declared != used:
                 raise ScriptMismatchError(
-                    f"{self.name}.lua uses {sorted(used)} of its {table}, its stub declares {sorted(declared)}"
+                    f"{self.name}.lua uses {sorted(used)} of {table}, but its stub declares {sorted(declared)}"
                 )
 
 
@@ -92,7 +92,7 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
 
     script: ClassVar[LuaScript]
     _command: ClassVar[Callable[[Any], tuple[Any, ...]]]
-    """Function that returns what follows EVALSHA."""
+    """Function that returns the arguments of EVALSHA."""
 
     @staticmethod
     def read(raw: Any) -> Any:
@@ -100,14 +100,14 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return raw
 
     def command(self) -> tuple[Any, ...]:
-        """Return what follows EVALSHA."""
+        """Return the arguments of EVALSHA."""
         return type(self)._command(self)
 
 
 def stub(name: str, *, mends: bool = True) -> Callable[[CallType], CallType]:
-    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError.
+    """Make a class decorator that loads the script `name` for a stub. Raises ScriptMismatchError.
 
-    A script that `mends` moves damaged keys of its place or partition aside, and then runs once more.
+    With `mends`, after an error the script moves damaged keys of its place or partition aside and runs once more.
     """
 
     def load(cls: CallType) -> CallType:
@@ -164,7 +164,7 @@ def _preamble(inputs: list[Input]) -> str:
 
 
 def library() -> str:
-    """Return the functions and constants of which each script gets those that it needs."""
+    """Return all shared functions and constants; each script gets only those that it needs."""
     return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
 
 

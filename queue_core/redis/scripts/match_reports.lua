@@ -1,5 +1,5 @@
--- match_reports: settles reports that are due: their id has become known, or the time for which they are kept is over.
--- A failure whose reply is known stays until its conversation has it (settle): whoever asks here may die meanwhile.
+-- match_reports: returns reports that are due: their id has become known, or the time for which they are kept is over.
+-- A failure whose reply is known stays until settle_report ends it, since the process that called may die before it notes it.
 -- Returns {reports that are still kept, {report, note}, …}; the note of an id that is not known is ''
 
 local found = {}

@@ -1,8 +1,8 @@
--- mend: moves damaged keys of a partition aside, those that all its conversations share, and brings conversations at the
--- end of the index forward that wait for longer than they may.
+-- mend: moves damaged keys aside that all conversations of a partition share, and schedules conversations at the end of the
+-- index earlier that would wait too long.
 -- Returns the number of keys that were moved aside.
 
--- Conversations that are looked at.
+-- Number of conversations that are checked, from the end of the index.
 local PAGE = 100
 
 local shared = {

@@ -1,4 +1,4 @@
-"""Names in a Lua script, found by regular expressions: enough to check that it uses exactly what its stub declares."""
+"""Names in a Lua script, found by regular expressions, to check that the script uses exactly the inputs of its stub."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def used_names(source: str) -> set[str]:
 def needed_part(body: str, lib: str) -> str:
     """Return the constants and functions of the library that a script needs, in order and without comments.
 
-    Redis makes all functions of a script anew at each call, so those that are not needed cost time.
+    Redis creates all functions of a script again at each call, so functions that are not needed cost time.
     """
     statements = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
     needed: list[str] = []
@@ -50,7 +50,7 @@ def needed_part(body: str, lib: str) -> str:
 
 
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
-    """Return names that a script uses and that are neither inputs (`known`) nor defined by it, the library or Lua."""
+    """Return names in a script that are neither inputs (`known`) nor defined by the script, the library or Lua."""
     lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)} | set(_LIB_CONSTANT.findall(lib))
     return sorted(used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
 

@@ -1,11 +1,11 @@
--- note_sent: notes the id that a provider gave to a reply. Reports on it that came before are due now.
+-- note_sent: notes the id that a provider gave to a reply. Earlier reports on that id are due now.
 -- Returns 1 if there were any, else 0
 
 local slot = math.floor(now_ms / SENT_SLOT_MS)
 local bucket = sent_bucket_of(partition, slot, fingerprint)
 keep_sent(partition, bucket, fingerprint, note, now_ms)
 if redis.call('HLEN', bucket) == 1 then
-  local later_ms = math.floor(SENT_SLOT_MS / 64 * string.byte(fingerprint) / 256)  -- never much to delete at once
+  local later_ms = math.floor(SENT_SLOT_MS / 64 * string.byte(fingerprint) / 256)  -- so that few expire at once
   redis.call('PEXPIRE', bucket, (slot + 1) * SENT_SLOT_MS - now_ms + ttl_ms + later_ms)
 end
 

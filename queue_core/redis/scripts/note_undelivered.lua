@@ -1,5 +1,5 @@
--- note_undelivered: notes in a conversation that a reply did not reach the user, once. `head` is the beginning of
--- `element`, which says which reply; the time is put behind it. With a `letter` the reply becomes a dead letter too, if there is room.
+-- note_undelivered: notes in a conversation, once, that a reply did not reach the user. `element` is the note; its beginning,
+-- `head`, names the reply, and the time is inserted after it. With a `letter`, also makes a dead letter if there is room.
 -- Returns 'noted' | 'dead letter' | 'full' (noted, but there is no room for the dead letter) | 'known'
 
 for _, known in ipairs(redis.call('LRANGE', place.undelivered, 0, -1)) do

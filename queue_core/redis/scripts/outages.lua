@@ -1,12 +1,13 @@
 -- outages: state of the backends; functions that scripts share.
 --
--- A backend is something that turns need: 'ai', or 'channel:' and an instance, whose channel it is. It is away when turns
--- of different conversations fail in a row for its reasons. Then its turns wait, and one at a time probes it. When one
--- succeeds, work resumes: one turn more at a time with each success. Its keys, for a backend N, lie in each partition:
+-- A backend is a service that turns need: 'ai', or 'channel:' and an instance, for the channel of that instance. It counts as
+-- away when turns of different conversations fail in a row because of it. Then turns that need it wait, and one at a time
+-- probes it. When a probe succeeds, work resumes: with each success, one more turn may use it at the same time. Each
+-- partition has these keys for a backend N:
 -- - backend:N, a hash. `okAt okBy`: time and conversation of the last success; `otherOkAt`: the last success of another
---   conversation. `failed`: a conversation that failed since. (Conversations are kept as tags, which name nobody.) While
---   it is away or work resumes: `state` ('away', 'resuming'), `since`, `error`, `atOnce` (turns that may use it at a
---   time), `probeAt` and `probeMs` (the next probe, and the wait before it).
+--   conversation. `failed`: a conversation that failed since. (Conversations are kept as tags, which do not name users.)
+--   While it is away or work resumes: `state` ('away', 'resuming'), `since`, `error`, `atOnce` (turns that may use it at
+--   the same time), `probeAt` and `probeMs` (the time of the next probe, and the wait before it).
 -- - backend_waiting:N, a sorted set: conversations that wait for it, in their order.
 -- - backend_trials:N, a sorted set: conversations that use it while it is away or work resumes, with the time at which
 --   to look whether they still do.
@@ -14,15 +15,15 @@
 -- - outage_news, a hash: backend -> 'away' or 'back', until a claim has reported it.
 
 -- Time without any success after which failures of two conversations mean that a backend is away. Under load, two
--- failures in a row happen by chance; then a success is never long ago.
+-- failures in a row happen by chance, but then the last success is never long ago.
 local SILENT_MS = 1000
 local PROBE_MS = 1000
 local PROBE_MS_MAX = 60000
--- Turns at a time from which on there is no limit any more.
+-- Limit on turns at the same time while work resumes; when it is reached, there is no limit any more.
 local AT_ONCE_MAX = 64
--- Time after which a conversation that waits for a backend is looked at again, for the limit of its wait.
+-- Time after which a claim looks again at a conversation that waits for a backend, since its wait is limited.
 local PUT_OFF_MS = 60000
--- Lifetime of what is known about a backend that works.
+-- Lifetime of the state of a backend that works.
 local KNOWN_MS = 3600000
 
 local function backend_in(base, name)
@@ -40,8 +41,8 @@ local function backend_in(base, name)
   }
 end
 
--- Runs a function of a backend, whose errors change nothing else. After an error damaged keys of the backend are moved
--- aside, and what was known about it is forgotten. Returns as pcall does.
+-- Runs a function on the keys of a backend, so that its errors do not stop the script. After an error, damaged keys of the
+-- backend are moved aside, and its state is lost with them. Returns the values of pcall.
 local function guarded_backend(backend, now_ms, run)
   local is_done, answer = pcall(run)
   if not is_done then
@@ -54,7 +55,7 @@ local function guarded_backend(backend, now_ms, run)
   return is_done, answer
 end
 
--- Returns a number that stands for a conversation. Two may have the same: then they count as one.
+-- Returns a number that stands for a conversation. Two conversations with the same number count as one.
 local function tag_of(conversation)
   local tag = 0
   for index = 1, #conversation do
@@ -63,7 +64,7 @@ local function tag_of(conversation)
   return digits(tag)
 end
 
--- Counts the turns that use the backend. A turn whose lease is over does not: its worker died.
+-- Counts the turns that use the backend, without turns whose lease is over, since their worker died.
 local function count_trials(backend, now_ms)
   for _, conversation in ipairs(redis.call('ZRANGE', backend.trials, 0, -1)) do
     local expires = tonumber(redis.call('HGET', backend.locks .. conversation, 'expiresAt') or nil)
@@ -76,7 +77,7 @@ local function count_trials(backend, now_ms)
   return redis.call('ZCARD', backend.trials)
 end
 
--- Returns the time of the next probe. One that is further away than its wait comes from a clock that was set back.
+-- Returns the time of the next probe. If it is further away than the wait before a probe, the clock was set back.
 local function probe_time(probe_at, probe_ms, now_ms)
   local at = tonumber(probe_at or nil) or 0
   return at <= now_ms + (tonumber(probe_ms or nil) or 0) and at or now_ms
@@ -115,19 +116,19 @@ local function attend(backend, now_ms)
   local before = tonumber(redis.call('ZSCORE', backend.outages, backend.name) or nil)
   redis.call('ZADD', backend.outages, digits(at), backend.name)
   if not before or at < before then
-    redis.call('XADD', backend.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+    ring(backend, at)
   end
 end
 
--- Lets a conversation wait for the backend. Its place in the index is only for a look at whether it waits for longer than
--- it may; `until_ms` is the time when it does, if that is known.
+-- Lets a conversation wait for the backend. Its time in the index is only that of a look at whether it has waited too long;
+-- `until_ms` is the time at which it has, if that is known.
 local function put_off(place, backend, now_ms, until_ms)
   local look_at = math.min(now_ms + PUT_OFF_MS, math.max(until_ms or math.huge, now_ms) + 1)
   redis.call('ZADD', backend.waiting, 'NX', digits(now_ms), place.conversation)
   redis.call('ZADD', place.active, digits(look_at), place.conversation)
 end
 
--- Begins to resume work, or lets one turn more at a time. What waited is not expired: its time counts from now on.
+-- Begins to resume work, or allows one more turn at the same time. The wait of messages counts from now, so none expires.
 local function resume(backend, state, now_ms)
   if state == 'away' then
     redis.call('HSET', backend.state, 'state', 'resuming', 'atOnce', 2)
@@ -158,7 +159,7 @@ local function succeed(backend, conversation, now_ms)
   end
 end
 
--- Notes that the backend named `name` served the conversation. An error here changes nothing else.
+-- Notes that the backend named `name` served the conversation. An error in it does not stop the script.
 local function note_success(place, name, now_ms)
   local backend = backend_in(place.base, name)
   guarded_backend(backend, now_ms, function()
@@ -178,7 +179,7 @@ local function end_trials(place, now_ms)
   end
 end
 
--- Ends a turn's use of all backends, without a sign of whether they work. An error here changes nothing else.
+-- Ends a turn's use of all backends, without judging whether they work. An error in it does not stop the script.
 local function release_backends(place, now_ms)
   pcall(end_trials, place, now_ms)
 end
@@ -197,9 +198,9 @@ local function has_served_others(place, name, took_ms, failed_ms, now_ms)
   return at ~= nil and at >= began_ms and at <= now_ms
 end
 
--- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`, or,
--- unless work has only begun to resume, since `failed_ms`, when the turn failed before. A time in the future is of a clock
--- that was set back, and says nothing.
+-- Returns true if a failure is the turn's own fault, since the backend served another conversation in the last `took_ms`. If
+-- the backend is not resuming, a success since `failed_ms`, when the turn failed before, is enough. A success in the future
+-- comes from a clock that was set back, and is ignored.
 local function is_own_fault(place, name, took_ms, failed_ms, now_ms)
   local is_known, has_served = pcall(has_served_others, place, name, took_ms, failed_ms, now_ms)
   return not is_known or has_served
@@ -245,8 +246,8 @@ local function fail_backend(place, backend, error, now_ms, asked_ms)
   attend(backend, now_ms)
 end
 
--- Notes that a turn failed for a reason of the backend. While the backend is away, the conversation waits for it.
--- `asked_ms` is a wait that the backend asks for. An error here changes nothing else.
+-- Notes that a turn failed because of the backend. While the backend is away, the conversation waits for it.
+-- `asked_ms` is a wait that the backend asks for. An error in it does not stop the script.
 local function note_failure(place, name, error, now_ms, asked_ms)
   local backend = backend_in(place.base, name)
   guarded_backend(backend, now_ms, function()
@@ -254,7 +255,7 @@ local function note_failure(place, name, error, now_ms, asked_ms)
   end)
 end
 
--- Lets the backends that are away be probed now: the clock was set back, and their times lie in the future.
+-- Lets the backends that are away be probed now, since the clock was set back and the times of their probes lie too far away.
 local function probe_at_once(base, now_ms)
   for _, name in ipairs(redis.call('ZRANGE', base .. 'outages', 0, -1)) do
     local backend = backend_in(base, name)
@@ -265,7 +266,7 @@ local function probe_at_once(base, now_ms)
   end
 end
 
--- Removes a conversation from what waits for its backends, or uses them.
+-- Removes a conversation from those that wait for its backends or use them.
 local function forget_waits(place)
   for _, name in ipairs({place.ai, place.channel}) do
     local backend = backend_in(place.base, name)

@@ -1,18 +1,19 @@
--- pace: gives the messages of a sending number their moments, so that no second has more of them than the number may send.
--- All processes that send share two keys of the number. `moments` is a list, newest last: a message goes a second after
--- the one that is `per_s` messages before it, so that a burst waits for nothing. `slowdown` is a hash: after refusals for
--- too many messages nothing goes until `pausedUntil`, and the rate is halved `halvings` times, last at `slowedAt`.
--- `per_s` is the rate, 0 without a limit; `count` messages are to go, and have their moment within `wait_max_ms` or none.
--- refused '1': the provider refused a message for too many, and asks for a pause of `asked_ms`.
--- Returns {1 if the messages have their moment, wait_ms until then, halvings}
+-- pace: gives the messages of a sending number moments at which to go, so that no second has more of them than allowed.
+-- All processes that send share two keys of the number. `moments` is a list of moments, newest last: a message goes one
+-- second after the message that is `per_s` before it, so a burst of up to `per_s` messages does not wait. `slowdown` is a
+-- hash: after the provider refused messages as too many, nothing goes until `pausedUntil`, and the rate is halved
+-- `halvings` times, the last time at `slowedAt`.
+-- `per_s` is the rate, 0 without a limit. `count` messages are given a moment if there is one within `wait_max_ms`.
+-- `refused` is '1' if the provider refused a message as one too many; then it asks for a pause of `asked_ms`.
+-- Returns {1 if the messages were given a moment, wait_ms until that moment, halvings}
 
--- Rate from which on a number without a limit slows down.
+-- Rate at which a number without a limit is assumed to send when it has to slow down.
 local UNLIMITED_PER_S = 20
--- Time in which refusals count as one, and time without any after which the rate doubles again.
+-- Time in which several refusals count as one, and time without refusals after which the rate doubles again.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
--- Longest pause, and longest wait for a moment. A time that is further away comes from a clock that was set back; so does
--- a moment that is further away than `wait_max_ms`, since none is given to a message that would wait for longer.
+-- Longest pause, and longest wait for a moment. A time further away than that means that the clock was set back; so does a
+-- moment further away than `wait_max_ms`, since no message is given such a moment.
 local PAUSE_MS_MAX, AHEAD_MS_MAX = 600000, 60000
 
 for _, key in ipairs({moments, slowdown}) do

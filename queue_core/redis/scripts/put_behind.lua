@@ -1,4 +1,4 @@
--- put_behind: hands a batch back, since other messages of its user come first. It is looked at again after `wait_ms`; the
+-- put_behind: hands a batch back, since other messages of its user come first. It is due again after `wait_ms`, and the
 -- attempt does not count.
 -- Returns 'held' (handed back now) | 'lost'
 

@@ -1,5 +1,5 @@
 -- record_reply: keeps the reply to a batch, and confirms the lease right before a send.
--- The state becomes 'unsure': after a crash nobody knows whether the reply, or its next part, was sent.
+-- The state becomes 'unsure': after a crash it is unknown whether the reply, or its next part, was sent.
 --
 -- If the turn has changed, the reply is not kept: the lease ends, its attempt does not count, and the changed turn is
 -- scheduled. Three things change a turn:
@@ -7,25 +7,25 @@
 -- - a message of it was edited or deleted: the next claim applies that;
 -- - with `supersede_ms`, a newer message joined it: the turn is due by the ordinary rule, but at the latest
 --   `supersede_ms` after its oldest message.
--- A reply that an earlier call kept stays.
+-- A reply that an earlier call recorded stays.
 --
 -- Returns 'held' | 'superseded' | 'lost'
 
 local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered', 'changed')
 if lock[1] ~= token then
-  -- If the token is settled, an earlier try of this call did it, and its answer was lost: nothing else settles a
-  -- token whose reply is still to be recorded.
+  -- If the token is settled, an earlier try of this call settled it and its answer was lost: no other call settles a
+  -- token whose reply is not recorded yet.
   return standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock)
 local size = tonumber(lock[2])
 
--- Returns true if a reply to this batch was kept before.
+-- Returns true if a reply to this batch was recorded before.
 local function is_kept()
   return redis.call('EXISTS', place.reply) == 1
 end
 
--- Returns true if a newer message joins the turn. A batch that was cut at `max_batch` takes no more.
+-- Returns true if a newer message joins the turn. A batch that is cut at `max_batch` takes no more messages.
 local function is_joined()
   if supersede_ms == 0 or size >= max_batch or redis.call('LLEN', place.queue) <= size then
     return false
@@ -34,7 +34,7 @@ local function is_joined()
   return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
 end
 
--- Ends the lease and schedules the changed turn, for `latest` at the latest.
+-- Ends the lease and schedules the changed turn, not later than `latest`.
 local function start_again(latest)
   note_settled(place, token, now_ms, stats_ttl_ms)
   take_back_lease(place)

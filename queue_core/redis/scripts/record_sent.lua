@@ -1,5 +1,5 @@
 -- record_sent: notes that the first `parts` parts of the recorded reply were sent, or with `is_whole` '1' all of it, and
--- confirms the lease for the next part. Attempts are counted anew: a part that was sent is progress.
+-- confirms the lease for the next part. Since a sent part is progress, attempts are counted from 1 again.
 -- Returns 'held' | 'lost'
 
 local lease = redis.call('HMGET', place.lock, 'token', 'size')

@@ -1,6 +1,7 @@
--- report_sent: finds the reply that a provider reports on. A report on an id that is not known is kept for `keep_ms`: the
--- provider may be faster than the answer to the call that sends. A report of one kind on one id is kept once.
--- Returns {'known', note} | {'kept', ''} | {'repeated', ''}: it is kept already, or its conversation has it | {'full', ''}: there is no room to keep it
+-- report_sent: finds the reply that a provider reports on. A report on an unknown id is kept for `keep_ms`, since it may
+-- arrive before the answer to the call that sends. One report of each kind is kept for an id.
+-- Returns {'known', note} | {'kept', ''} | {'repeated', ''} if it is kept already or its conversation has noted it
+--   | {'full', ''} if there is no room to keep it
 
 local note, bucket = note_of_sent(partition, fingerprint, now_ms, ttl_ms)
 if note then

@@ -1,7 +1,7 @@
--- requeue: moves a dead letter to the end of its conversation, as if it arrived now; of the conversation `to` unless that is
--- ''. With `follows`, nothing is moved if the user's messages belong to another conversation (aliases.lua).
--- Returns 1, or 0 when there is no such dead letter, or it was damaged so that nobody knows whose message it is;
--- the other conversation, if nothing was moved because of it.
+-- requeue: moves a dead letter to the end of its conversation, or of the conversation `to` if given, as if it arrived now.
+-- With `follows`, nothing is moved if the user's messages belong to another conversation (aliases.lua).
+-- Returns 1 if it was moved | 0 if there is no such dead letter, or its entry is too damaged to tell whose message it is
+--   | the other conversation to which the user's messages belong
 
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then

@@ -1,7 +1,7 @@
--- rescue: repairs damage from outside, by a manual change, a failover that lost a write or another program; the queue
--- causes none. `repair` '1' repairs, '0' only looks and writes nothing.
--- Returns 'stranded' (messages that no worker would look at; workers look at them now)
---   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
+-- rescue: repairs a conversation after damage from outside: a manual change, a failover that lost a write, or another
+-- program. `repair` '1' repairs; '0' only looks, and writes nothing.
+-- Returns 'stranded' (messages missing in the index; they are due now)
+--   | 'orphan' (a lock or a reply without messages; now deleted) | 'fine'
 
 local verdict = 'fine'
 if redis.call('EXISTS', place.queue) == 1 then
@@ -17,7 +17,7 @@ end
 
 allow_when_full(place.lock)
 if verdict == 'stranded' then
-  schedule(place, now_ms)  -- claim.lua leaves it to a worker that holds it
+  schedule(place, now_ms)  -- if a worker holds a lease on it, claim.lua leaves it to that worker
 else
   redis.call('DEL', place.lock, place.reply)
   redis.call('ZREM', place.active, place.conversation)

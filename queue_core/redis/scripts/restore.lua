@@ -1,5 +1,5 @@
--- restore: puts messages that were moved aside with their damaged key at the end of their conversation, as if they
--- arrived now; up to `limit` at a time. When none is left, the key and its entry are deleted.
+-- restore: puts the messages of a damaged key that was moved aside at the end of their conversation, as if they arrived
+-- now, up to `limit` at a time. When none is left, the key and its entry are deleted.
 -- Returns {messages put back, messages left}, {-1, 0} when no damaged key has that id, {-2, 0} when it has no messages.
 
 local entry = redis.call('XRANGE', partition.damaged, damaged_id, damaged_id)[1]

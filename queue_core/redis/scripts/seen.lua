@@ -1,30 +1,30 @@
 -- seen: functions about the ids of messages that were stored, or answered without the queue.
 --
 -- An id is kept as a fingerprint of 16 bytes, a field of a hash that is small enough for Redis to pack it densely:
--- `<ids>:<begun>:<bits>:<bucket>`. The bucket is the number in the first `bits` bits of the fingerprint; the field leaves
--- out those bytes that the bucket tells. The value says when the id came, in steps since `begun`.
+-- `<ids>:<begun>:<bits>:<bucket>`. The bucket is the number in the first `bits` bits of the fingerprint; the field is the
+-- fingerprint without the bytes that the bucket already gives. The value is the time of the id in steps since `begun`.
 --
 -- `begun` names a generation, which takes in ids for `length_ms`, a third of the time for which they are remembered. Its
 -- buckets expire together. So an id is remembered for that time and at most a third longer, and is searched for in four
--- generations. When a bucket is full, its generation goes on with more bits: a further layer of buckets.
+-- generations. When a bucket is full, its generation adds a layer: further buckets, with more bits.
 -- The field `ids` of the layout lists the layers, the newest last, as in "1790000000000 43200000 8;": begun, length_ms,
 -- bits.
 
 -- Limit on ids in a bucket. Redis packs a hash of up to hash-max-listpack-entries fields, by default 512.
 local BUCKET_IDS_MAX = 96
--- Ids in each bucket of a generation in the end, if as many come as in the generation before.
+-- Expected ids in each bucket at the end of a generation, if as many come as in the generation before.
 local BUCKET_IDS = 48
--- Bits of a layer: at least, at most, and how many more than those of a layer that is full.
+-- Bits of a layer: the least, the most, and the number added when a layer is full.
 local BITS_MIN = 6
 local BITS_MAX = 30
 local BITS_MORE = 3
--- Buckets that are looked at to estimate how many ids a layer has.
+-- Buckets that are counted to estimate how many ids a layer has.
 local SAMPLES = 8
 -- Number of steps in a generation. Redis keeps a smaller number in one byte.
 local STEPS = 128
--- Part of a generation's length over which the ends of its buckets are spread, so that Redis has never much to delete.
+-- Share of a generation's length over which the expiry of its buckets is spread, so that few expire at once.
 local SPREAD = 1 / 64
--- Time for which processes of layout 1 may work beside this one: the keys that they look for are written too.
+-- Time for which processes of layout 1 may work beside this one, so that keys of their layout are written too.
 local ROLLING_MS = 24 * 3600 * 1000
 
 local function layers_in(list)
@@ -61,7 +61,7 @@ local function step_ms_of(layer)
   return math.ceil(layer.length_ms / STEPS)
 end
 
--- Returns when the id came, in steps, if a layer has it; else false. A bucket of another type is moved aside.
+-- Returns the time of the id in steps if a layer has it, else false. A bucket of a wrong type is moved aside.
 local function steps_in(place, seen, layer, prefix, now_ms)
   local bucket = bucket_of(seen, layer, prefix)
   local steps = redis.pcall('HGET', bucket, field_of(seen, layer))
@@ -76,7 +76,7 @@ local function steps_in(place, seen, layer, prefix, now_ms)
   return false
 end
 
--- Returns the time at which the id came first, up to a step too early; nil for a new id. `since` is the time since when
+-- Returns the time at which the id first came, rounded down to a step; nil for a new id. `since` is the time since which
 -- messages are stored in this layout.
 local function first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local prefix = prefix_of(seen)
@@ -91,12 +91,12 @@ local function first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   end
 end
 
--- Returns the time at which the ids of a layer may be forgotten: when its last one has been remembered for long enough.
+-- Returns the time at which the ids of a layer may be forgotten, since its last id has been remembered for long enough.
 local function end_of(layer)
   return layer.begun_ms + 4 * layer.length_ms
 end
 
--- Adds a layer to the list, and takes those out whose buckets have expired. Returns the new layer.
+-- Adds a layer to the list, and removes layers whose buckets have expired. Returns the new layer.
 local function add_layer(place, layers, layer, now_ms)
   for index = #layers, 1, -1 do
     local old = layers[index]
@@ -109,7 +109,7 @@ local function add_layer(place, layers, layer, now_ms)
   return layer
 end
 
--- Returns bits for a generation that has as many ids as the last one. Counts some of that one's buckets.
+-- Returns the bits for a generation with as many ids as the last one, whose ids it estimates from some buckets.
 local function bits_as_before(seen, layers, prefix)
   local ids, bits = 0, BITS_MIN
   for _, layer in ipairs(layers) do
@@ -126,8 +126,8 @@ local function bits_as_before(seen, layers, prefix)
   return bits
 end
 
--- Returns the layer that takes in ids now: the newest whose generation is under way and remembers them for long enough.
--- If there is none, since the last one is over, the clock was set back, or the time was raised, another one begins.
+-- Returns the layer that takes in ids now: the newest whose generation is under way and remembers ids for long enough. Begins
+-- another generation if there is none, since the last one is over, the clock was set back, or `dedupe_ttl_ms` was raised.
 local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   local length_ms = math.ceil(dedupe_ttl_ms / 3)
   for index = #layers, 1, -1 do
@@ -142,7 +142,7 @@ local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   return add_layer(place, layers, begun, now_ms)
 end
 
--- Expires a bucket that is new, and adds a layer when a bucket is full.
+-- Sets the expiry of a new bucket, and adds a layer when a bucket is full.
 local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms)
   local ids = redis.call('HLEN', bucket)
   if ids == 1 then
@@ -155,7 +155,7 @@ local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms)
   end
 end
 
--- Notes that the id came now. Only what comes before the note may fail: then the id is not noted.
+-- Notes that the id came now. Only steps before the note may raise errors, so that after an error the id is not noted.
 local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local prefix = prefix_of(seen)
   local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)

@@ -4,11 +4,11 @@
 -- `<sent>:<slot>.<bucket>`. The slot is the time of the send in steps of SENT_SLOT_MS, the bucket the number in the
 -- first 12 bits of the fingerprint. The buckets of a slot expire together, when its last id was kept for long enough:
 -- an id is kept for `ttl_ms`, and at most a slot longer.
--- The value is a note: the conversation, and after a blank what else is kept of the reply. Once the conversation has a
--- failure of the reply, a field beside it says so, with the conversation alone.
+-- The value is a note: the conversation, and after a blank the other data kept of the reply. Once the conversation has noted
+-- a failure of the reply, a second field says so, whose value is the conversation alone.
 --
--- `reports` holds what providers reported on ids that are not known, `reports_due` when something is to be done about
--- each. Their fields begin with the kind of the report, 'o' for an own message that came back, 'f' for a failure.
+-- `reports` holds reports of providers on unknown ids, `reports_due` the time at which each must be handled. Their fields
+-- begin with the kind of the report: 'o' for a message of the bot's own number, 'f' for a failure.
 
 local SENT_SLOT_MS = 21600000
 local SENT_BUCKETS = 4096
@@ -26,18 +26,18 @@ local function sent_field(fingerprint)
   return string.sub(fingerprint, 2)
 end
 
--- Returns the field which says that the conversation has the failure of a reply. It is longer than that of any id.
+-- Returns the field which says that the conversation has noted a failure of the reply. It is longer than fields of ids.
 local function failed_field(fingerprint)
   return 'f' .. sent_field(fingerprint)
 end
 
--- Returns the newest slot that may hold ids, and the oldest. The newest is one ahead, in case the clock was set back.
+-- Returns the newest slot that may hold ids, and the oldest. The newest lies one slot ahead, in case the clock was set back.
 local function sent_slots(now_ms, ttl_ms)
   local slot = math.floor(now_ms / SENT_SLOT_MS)
   return slot + 1, slot - math.ceil(ttl_ms / SENT_SLOT_MS)
 end
 
--- Returns the note on the reply with this id, and its bucket; nil for an id that is not known. A damaged bucket holds nothing.
+-- Returns the note on the reply with this id, and its bucket; nil for an unknown id. A damaged bucket counts as empty.
 local function note_of_sent(partition, fingerprint, now_ms, ttl_ms)
   local newest, oldest = sent_slots(now_ms, ttl_ms)
   for slot = newest, oldest, -1 do
@@ -49,7 +49,7 @@ local function note_of_sent(partition, fingerprint, now_ms, ttl_ms)
   end
 end
 
--- Puts a note into a bucket. A bucket of another type is moved aside.
+-- Puts a note into a bucket. A bucket of a wrong type is moved aside.
 local function keep_sent(partition, bucket, fingerprint, note, now_ms)
   local answer = redis.pcall('HSET', bucket, sent_field(fingerprint), note)
   if type(answer) == 'table' then

@@ -1,4 +1,4 @@
--- survey: counts conversations and messages in a page of the index, by rank from `first` to `last`. Writes nothing.
+-- survey: counts conversations and messages from rank `first` to `last` of the index. Writes nothing.
 -- Returns {now_ms, conversations, waiting, in_flight, added_at_ms of the oldest waiting message or -1, expired_leases}
 
 local conversations = redis.call('ZRANGE', partition.active, first, last)

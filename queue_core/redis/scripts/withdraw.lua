@@ -1,10 +1,10 @@
 -- withdraw: notes that a message was answered without the queue. Marks its id as seen, and takes it out of the queue if
 -- an enqueue whose answer was lost had stored it. A message in flight is noted in the lock: it is taken out when the
 -- attempt ends, or when its reply is to be recorded.
--- The queue is searched from its tail, to messages that are older than the id. A call looks at ELEMENTS_MAX of them, and
--- leaves out the `skipped` newest, at which earlier calls have looked.
+-- The queue is searched from its tail until messages are older than the id. A call looks at ELEMENTS_MAX messages, and skips
+-- the `skipped` newest, at which earlier calls have looked.
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
---   | the number of messages at which this call and those before it have looked, when the search is to go on
+--   | a number if the search is not finished: pass it as `skipped` of the next call
 
 local ELEMENTS_MAX = 500
 local CHUNK = 100
@@ -28,8 +28,8 @@ if not first_ms then
   mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 end
 
--- Searches for the message. Returns its index from 1 and the element; or the number of messages looked at, if there is
--- more to look at; or nothing.
+-- Searches for the message. Returns its index from 1 and the element; or the number of messages looked at, if the search
+-- is not finished; or nothing.
 local function search()
   local length = redis.call('LLEN', place.queue)
   for last = length - skipped, length - skipped - ELEMENTS_MAX + 1, -CHUNK do

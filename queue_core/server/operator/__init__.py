@@ -1,4 +1,4 @@
-"""The operator's commands: looking at the queue, repairing it, testing it. Each command has a module."""
+"""Commands of the operator, which inspect, repair and test the queue. Each command has a module."""
 
 from __future__ import annotations
 

@@ -8,15 +8,16 @@ import textwrap
 from collections.abc import Awaitable, Callable
 
 from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS
+from queue_core.command_lines import typed
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
 OK, FAILED = 0, 1
-"""Exit codes; FAILED says that a check failed, or that messages are left or not found. Wrong usage is 2."""
+"""Exit codes. FAILED means that a check failed, or that messages are left or were not found. Wrong usage is 2."""
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
-"""Runs a command; returns the exit code."""
+"""Function that runs a command and returns the exit code."""
 
 _PUNCTUATION = re.compile(r"[\s()./+\-\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters of a number written for people, with the direction marks that copying adds."""
@@ -65,6 +66,7 @@ def add_command(
     description: str,
     epilog: str,
     has_json: bool = True,
+    json_is_by_lines: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command. `run` is None for a command that only groups others.
 
@@ -74,13 +76,14 @@ def add_command(
         name,
         help=summary,
         description=_filled(description),
-        epilog=_filled(epilog),
+        epilog=_filled(typed(epilog)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
         parser.set_defaults(run=run, wrong_usage=parser.error)
     if has_json:
-        parser.add_argument("--json", action="store_true", help="write JSON, for machines")
+        form = "an object of JSON on each line" if json_is_by_lines else "one JSON value"
+        parser.add_argument("--json", action="store_true", help=f"write {form}, for machines")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`check`: everything that would void the guarantees."""
+"""`check`: finds everything that would void the guarantees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
 from queue_core.server.operator.output import write, write_fields, write_json
-from queue_core.server.own_redis import open_queue, own_redis, redis_url
+from queue_core.server.own_redis import none_runs, open_queue, own_redis, redis_url
 from queue_core.text import quantity
 
 
@@ -29,21 +29,21 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_check,
         summary="find everything that would void the guarantees",
         description="""
-            Looks at Redis and the queue for whatever could lose a message: an eviction policy, missing persistence, a
-            replica, stranded conversations and more; and says what to do about each. It also runs the queue's scripts
-            on a trial conversation, which it deletes, and so finds rights that lack and writes that Redis refuses.
-            Errors void the guarantees; warnings do not yet.
+            Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
+            persistence, a replica, stranded conversations and more; and says what to do about each. It also runs the
+            queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
+            void the guarantees; warnings do not yet.
 
-            It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
-            that `serve` would start, checks it, and stops it.
+            It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
+            the Redis that `serve` would start, checks it, and stops it.
             """,
         epilog="""
             examples:
               python -m queue_core check
               python -m queue_core check --json | jq .errors
 
-            exit codes: 0 nothing voids the guarantees, warnings or not; 1 something does, or Redis does not answer;
-            2 wrong configuration
+            exit codes: 0 nothing voids the guarantees, though there may be warnings; 1 something voids them, or Redis
+            does not answer; 2 wrong configuration
             """,
     )
     parser.add_argument(
@@ -62,8 +62,8 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     errors = [*report.errors, *(refusal for refusal in refusals if refusal.partition(": ")[2] not in known)]
     if not settings.use_queue_system:
         errors.append(
-            "USE_QUEUE_SYSTEM=false: new messages go to the legacy buffer, which can lose them. Set it to true as soon "
-            "as the reason for switching back is gone"
+            "USE_QUEUE_SYSTEM is false, so new messages go to the legacy buffer, which can lose them: set it to true "
+            "as soon as the reason for switching back is gone"
         )
     if args.json:
         facts = {**msgspec.to_builtins(report), "errors": errors}
@@ -85,7 +85,7 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
 async def _queue_to_check(
     settings: ServerSettings, *, may_start: bool
 ) -> AsyncIterator[tuple[MessageQueue, str]]:
-    """Yield the queue to check, and words that name its Redis.
+    """Yield the queue to check, and words for its Redis.
 
     Raises InvalidSettingsError without a Redis that may be used, EmbeddedRedisError when it does not start.
     """
@@ -93,22 +93,22 @@ async def _queue_to_check(
         async with open_queue(settings) as queue:
             yield queue, "the Redis of REDIS_URL"
             return
-    if await _serve_runs(settings):
+    if await _is_running(settings):
         async with open_queue(settings) as queue:
-            yield queue, f"the Redis of the running serve, data in {settings.data_dir}/"
+            yield queue, f"the Redis that runs with its data in {settings.data_dir}/"
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: "
-            "set REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
+            f"{none_runs(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the redis-server that "
+            "serve would start"
         )
     async with own_redis(settings) as server, connect(server.url) as client:
         words = f"redis-server {server.binary.version}, started for this check as serve does"
         yield MessageQueue(client, settings.queue), f"{words}, data in {settings.data_dir}/"
 
 
-async def _serve_runs(settings: ServerSettings) -> bool:
-    """Return True if the Redis of a `serve` answers; the address that a killed `serve` leaves is not enough."""
+async def _is_running(settings: ServerSettings) -> bool:
+    """Return True if the Redis of DATA_DIR answers; the address that a killed `serve` leaves there is not enough."""
     try:
         redis_url(settings)
     except InvalidSettingsError:

@@ -1,4 +1,4 @@
-"""`damaged list | show | repair | drop`: keys of the queue that something else changed, and that were moved aside."""
+"""`damaged list | show | repair | drop`: keys that another program or a person changed, and that were moved aside."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def add_damaged(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         summary="list, show, repair or drop keys that could not be used",
         description="""
             Another program, or a person, can change a key of the queue so that it cannot be used: a string in place of
-            a list, or a number that is not one. Such a key is moved aside, so that it stops nobody else. It stays until
-            somebody repairs or drops it.
+            a list, or a text in place of a number. Such a key is moved aside, so that it does not stop other
+            conversations. It stays until somebody repairs or drops it.
             """,
         epilog="""
             examples:
@@ -61,17 +61,18 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run_list,
         summary="list them, oldest first",
         description="""
-            Lists damaged keys: id, when one was found, what the queue keeps in it, conversation, type, and the error
-            that it caused. A key without a conversation belongs to all conversations of a partition.
+            Lists damaged keys: id, time of discovery, what the queue keeps in the key, conversation, type, and the
+            error that the key caused. A key without a conversation belongs to all conversations of a partition.
             """,
         epilog="exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration",
+        json_is_by_lines=True,
     )
     show = add_command(
         below,
         "show",
         run_show,
-        summary="show one, with what it holds",
-        description=f"Shows one damaged key, and up to {CONTENTS_MAX} of the values that it holds.",
+        summary="show one, with its values",
+        description=f"Shows one damaged key, and up to {CONTENTS_MAX} of its values.",
         epilog="exit codes: 0 shown; 1 no damaged key has that id, or Redis is not available; 2 wrong usage",
     )
     show.add_argument("id", metavar="ID", help="as `damaged list` shows it, such as 0/1700000000000-0")
@@ -85,9 +86,9 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="put their messages back into the queue",
         description="""
             Puts the messages of damaged keys at the end of their conversations, as if they arrived now. A message that
-            cannot be read becomes a dead letter. A key that holds no messages cannot be repaired: drop it.
+            cannot be read becomes a dead letter. A key without messages cannot be repaired: drop it.
             """,
-        epilog="exit codes: 0 repaired; 1 an id was not found or holds no messages, or Redis is not available; "
+        epilog="exit codes: 0 repaired; 1 an id was not found or its key has no messages, or Redis is not available; "
         "2 wrong usage",
     )
     drop = add_command(
@@ -206,7 +207,7 @@ async def _process(
     if args.json:
         counts = {done_word: done} | ({"messages": messages} if done_word == "repaired" else {})
         write_json({**counts, "failed": list(failures)})
-    else:
+    elif done or not failures:
         words = f", {quantity(messages, 'message')} back in the queue" if done_word == "repaired" else ""
         write(f"{quantity(done, 'damaged key')} {done_word}{words}")
     for failure in failures.values():

@@ -1,4 +1,4 @@
-"""`dead list | show | requeue | drop`: the messages that were given up on."""
+"""`dead list | show | requeue | drop`: messages that the queue gave up on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands,
         "dead",
         None,
-        summary="list, show, requeue or drop messages that were given up on",
+        summary="list, show, requeue or drop messages that the queue gave up on",
         description="""
             A message becomes a dead letter, with the reason, when all its attempts failed, when it can never
             succeed, when it arrived too late, or when no worker took it for QUEUE_TTL_S. Dead letters stay until
@@ -72,8 +72,8 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_list,
         summary="list them, oldest first",
         description="""
-            Lists dead letters, oldest first: id, when it was given up, conversation, attempts, reason. Message texts
-            are shown with --text only. With --json one object a line.
+            Lists dead letters, oldest first: id, time when it became one, conversation, attempts, reason. Message texts
+            are shown only with --text.
             """,
         epilog="""
             examples:
@@ -83,6 +83,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
             exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
             """,
+        json_is_by_lines=True,
     )
     _add_filters(parser)
     parser.add_argument(
@@ -122,9 +123,9 @@ def _add_requeue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run_requeue,
         summary="put them back into the queue",
         description="""
-            Puts dead letters at the end of their conversations, as if they arrived now, with all their attempts. Fix
-            what made them fail first, or they come back. --all takes those that are there when the command begins,
-            oldest first, so a message that fails again meanwhile is not taken twice.
+            Puts dead letters at the end of their conversations, as if they arrived now, with all attempts ahead of
+            them. First fix what made them fail, or they will fail again. --all takes the dead letters that exist when
+            the command begins, oldest first, so a message that fails again meanwhile is not taken twice.
             """,
         epilog="""
             examples:
@@ -145,8 +146,8 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_drop,
         summary="delete them for good",
         description="""
-            Deletes dead letters for good: their messages will never be answered. --all takes those that are there
-            when the command begins, and needs --yes.
+            Deletes dead letters for good: their messages will never be answered. --all takes the dead letters that
+            exist when the command begins, and needs --yes.
             """,
         epilog="""
             examples:
@@ -164,7 +165,7 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="as `dead list` shows it")
     parser.add_argument(
-        "--all", action="store_true", help="all of them, or all that the options below choose"
+        "--all", action="store_true", help="all dead letters, or all that match the options below"
     )
     _add_filters(parser)
 
@@ -242,12 +243,12 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 def _webhook(message: QueueMessage) -> str:
-    """Returns what came, as JSON: the message that it holds could not be read."""
+    """Returns the original as JSON, since the message could not be read."""
     return msgspec.json.encode(message.message_data.get("webhook")).decode()
 
 
 def _written(timestamp_ms: int, letter: DeadLetter) -> str:
-    return f"{moment(timestamp_ms)}, {age(letter.dead_at_ms - timestamp_ms)} before it was given up"
+    return f"{moment(timestamp_ms)}, {age(letter.dead_at_ms - timestamp_ms)} before it became a dead letter"
 
 
 async def run_requeue(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -270,7 +271,7 @@ def _check_choice(args: argparse.Namespace) -> None:
     if args.all and args.ids:
         args.wrong_usage("give either ids or --all")
     if not args.all and _filters(args):
-        args.wrong_usage(f"with {_filters(args)} give --all and no ids")
+        args.wrong_usage(f"together with {_filters(args)}, give --all and no ids")
     if not args.all and not args.ids:
         args.wrong_usage("give the ids of dead letters, or --all; `dead list` shows the ids")
 
@@ -337,7 +338,7 @@ async def _matching(queue: MessageQueue, args: argparse.Namespace) -> AsyncGener
 
 
 async def _names(queue: MessageQueue, args: argparse.Namespace) -> set[str]:
-    """Return the names of the user; without an instance, only the spellings of the one that was given."""
+    """Return all names of the user given by --phone; without --instance, only the spellings of that phone number."""
     names = set(phone_spellings(args.phone))
     if args.instance is not None:
         for phone in phone_spellings(args.phone):

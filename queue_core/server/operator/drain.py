@@ -1,4 +1,4 @@
-"""`drain`: waiting until the queue is empty."""
+"""`drain`: waits until the queue is empty."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.errors import QueueUnavailableError
 from queue_core.legacy.inspection import Buffered, count_buffered
@@ -38,10 +39,10 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_drain,
         summary="wait until the queue is empty",
         description="""
-            Waits until no message waits or is in work. It starts nothing itself: workers must be running. To switch
+            Waits until no message waits or is in work. It answers nothing itself, so workers must be running. To switch
             back to the legacy buffer, restart the web processes with USE_QUEUE_SYSTEM=false, then drain, then stop
-            the workers. Progress goes to standard error. Dead letters do not count: they wait for you. Messages in the
-            old buffer do not count either, since the web processes answer those; the last line names them.
+            the workers. Progress goes to standard error. Dead letters do not count, since they wait for you. Messages
+            in the legacy buffer do not count either, since the web processes answer them; the last line counts them.
             """,
         epilog="""
             example:
@@ -89,7 +90,7 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     messages: int
     conversations: int
     overdue: int
-    """Conversations that should have been taken long ago."""
+    """Conversations that workers should have taken some time ago."""
     unreachable: int
     """Conversations that no worker will ever look at."""
     is_complete: bool
@@ -105,14 +106,14 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def words(self) -> str:
         words = f"{in_conversations(self.messages, self.conversations)} left"
         if self.held and self.messages:
-            words += "; the queue is held: see `python -m queue_core resume --help`"
+            words += typed("; the queue is held: see `python -m queue_core resume --help`")
         elif self.overdue:
-            words += f"; {quantity(self.overdue, 'conversation')} overdue: is a worker running?"
+            words += f"; {quantity(self.overdue, 'conversation')} overdue: check that a worker runs"
         if self.unreachable:
             unreachable = quantity(self.unreachable, "more conversation")
-            words += f"; {unreachable} that no worker will look at: see `python -m queue_core check`"
+            words += typed(f"; {unreachable} that no worker will look at: see `python -m queue_core check`")
         if not self.is_complete:
-            words += "; there was no time to look at all keys"
+            words += "; there was not enough time to search all keys"
         return words
 
 
@@ -121,7 +122,7 @@ async def _read_remaining(queue: MessageQueue) -> _Remaining:
     messages = await queue.depth()
     now_ms = await queue.now_ms()
     unreachable, is_complete = 0, True
-    if not messages:  # done last, because it scans all keys
+    if not messages:  # only when the queue is empty, since this scans all keys
         unscheduled = await queue.unscheduled(asyncio.get_running_loop().time() + SCAN_S_MAX)
         unreachable = len(unscheduled.stranded) + unscheduled.elsewhere
         is_complete = unscheduled.is_complete
@@ -143,9 +144,10 @@ def _drained(args: argparse.Namespace, remaining: _Remaining, buffered: Buffered
         return OK
     words = "empty"
     if remaining.dead_letters:
-        words += f"; {quantity(remaining.dead_letters, 'dead letter')}: see `python -m queue_core dead list`"
+        letters = quantity(remaining.dead_letters, "dead letter")
+        words += typed(f"; {letters}: see `python -m queue_core dead list`")
     if buffered.messages:
-        words += f"; {in_conversations(buffered.messages, buffered.conversations)} in the old buffer"
+        words += f"; {in_conversations(buffered.messages, buffered.conversations)} in the legacy buffer"
     write(words)
     return OK
 

@@ -13,7 +13,7 @@ from queue_core.text import quantity, visible
 
 
 def figures(report: HealthReport) -> list[tuple[str, str]]:
-    """Return the facts of the report, named and worded for people."""
+    """Return the facts of the report with names and words for people."""
     if not report.reachable:
         return [("Redis", "not reachable")]
     latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
@@ -63,13 +63,13 @@ def _memory(report: HealthReport) -> str:
 
 
 def _layout(report: HealthReport) -> str:
-    """Say since when data is written in this layout, and until when the release before may run, too."""
+    """Say since when data is written in this layout, and until when the previous release may run beside this one."""
     since_ms = report.layout_since_ms
     if not since_ms:
         return f"{report.layout}" if since_ms == 0 else f"{report.layout}, from the first message on"
     until_ms = since_ms + BESIDE_MS
     is_open = report.checked_at_ms < until_ms
-    way_back = f"; until {moment(until_ms)} beside the release before" if is_open else ""
+    way_back = f"; the previous release may run beside this one until {moment(until_ms)}" if is_open else ""
     return f"{report.layout} since {moment(since_ms)}{way_back}"
 
 

@@ -1,4 +1,4 @@
-"""`forget`: deletes everything that is kept of one user."""
+"""`forget`: deletes everything that is kept about one user."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         commands,
         "forget",
         run_forget,
-        summary="delete everything that is kept of one user",
+        summary="delete everything that is kept about one user",
         description="""
-            Deletes for good what Redis holds of one user: finished messages, dead letters, what the AI remembers,
-            statistics, a recorded reply, and the old buffer; and says what it deleted. While messages wait or are being
-            answered it deletes nothing, unless --drop-waiting says that waiting ones are deleted unanswered. It may be
-            repeated.
+            Deletes for good what Redis keeps about one user: finished messages, dead letters, the AI's memory,
+            statistics, a recorded reply, and the legacy buffer; and says what it deleted. While messages are being
+            answered it deletes nothing. While messages wait it deletes nothing either, unless --drop-waiting says to
+            delete them unanswered. It may be repeated.
 
             Ids of messages stay until they expire, so that a repeated delivery is not answered. Files are not changed.
             """,
@@ -59,19 +59,19 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the user's number with country code, such as +55 11 99999-0000; also …@s.whatsapp.net or …@lid",
     )
     parser.add_argument(
-        "--drop-waiting", action="store_true", help="delete messages that wait, too; nobody answers them"
+        "--drop-waiting", action="store_true", help="delete waiting messages too; they will never be answered"
     )
     parser.add_argument("--yes", action="store_true", help="yes, delete it")
 
 
 class _Outcome(msgspec.Struct, kw_only=True):
-    """Outcome for one spelling of the user's name."""
+    """Outcome for one name of the user."""
 
     conversation: Conversation
     buffered: int
-    """Messages in the old buffer."""
+    """Messages in the legacy buffer."""
     queued: Forgotten | None
-    """None when messages in the old buffer wait, and so nothing was deleted."""
+    """None when messages wait in the legacy buffer, so that nothing was deleted."""
 
     @property
     def is_deleted(self) -> bool:
@@ -115,7 +115,7 @@ async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiti
 
 def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSettings) -> None:
     if not known:
-        write(f"nothing is kept of {name(args.instance)} {name(args.phone)}")
+        write(f"nothing is kept about {name(args.instance)} {name(args.phone)}")
     for outcome in known:
         if outcome.is_deleted:
             write(f"deleted: {', '.join(_contents(outcome))}")
@@ -127,7 +127,7 @@ def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSett
 
 
 def _contents(outcome: _Outcome) -> Iterator[str]:
-    """Name what was kept of a conversation."""
+    """Name the data that was kept of a conversation."""
     queued = outcome.queued
     assert queued is not None
     for count, noun in (
@@ -141,7 +141,7 @@ def _contents(outcome: _Outcome) -> Iterator[str]:
             yield quantity(count, noun)
     for is_there, words in (
         (queued.reply, "a recorded reply"),
-        (queued.memory, "what the AI remembered"),
+        (queued.memory, "the AI's memory"),
         (queued.statistics, "statistics"),
     ):
         if is_there:
@@ -152,18 +152,18 @@ def _refusal(outcome: _Outcome) -> str:
     queued = outcome.queued
     if queued and queued.standing == "in flight":
         return (
-            "nothing was deleted: a worker is answering this user. Type the command again in a moment; if the worker "
-            f"died, in {age(queued.lease_left_ms)}"
+            "nothing was deleted, since a worker is answering this user. Type the command again in a moment, or if the "
+            f"worker has died, in {age(queued.lease_left_ms)}"
         )
     waiting = (queued.waiting if queued else 0) + outcome.buffered
     return (
-        f"nothing was deleted, with {quantity(waiting, 'message')} still to be answered. Type the command again when "
-        "that is done, or add --drop-waiting to delete unanswered messages too"
+        f"nothing was deleted, since {quantity(waiting, 'message')} must still be answered. Type the command again "
+        "when that is done, or add --drop-waiting to delete unanswered messages too"
     )
 
 
 def _kept(settings: ServerSettings) -> Iterator[str]:
-    """Name what may still hold something of the user."""
+    """Name the places that may still have data of the user."""
     ids_ms = settings.queue.dedupe_ttl_s * 1000 * 4 / 3  # they expire in groups of a third of that time
     yield (f"ids of messages, for up to {age(ids_ms)}, so that a repeated delivery is not answered")
     if settings.dead_letters_file:

@@ -1,4 +1,4 @@
-"""`hold` and `resume`: workers take no turns until somebody has looked at what they would answer."""
+"""`hold` and `resume`: workers take no turns until the operator has seen which messages they would answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.queue.holding import Inventory
 from queue_core.queue.message_queue import MessageQueue
@@ -26,12 +27,12 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands,
         "hold",
         run_hold,
-        summary="let workers take no turns, and show what they would answer",
+        summary="stop workers from taking turns, and show what they would answer",
         description="""
-            Holds the queue: no worker takes a turn until `resume`. Turns in work are finished, and webhooks are stored
-            as always; nothing that waits expires. It lies in Redis, so it holds all workers, also those that start
-            later. Shows what would be answered: after the restore of a backup that may be messages of yesterday,
-            which were answered then.
+            Holds the queue: no worker takes a turn until `resume`. Turns in work are finished, and messages are stored
+            as always; waiting messages do not expire. The hold is kept in Redis, so it applies to all workers, also to
+            those that start later. The command shows what workers would answer: after a backup was restored, these may
+            be messages of yesterday, which were answered then.
 
             `serve --hold` and `worker --hold` hold the queue before they take a turn.
             """,
@@ -50,7 +51,7 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="end a hold",
         description="""
             Ends a hold: workers take turns again. The time of the hold does not count towards QUEUE_TTL_S. If messages
-            wait that had expired before the hold, say what becomes of them.
+            wait that had expired before the hold, an option must say what becomes of them.
             """,
         epilog="""
             examples:
@@ -80,12 +81,17 @@ async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
         sizes = await queue.sizes()
     if args.json:
         facts = {**msgspec.to_builtins(inventory), "deadLetters": sizes.dead_letters}
-        del facts["older"]  # than nothing
+        del facts["older"]  # meaningless, since no age was asked about
         write_json({"heldSinceMs": since_ms, **facts})
         return OK
     write_fields(
         [
-            ("held", f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"),
+            (
+                "held",
+                typed(
+                    f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"
+                ),
+            ),
             *_figures(inventory, settings),
             ("dead letters", f"{sizes.dead_letters:,}"),
         ]
@@ -100,15 +106,15 @@ def _figures(inventory: Inventory, settings: ServerSettings) -> list[tuple[str, 
             figures.append((label, f"{age(inventory.now_ms - at_ms)} old, of {moment(at_ms)}"))
     if inventory.unsure_replies:
         follows = (
-            "sent again" if settings.queue.unsure_sends == "resend" else "not sent: they become dead letters"
+            "sent again" if settings.queue.unsure_sends == "resend" else "not sent and become dead letters"
         )
         answers = quantity(inventory.unsure_replies, "recorded answer")
-        figures.append(("perhaps sent", f"{answers}; QUEUE_UNSURE_SENDS says: {follows}"))
+        figures.append(("perhaps sent", f"{answers}; by QUEUE_UNSURE_SENDS they are {follows}"))
     return figures
 
 
 async def run_resume(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Drop what is too old, and end the hold."""
+    """Drop messages that are too old, and end the hold."""
     async with open_queue(settings) as queue:
         since_ms = await queue.holding.since_ms()
         now_ms = await queue.now_ms()

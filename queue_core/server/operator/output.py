@@ -12,9 +12,9 @@ from typing import Any, TextIO
 from queue_core.text import visible
 
 NAME_CELLS_MAX = 40
-"""Instance names and phones are cut to this width in tables; JSON has them whole."""
+"""Width to which instance names and phones are cut in tables; JSON has them whole."""
 TEXT_CELLS_MAX = 80
-"""Message texts and reasons are cut to this width, unless the option for whole texts is given."""
+"""Width to which message texts and reasons are cut, unless the option for whole texts is given."""
 
 
 def write(line: str = "") -> None:
@@ -28,7 +28,7 @@ def write_remark(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Write to standard error why a command failed."""
+    """Write the reason why a command failed to standard error."""
     write_remark(f"queue_core: {line}")
 
 
@@ -50,13 +50,13 @@ def _cells_of(character: str) -> int:
 
 
 def width(text: str) -> int:
-    """Count the columns of a terminal that a visible text takes."""
+    """Return the number of terminal columns that a visible text takes."""
     return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
 def shortened(text: str, cells: int) -> str:
     """Make a text visible and cut it to at most `cells` columns."""
-    shown = visible(text[: cells * 4])  # enough: a text of megabytes is not read whole
+    shown = visible(text[: cells * 4])  # enough to fill the cells, without reading megabytes
     if width(shown) <= cells and len(text) <= cells * 4:
         return shown
     kept, used = [], 1
@@ -119,7 +119,7 @@ class Table:
 
 
 def write_fields(fields: Iterable[tuple[str, str]]) -> None:
-    """Write names and values, one pair a line, the values aligned."""
+    """Write names and values, one pair on each line, with aligned values."""
     pairs = list(fields)
     widest = max((width(label) for label, _ in pairs), default=0)
     for label, value in pairs:

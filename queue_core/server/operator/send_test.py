@@ -1,4 +1,4 @@
-"""`send-test`: a burst of messages posted to a running server, and watched until it is answered."""
+"""`send-test`: posts a burst of messages to a running server, and watches until it is answered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""Wait between two looks at the conversation: a batch that is done sooner is never seen in work."""
+"""Wait between two looks at the conversation; a batch that is done in less time is never seen in work."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,8 +52,8 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
             EVOLUTION_WEBHOOK_SECRET if that is set. Then it watches the queue until they are finished, and shows how
             long each step took. It needs the same configuration as the server, to see its Redis.
 
-            The AI is really asked and the reply really sent. Without --phone the number is one of those that are
-            reserved for fiction; with a real channel, give a number of your own.
+            The AI is really asked and the reply really sent. Without --phone, the number is one that is reserved for
+            fiction; with a real channel, give a number of your own.
             """,
         epilog="""
             examples:
@@ -151,7 +151,7 @@ class _Progress(msgspec.Struct, kw_only=True):
 
     @property
     def turns(self) -> list[int]:
-        """Number of messages of each turn: those that were finished in one moment."""
+        """Number of messages in each turn; messages that were finished at the same moment are one turn."""
         return list(Counter(self.finished.values()).values())
 
 
@@ -191,7 +191,7 @@ def _local_url(settings: ServerSettings) -> str:
 
 
 async def _post(session: ClientSession, settings: ServerSettings, url: str, payload: dict[str, Any]) -> str:
-    """Post one webhook. Returns what is wrong, "" when it was queued."""
+    """Post one webhook. Returns the problem in words, "" when the message was queued."""
     (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
     headers = example_headers(evolution.webhook_secret.get_secret_value())
     shown = urlsplit(url)
@@ -199,7 +199,7 @@ async def _post(session: ClientSession, settings: ServerSettings, url: str, payl
         answer = await post_json(session, f"{url}{PATH}", payload, headers=headers, timeout_s=POST_TIMEOUT_S)
     except NotReachedError as error:
         where = f"{shown.hostname}:{shown.port or shown.scheme}"
-        return f"nothing answers at {where}: {error}; is `serve` or `web` running there?"
+        return f"nothing answers at {where}: {error}; start `serve` or `web` there, or give its address with --url"
     except UnansweredError as error:
         return f"the server did not answer: {error}"
     return _refusal(answer)
@@ -294,21 +294,21 @@ def _write(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
 
 
 def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
-    """Write what is not finished, and why."""
+    """Write which messages are not finished, and why."""
     for letter in progress.dead:
         write(f"given up: {visible(letter.reason)} (dead letter {letter.id})")
     if progress.pending:
         retries = max(message.retry_count for message in progress.pending)
         in_work = sum(message.status == "processing" for message in progress.pending)
-        hint = "See `show`" if in_work or retries else "is a worker running? See `show`"
+        hint = "see `show`" if in_work or retries else "check that a worker runs; see `show`"
         so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; {hint}"
         messages = quantity(len(progress.pending), "message")
         write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
     missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)
     if missing:
         write(
-            f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: does the server use the same "
-            "Redis, QUEUE_PREFIX and QUEUE_PARTITIONS?"
+            f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: check that the server uses the "
+            "same Redis, QUEUE_PREFIX and QUEUE_PARTITIONS"
         )
 
 

@@ -1,4 +1,4 @@
-"""`show`: everything that is known about one conversation."""
+"""`show`: shows everything that is known about one conversation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.legacy.buffer import Buffer
 from queue_core.legacy.inspection import read_buffer
@@ -44,10 +45,10 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run_show,
         summary="everything about one conversation, texts included",
         description="""
-            Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
-            when; when it is tried again and why the last attempt failed; a reply that is recorded and not finished;
-            dead letters; the last finished messages; statistics; what lies in the old buffer, of a time with
-            USE_QUEUE_SYSTEM=false; and what the AI remembers.
+            Shows one conversation: messages that wait or are in work, with attempts and age; which worker has it and
+            until when; when it is tried again and why the last attempt failed; a reply that is recorded and not
+            finished; dead letters; the last finished messages; statistics; messages in the legacy buffer, left from a
+            time with USE_QUEUE_SYSTEM=false; and the AI's memory.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
             """,
@@ -63,7 +64,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "instance",
         metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API; alone, a tag of the log",
+        help="name of the Evolution instance, or phone_number_id of the Cloud API; without PHONE, a tag from the log",
     )
     parser.add_argument(
         "phone",
@@ -114,8 +115,8 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
                 break
         else:
             complain(
-                f"nothing is known about {name(args.instance)} {name(args.phone)}: `status` lists who waits; "
-                f"finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
+                f"nothing is known about {name(args.instance)} {name(args.phone)}: `status` lists the conversations "
+                f"that wait; finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
             )
             return FAILED
     finished = overview.queued.completed[-args.finished :] if args.finished else []
@@ -158,8 +159,8 @@ async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list
 def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
     if not names:
         complain(
-            f"no conversation is known with the tag {name(tag)}: give a tag of the log, or INSTANCE and PHONE; "
-            "`status` lists who waits"
+            f"no known conversation has the tag {name(tag)}: give a tag from the log, or INSTANCE and PHONE; "
+            "`status` lists the conversations that wait"
         )
     for instance, phone in names:
         complain(f"more than one conversation has this tag; type: show {_quoted(instance)} {_quoted(phone)}")
@@ -181,7 +182,9 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
     if retry := queued.retry:
-        facts.append(("last error", _cut(retry.last_error, is_full=is_full) or "none: it was handed back"))
+        facts.append(
+            ("last error", _cut(retry.last_error, is_full=is_full) or "none, since it was handed back")
+        )
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
         facts.append(
@@ -200,7 +203,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         names = f"--instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}"
         facts += [
             ("dead letters", f"{len(overview.dead):,}, the newest {since} ago: {reason}"),
-            ("to see them", f"python -m queue_core dead list {names}"),
+            ("to see them", f"{typed('python -m queue_core dead list')} {names}"),
         ]
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
@@ -221,7 +224,7 @@ def _state(overview: _Overview) -> str:
     if not queued.pending:
         return _state_of_nothing_queued(overview)
     if at_ms is None:
-        return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
+        return typed("STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that")
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"now (overdue by {age(now_ms - at_ms)})"
     return _state_of_waiting(queued, when)
 
@@ -238,7 +241,7 @@ def _state_of_waiting(queued: Conversation, when: str) -> str:
 
 def _state_of_nothing_queued(overview: _Overview) -> str:
     if overview.buffer and not overview.buffer.processed:
-        words = f"{quantity(len(overview.buffer.messages), 'message')} in the old buffer"
+        words = f"{quantity(len(overview.buffer.messages), 'message')} in the legacy buffer"
     else:
         words = "nothing waits"
     dead = len(overview.dead)
@@ -246,7 +249,7 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
 
 
 class _MessageTable(Table):
-    """Table of messages: the given columns, then kind and change, where any is known, then id and text."""
+    """Table of messages: the given columns, then kind and change if any message has them, then id and text."""
 
     def __init__(
         self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool
@@ -298,9 +301,9 @@ def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
     if not overview.buffer:
         return
     messages = quantity(len(overview.buffer.messages), "message")
-    mark = "marked as processed (one that came while the AI was answering is lost)"
+    mark = "marked as processed (a message that came while the AI was answering is lost)"
     write()
-    write(f"{messages} in the old buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
+    write(f"{messages} in the legacy buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
     buffered = [stored.message for stored in overview.buffer.messages]
     table = _MessageTable(buffered, "age", numbers=("age",), is_full=is_full)
     for stored in overview.buffer.messages:
@@ -312,7 +315,7 @@ def _write_memory(memory: Memory, *, is_full: bool) -> None:
     if memory == Memory():
         return
     write()
-    write("what the AI remembers:")
+    write("the AI's memory:")
     facts = [
         ("conversation id", visible(memory.conversation_id) or "none"),
         ("wants data", "yes" if memory.needs_data_collection else "no"),

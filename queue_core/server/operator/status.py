@@ -1,4 +1,4 @@
-"""`status`: figures of the queue, and who is due next."""
+"""`status`: shows figures of the queue, and which conversations are due next."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         commands,
         "status",
         run_status,
-        summary="figures of the queue, and who is due next",
+        summary="figures of the queue, and the conversations that are due next",
         description="""
             Shows what waits, what is in work, the age of the oldest message, dead letters, and the conversations that
-            need attention next. An overdue conversation means that too few workers run, or none. Messages in the old
-            buffer, of a time with USE_QUEUE_SYSTEM=false, have a line of their own.
+            need attention next. An overdue conversation means that too few workers run, or none. Messages in the legacy
+            buffer, left from a time with USE_QUEUE_SYSTEM=false, have a line of their own.
             """,
         epilog="""
             examples:
@@ -69,7 +69,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Write the figures, once or repeatedly. With --watch it goes on while Redis is away."""
+    """Write the figures, once or repeatedly. With --watch, continue while Redis is away."""
     async with open_queue(settings) as queue:
         await _write_status(queue, args, settings)
         while args.watch:
@@ -99,7 +99,7 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
         write(CLEAR_SCREEN if sys.stdout.isatty() else "")
     facts = figures(report)
     if buffered.messages or not settings.use_queue_system:
-        facts.append(("old buffer", in_conversations(buffered.messages, buffered.conversations)))
+        facts.append(("legacy buffer", in_conversations(buffered.messages, buffered.conversations)))
     write_fields(facts)
     write_findings(report.errors, report.warnings)
     if due:

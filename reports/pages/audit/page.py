@@ -1,4 +1,4 @@
-"""The page of an audit: one file that needs no network, from an `AuditResult` alone."""
+"""Page of an audit, made from an `AuditResult` alone: one file that needs no network."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.conversations import Conversation, Key, Lane, Message, Outcome, Span
+from reports.command_lines import typed
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.pages.replay.conversation import ConversationView, conversation_view
 from reports.results.audit import (
@@ -26,7 +27,7 @@ _TROUBLE = ("recording", "time", "instance", "user", "id", "trouble")
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """The whole page. A figure is a name, a value, and a CSS class."""
+    """Contents of the whole page. A figure is a name, a value, and a CSS class."""
 
     state: str
     verdict: Verdict
@@ -43,7 +44,7 @@ class AuditPage:
 
 
 def audit_page_of(result: AuditResult) -> AuditPage:
-    """Make the page that shows `result`."""
+    """Make the contents of the page that shows `result`."""
     zone = result["zone"]
     epochs = {recording["name"]: recording["epoch_ms"] for recording in result["recordings"]}
     instances = [(row["instance"], row["counts"]) for row in result["instances"]]
@@ -67,12 +68,12 @@ def audit_page_of(result: AuditResult) -> AuditPage:
         left_out=result["conversations_troubled"] - len(result["worst"]),
         zone=zone,
         downloads=audit_downloads(result),
-        command=result["command"],
+        command=typed(result["command"]),
     )
 
 
 def audit_downloads(result: AuditResult) -> list[tuple[str, CsvLink]]:
-    """Make the files: figures by instance, and what went wrong in the worst conversations."""
+    """Make the files: figures by instance, and the messages with which something went wrong."""
     names = [name for name, value in result["total"].items() if isinstance(value, int)]
     figures_by_instance = [
         [one_line(row["instance"]), *(row["counts"][name] for name in names)]  # type: ignore[literal-required]
@@ -105,7 +106,7 @@ def _trouble_rows(result: AuditResult) -> list[list[object]]:
 
 
 def _trouble(message: AuditedMessage) -> list[str]:
-    """Return codes of what went wrong with a message."""
+    """Return codes for everything that went wrong with a message."""
     faults = {
         "unanswered": message["state"] == "unanswered",
         "twice": message["twice"],
@@ -151,7 +152,7 @@ def _outcome(message: AuditedMessage, replies: Sequence[AuditedReply]) -> Outcom
 
 
 def _spans(item: AuditedConversation, start_ms: int) -> list[Span]:
-    """Return each reply as a batch that was handed over and answered in the same moment, since more is not known."""
+    """Return each reply as a batch that was handed over and answered at the same moment, since only that is known."""
     numbers: dict[int, list[int]] = {}
     for place, message in enumerate(item["messages"], 1):
         if message["reply"] is not None:

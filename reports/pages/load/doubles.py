@@ -17,7 +17,7 @@ SENDS_OF_DOUBLE_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class SendRow:
-    """A send of a message. `died` is when its sender died; `is_hung_up`: the sender was gone before the answer."""
+    """Send of a message. `died` is when its sender died; `is_hung_up` is true if it hung up before the answer."""
 
     id: str
     sent: str
@@ -67,5 +67,5 @@ def _send_row(double: Double, send: Send) -> SendRow:
 
 
 def _moment(at_s: float) -> str:
-    """Write a moment with two decimals, which tell sends and deaths in the same second apart."""
+    """Write a moment with two decimals, which distinguish sends and deaths in the same second."""
     return seconds(f"{at_s:,.2f}")

@@ -1,4 +1,4 @@
-"""Downloads of the page of a load test: its seconds, its latencies, and the ids of lost and repeated messages."""
+"""Downloads of a load test's page: figures by second, latencies, and the ids of lost and repeated messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reports.results.load import LoadResult, Second
 from reports.words.language import gettext
 
 BYTES_MAX = 90_000
-"""Maximum size of the file of seconds, enough for about twenty minutes."""
+"""Limit on the size of the file with figures by second, which is enough for about 20 minutes."""
 _SECOND = ("t_s", "sent", "acknowledged", "replied", "failed", "depth", "redis_bytes")
 
 
 def load_downloads(result: LoadResult) -> list[tuple[str, CsvLink]]:
-    """Return each file with its title. Names of columns are in English in every language, since programs read them."""
+    """Return each file with its title. Names of columns are English in every language, since programs read them."""
     return [(gettext("Seconds"), _seconds(result)), (gettext("Latencies"), _latencies(result))] + (
         [(gettext("Ids of lost messages, and of those answered twice"), _ids(result))]
         if result["lost_ids"] or result["doubles"]

@@ -1,6 +1,6 @@
-"""The page of a load test: one file that needs no network and no script, from a `LoadResult` alone.
+"""Page of a load test, made from a `LoadResult` alone: one file that needs neither a network nor a script.
 
-Its size is bounded: ids, settings, lines and points are cut or counted.
+Its size is limited: ids, settings, lines and points beyond limits are left out and counted.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.analysis.times import time_cells, time_columns
+from reports.command_lines import typed
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
@@ -22,11 +23,11 @@ from reports.results.load import (
 )
 from reports.text import NO_BREAK, cut, one_line
 from reports.words.codes import trigger_words
+from reports.words.faults import fault_name
 from reports.words.language import gettext, ngettext
 from reports.words.load import (
     LATENCIES,
     Latency,
-    fault_name,
     limit_of,
     measured_of,
     missed_names,
@@ -47,12 +48,12 @@ ROWS_MAX = 120
 BAR_PX = 200
 _COLOURS = (3, 1)
 _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
-"""Largest number of messages in each group of turns; the last group is open."""
+"""Largest number of messages in each group of turns; another group has all larger turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """A threshold and its outcome; `kind` is the CSS class of both."""
+    """Threshold and its outcome; `kind` is the CSS class of both."""
 
     name: str
     target: str
@@ -63,7 +64,7 @@ class ThresholdRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A fate of messages; `kind` is the CSS class of its number."""
+    """Fate of messages, with the number of such messages; `kind` is the CSS class of the number."""
 
     name: str
     number: int
@@ -73,7 +74,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """The quantiles of a latency, in words."""
+    """Quantiles of a latency, in words."""
 
     name: str
     meaning: str
@@ -82,7 +83,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, slots=True)
 class BarRow:
-    """A share of the turns, with a bar of `width` px."""
+    """Share of the turns, with a bar of `width` px."""
 
     name: str
     number: int
@@ -92,7 +93,7 @@ class BarRow:
 
 @dataclass(frozen=True, slots=True)
 class RampRow:
-    """A step of a ramp; `times` are those of acknowledgement, dispatch and generator."""
+    """Step of a ramp; `times` are those of acknowledgement, dispatch and generator."""
 
     rate: str
     sent: str
@@ -102,7 +103,7 @@ class RampRow:
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """A fault and its time."""
+    """Fault and its time."""
 
     number: int
     name: str
@@ -185,7 +186,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         sizes=_bars(_sizes(result["batches"])),
         settings=_facts(result["settings"]),
         system=_facts(result["system"]),
-        command=cut(one_line(result["command"]), COMMAND_LENGTH_MAX),
+        command=cut(one_line(typed(result["command"])), COMMAND_LENGTH_MAX),
         downloads=load_downloads(result),
     )
 
@@ -224,7 +225,7 @@ def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
             gettext("answered twice"),
             ledger["duplicates"],
             "bad",
-            gettext("more than one reply answers it, which no death of a worker explains"),
+            gettext("more than one reply answers it, and no worker's death explains that"),
         ),
         (
             gettext("sent twice: a worker died while sending"),

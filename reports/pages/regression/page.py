@@ -1,6 +1,6 @@
-"""The page of a comparison: one file that needs no network, from a `Comparison` alone.
+"""Page of a comparison, made from a `Comparison` alone: one file that needs no network.
 
-Its size is bounded: lists are cut, and the missing rows are counted.
+Its size is limited: lists are cut, and the missing rows are counted.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ROWS_OPEN_MAX = 30
 """Maximum number of rows of differences that are not folded."""
 WORSE_BYTES_MAX = 140_000
 LIST_BYTES_MAX = 50_000
-"""Maximum size of a table in the page; the table of what is worse may be larger."""
+"""Limit on the size of a table in the page; the table of changes for the worse may be larger."""
 ROW_BYTES = 300
 """Approximate size of the markup of a row."""
 EFFECT_BYTES = 1300
@@ -39,14 +39,14 @@ BAR_PX = 160
 
 @dataclass(frozen=True, slots=True)
 class Part(Generic[Row]):
-    """The first of `number` rows: as many as there is room for."""
+    """First rows of `number` rows, as many as there is room for."""
 
     rows: Sequence[Row]
     number: int
 
     @property
     def left_out(self) -> int:
-        """Rows that are not shown."""
+        """Number of rows that are not shown."""
         return self.number - len(self.rows)
 
 
@@ -63,7 +63,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """One figure that was compared by its interval; `group` is empty on the page of a load test."""
+    """Figure that was compared by its interval; `group` is empty on the page of a load test."""
 
     effect: Effect
     name: str
@@ -74,7 +74,7 @@ class EffectRow:
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One figure of one system on both sides."""
+    """Figure of a system on both sides."""
 
     system: str
     name: str
@@ -85,7 +85,7 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class RegressionPage:
-    """The whole page. `figures` are in groups by system, `settings` are as `_settings` yields them."""
+    """Contents of the whole page. `figures` are in groups by system; `_settings` describes `settings`."""
 
     state: str
     verdict: Verdict
@@ -113,7 +113,7 @@ class RegressionPage:
 
 
 def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> RegressionPage:
-    """Make the page that shows `comparison`."""
+    """Make the contents of the page that shows `comparison`."""
     verdict = comparison.verdict
     changes, effects, checks = comparison.changes, comparison.effects, comparison.checks
     return RegressionPage(
@@ -156,7 +156,7 @@ def _text_bytes(row: DataclassInstance) -> int:
 
 
 def _figure_groups(figures: Sequence[Figures]) -> list[tuple[str, list[FigureRow]]]:
-    """Return the figures by system, systems of which something changed first, as far as there is room."""
+    """Return the figures by system, first systems with changes, as far as there is room."""
     ordered = sorted(figures, key=lambda system: all(old == new for old, new in system.values.values()))
     rows = [
         FigureRow(system.name, figure_name(name), unit_of(name), before, after)
@@ -192,7 +192,7 @@ def _bar(effect: Effect) -> Bar:
 
 
 def _settings(before: Origin, after: Origin) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield each setting: its name, its value on each side, and whether both sides name it and differ."""
+    """Yield each setting: its name, its value on each side, and True if both sides name it and differ."""
     yield gettext("seed"), str(before.seed), str(after.seed), before.seed != after.seed
     old, new = dict(before.settings), dict(after.settings)
     for name in list(dict.fromkeys([*old, *new]))[:SETTINGS_MAX]:

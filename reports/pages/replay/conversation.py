@@ -21,7 +21,7 @@ TEXT_LENGTH_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """One row of a conversation's table: a message, and its fate on each system as a CSS class and words."""
+    """Row of a conversation's table: a message, and its fate on each system as a CSS class and words."""
 
     message: Message
     text: str
@@ -31,7 +31,7 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class ConversationView:
-    """One conversation: its figure and its table. `losses` says which messages a system lost, and why."""
+    """Conversation with its figure and its table. `losses` says which messages a system lost, and why."""
 
     id: str
     conversation: Conversation
@@ -69,7 +69,7 @@ def _losses(lane: Lane) -> Iterable[tuple[str, str]]:
 
 
 def _shown_messages(conversation: Conversation) -> list[Message]:
-    """Return the messages for the table: all, or first those that went wrong on a system, then the earliest."""
+    """Return the messages for the table: all; or, if there are too many, those that went wrong, then the earliest."""
     troubled = {number for lane in conversation.lanes for number in lane.troubled()}
     ordered = sorted(conversation.messages, key=lambda message: message.number not in troubled)
     return sorted(ordered[:ROWS_MAX], key=lambda message: message.number)

@@ -1,4 +1,4 @@
-"""Estimates: how likely each system loses a message, with its interval drawn."""
+"""Estimates of the probability that each system loses a message, with a drawing of the interval."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Estimates:
         return max(row["high"] for row in self.rows) or 1.0
 
     def x(self, share: float) -> float:
-        """Return where a share is drawn, in px."""
+        """Return the position at which a share is drawn, in px."""
         return 4 + share * (WIDTH_PX - 8) / self.highest
 
 
 def overall_estimates(figures: Sequence[SystemFigures]) -> Estimates | None:
-    """Estimate how likely each system loses a message, over all recordings; None if each recording ran once."""
+    """Estimate the probability of a loss on each system over all recordings; None if each recording ran only once."""
     rows = [
         LossEstimate(
             recording="",

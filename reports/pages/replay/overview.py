@@ -1,7 +1,7 @@
-"""All conversations of a replay in one table, the worst first: a row each, as small as it can be.
+"""All conversations of a replay in one table, the worst first, in rows that are as small as possible.
 
-A page must stay small with 10,000 of them, so the rows are made here as short markup: no end tags (HTML needs none in
-tables), only necessary attributes, and shortened texts.
+A page must stay small with 10,000 conversations, so the rows are made here as short markup: without end tags (HTML
+needs none in tables), with only the necessary attributes, and with shortened texts.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from reports.analysis.conversations import Conversation, Lane, rank
 from reports.text import cut, one_line, short_phone
 
 CONVERSATIONS_MIN = 9
-"""Smallest number of conversations that get an overview."""
+"""Smallest number of conversations for which there is an overview."""
 TEXT_BYTES_MAX = 220
 NAME_LENGTH_MAX = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The table's rows, as markup. Columns: recording (where there are several), conversation, user, messages, one for
-    each system, the longest wait on the last one in seconds, and the beginning of what was written.
+    """Rows of the table, as markup. Columns: recording (if there are several), conversation, user, messages, one for
+    each system, the longest wait on the last system in seconds, and the beginning of the text.
     """  # noqa: D205
 
     rows: Markup
@@ -38,7 +38,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class OverviewItem:
-    """A conversation, its recording, and the id of its figure in the page, empty if it is not drawn."""
+    """Conversation, its recording, and the id of its figure in the page; "" if it is not drawn."""
 
     recording: str
     conversation: Conversation
@@ -92,7 +92,7 @@ def _head(item: OverviewItem, systems: Sequence[str], *, has_recordings: bool) -
 
 
 def _cell(lane: Lane | None) -> Markup:
-    """Show how many messages a system lost, or else how many went wrong in another way."""
+    """Show the number of messages that a system lost, or else that went wrong in another way."""
     if lane is None:
         return Markup("<td>")
     lost = len(lane.numbers("lost"))

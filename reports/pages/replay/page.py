@@ -1,6 +1,6 @@
-"""The page of a replay: one file that needs no network, from a `ReplayResult` alone.
+"""Page of a replay, made from a `ReplayResult` alone: one file that needs no network.
 
-Its size is bounded: conversations are drawn, the worst of every recording first, while there is room.
+Its size is limited: conversations are drawn, the worst of every recording first, while there is room.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 SIZE_MAX = 490_000
-"""Maximum size of a page in bytes. Only what must not be missing can exceed it: the tables of very many recordings, and
-the figures that `_is_essential` names."""
+"""Limit on the size of a page in bytes. Only essential parts can exceed it: the tables of very many recordings, and the
+figures that `_is_essential` names."""
 
 MANY_CONVERSATIONS = 1500
 """Number of conversations above which a page may have LARGE_SIZE_MAX bytes, most of them for the overview."""
@@ -29,11 +29,11 @@ LARGE_SIZE_MAX = 1_450_000
 """Maximum size of a page with essential figures or with many conversations."""
 
 OVERVIEW_SHARE = 0.4
-"""Maximum share of the room for the overview; on a large page it gets all that the figures leave."""
+"""Largest share of the room for the overview; on a large page it gets all room that the figures leave."""
 
 FIGURES_BYTES_MAX = 300_000
 OVERVIEW_BYTES = 5000
-"""Bytes of the overview besides its rows."""
+"""Bytes of the overview without its rows."""
 
 LINK_BYTES = 30
 """Bytes of a link from the overview to a figure."""
@@ -50,8 +50,8 @@ def render_replay_report(
 ) -> str:
     """Make the page as HTML. Equal arguments give equal text.
 
-    Of each recording the conversations with a number in `draw` are drawn before others. `result_file` is the file of
-    the result, if there is one, for the page's hints.
+    In each recording, conversations with a number in `draw` are drawn before others. `result_file` is the file of the
+    result, if there is one; hints on the page name it.
     """
     with speaking(language):
         return _rendered(AnalysedReplay(result), draw, result_file)
@@ -99,8 +99,9 @@ def _items(page: Page) -> list[OverviewItem]:
 def _draw_conversations(page: Page, draw: Collection[int], room: int, room_of_essential: int) -> int:
     """Draw conversations in rounds: the first of each recording, then the second, and so on; return their size.
 
-    Within a round those with a number in `draw` go first, then the worst. A recording whose next conversation does not
-    fit gets no further one. Essential figures may take `room_of_essential` bytes in all, others end at `room`.
+    Within a round, conversations with a number in `draw` come first, then the worst. Once a conversation of a recording
+    does not fit, no more of that recording are drawn. Essential figures may take `room_of_essential` bytes in all,
+    others end at `room`.
     """
     part = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
     size = 0
@@ -127,7 +128,7 @@ def _turn(conversation: Conversation, draw: Collection[int]) -> tuple[bool, tupl
 
 
 def _is_essential(conversation: Conversation, index: int, draw: Collection[int]) -> bool:
-    """Return whether a figure must not be missing: it was asked for, or it shows the worst trouble of a recording."""
+    """Return True for an essential figure: it was asked for, or it shows the worst conversation of a recording."""
     return conversation.number in draw or (index == 0 and conversation.troubled > 0)
 
 

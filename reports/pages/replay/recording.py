@@ -1,4 +1,4 @@
-"""The section of one recording on the page of a replay."""
+"""Section of one recording on the page of a replay."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from markupsafe import Markup
 from reports.analysis.conversations import Conversation
 from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
+from reports.command_lines import typed
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.pages.replay.estimates import Estimates
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.text import Phones, cut
 from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
+from reports.words.faults import fault_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import TIMES, duration
 
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
-"""Smallest number of replies of a system for which a recording gets its own plot of reply times."""
+"""Smallest number of replies of a system with which a recording gets a plot of reply times of its own."""
 EXPECTATION_LENGTH_MAX = 300
 
 
@@ -38,7 +40,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """A recording's expected outcomes with their words: those that did not match first."""
+    """Expected outcomes of a recording with their words, beginning with those that did not match."""
 
     summary: str
     rows: Sequence[tuple[ExpectationResult, str]]
@@ -47,7 +49,7 @@ class Checks:
 
 @dataclass(slots=True)
 class RecordingView:
-    """One recording's section. `ordered` are its conversations; the page adds `figures` of the first ones."""
+    """Section of one recording. `ordered` are its conversations; the page adds `figures` of the first ones."""
 
     id: str
     recording: ReplayedRecording
@@ -76,7 +78,7 @@ class RecordingView:
 
     @property
     def left_out(self) -> int:
-        """Conversations for which there was no room."""
+        """Number of conversations for which there was no room."""
         return len(self.ordered) - len(self.figures)
 
     @property
@@ -107,12 +109,12 @@ class RecordingView:
             return gettext(
                 "To see one, have the replay write its result with %(option)s, and run %(command)s.",
                 option="--json RESULT.json",
-                command="python -m reports build RESULT.json --draw NUMBER",
+                command=typed("python -m reports build RESULT.json --draw NUMBER"),
             )
         path = self.result_file.name if self.result_file.is_absolute() else self.result_file.as_posix()
         return gettext(
             "To see one, run %(command)s.",
-            command=f"python -m reports build {shlex.quote(path)} --draw NUMBER",
+            command=f"{typed('python -m reports build')} {shlex.quote(path)} --draw NUMBER",
         )
 
 
@@ -180,7 +182,7 @@ def _remarks(run: Run) -> Iterable[str]:
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )
-    faults = [f"{name} {number:,}{TIMES}" for name, number in run["faults"].items() if number]
+    faults = [f"{fault_words(fault)} {fault['struck']:,}{TIMES}" for fault in run["faults"]]
     if faults:
         yield gettext(
             "Injected faults on %(system)s: %(faults)s.",

@@ -1,4 +1,4 @@
-"""The story of one loss: a conversation on a system that lost messages beside one that answered them all."""
+"""Story of one loss: a conversation on a system that lost messages, beside a system that answered all of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from reports.words.language import gettext, ngettext
 from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
-"""Longest time between events in one row."""
+"""Longest time between events that are in one row."""
 LENGTH_BEST = 5
-"""Best number of messages for a story: enough to see a burst, few enough to follow."""
+"""Best number of messages for a story: enough to show a burst, few enough to follow."""
 
 ROWS_MAX = 40
 TEXT_LENGTH_MAX = 80
@@ -31,7 +31,7 @@ EVENTS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An action of a system; `kind` is its CSS class."""
+    """Action of a system; `kind` is its CSS class."""
 
     kind: str
     words: str
@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A row: what the user wrote at that time, and what each system did."""
+    """Row with the messages that the user wrote at that time, and the steps of each system."""
 
     at_ms: int
     messages: Sequence[tuple[int, str]]
@@ -48,7 +48,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The whole story; `systems` are those of the figure's lanes and of each moment's steps."""
+    """Contents of the story; `systems` are in the order of the figure's lanes and of each moment's steps."""
 
     recording: str
     title: str
@@ -62,10 +62,10 @@ class Story:
 
 
 def story_of(recordings: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
-    """Choose the loss that explains most, and return its story; None if nothing was lost.
+    """Choose the most instructive loss, and return its story; None if nothing was lost.
 
-    The story shows the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in
-    full. `recordings` has names with conversations.
+    The story shows the most frequent cause, in a conversation of about LENGTH_BEST messages that another system
+    answered in full. `recordings` are pairs of a name and conversations.
     """
     candidates = [
         (recording, conversation, lane, code)
@@ -94,7 +94,7 @@ def _code(lane: Lane) -> CauseCode | None:
 
 
 def _rescuers(conversation: Conversation, loser: Lane) -> list[Lane]:
-    """Return the runs of the queue that answered everything; without one, the last system that did."""
+    """Return the lanes of the queue that answered everything; if there is none, the last other system's that did."""
     clean = [lane for lane in conversation.lanes if lane is not loser and not lane.troubled()]
     return [lane for lane in clean if is_queue(lane.system)] or clean[-1:]
 
@@ -150,7 +150,7 @@ def _rescue(rescuers: Sequence[Lane]) -> str:
 
 
 def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]:
-    """Return all events by time; those at about the same time are one moment."""
+    """Return all events by time; events at about the same time are one moment."""
     steps = [list(_steps(lane)) for lane in lanes]
     times = sorted(
         [message.at_ms for message in messages] + [at_ms for of_lane in steps for at_ms, _ in of_lane]

@@ -10,6 +10,7 @@ from typing import Any
 from reports.analysis.figures import COUNTS, SystemFigures, counts_by
 from reports.analysis.recording import ReplayedRecording
 from reports.analysis.replay import AnalysedReplay
+from reports.command_lines import typed
 from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.replay.downloads import downloads
@@ -17,7 +18,7 @@ from reports.pages.replay.estimates import Estimates, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.recording import RecordingView, Tally, recording_view, reply_plot, tally
 from reports.pages.replay.story import Story, story_of
-from reports.results.systems import is_queue
+from reports.results.systems import is_of_system, is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import duration, share
@@ -26,12 +27,12 @@ from reports.words.verdicts import Verdict, replay_verdict
 
 VALUE_LENGTH_MAX = 500
 NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
-"""The counts of a system that never ran."""
+"""Counts of a system that never ran."""
 
 
 @dataclass(slots=True)
 class Page:
-    """The whole page; `systems` has descriptions by name.
+    """Contents of the whole page; `systems` has descriptions by name.
 
     Figures of conversations and the overview are added later, as far as there is room.
     """
@@ -52,17 +53,17 @@ class Page:
 
     @property
     def has_dropped(self) -> bool:
-        """True if some system dropped an answer, because a newer message joined its turn."""
+        """True if a system dropped an answer because a newer message joined its turn."""
         return any(figures.counts["superseded"] for figures in self.figures)
 
     @property
     def run_count(self) -> int:
-        """Runs of each recording on each system."""
+        """Number of runs of each recording on each system."""
         return max((view.run_count for view in self.recordings), default=0)
 
 
 def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | None) -> Page:
-    """Make the page that shows a replay; conversations with a number in `draw` come first.
+    """Make the contents of the page that shows a replay; conversations with a number in `draw` come first.
 
     `result_file` is the file of the result, if there is one.
     """
@@ -89,7 +90,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | N
         totals=[tally(by_system.get((system,), NOTHING)) for system in systems],
         plot=_overall_plot(replay.recordings, systems) if len(views) > 1 else None,
         settings=[(gettext("seed"), str(result["seed"])), *_settings(result["settings"])],
-        command=result.get("command", ""),
+        command=typed(result.get("command", "")),
         figures=replay.figures,
         estimates=overall_estimates(replay.figures),
         downloads=downloads(replay),
@@ -109,6 +110,11 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and is_queue(name):
             yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
+        elif isinstance(value, Mapping) and is_of_system(value):
+            yield (
+                name,
+                gettext(", ").join(f"{key}: {words or gettext('none')}" for key, words in value.items()),
+            )
         elif isinstance(value, Mapping):
             rates = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
             yield name, rates or gettext("none")

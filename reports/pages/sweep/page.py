@@ -1,4 +1,4 @@
-"""The page of a sweep: one file that needs no network, from a `SweepResult` alone."""
+"""Page of a sweep, made from a `SweepResult` alone: one file that needs no network."""
 
 from __future__ import annotations
 

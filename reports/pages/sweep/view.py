@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.figures import QUANTILES
+from reports.command_lines import typed
 from reports.drawing.plots import Plot, PlotRow, Series, reply_time_plot, times_description
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.drawing.svg import LINE_STYLES
@@ -27,7 +28,7 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRow:
-    """One choice under its number in the table."""
+    """Choice of settings, with its number in the table."""
 
     number: int
     name: str
@@ -37,7 +38,7 @@ class ChoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class SweepPage:
-    """The whole page."""
+    """Contents of the whole page."""
 
     state: str
     verdict: Verdict
@@ -52,17 +53,17 @@ class SweepPage:
 
     @property
     def is_comparison(self) -> bool:
-        """True where there is more than one choice."""
+        """True if there is more than one choice."""
         return len(self.choices) > 1
 
     @property
     def has_recommendation(self) -> bool:
-        """True where one of the choices is recommended."""
+        """True if one of the choices is recommended."""
         return any(choice.is_recommended for choice in self.choices)
 
 
 def sweep_page_of(result: SweepResult) -> SweepPage:
-    """Make the page that shows `result`."""
+    """Make the contents of the page that shows `result`."""
     choices = _choices(result)
     shown = choices[:ROWS_MAX]
     return SweepPage(
@@ -80,7 +81,7 @@ def sweep_page_of(result: SweepResult) -> SweepPage:
             ("ai", _setting(result, "ai")),
             ("redis latency", _setting(result, "redis_latency")),
         ],
-        command=result["command"],
+        command=typed(result["command"]),
     )
 
 
@@ -89,7 +90,7 @@ def _setting(result: SweepResult, name: str) -> str:
 
 
 def _choices(result: SweepResult) -> list[ChoiceRow]:
-    """Number the choices: first the recommended one, then those that nothing beats, then the others, by waiting."""
+    """Number the choices: first the recommended one, then those that nothing beats, then the others, by wait."""
     rows = result["rows"]
     recommended = None if result["recommended"] is None else rows[result["recommended"]]
     ordered = sorted(
@@ -158,7 +159,7 @@ def _scatter(choices: Sequence[ChoiceRow]) -> Scatter | None:
 
 
 def _plot(best: Sequence[ChoiceRow]) -> Plot | None:
-    """Draw the reply times of the best choices; the numbers beside the curves are those of the table."""
+    """Draw the reply times of the best choices, with the choices' numbers in the table beside the curves."""
     replied = [choice for choice in best if choice.row["reply_ms"]]
     drawn = replied[:CURVES_MAX]
     if not drawn:

@@ -1,1 +1,1 @@
-"""A Redis server as tables of LuaJIT: the data, the commands that the systems use, and the shipped scripts."""
+"""Simulated Redis server in LuaJIT, with the commands that the systems use, which runs the shipped scripts."""

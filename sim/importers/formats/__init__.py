@@ -1,1 +1,1 @@
-"""Formats, a file or a folder each."""
+"""Formats that can be imported; each has a file or a folder."""

@@ -38,19 +38,19 @@ _PHONE_COLUMNS = (
     "contact_identifier",
     "contact_email",
 )
-"""Columns of joined exports that name the user in every row."""
+"""Columns that name the user in every row, in exports of joined tables."""
 _TABLES = frozenset({"", "messages", "payload", "data", "results"})
 _NAMES_MAX = 1_000_000
 
 
 class _Said(NamedTuple):
-    """A row that is a message."""
+    """Row with a message."""
 
     fields: Mapping[str, Any]
     kind: str
-    """One of the message types."""
+    """Type of the message: incoming, outgoing, activity or template."""
     conversation: str
-    """The user's phone, where every row has it; else the number of the conversation."""
+    """Phone of the user if every row has it, else the number of the conversation."""
     instance: str
     place: int
 
@@ -89,13 +89,13 @@ class ChatwootMessages(Importer):
 
 
 def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[Taken | Omission]:
-    """Returns the events of a webhook of Chatwoot; [] for any other value."""
+    """Returns the events in a webhook of Chatwoot; [] for any other value."""
     row = Row("", fields, place, {})
     return [_event(_said(message, row, _Joins()), context) for message in _messages_in(row)]
 
 
 class _Joins:
-    """Names from the other tables of a dump, which come before the messages."""
+    """Names from the other tables of a dump, which stand before the messages."""
 
     def __init__(self) -> None:
         self._phones: dict[str, str] = {}
@@ -103,7 +103,7 @@ class _Joins:
         self._inboxes: dict[str, str] = {}
 
     def add(self, row: Row) -> None:
-        """Takes a contact, a conversation or an inbox into account."""
+        """Remembers a contact, a conversation or an inbox."""
         row_id, fields = label(row.fields.get("id")), row.fields
         if len(self._phones) + len(self._contacts) > _NAMES_MAX:
             return
@@ -115,7 +115,7 @@ class _Joins:
             self._inboxes[row_id] = text(fields.get("name"))
 
     def user(self, conversation: str) -> str:
-        """Returns the phone of a conversation's contact; the conversation where there is none."""
+        """Returns the phone of a conversation's contact; the conversation itself if it is unknown."""
         return self._phones.get(self._contacts.get(conversation, ""), "") or conversation
 
     def inbox(self, inbox: str) -> str:
@@ -124,7 +124,7 @@ class _Joins:
 
 
 def _messages_in(row: Row) -> Iterator[Mapping[str, Any]]:
-    """Yields the messages in a row: itself, those of a conversation of the API, or that of a webhook."""
+    """Yields the messages in a row: the row itself, those of a conversation from the API, or that of a webhook."""
     fields = row.fields
     if _is_message(fields):
         yield fields
@@ -191,7 +191,7 @@ def _event(said: _Said, context: Context) -> Taken | Omission:
 
 
 def _refusal(said: _Said) -> str:
-    """Returns why a row is neither a message nor a reply; "" for one that is."""
+    """Returns the reason why a row is neither a message nor a reply; "" if it is one."""
     if said.kind == _ACTIVITY:
         return ACTIVITY
     if flag(said.fields.get("private")):
@@ -214,7 +214,7 @@ def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
 
 
 def _who(said: _Said, context: Context) -> Who:
-    """Returns who wrote a reply: an agent's user is a person, unless `--bot` names it."""
+    """Returns the writer of a reply. An agent's user is a person, unless `--bot` names it."""
     sender = mapping(said.fields.get("sender"))
     kind = (text(said.fields.get("sender_type")) or text(sender.get("type"))).replace("_", "").lower()
     names = {text(sender.get(key)).casefold() for key in ("name", "available_name", "email")}

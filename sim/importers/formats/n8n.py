@@ -1,10 +1,10 @@
-"""Importer of n8n's executions: of its API, of its database, and the output of a Webhook node.
+"""Importer of n8n's executions, from its API or its database, and of the output of a Webhook node.
 
-An execution's data have the output of every node. The webhook is in the output of the node that began it: `body`,
-beside `headers`. Further nodes repeat it, so of one execution it counts once. What a node got back from sending is a
-reply; where no node shows that, the text that an AI's node put out.
+The data of an execution have the output of every node. The webhook is in the output of the node that began it: `body`,
+beside `headers`. Further nodes repeat it, so it counts once for each execution. The answer that a node got to a send is
+a reply. If no node has such an answer, the output of an AI node is taken as the reply.
 
-In the database, and in exports of it, the data are "flatted": one list, in which texts stand for places in that list.
+In the database, and in exports of it, the data are "flatted": one list, in which strings are indexes into that list.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sim.importers.formats.webhooks.reading import BodyReader
 from sim.importers.sources import Source
 from sim.importers.times import Moment, moment_of
 
-NOT_BEGUN = "executions that no webhook began: tried again, parts of others, or after an error"
+NOT_BEGUN = "executions that no webhook began: retries, parts of others, or handlers of errors"
 NO_WEBHOOK = "executions without a webhook of a known provider"
 NO_DATA = "executions without their data (export them with includeData=true)"
 NOT_EXECUTION = "rows that are not executions"
@@ -40,7 +40,7 @@ _STARTED_MAX = 1_000_000
 
 
 class _Output(NamedTuple):
-    """An item that a node put out."""
+    """Item in the output of a node."""
 
     value: Mapping[str, Any]
     started: Moment | None
@@ -77,7 +77,7 @@ class N8nExecutions(Importer):
 
 
 def _starts(source: Source) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Yields mode and start of the executions of a dump: it has them behind their data, in a table of their own."""
+    """Yields mode and start of the executions of a dump, which has them in a separate table, after the data."""
     if is_dump(source.sample()):
         entities = (row for row in rows_of(source) if isinstance(row, Row) and row.table.lower() == _ENTITY)
         for row in islice(entities, _STARTED_MAX):
@@ -98,7 +98,7 @@ def _is_execution(fields: Mapping[str, Any]) -> bool:
 
 
 def _inner(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns an item without the `json` that n8n keeps it in."""
+    """Returns an item without n8n's wrapper `json`."""
     return mapping(fields["json"]) if isinstance(fields.get("json"), dict) else fields
 
 
@@ -118,7 +118,7 @@ class _Executions:
         """Mode and start of executions whose rows do not have them."""
 
     def read(self, row: Row) -> Iterator[Taken | Omission]:
-        """Yields what an execution, or an item of a node, brings."""
+        """Yields the events in an execution, or in an item of a node."""
         fields = row.fields
         if row.table.lower() not in _TABLES:
             yield Omission(NOT_EXECUTION, row.place)
@@ -177,7 +177,7 @@ class _Executions:
     def _answer(
         self, outputs: list[_Output], messages: list[MessageEvent], place: int, *, has_failed: bool
     ) -> Iterator[Taken | Omission]:
-        """Yields the text that an AI's node put out as the reply, where no node shows that something was sent."""
+        """Yields the output of an AI node as the reply, if no node shows that a reply was sent."""
         answers = [(text(output.value.get("output")), output.finished) for output in outputs]
         answers = [(words, finished) for words, finished in answers if words and finished]
         if not answers or not messages:
@@ -186,7 +186,7 @@ class _Executions:
             yield Omission(PERHAPS_SENT, place)
             return
         self._context.note(
-            "Some executions do not show that a reply was sent: the text that their AI put out is taken as sent."
+            "Some executions do not show that a reply was sent: the output of their AI is taken as sent."
         )
         last = answers[-1][0]
         finished = next(finished for words, finished in answers if words == last and finished)
@@ -197,7 +197,7 @@ class _Executions:
     def _of_chatwoot(
         self, outputs: list[_Output], started: Moment | None, place: int
     ) -> Iterator[Taken | Omission]:
-        """Yields the message of a webhook of Chatwoot, which many workflows begin with; an Omission without one."""
+        """Yields the message of a webhook of Chatwoot, with which many workflows begin; an Omission without one."""
         for output in outputs:
             body = output.value.get("body")
             events = events_in(
@@ -210,7 +210,7 @@ class _Executions:
         yield Omission(NO_WEBHOOK, place)
 
     def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
-        """Yields what a node got back from sending a message: from the Evolution API, or from the Cloud API."""
+        """Yields replies from the answers that a node got to a send, of the Evolution API or the Cloud API."""
         value = output.value
         if at(value, "key", "fromMe") is True and "event" not in value:
             body = {"event": "send.message", "instance": webhook.get("instance"), "data": value}
@@ -241,12 +241,12 @@ def _at(taken: Taken, moment: Moment) -> Taken:
 
 
 def _is_own(body: Mapping[str, Any]) -> bool:
-    """Returns True for an answer of the Evolution API to sending, which has the shape of a message."""
+    """Returns True for the Evolution API's answer to a send, which has the shape of a message."""
     return "instance" not in body and at(body, "data", "key", "fromMe") is True
 
 
 def _outputs(runs: Mapping[str, Any]) -> Iterator[_Output]:
-    """Yields the items that the nodes of an execution put out."""
+    """Yields the items in the output of an execution's nodes."""
     for run in _runs(runs):
         started = moment_of(run.get("startTime"))
         duration = run.get("executionTime")
@@ -275,7 +275,7 @@ def _lists(value: Any) -> list[Any]:
 
 
 def _data(value: Any) -> Any:
-    """Returns the data of an execution, whether they stand there, in JSON, or flatted."""
+    """Returns the data of an execution, which may be an object, JSON as a text, or flatted."""
     if isinstance(value, str) and len(value) > _FLATTED_CHARACTERS_MAX:
         return None
     decoded = json_of(value)
@@ -283,7 +283,7 @@ def _data(value: Any) -> Any:
 
 
 def unflatted(flat: list[Any]) -> Any:
-    """Returns the value that a flatted list stands for: its first element, with the places that it names filled in."""
+    """Returns the value of a flatted list: its first element, with all indexes replaced by the elements there."""
     values = [
         dict(part) if isinstance(part, dict) else list(part) if isinstance(part, list) else part
         for part in flat

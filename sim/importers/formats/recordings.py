@@ -1,4 +1,4 @@
-"""Recordings of this project, of either version, and what the live recorder wrote beside them."""
+"""Recordings of this project, of either version, and the other files of the live recorder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENTS = frozenset({"recording", MessageEvent.name, *IGNORED_EVENTS, *(event.nam
 
 
 class Recordings(Importer):
-    """Recordings: an event a line."""
+    """Recordings, with one event on each line."""
 
     name = "recording"
     title = "recordings of this project"
@@ -47,14 +47,14 @@ class Recordings(Importer):
         precision: Precision = "ms"
         for number, line in source.lines():
             if line is None:
-                yield Omission("the line is too long", number)
+                yield Omission("a line that is too long", number)
                 continue
             if not line.strip():
                 continue
             try:
                 event = parse_line(line, version)
             except LineError:
-                yield Omission("the line is not an event of a recording", number)
+                yield Omission("a line that is not an event of a recording", number)
                 continue
             if isinstance(event, Header):
                 version, precision = event.version, event.precision

@@ -1,8 +1,8 @@
-"""Importer of the logs of Supabase's Edge Functions: JSON or CSV of the Logs Explorer, with what the function printed.
+"""Importer of the logs of Supabase's Edge Functions: JSON or CSV of the Logs Explorer, with the function's output.
 
 Supabase keeps at most 10,000 characters of a line and 100 lines in 10 seconds
-(supabase.com/docs/guides/functions/limits). A webhook whose end was cut is read as far as it goes; that lines are
-missing can only be suspected, and is said.
+(supabase.com/docs/guides/functions/limits). A webhook whose end was cut is read as far as it goes. If lines seem to be
+missing, a note says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sim.importers.times import Moment, moment_of
 MESSAGE_CHARACTERS_MAX = 10_000
 BURST_LINES, BURST_MS = 100, 10_000
 ROWS_MAX = (100, 1_000, 10_000)
-"""Numbers of rows at which the Logs Explorer ends."""
+"""Numbers of rows at which the Logs Explorer cuts its output."""
 NO_OBJECT = "lines of the log without an object"
 NO_LINE = "a row without event_message"
 _STARTS_MAX = 12
@@ -71,7 +71,7 @@ class SupabaseLogs(Importer):
         yield from bursts.faults(context)
         if number in ROWS_MAX:
             context.note(
-                f"The log has exactly {number:,} rows, as many as the Logs Explorer shows: further ones may be missing."
+                f"The log has exactly {number:,} rows, which is a limit of the Logs Explorer: rows may be missing."
             )
 
 
@@ -95,7 +95,7 @@ def _function(row: Row) -> str:
 def _objects(
     written: str, place: int, logged: Moment | None, context: Context
 ) -> Iterator[LogObject | Omission]:
-    """Yields the objects in what a function printed at once."""
+    """Yields the objects in one output of a function."""
     at, is_empty = 0, True
     is_cut = len(written) >= _CUT_FROM
     for _ in range(_STARTS_MAX):
@@ -129,7 +129,7 @@ def _cut_value(written: str, start: int) -> Any:
 
 
 class _Bursts:
-    """Times at which a function printed as much as Supabase takes."""
+    """Times at which a function printed as many lines as Supabase keeps."""
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[int]] = {}
@@ -137,7 +137,7 @@ class _Bursts:
         self._number = 0
 
     def add(self, at_ms: int, function: str) -> None:
-        """Takes a line into account; lines come in order of time, forwards or backwards."""
+        """Counts a line. Lines must come in order of time, forwards or backwards."""
         if function not in self._recent and len(self._recent) > 1_000:
             return
         recent = self._recent.setdefault(function, deque(maxlen=BURST_LINES))

@@ -20,7 +20,7 @@ NO_TIME = "a message without a time"
 NO_AUTHOR = "a message without an author"
 NOT_WITH_USERS = "messages of groups and of chats with bots, in an export of a whole account"
 NOBODY = "a reply before anybody has written"
-OWN_NOTES = "messages of chats that no user writes in: saved messages and channels"
+OWN_NOTES = "messages of chats in which no user writes: saved messages and channels"
 CANDIDATES_MAX = 12
 _AUTHORS_MAX = 20_000
 _KINDS = {
@@ -46,7 +46,7 @@ _UNANSWERED = frozenset({"saved_messages", "private_channel", "public_channel", 
 
 
 class _Chat(NamedTuple):
-    """Facts about a chat, from the fields before its messages."""
+    """Data of a chat, from the fields before its messages."""
 
     kind: str
     id: str
@@ -54,11 +54,11 @@ class _Chat(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A message and its chat."""
+    """Message and its chat."""
 
     chat: _Chat
     owner: str
-    """Author that owns the account, where the export is of a whole account; else ""."""
+    """Author that owns the account, if the export is of a whole account; else ""."""
     message: Mapping[str, Any]
     number: int
 
@@ -135,7 +135,7 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
 
 
 def _whole_messages(source: Source) -> Iterator[_Place]:
-    """Yields what is written by somebody, as far as the file can be read."""
+    """Yields the messages that have an author, as far as the file can be read."""
     with suppress(BrokenJsonError):
         for place in _messages(source):
             if not isinstance(place, Omission) and place.message.get("type") == "message":
@@ -143,15 +143,15 @@ def _whole_messages(source: Source) -> Iterator[_Place]:
 
 
 class _Sides:
-    """The bot and the users of an export: found in the file, or said by the user."""
+    """Bot and users of an export, as found in the file, or as named by `--bot`."""
 
     def __init__(self, source: Source, context: Context) -> None:
-        """Looks through the file once. Raises ImportFailedError when nothing shows who the bot is."""
+        """Reads the file once to find them. Raises ImportFailedError when nothing shows which author is the bot."""
         self._bots = {bot.casefold().lstrip("@") for bot in context.bots}
         self.authors: Counter[str] = Counter()
         self._names: dict[str, str] = {}
         self.is_of_account = False
-        """True for an export of a whole account whose owner is taken as the bot: only personal chats are with users."""
+        """True for an export of a whole account whose owner is taken as the bot, so that only personal chats count."""
         self._account = ""
         self._owners: Counter[str] = Counter()
         self._partners: set[str] = set()
@@ -171,7 +171,7 @@ class _Sides:
             )
 
     def _look_at(self, place: _Place, *, is_bot_said: bool) -> None:
-        """Takes a message into account."""
+        """Counts a message, and notes its author and chat."""
         author, chat = _author(place.message), place.chat
         if len(self.authors) < _AUTHORS_MAX or author in self.authors:
             self.authors[author] += 1
@@ -192,7 +192,7 @@ class _Sides:
     def _check(self, source: Source) -> None:
         if not any(self.is_bot(author, self._names[author]) for author in self.authors):
             raise ImportFailedError(
-                f"{source.name}: nobody in this export is called that; authors are {self._candidates()}"
+                f"{source.name}: no author in this export has the name given by --bot; authors: {self._candidates()}"
             )
 
     def _candidates(self) -> str:
@@ -253,7 +253,7 @@ def _events(
 
 
 def _time(message: Mapping[str, Any], name: str, context: Context) -> tuple[int | None, Precision]:
-    """Returns the Unix milliseconds of a time: from its seconds since 1970, else from the local time beside it."""
+    """Returns a time in Unix milliseconds: from its seconds since 1970, else from the local time beside them."""
     moment = moment_of(message.get(f"{name}_unixtime")) or moment_of(message.get(name))
     if moment is None:
         return None, "s"

@@ -121,7 +121,7 @@ async def test_a_wait_that_is_too_long_puts_the_turn_off(redis_client: Redis) ->
     await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
     await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
     await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
-    with pytest.raises(RetryLaterError, match="rate of 1 messages a second") as raised:
+    with pytest.raises(RetryLaterError, match="rate of 1 message a second") as raised:
         await world.send()
     assert raised.value.blames == "limit"
     assert (raised.value.after_ms or 0) > 2_000

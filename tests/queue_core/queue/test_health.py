@@ -246,7 +246,7 @@ async def test_a_replica_is_an_error_and_having_one_a_warning(redis_server: Embe
             assert report.role == "replica"
             report = await examine(MessageQueue(redis, quick(**PATIENT)))
             assert report.is_healthy
-            assert about(report.warnings, "replicas may be promoted")
+            assert about(report.warnings, "a failover to a replica")
 
 
 async def test_a_cluster(cluster_client: RedisCluster) -> None:
@@ -390,12 +390,12 @@ def test_each_error(changes: dict[str, Any], word: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"append_fsync": "everysec"}, "the last second or two"),
+        ({"append_fsync": "everysec"}, "the last 2 s"),
         ({"memory_limit_bytes": 0}, "maxmemory is not set"),
         ({"memory_used_bytes": 81}, "81% of maxmemory"),
         ({"memory_used_bytes": 100}, "Redis is full"),
         ({"snapshot_failed": True}, "snapshot"),
-        ({"replicas": 1}, "promoted"),
+        ({"replicas": 1}, "failover"),
         ({"config": "forbidden", "append_fsync": ""}, "may not run CONFIG GET"),
         ({"config": "no such command", "append_fsync": ""}, "CONFIG is switched off"),
         ({"info": "forbidden"}, "may not run INFO"),
@@ -456,4 +456,4 @@ async def test_dead_letters_without_room_for_more_are_an_error(redis_client: Red
     queue = MessageQueue(redis_client, quick(dead_letters_max=20, partitions=2, **PATIENT))
     for _ in range(10):
         await redis_client.xadd(queue.keys.partitions[1].dead, {"conversation": "bot:1"})
-    assert about((await examine(queue)).errors, "no room for more: messages that fail now wait")
+    assert about((await examine(queue)).errors, "no room for more: a message that fails now stays")

@@ -301,7 +301,7 @@ async def test_a_report_that_something_else_changed_costs_no_other(
             await redis_client.hset(partition.reports, field, "no report")
     clock.now_ms += HOUR_MS
     assert [pair.report for pair in await matched(queue)] == [failed("b")]
-    assert "a report on a reply had been changed" in caplog.text
+    assert "dropped a report on a reply" in caplog.text
     assert await leftovers(queue) == 0
 
 

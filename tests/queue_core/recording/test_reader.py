@@ -246,7 +246,7 @@ def test_too_many_messages(write: Write, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         (b"", "is empty"),
         (b"\n\r\n \n", "is empty"),
-        (b'{"event":"recording","version":1}\n', "holds no message"),
+        (b'{"event":"recording","version":1}\n', "has no messages"),
     ],
 )
 def test_files_that_are_not_recordings(
@@ -289,14 +289,17 @@ def test_files_of_other_kinds_are_named_with_the_command_that_converts_them(
 
 def test_a_file_of_broken_lines_only(write: Write) -> None:
     """With every line skipped there is nothing to replay."""
-    with pytest.raises(RecordingError, match="holds no message"):
+    with pytest.raises(RecordingError, match="has no messages"):
         load([write(b"1", b"2")], skip_bad_lines=True)
 
 
 def test_paths_that_are_not_recordings(tmp_path: Path) -> None:
     """Missing paths, empty folders, folders named like files, sockets and impossible names."""
     assert reason_at(tmp_path / "missing.jsonl", None) == "does not exist"
-    assert reason_at(tmp_path, None) == "is a folder without *.jsonl files; a recording's name ends in .jsonl"
+    assert (
+        reason_at(tmp_path, None)
+        == "is a folder without *.jsonl files; the name of a recording must end in .jsonl"
+    )
     assert "cannot be read: File name too long" in reason_at(tmp_path / ("x" * 5000), None)
     error = error_of(Path("a\0\nb"))
     assert error.path == r"a\x00\nb"

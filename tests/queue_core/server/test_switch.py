@@ -63,7 +63,7 @@ async def test_the_legacy_buffer_answers_a_burst_as_one_turn(
 
 
 async def test_without_redis_the_buffer_takes_nothing(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The old buffer has no direct path: 503, so that the provider delivers again."""
+    """The legacy buffer has no direct path: 503, so that the provider delivers again."""
     async with outside() as world:
         settings = environment(world, redis_server, queue=False)
         async with running("serve", environment=settings, folder=tmp_path) as server:

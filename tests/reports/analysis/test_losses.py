@@ -64,7 +64,7 @@ def test_a_loss_without_a_cause_left_no_trace() -> None:
     run = example.run(recorded, "old", lost=[(PHONE, "m1")])
     run["causes"] = {}
     assert [loss.words for loss in losses([run], numbers_of(recorded))] == [
-        "old took message 1, and no trace is left of what it did then."
+        "old took message 1, and nothing shows what happened then."
     ]
 
 

@@ -49,18 +49,18 @@ def taken(path: Path, *options: str) -> int:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\n\n", "has no format that is known"),
+        (b"\n\n", "has an unknown format"),
         (b"hello\n", 'it begins with "hello"'),
         (b"\x00\x01\x02\x03" * 100, "bytes that are not text (00 01 02 03"),
         (b"\x1b[31mred\n", "\\x1b[31mred"),
-        (b"[", "has no format that is known"),
-        (b"{" * 100_000, "has no format that is known"),
-        (b"[" * 100_000, "has no format that is known"),
-        (b'{"a":' * 50_000, "has no format that is known"),
-        (LINE[:60].encode(), "has no format that is known"),
+        (b"[", "has an unknown format"),
+        (b"{" * 100_000, "has an unknown format"),
+        (b"[" * 100_000, "has an unknown format"),
+        (b'{"a":' * 50_000, "has an unknown format"),
+        (LINE[:60].encode(), "has an unknown format"),
         (b'{"event":"recording","version":2}\n', "holds no message"),
-        (b"\x1f\x8b\x08\x00" + b"garbage" * 50, "x: cannot be unpacked, it is damaged"),
-        (b"PK\x03\x04garbage", "cannot be unpacked, it is damaged"),
+        (b"\x1f\x8b\x08\x00" + b"garbage" * 50, "x: cannot be unpacked, since it is damaged"),
+        (b"PK\x03\x04garbage", "cannot be unpacked, since it is damaged"),
         (b"\xff\xfe" + LINE.encode("utf-16-le")[:-1], "its bytes are not text in UTF-16"),
         (b"\0" * 257 + b"ustar" + b"\0" * 600, "is a tar archive"),
     ],
@@ -83,7 +83,7 @@ def test_a_cut_gzip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.gz"
     packed = gzip.compress(("\n".join(f"{number} {LINE}" for number in range(2000))).encode())
     path.write_bytes(packed[: len(packed) // 2])
-    assert "x.gz: is cut off, its end is missing" in refused(capsys, path)
+    assert "x.gz: is cut off in the middle" in refused(capsys, path)
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="no program zstd")
@@ -174,11 +174,11 @@ def test_damaged_lines_are_counted_by_reason(tmp_path: Path, capsys: pytest.Capt
         "the line ends in the middle of a webhook": [2],
         "no webhook in the line": [3, 8],
         "a message that cannot be read": [5],
-        "a webhook that the product would refuse": [6],
+        "a webhook that the bot would refuse": [6],
         "no webhook in it": [7],
         "a time outside the years 1970 to 2199": [9],
     }
-    assert "Some lines are not in UTF-8: they are read as Windows-1252." in file["notes"]
+    assert "Some lines are not UTF-8: they are read as Windows-1252." in file["notes"]
     header = json.loads((tmp_path / "out.jsonl").read_text("utf-8").splitlines()[0])
     assert header["left_out"] == {reason: entry["number"] for reason, entry in file["left_out"].items()}
 

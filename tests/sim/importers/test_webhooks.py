@@ -286,7 +286,7 @@ def test_two_zones_in_one_file_are_told_apart(dump: Any, imported: Importing) ->
     recording, work = imported(dump(*bodies))
     delays = [arrival.at_ms - arrival.timestamp_ms for arrival in recording.arrivals]
     assert sum(delay == 250 for delay in delays) >= 36
-    assert any("more than one zone" in note for note in work.summary.files[0].notes)
+    assert any("more than one time zone" in note for note in work.summary.files[0].notes)
 
 
 def test_a_picture_in_the_first_line(dump: Any, imported: Importing) -> None:

@@ -15,10 +15,12 @@ from typing import Any
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
 from reports.results.replay import Run
 from sim.engine.distributions import Distribution
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
+from sim.faults import Fault
 from sim.replay import replay
 from sim.systems import System, all_systems
 from sim.systems._buffer import BufferSystem
@@ -44,7 +46,9 @@ class Race:
 
     `ai` are the service times of calls, in order; the last one is repeated. `strikes` lists for a fault whether it
     strikes at its first occasion, its second, and so on; `rates` is for faults that always strike. `slow_calls` are
-    round trips in ms of an old system's calls of Redis, by the number of the call, from 1.
+    round trips in ms of an old system's calls of Redis, by the number of the call, from 1. For systems of the market:
+    `doubles` and `dead` are the messages that are answered twice and dead-lettered, and `options` are the system's
+    settings.
     """
 
     name: str
@@ -53,9 +57,13 @@ class Race:
     reorders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ai: tuple[str, ...] = ("7s",)
     latency: str = "100ms"
-    strikes: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
-    rates: Mapping[str, float] = field(default_factory=dict)
+    strikes: Mapping[FaultName, tuple[bool, ...]] = field(default_factory=dict)
+    rates: Mapping[FaultName, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
     slow_calls: Mapping[int, float] = field(default_factory=dict)
+    doubles: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def said(*messages: tuple[int, str], instance: str = "bot", phone: str = "1") -> tuple[Arrival, ...]:
@@ -84,7 +92,11 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
     """Replay the scenario against a system; `prepare` may change the system before it starts."""
     rates = dict(race.rates) | dict.fromkeys(race.strikes, 0.5)
     settings = SimSettings(
-        ai=f"constant:{race.ai[0]}", redis_latency=f"constant:{race.latency}", faults=rates, seed=1
+        ai=f"constant:{race.ai[0]}",
+        redis_latency=f"constant:{race.latency}",
+        faults=tuple(Fault(name, rate=rate) for name, rate in rates.items()) + race.faults,
+        seed=1,
+        of_systems={system: race.options} if system != QUEUE else {},
     )
     system_class: Any = all_systems()[system]
 
@@ -131,7 +143,7 @@ class _OneAfterAnother(Distribution):
 def _stage(world: World, race: Race) -> None:
     world.ai._service_time = _OneAfterAnother([float(time.removesuffix("s")) * 1000 for time in race.ai])
     for fault, strikes in race.strikes.items():
-        world._fault_streams[fault] = _ByNumber(strikes)
+        world.faults.streams[fault] = _ByNumber(strikes)
 
 
 RACES: tuple[Race, ...] = (
@@ -208,7 +220,7 @@ RACES: tuple[Race, ...] = (
         loses={V1: {"m2": EXPIRED}, V2: {"m2": MARKED}, LIST_V1: {}, LIST_V2: {}},
     ),
     Race(
-        name="the old buffer's processor marks its successor",
+        name="the legacy buffer's processor marks its successor",
         arrivals=said((0, "m1"), (22000, "m2")),
         ai=("20s",),
         loses={V1: {"m2": MARKED}},

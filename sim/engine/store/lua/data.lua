@@ -1,6 +1,7 @@
--- The data of the server, and the functions that all commands share: reading arguments, finding and keeping keys.
+-- Data of the server, and functions that all commands share: reading arguments, finding and keeping keys.
 --
--- Answers of commands are as scripts see them: nil is `false`, a status is `{ok = …}`. Errors are raised as `{err = …}`.
+-- Answers of commands have the form that scripts see: nil is `false`, a status is `{ok = …}`. Errors are raised as
+-- `{err = …}`.
 
 local _, data = ...
 
@@ -70,6 +71,29 @@ function data.forget_all()
   entries, names, positions, latest = {}, {}, {}, 0
 end
 
+local function copied(value, copies)
+  if type(value) ~= 'table' then
+    return value
+  end
+  local copy = copies[value]
+  if not copy then
+    copy = {}
+    copies[value] = copy
+    for key, part in pairs(value) do copy[key] = copied(part, copies) end
+  end
+  return copy
+end
+
+-- Returns a copy of all keys.
+function data.copy()
+  return copied({entries, names, positions, latest}, {})
+end
+
+-- Puts a copy of all keys in their place. The copy stays as it is.
+function data.restore(copy)
+  entries, names, positions, latest = unpack(copied(copy, {}), 1, 4)
+end
+
 -- Returns the entry of a key, or nil. An entry of another kind is an error.
 function data.find(key, kind)
   local entry = entries[key]
@@ -96,7 +120,7 @@ function data.keep(key, entry)
   return entry
 end
 
--- Returns the keys at some of the positions, and the last position in use. Expired keys are among them.
+-- Returns the keys at up to `count` positions, expired keys included, and the last position in use.
 function data.keys_from(first, count)
   local keys = {}
   for position = first, math.min(first + count - 1, latest) do
@@ -105,7 +129,7 @@ function data.keys_from(first, count)
   return keys, latest
 end
 
--- Returns the first and last index (from 0) of a range as Redis reads it, or nil if it is empty.
+-- Returns the first and last index (from 0) of a range by Redis's rules, or nil if the range is empty.
 function data.bounds(first, last, size)
   first, last = whole(first), whole(last)
   if first < 0 then first = math.max(first + size, 0) end
@@ -117,7 +141,7 @@ function data.bounds(first, last, size)
   return first, last
 end
 
--- Raises an error if there are more arguments than a command has.
+-- Raises an error if there are more arguments than the command takes.
 function data.no_more_than(arguments, count)
   if arguments > count then
     fail(data.SYNTAX)

@@ -1,4 +1,4 @@
--- Commands of keys, whatever they hold.
+-- Commands of keys of any type.
 
 local commands, data = ...
 local clock, fail, find, forget, keep, text, whole, digits, SYNTAX =
@@ -85,7 +85,7 @@ function commands.TTL(key)
   return left_ms < 0 and left_ms or math.floor((left_ms + 500) / 1000)
 end
 
--- Returns true if a key has the form of a pattern: *, ?, [abc], [^a-z], and \ before a character.
+-- Returns true if a key matches a pattern with *, ?, [abc], [^a-z], and \ before a character.
 local function matches(key, pattern)
   local function at(k, p)
     while p <= #pattern do

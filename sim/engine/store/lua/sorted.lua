@@ -114,7 +114,7 @@ function commands.ZCARD(key)
   return sorted and #sorted.members or 0
 end
 
--- Returns members, with their scores after each if wanted.
+-- Returns members; with `with_scores`, the score comes after each member.
 local function members_of(sorted, first, last, step, with_scores)
   local members = {}
   for index = first, last, step do

@@ -82,7 +82,7 @@ local function answer_of(entry)
   return {id_of(entry.ms, entry.seq), entry.fields}
 end
 
--- Returns the limits of a range of ids as the first and last id in it.
+-- Returns the first id of a range of ids; `to_id` below returns the last.
 local function from_id(id)
   if id == '-' then return 0, 0 end
   if id == '+' then return math.huge, math.huge end
@@ -182,7 +182,7 @@ function commands.XDEL(key, ...)
   return removed
 end
 
--- Returns entries after an id of each stream, or false if there are none. A caller that blocks asks again.
+-- Returns the entries after an id in each stream, or false if there are none. A blocked caller calls again.
 function commands.XREAD(...)
   local given, index, limit = {...}, 1, math.huge
   while given[index] and string.upper(text(given[index])) ~= 'STREAMS' do

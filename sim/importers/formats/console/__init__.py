@@ -1,1 +1,1 @@
-"""Logs that Node.js and Deno print, such as the Evolution API's console: values as util.inspect writes them."""
+"""Logs of Node.js and Deno programs, such as the Evolution API's console, with values as util.inspect prints them."""

@@ -1,4 +1,4 @@
-"""Webhooks among printed objects: what the printer cut is said, and one that is printed several times counts once."""
+"""Webhooks among printed objects. Cut values are reported, and a webhook that is printed several times counts once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sim.importers.formats.webhooks.bodies import Body, found_in
 
 REMEMBERED_MAX = 20_000
 NO_WEBHOOK = "objects of the log that are not messages"
-CUT_MESSAGE = "a message that the log cut: [Object] or [Array] stands in its place"
-PRINTED_AGAIN = "the same message, printed in another form too"
+CUT_MESSAGE = "a message that the log cut: [Object] or [Array] replaces it"
+PRINTED_AGAIN = "a repetition of a message in another form"
 _CUT_TEXT = "\u2026"
 _CUT_NOTE = (
-    "The log cut some texts: [Object] stands in their place. Their messages are counted, their lengths are not known. "
+    "The log cut some texts and replaced them by [Object]. Their messages are counted, their lengths are not known. "
     "Print webhooks by JSON.stringify to keep them."
 )
 
@@ -60,8 +60,8 @@ class PrintedBodies:
     def _is_printed_again(self, body: Mapping[str, Any], printed: Mapping[str, Any]) -> bool:
         """Returns True for a message that was printed before in another form.
 
-        The Evolution API prints a message, the webhook that it sends to the instance's address, and the one that it
-        sends to the global address. In the same form again, it is a second delivery.
+        The Evolution API prints the message itself, the webhook that it sends to the instance's address, and the
+        webhook that it sends to the global address. A message that is printed twice in one form was delivered twice.
         """
         data = mapping(body.get("data"))
         message_id = text(at(data, "key", "id"))
@@ -75,7 +75,7 @@ class PrintedBodies:
         return first != form
 
     def _without_cuts(self, value: Any) -> Any:
-        """Returns a value without marks of what was cut; a message keeps its kind."""
+        """Returns a value without the printer's marks for cut values; a message keeps its kind."""
         if isinstance(value, list):
             return [self._without_cuts(item) for item in value if item is not CUT]
         if not isinstance(value, dict):
@@ -87,7 +87,7 @@ class PrintedBodies:
         return whole
 
     def _stand_in(self, key: str, around: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns what stands for a part of a message that was cut."""
+        """Returns a stand-in for a part of a message that was cut."""
         if key == "message":
             kind = text(around.get("messageType"))
             inner = self._stand_in(kind, {}) if kind in KINDS else self._stand_in("conversation", {})
@@ -99,7 +99,7 @@ class PrintedBodies:
 
 
 def _is_cut(value: Any) -> bool:
-    """Returns True for a webhook of which the printer left out what names its messages."""
+    """Returns True for a webhook whose message keys were cut by the printer."""
     if not isinstance(value, dict):
         return False
     if value.get("key") is CUT and ("message" in value or "messageTimestamp" in value):

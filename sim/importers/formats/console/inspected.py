@@ -1,8 +1,8 @@
 r"""Reader of values as Node's `util.inspect` (console.log) and Deno print them; JSON is read too.
 
 `{ key: 'value', at: undefined, text: 'it\'s', deep: [Object], raw: <Buffer 0a ...>, big: 12n, … }`: keys without
-quotes, strings in the quotes that fit, class names before objects, marks for circles, more items and what is too deep.
-Where the printer left something out, its place holds CUT; a property that is `undefined` is left out, as in JSON.
+quotes, strings in any quotes, class names before objects, and marks for cycles, further items and deep values. CUT
+stands for a value that the printer left out; a property that is `undefined` is left out, as in JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHARACTERS_MAX = 8 * 1024 * 1024
 
 
 class Cut:
-    """A value that the printer left out, such as `[Object]`."""
+    """Stand-in for a value that the printer left out, such as `[Object]`."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ CUT = Cut()
 
 
 class _Undefined:
-    """A property that JSON would leave out."""
+    """Stand-in for `undefined`, which JSON would leave out."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ _UNDEFINED = _Undefined()
 
 
 class InspectedError(ValueError):
-    """Raised for text that is not a printed value; says where."""
+    """Raised for text that is not a printed value; the message says where."""
 
 
 _SPACE = re.compile(r"(?:\s+|//[^\n]*)*")
@@ -68,7 +68,7 @@ _STRING_END = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*{quote}", re.DOTALL) for quote in "'\"`"
 }
 _WITHOUT_KEYS = ("Set", "SetIterator", "WeakSet", "WeakMap", "Promise")
-"""Classes whose braces hold values without keys."""
+"""Classes that are printed with values without keys in their braces."""
 _MORE_CHARACTERS = re.compile(r"\.\.\. \d+ more characters?")
 _PLUS = re.compile(r"\s*\+\s*(?=['\"`])")
 _ESCAPE = re.compile(r"\\(u\{[0-9a-fA-F]+\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|.)", re.DOTALL)
@@ -82,9 +82,9 @@ _ERROR = re.compile(
 
 
 def read_value(text: str, at: int = 0, *, is_cut: bool = False) -> tuple[Any, int]:
-    """Reads the value that begins at a position, and returns it with the position behind it. Raises InspectedError.
+    """Reads the value that begins at a position, and returns it with the position after it. Raises InspectedError.
 
-    With `is_cut`, the text may end anywhere in the value: what stands there is returned.
+    With `is_cut`, the text may end anywhere in the value; the part that is there is returned.
     """
     if len(text) - at > CHARACTERS_MAX:
         raise InspectedError("the value is longer than 8 MiB")
@@ -94,7 +94,7 @@ def read_value(text: str, at: int = 0, *, is_cut: bool = False) -> tuple[Any, in
 
 
 class _Reader:
-    """A position in a text."""
+    """Reader at a position in a text."""
 
     __slots__ = ("at", "is_cut", "text")
 
@@ -122,7 +122,7 @@ class _Reader:
         return self.scalar(depth)
 
     def scalar(self, depth: int) -> Any:
-        """Reads anything that has neither quotes nor brackets of its own."""
+        """Reads a value without quotes and brackets."""
         if match := self.take(_DATE):
             return match[0]
         if match := self.take(_NUMBER):
@@ -140,7 +140,7 @@ class _Reader:
         raise InspectedError(f"no value at character {self.at + 1}")
 
     def of_class(self, name: str, depth: int) -> Any:
-        """Reads the body behind a class's name; a Map becomes an object, a Set a list."""
+        """Reads the body after a class name; a Map becomes an object, a Set a list."""
         self.space()
         if self.text[self.at] == "[":
             return self.array(depth)
@@ -149,7 +149,7 @@ class _Reader:
         return self.object(depth)
 
     def bracketed(self, depth: int) -> Any:
-        """Reads what looks like a list and is not one: marks, boxed values, errors. _UNDEFINED for a list."""
+        """Reads brackets that are not a list: marks, boxed values, errors. Returns _UNDEFINED for a list."""
         if self.take(_PROTOTYPE):
             return self.value(depth + 1)
         if self.take(_BOXED):
@@ -164,7 +164,7 @@ class _Reader:
         return _UNDEFINED
 
     def properties_of_error(self, depth: int) -> None:
-        """Passes over the properties that follow an error."""
+        """Skips the properties after an error."""
         before = self.at
         self.space()
         if self.text[self.at : self.at + 1] == "{" and "\n" not in self.text[before : self.at]:
@@ -192,7 +192,7 @@ class _Reader:
         return fields
 
     def key(self, depth: int) -> str | None:
-        """Reads a key with its colon or arrow; None for one that is not a name."""
+        """Reads a key with its colon or arrow; returns None for a key that is not a name."""
         if match := self.take(_KEY):
             return match["name"] or match["index"]
         name = self.value(depth + 1)
@@ -204,7 +204,7 @@ class _Reader:
         return name if isinstance(name, str) else str(name) if isinstance(name, int) else None
 
     def array(self, depth: int) -> list[Any]:
-        """Reads `[ value, … ]`; named properties at its end are passed over."""
+        """Reads `[ value, … ]`, and skips named properties at its end."""
         self.expect("[")
         return self.items("]", depth)
 
@@ -237,7 +237,7 @@ class _Reader:
                 self.at = len(self.text)
                 return "".join(parts)
             if end is None:
-                raise InspectedError("a text without its end")
+                raise InspectedError("a text does not end")
             parts.append(unescaped(end[0][:-1]))
             self.at = end.end()
             self.take(_MORE_CHARACTERS)
@@ -245,38 +245,38 @@ class _Reader:
                 return "".join(parts)
 
     def space(self) -> None:
-        """Passes over white space."""
+        """Skips white space."""
         match = _SPACE.match(self.text, self.at)
         self.at = match.end() if match else self.at
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Takes what a pattern matches here."""
+        """Reads the text that a pattern matches at the position."""
         match = pattern.match(self.text, self.at)
         if match:
             self.at = match.end()
         return match
 
     def expect(self, character: str) -> None:
-        """Takes a character. Raises InspectedError for another one."""
+        """Reads the given character. Raises InspectedError for any other."""
         self.space()
         if not self.text.startswith(character, self.at):
             raise InspectedError(f"{character} is missing at character {self.at + 1}")
         self.at += 1
 
     def closes(self, end: str) -> bool:
-        """Takes a closing bracket if it stands here."""
+        """Reads a closing bracket if it stands at the position."""
         self.space()
         if self.at >= len(self.text):
             if self.is_cut:
                 return True
-            raise InspectedError("a value without its end")
+            raise InspectedError("a value does not end")
         if self.text[self.at] != end:
             return False
         self.at += 1
         return True
 
     def comma(self, end: str) -> None:
-        """Takes the comma behind a value, which may be missing at the end or at the end of a line."""
+        """Reads the comma after a value, which may be missing at the end of the value or of a line."""
         self.space()
         if self.text.startswith(",", self.at):
             self.at += 1

@@ -1,4 +1,4 @@
-"""Lines of a log without what Docker, pm2, Kubernetes and others put before them: names, times, colours."""
+"""Lines of a log without the prefixes of Docker, pm2, Kubernetes and others: names, times, colours."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _NAMES_OF_WEBHOOKS = ("event", "key", "entry", "data", "body", "payload")
 
 
 class LogLine(NamedTuple):
-    """A line of a log."""
+    """Line of a log."""
 
     stream: str
-    """Name of the process that wrote it, where several write into one log."""
+    """Name of the process that wrote the line, if several write into one log."""
     logged: Moment | None
     text: str
-    """The line; of a tool that keeps several in one object, with the line breaks between them."""
+    """Text without prefixes; several lines, with line breaks, if the tool keeps several in one object."""
 
 
 class LogHeader(NamedTuple):
-    """The beginning of a record of the Evolution API."""
+    """Beginning of a log record of the Evolution API."""
 
     instance: str
     logged: Moment | None
@@ -67,7 +67,7 @@ def log_line(line: str) -> LogLine:
 
 
 def _wrapped(line: str) -> LogLine | None:
-    """Reads a line that a tool keeps in an object: Docker in its files, pm2 with --json, Loki, Dozzle."""
+    """Reads a line that a tool stores in an object: Docker in its files, pm2 with --json, Loki, Dozzle."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def _wrapped(line: str) -> LogLine | None:
 
 
 def log_header(text: str) -> LogHeader | None:
-    """Reads the beginning of a record of the Evolution API; None for any other line."""
+    """Reads the beginning of a log record of the Evolution API; returns None for any other line."""
     if "Evolution API]" not in text:
         return None
     match = _HEADER.search(text) or _HEADER.search(_BARE_COLOURS.sub("", text))

@@ -1,4 +1,4 @@
-"""Objects in a log, each over one line or several, with the time and the instance of the record that has them."""
+"""Objects in a log, on one line or several, with the time and the instance of their log record."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LINES_MAX = 20_000
 OBJECT_CHARACTERS_MAX = 8 * 1024 * 1024
 STREAMS_MAX = 100
 _STARTS_MAX = 4
-"""Limit on brackets of a line at which an object may begin."""
+"""Limit on brackets in a line that are tried as the beginning of an object."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`")
 _OPENING = re.compile(r"(?:\[\s*)?[{\[]\s*$")
 
 
 class LogObject(NamedTuple):
-    """An object that was printed."""
+    """Object that was printed into the log."""
 
     value: Any
     place: int
@@ -32,7 +32,7 @@ class LogObject(NamedTuple):
 
 @dataclass(slots=True)
 class _Stream:
-    """The state of one process's lines."""
+    """State of reading the lines of one process."""
 
     instance: str = ""
     header_logged: Moment | None = None
@@ -48,11 +48,11 @@ class _Stream:
 NO_OBJECT = "lines of the log without an object"
 CUT_OFF = "an object whose end is missing"
 TOO_LONG = "an object over 8 MiB or 20,000 lines"
-TOO_LONG_LINE = "a line is too long"
+TOO_LONG_LINE = "a line that is too long"
 
 
 def objects_in(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[LogObject | Omission]:
-    """Yields the objects in the lines of a log, and an Omission for what is not part of one."""
+    """Yields the objects in the lines of a log, and an Omission for everything else."""
     streams: dict[str, _Stream] = {}
     for number, raw in lines:
         if raw is None:
@@ -86,7 +86,7 @@ def _line(stream: _Stream, number: int, logged: Moment | None, text: str) -> Ite
 def _begin(
     stream: _Stream, number: int, logged: Moment | None, text: str, *, is_header: bool = False
 ) -> Iterator[LogObject | Omission]:
-    """Begins an object, or yields those that are whole in the line."""
+    """Begins an object of several lines, or yields the objects that are whole in the line."""
     if not text.strip():
         return
     whole = list(_whole(text, number, logged, stream.instance))
@@ -127,7 +127,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _go_on(stream: _Stream, text: str) -> Iterator[LogObject | Omission]:
-    """Adds a line to the object that is open, and yields it if that was its end."""
+    """Adds a line to the open object, and yields the object if the line ends it."""
     stream.lines.append(text)
     stream.characters += len(text)
     stream.is_indented |= len(text) - len(text.lstrip()) > stream.indent
@@ -145,13 +145,13 @@ def _go_on(stream: _Stream, text: str) -> Iterator[LogObject | Omission]:
 
 
 def _balance(text: str) -> int:
-    """Counts the brackets that a line opens, less those that it closes, outside of quotes."""
+    """Returns the number of brackets that a line opens minus those that it closes, outside of quotes."""
     bare = _QUOTED.sub("", text)
     return sum(bare.count(bracket) for bracket in "{[") - sum(bare.count(bracket) for bracket in "}]")
 
 
 def _ends_before(stream: _Stream, text: str) -> bool:
-    """Returns True for a line that cannot belong to the open object: lines within it are indented."""
+    """Returns True for a line that cannot belong to the open object, since lines within an object are indented."""
     indent = len(text) - len(text.lstrip())
     return bool(
         stream.is_indented and text.strip() and indent <= stream.indent and text.lstrip()[0] not in "}]"

@@ -33,12 +33,12 @@ _ESCAPED_LITERAL = re.compile(
     r"\s*(?:'(?P<escaped>(?:[^'\\]|''|\\.)*)'(?P<text>(?!))?|(?P<word>[^\s,()']+))\s*(?P<next>[,)])",
     re.DOTALL,
 )
-"""A literal of MySQL, where a backslash always escapes."""
+"""Literal of MySQL, in which a backslash always escapes."""
 _STATEMENT_CHARACTERS_MAX = 16 * 1024 * 1024
 
 
 def is_dump(sample: Sample) -> bool:
-    """Returns True for a file with rows of a dump in its beginning, or with pg_dump's own words."""
+    """Returns True for a file that begins with rows of a dump, or with pg_dump's header."""
     return "PostgreSQL database dump" in sample.text or any(
         pattern.search(sample.text) for pattern in (_COPY, _INSERT)
     )
@@ -61,20 +61,20 @@ def rows_of_dump(source: Source) -> Iterator[DumpRow]:
 
 
 class _Dump:
-    """State of a dump that is being read."""
+    """State of reading a dump."""
 
     def __init__(self) -> None:
         self.table = ""
-        """Table of a COPY that is being read."""
+        """Table of the current COPY."""
         self.columns: list[str] = []
         self.statement = ""
-        """Lines of an INSERT that is not complete."""
+        """Lines of an INSERT that is not complete yet."""
         self._began = 0
         self._created: dict[str, list[str]] = {}
         self._creating = ""
 
     def define(self, line: str) -> None:
-        """Takes a line that begins a COPY, or defines a table."""
+        """Reads a line that begins a COPY, or defines a table."""
         if match := _COPY.match(line):
             self.table, self.columns = _plain(match["table"]), _names(match["columns"])
         elif match := _CREATE.match(line):
@@ -87,7 +87,7 @@ class _Dump:
             self._creating = "" if line.startswith(")") else self._creating
 
     def insert(self, line: str, number: int) -> Iterator[DumpRow]:
-        """Takes a line of an INSERT; yields its rows when it is complete."""
+        """Reads a line of an INSERT; yields the rows when the INSERT is complete."""
         self._began = self._began if self.statement else number
         self.statement += line + "\n"
         if line.endswith(";") or len(self.statement) > _STATEMENT_CHARACTERS_MAX:
@@ -138,7 +138,7 @@ def _inserted(statement: str, created: dict[str, list[str]], number: int) -> Ite
 
 
 def _tuple(text: str, at: int, literal: re.Pattern[str]) -> tuple[list[Any] | None, int]:
-    """Reads the values up to the closing bracket; None for what cannot be read."""
+    """Reads the values up to the closing bracket; returns None if they cannot be read."""
     values: list[Any] = []
     while match := literal.match(text, at):
         if match["escaped"] is not None:

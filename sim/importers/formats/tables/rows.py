@@ -1,4 +1,4 @@
-"""Rows of exported tables, whatever they are written in: CSV with a line of names, JSON, dumps of PostgreSQL."""
+"""Rows of exported tables in any of these forms: CSV with a line of names, JSON, dumps of PostgreSQL and MySQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LISTS = frozenset(
         "Messages",
     }
 )
-"""Keys under which APIs and tools put their rows."""
+"""Keys under which APIs and tools store lists of rows."""
 _DELIMITERS = ",;\t|"
 _NULLS = frozenset({"", r"\N", "NULL", "null"})
 _POINT_ZERO = re.compile(r"(?<=\d)\.0+$")
@@ -41,14 +41,14 @@ CUT_ROW = "a row with another number of columns than the first line"
 
 
 class Row(NamedTuple):
-    """A row. Values of CSV and dumps are texts; None is NULL."""
+    """Row of a table. Values in CSV and dumps are texts; None means NULL."""
 
     table: str
-    """Name of the table; "" where the file does not name it."""
+    """Name of the table; "" if the file does not name it."""
     fields: Mapping[str, Any]
     place: int
     outer: Mapping[str, Any]
-    """Values beside the list that the row stands in."""
+    """Values beside the list of rows, in the same object."""
 
 
 def rows_of(source: Source) -> Iterator[Row | Omission]:
@@ -79,12 +79,12 @@ def rows_in(sample: Sample) -> list[Row]:
 
 
 def is_json(sample: Sample) -> bool:
-    """Returns True for a file that begins as JSON does."""
+    """Returns True for a file that begins like JSON."""
     return sample.text[:100].lstrip("\ufeff \t\r\n").startswith(("{", "["))
 
 
 def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
-    """Yields the rows in lists, those that stand alone, and those that follow each other as in JSON lines."""
+    """Yields the rows of JSON: in lists, alone, or one after the other as in JSON lines."""
     number = 0
     pieces = _in_parts(source) if _begins_with_open_object(sample) else _whole(source)
     try:
@@ -96,7 +96,7 @@ def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
 
 
 def _begins_with_open_object(sample: Sample) -> bool:
-    """Returns True for a file that begins with an object whose end is not in the sample: a large one, or a cut one."""
+    """Returns True for a file that begins with an object whose end is not in the sample, since it is large or cut."""
     text = sample.text.lstrip("\ufeff \t\r\n")
     if not text.startswith("{"):
         return False
@@ -108,14 +108,14 @@ def _begins_with_open_object(sample: Sample) -> bool:
 
 
 def _whole(source: Source) -> Iterator[Row | None]:
-    """Yields the rows of a file of small objects; None for a value that is not a row."""
+    """Yields the rows of a file with small objects; None for a value that is not a row."""
     for path, value in values_at(source, lambda path, opening: not path and opening == "["):
         if path or value is not END:
             yield from _rows_within(value)
 
 
 def _rows_within(value: Any) -> Iterator[Row | None]:
-    """Yields the rows of a list, or of a list in an object; an object without one is a row."""
+    """Yields the rows of a list, or of a list in an object. An object without such a list is itself a row."""
     if not isinstance(value, dict):
         yield from (
             (row for item in value for row in _rows_within(item)) if isinstance(value, list) else (None,)
@@ -142,7 +142,7 @@ def _list_in(value: Mapping[str, Any], depth: int = 0) -> tuple[str, list[Any], 
 
 
 def _in_parts(source: Source) -> Iterator[Row | None]:
-    """Yields the rows of objects that are too large to hold: each list of rows is read one by one."""
+    """Yields the rows of objects that are too large for memory: reads the rows of each list one by one."""
     outer: dict[str, Any] = {}
     has_rows = False
     for path, value in values_at(source, _descends):
@@ -161,7 +161,7 @@ def _in_parts(source: Source) -> Iterator[Row | None]:
 
 
 def _descends(path: Path, _: str) -> bool:
-    """Returns True for the outermost object, and for what may hold rows in it."""
+    """Returns True for the outermost object, and for values in it that may contain rows."""
     return len(path) <= 3 and ELEMENT not in path and (not path or _may_hold_rows(path[-1]))
 
 
@@ -170,7 +170,7 @@ def _table(name: str) -> str:
 
 
 def _may_hold_rows(name: str) -> bool:
-    """Returns True for names of lists of rows; DBeaver names them by the query."""
+    """Returns True for the name of a list of rows. DBeaver uses the query as the name."""
     return name in _LISTS or name[:7].lower() == "select "
 
 
@@ -178,7 +178,7 @@ def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
     first = sample.text.lstrip("\ufeff").split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=first.count)
     with source.open() as stream:
-        # `newline=""`: line ends within quotes are the reader's to see.
+        # `newline=""`, since the CSV reader must see line ends within quotes.
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
         reader = csv.reader(text, delimiter=delimiter)
         names: list[str] = []
@@ -188,7 +188,7 @@ def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
             except StopIteration:
                 return
             except csv.Error:
-                yield Omission("a row that is not CSV, or is too long", reader.line_num)
+                yield Omission("a row that is not CSV, or that is too long", reader.line_num)
                 continue
             if not values:
                 continue
@@ -205,12 +205,12 @@ def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
 
 
 def column_name(written: str) -> str:
-    """Returns the name of a column without quotes and the name of its table."""
+    """Returns the name of a column without quotes and without the name of its table."""
     return re.sub(r'^.*\.(?=[\w"]+$)', "", written.strip()).strip('"\ufeff ')
 
 
 def json_of(value: Any) -> Any:
-    """Decodes a value of a JSON column that stands as a text; other values are returned as they are."""
+    """Decodes the value of a JSON column if it is a text; returns other values as they are."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return value
     try:
@@ -220,7 +220,7 @@ def json_of(value: Any) -> Any:
 
 
 def _python_value(written: str) -> Any:
-    """Decodes a value as Python prints it, which programs in Python put into CSV; None for anything else."""
+    """Decodes a value as Python prints it, which Python programs write into CSV; returns None for anything else."""
     if "'" not in written or len(written) > _PYTHON_CHARACTERS_MAX:
         return None
     try:
@@ -230,7 +230,7 @@ def _python_value(written: str) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """Returns a number that stands as a text without the `.0` that spreadsheets and pandas put behind it."""
+    """Returns a number in a text without the `.0` that spreadsheets and pandas append."""
     return _POINT_ZERO.sub("", value) if isinstance(value, str) else value
 
 

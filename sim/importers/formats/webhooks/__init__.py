@@ -1,1 +1,1 @@
-"""Bodies of webhooks, however they were logged."""
+"""Bodies of webhooks, in any form in which they were logged."""

@@ -1,4 +1,4 @@
-"""Bodies of webhooks in what was logged: lines with a time before them, wrappers of loggers, JSON over many lines."""
+"""Bodies of webhooks in logs: after a time on the line, in wrappers of loggers, as JSON over many lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEPTH_MAX = 5
 """Limit on wrappers around a body."""
 JOINED_CHARACTERS_MAX = 16 * 1024**2
 JOINED_LINES_MAX = 50_000
-"""Limits on a body that goes over several lines."""
+"""Limits on a body of several lines."""
 
 PYTHON_CHARACTERS_MAX = 64 * 1024
 """Limit on an object as Python prints it."""
@@ -31,7 +31,7 @@ _TIME_KEYS = (
 )
 _BODY_KEYS = ("body", "payload", "webhook", "json", "data", "message", "msg", "log", "event", "request")
 _TRIES_MAX = 4
-"""Limit on braces of a line at which JSON may begin."""
+"""Limit on braces in a line that are tried as the beginning of JSON."""
 _DECODER = json.JSONDecoder()
 _BRACES = re.compile(r"[{\[]")
 _LINE_TIME = re.compile(r"^\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s")
@@ -46,7 +46,7 @@ class Body(NamedTuple):
 
 
 def bodies_of(source: Source, context: Context) -> Iterator[Body | Omission]:
-    """Yields the bodies in a file, and what is not one."""
+    """Yields the bodies in a file, and an Omission for everything else."""
     if _is_json(source.sample().data.lstrip()):
         for place, value in values_in(source):
             if isinstance(value, Omission):
@@ -58,7 +58,7 @@ def bodies_of(source: Source, context: Context) -> Iterator[Body | Omission]:
 
 
 def _is_json(start: bytes) -> bool:
-    """Returns True for a file of arrays, or of JSON that goes over several lines."""
+    """Returns True for a file of arrays, or of JSON over several lines."""
     if start.startswith(b"["):
         return start[1:].lstrip()[:1] in (b"{", b"[", b"]")
     return start.startswith(b"{") and start.partition(b"\n")[0].strip() == b"{"
@@ -74,7 +74,7 @@ def _of_value(value: Any, place: int, logged: Moment | None) -> Iterator[Body | 
 
 
 def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> Iterator[Body]:
-    """Yields the bodies in a value: itself, those of a list, or the first that wrappers hold."""
+    """Yields the bodies in a value: the value itself, those of a list, or the first ones in wrappers."""
     if depth > DEPTH_MAX:
         return
     if isinstance(value, list):
@@ -93,9 +93,9 @@ def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> I
 
 
 def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, depth: int) -> Iterator[Body]:
-    """Yields the bodies below the first of the keys that loggers use, since they write a body twice at times.
+    """Yields the bodies under the first of the keys that loggers use, since some loggers write a body twice.
 
-    Without such a key, yields those below all keys.
+    Without such a key, yields the bodies under all keys.
     """
     times = (moment_of(wrapper[key]) for key in _TIME_KEYS if key in wrapper)
     logged = next((moment for moment in times if moment), logged)
@@ -111,7 +111,7 @@ def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, dept
 
 
 def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns the body if a value is one, or the part of one that is sometimes logged alone; else None."""
+    """Returns the body if a value is a body, or a part of a body that is sometimes logged alone; else None."""
     if "event" in value and isinstance(value["event"], str):
         is_evolution = "data" in value and (
             "instance" in value or "instanceName" in value or "instanceId" in value
@@ -124,7 +124,7 @@ def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def is_webhook(line: bytes) -> bool:
-    """Returns True for a line that is a webhook in JSON, and nothing else."""
+    """Returns True for a line that is only a webhook in JSON."""
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -152,7 +152,7 @@ def _decoded(text: str) -> Any:
 
 
 def _python_value(text: str) -> Any:
-    """Reads an object as Python prints it, with single quotes; None without any."""
+    """Reads an object as Python prints it, with single quotes; returns None if there is none."""
     start, end = text.find("{'"), text.rfind("}")
     if not 0 <= start < end <= start + PYTHON_CHARACTERS_MAX:
         return None
@@ -163,7 +163,7 @@ def _python_value(text: str) -> Any:
 
 
 class _Lines:
-    """Reader of lines: a body each, or a body that begins in a line of the log and goes over further ones."""
+    """Reader of lines, which have a body each, or begin a body that continues on the next lines."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -176,7 +176,7 @@ class _Lines:
         """Yields the bodies in the lines of a file."""
         for number, line in source.lines():
             if line is None:
-                yield Omission("a line is too long", number)
+                yield Omission("a line that is too long", number)
             elif line.startswith(b"{") and (value := self._whole(line)) is not None:
                 yield from self._end()
                 if isinstance(value, dict) and (body := webhook_of(value)):
@@ -190,14 +190,14 @@ class _Lines:
         yield from self._end()
 
     def _whole(self, line: bytes) -> Any:
-        """Decodes a line that is JSON; None if it is not."""
+        """Decodes a line that is JSON; returns None if it is not."""
         try:
             return msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def _in_log(self, number: int, line: bytes) -> Iterator[Body | Omission]:
-        """Yields what is in a line with something before or after its JSON."""
+        """Yields the bodies in a line that has other text before or after its JSON."""
         text = text_of(line, self._context)
         for brace in list(_BRACES.finditer(text))[:_TRIES_MAX]:
             try:
@@ -221,7 +221,7 @@ class _Lines:
         )
 
     def _go_on(self, number: int, line: bytes) -> Iterator[Body | Omission]:
-        """Joins a line to the body that is open, and ends it if it is whole, or cannot become so."""
+        """Adds a line to the open body, and ends the body if it is whole, or cannot become whole."""
         text = _LINE_TIME.sub("", text_of(line, self._context), count=1)
         self._open.append(text)
         self._open_characters += len(text)
@@ -232,7 +232,7 @@ class _Lines:
             yield from _of_value(value, self._open_place, self._open_logged)
         elif is_end or self._open_characters > JOINED_CHARACTERS_MAX or len(self._open) > JOINED_LINES_MAX:
             self._open = []
-            reason = "no webhook in it" if is_end else "a webhook is too long"
+            reason = "no webhook in it" if is_end else "a webhook that is too long"
             yield Omission(reason, self._open_place)
 
     def _end(self) -> Iterator[Omission]:

@@ -1,4 +1,4 @@
-"""Importer of webhooks: a body a line, a JSON array, a file each, or lines of a log with a time before the body."""
+"""Importer of webhooks: a body on each line, a JSON array, a file each, or log lines with a time before the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKED_AT = 200
 
 
 class Webhooks(Importer):
-    """Webhooks of all providers that the product has a parser for."""
+    """Webhooks of all providers for which `queue_core/channels/` has a parser."""
 
     name = "webhooks"
     title = "webhooks"

@@ -1,4 +1,4 @@
-"""Providers of webhooks: which one a body is from, and what it says, by the parser that live traffic goes through."""
+"""Providers of webhooks: recognises the provider of a body, and reads the body with the parser of live traffic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES: Mapping[ProviderName, str] = {
 
 
 class Status(NamedTuple):
-    """A report that a message of the bot was taken by the provider."""
+    """Report that the provider accepted a message of the bot."""
 
     instance: str
     phone: str
@@ -55,13 +55,13 @@ def parse(provider: ProviderName, body: Mapping[str, Any]) -> Inbound:
 
 
 def own_messages(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[Inbound, Who]]:
-    """Yields what the bot's number wrote, read as if its users had written it. Raises InvalidWebhookError."""
+    """Yields messages of the bot's number, read as if its users had written them. Raises InvalidWebhookError."""
     for turned, who in _TURNERS[provider](body):
         yield parse(provider, turned), who
 
 
 def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
-    """Returns True for a body that holds one message, which the bot's number wrote."""
+    """Returns True for a body with one message, which the bot's number wrote."""
     if provider == "evolution":
         data = body.get("data")
         is_upsert = _event(body) in ("messages.upsert", "send.message")
@@ -72,7 +72,7 @@ def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
 
 
 def statuses(body: Mapping[str, Any]) -> Iterator[Status]:
-    """Yields the statuses in a body of the Cloud API, which sends no copy of the bot's own messages."""
+    """Yields the statuses in a body of the Cloud API, which does not send copies of the bot's own messages."""
     for value in _values(body):
         instance = text(at(value, "metadata", "phone_number_id"))
         for status in objects(value.get("statuses")):
@@ -124,11 +124,11 @@ def _values(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 Turned: TypeAlias = Iterator[tuple[Mapping[str, Any], Who]]
 _APPS = frozenset({"android", "ios", "iphone"})
-"""Devices of which Evolution says that a message was typed there; its own messages come from "web"."""
+"""Values of Evolution's `source` for messages that a person typed on a phone; the bot's messages have "web"."""
 _NOT_THE_USER = frozenset(
     {"senderPn", "senderLid", "participant", "participantPn", "participantAlt", "previousRemoteJid"}
 )
-"""Parts of a key that name the bot itself in its own messages."""
+"""Fields of a message key that name the bot in its own messages."""
 
 
 def _turn_evolution(body: Mapping[str, Any]) -> Turned:
@@ -176,7 +176,7 @@ def _turn_waha(body: Mapping[str, Any]) -> Turned:
 
 
 def _turn_cloud(body: Mapping[str, Any]) -> Turned:
-    """Turns the echoes of a number that a person uses in the WhatsApp Business app as well."""
+    """Turns echoes into messages of users; echoes come if a person uses the number in the WhatsApp Business app."""
     for value in _values(body):
         own = text(at(value, "metadata", "display_phone_number")).lstrip("+")
         echoes = [

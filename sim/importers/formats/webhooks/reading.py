@@ -35,9 +35,9 @@ from sim.importers.times import Moment, ZoneFinder, moment_of
 NO_INSTANCE = "bot"
 """Instance of messages whose webhook was logged without its envelope."""
 REPLIES_REMEMBERED = 50_000
-"""Number of replies that are remembered, so that one that is reported several times counts once."""
+"""Number of replies that are remembered, so that a reply that is reported several times counts once."""
 LOGGED_EARLY_MS = 300_000
-"""Time before a message was sent from which on the log's time cannot be that of its arrival."""
+"""A log's time that is earlier than the sending of its message by more than this cannot be the time of arrival."""
 _STATES = get_args(PresenceState)
 
 
@@ -53,7 +53,7 @@ class BodyReader:
         )
 
     def read(self, found: Body) -> Iterator[Taken | Omission]:
-        """Yields what a body says, and what is left out of it."""
+        """Yields the events in a body, and an Omission for each part that is left out."""
         body, place = found.body, found.place
         provider = provider_of(body)
         if not (body.get("instance") or provider != "evolution"):
@@ -66,7 +66,7 @@ class BodyReader:
                 return
             inbound = parse(provider, body)
         except InvalidWebhookError:
-            yield Omission("a webhook that the product would refuse", place)
+            yield Omission("a webhook that the bot would refuse", place)
             return
         for message in inbound.messages:
             yield from self._message(message, found)
@@ -109,7 +109,7 @@ class BodyReader:
     def _skipped(
         self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], found: Body
     ) -> Iterator[Taken | Omission]:
-        """Yields replies and presence, which live traffic only counts, and counts the rest as it does."""
+        """Yields replies and presence, which the bot only counts, and counts the rest as the bot does."""
         if has_own_messages(provider, body, skipped):
             for inbound, who in own_messages(provider, body):
                 yield from self._replies_in(inbound, who, found)
@@ -136,7 +136,7 @@ class BodyReader:
     def _own(
         self, provider: ProviderName, body: Mapping[str, Any], found: Body
     ) -> Iterator[Taken | Omission]:
-        """Yields the reply in a body that holds nothing else."""
+        """Yields the reply in a body that has nothing else."""
         for inbound, who in own_messages(provider, body):
             yield from self._replies_in(inbound, who, found)
             for name, count in inbound.skipped.items():
@@ -169,7 +169,7 @@ class BodyReader:
         return Taken(event, found.place, precision)
 
     def _arrival(self, found: Body, provider_ms: int) -> tuple[int | None, Precision]:
-        """Returns when a message arrived: by the log, else by the webhook, else by the provider's own time."""
+        """Returns the arrival time of a message: from the log, else from the webhook, else the provider's time."""
         logged = found.logged
         if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
             self._context.note(
@@ -193,7 +193,7 @@ def _at(moment: Moment, zone: ZoneFinder | None, provider_ms: int) -> tuple[int,
 
 
 def _time_in(body: Mapping[str, Any]) -> Moment | None:
-    """Returns the time in the envelope: of WAHA milliseconds, of Evolution the server's local time with a false Z."""
+    """Returns the time in the envelope; WAHA writes milliseconds, Evolution the server's local time with a false Z."""
     if isinstance(written := body.get("date_time"), str):
         moment = moment_of(written)
         if moment is not None and (written.endswith("Z") or not moment.has_zone):

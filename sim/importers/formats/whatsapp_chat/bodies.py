@@ -1,7 +1,7 @@
 """Content of a message of a chat export: a text, media, a deleted message, or a notice of WhatsApp's own.
 
-Phones write notices in their own language. Where the form alone shows one, no language is needed: a mark of direction
-before the body, a text in `<…>`, a file's name. `phrases.py` has words for what has no such form.
+Phones write notices in their own language. Many notices are recognised by their form in any language: a direction mark
+before the body, a text in `<…>`, a file's name. `phrases.py` has words for the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENCRYPTION_CHARACTERS_MIN = 50
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The content of a message. `kind` is that of a recording, NOTICE, or DELETION for one that was deleted."""
+    """Content of a message. `kind` is a kind of recordings, NOTICE, or DELETION for a deleted message."""
 
     text: str
     kind: str = "text"
@@ -38,8 +38,8 @@ class Body:
 def read_body(body: str, *, is_marked: bool, may_be_notice: bool) -> Body:
     """Reads the body of a message.
 
-    `is_marked` says that a mark of direction stands before the message's date, which shows media; `may_be_notice`, that
-    phones of this kind (iOS) name an author before notices too.
+    `is_marked` says that a direction mark stands before the message's date, which means media. `may_be_notice` says
+    that this kind of phone (iOS) writes an author before notices too.
     """
     plain = without_marks(body)
     if not plain:
@@ -66,11 +66,11 @@ def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
 
 
 def is_encryption_notice(plain: str) -> bool:
-    """Returns True for the notice of encryption, which begins most chats, in any language."""
+    """Returns True for the notice of encryption, in any language, with which most chats begin."""
     names_whatsapp = "WhatsApp" in plain or "واتساب" in plain
     return names_whatsapp and speaks_of_encryption(plain)
 
 
 def speaks_of_encryption(plain: str) -> bool:
-    """Returns True for a sentence on encryption; without an author before it, only WhatsApp writes one."""
+    """Returns True for a sentence about encryption. Without an author before it, it comes from WhatsApp."""
     return len(plain) > _ENCRYPTION_CHARACTERS_MIN and ENCRYPTION.search(plain) is not None

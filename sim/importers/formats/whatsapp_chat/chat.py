@@ -1,4 +1,4 @@
-"""Reader of a chat export: its messages one by one, with what is not one."""
+"""Reader of a chat export, which yields its messages and notices one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEFORE = "before"
 
 @dataclass(slots=True)
 class ChatMessage:
-    """A message of a chat. `at_ms` is local time as if it were UTC; `kind` is that of a body, or BEFORE."""
+    """Message of a chat. `at_ms` is local time, as if it were UTC; `kind` is that of a body, or BEFORE."""
 
     line: int
     at_ms: int
@@ -28,7 +28,7 @@ class ChatMessage:
 
 @dataclass(slots=True)
 class _Open:
-    """A message whose lines are being read."""
+    """Message whose lines are being read."""
 
     placed: Placed
     author: str
@@ -36,7 +36,7 @@ class _Open:
     characters: int = 0
 
     def add(self, text: str) -> None:
-        """Adds a line, as long as the text is not longer than a recording may have it."""
+        """Adds a line. Of a text that is longer than recordings allow, only the length is counted further."""
         if self.characters < TEXT_LENGTH_MAX:
             self.pieces.append(text)
         self.characters += len(text)

@@ -20,17 +20,17 @@ _POSITIONS: dict[DateOrder, tuple[int, int, int]] = {
 """Positions of year, month and day."""
 _AROUND_YEAR = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 1, 0)}
 _YEARS = range(2009, 2101)
-"""Years that a chat can be of: WhatsApp began in 2009."""
+"""Possible years of a chat; WhatsApp began in 2009."""
 _BUDDHIST_FROM = 52
-"""Years of two digits from here on are of the Buddhist calendar: 67 is 2567, which is 2024."""
+"""First year of two digits that belongs to the Buddhist calendar: 67 is 2567, which is 2024."""
 _JALALI_YEARS, _HIJRI_YEARS = range(1387, 1430), range(1430, 1500)
-"""Years from 2009 on in the calendars of Iran and of the Arab countries; no year is in both ranges."""
+"""Years since 2009 in the Persian and the Islamic calendar; no year is in both ranges."""
 
 
 def day_number(header: Header, order: DateOrder) -> int | None:
     """Returns the days since 1970 of a header's date; None for a date that does not exist in this order.
 
-    A year that shows itself stands where it stands, whatever the order.
+    If the header shows where its year stands, that position is used, whatever the order says.
     """
     positions = _POSITIONS[order]
     if header.year_at not in (-1, positions[0]):
@@ -52,7 +52,7 @@ def _day_number(numbers: tuple[int, int, int], positions: tuple[int, int, int]) 
 
 
 def is_hijri(header: Header) -> bool:
-    """Returns True for a date of the Islamic calendar, whose days are known but for one."""
+    """Returns True for a date of the Islamic calendar, whose conversion may be wrong by a day."""
     return any(number in _HIJRI_YEARS for number in header.date)
 
 
@@ -77,7 +77,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 @dataclass(slots=True)
 class _Tally:
-    """Signs for and against an order."""
+    """Evidence for and against an order."""
 
     positions: tuple[int, int, int]
     impossible: int = 0
@@ -97,14 +97,14 @@ class _Tally:
         self.last = day
 
     def rank(self) -> tuple[int, int, int]:
-        """Returns what is compared; the smallest is the best: no impossible dates, no time that runs backwards."""
+        """Returns the sort key of an order, the best first: few impossible dates, little time that runs backwards."""
         span = 0 if self.first is None else self.highest - self.first
         return self.impossible, self.backwards, span
 
 
 @dataclass(slots=True)
 class DateEvidence:
-    """Dates of a file, and what they say about their order."""
+    """Dates of a file, as evidence for the order of day, month and year."""
 
     tallies: dict[DateOrder, _Tally] = field(default_factory=dict)
     year_at: int = -1
@@ -112,7 +112,7 @@ class DateEvidence:
     looks_american: bool = False
 
     def add(self, header: Header) -> None:
-        """Takes a date into account."""
+        """Counts a date."""
         if header.date == self.last:
             return
         self.last = header.date
@@ -125,7 +125,7 @@ class DateEvidence:
         self.looks_american |= header.is_american
 
     def order(self) -> tuple[DateOrder, bool]:
-        """Returns the order, and True when the dates prove it: any other has impossible dates or runs backwards."""
+        """Returns the order, and True if it is proven: with any other, dates are impossible or run backwards."""
         candidates = self._candidates()
         ranks = {order: self.tallies[order].rank() for order in candidates if order in self.tallies}
         if not ranks:
@@ -140,7 +140,7 @@ class DateEvidence:
         return order not in self.tallies or not self.tallies[order].impossible
 
     def _candidates(self) -> tuple[DateOrder, ...]:
-        """Returns the possible orders; among those with equal signs the first one is taken."""
+        """Returns the possible orders; among equally good ones, the first is used."""
         if self.year_at == 0:
             return "ymd", "ydm"
         if self.year_at == 2:
@@ -149,7 +149,7 @@ class DateEvidence:
 
 
 def evidence_of(headers: Iterable[Header]) -> DateEvidence:
-    """Returns what the dates of some headers say."""
+    """Returns the evidence in the dates of some headers."""
     evidence = DateEvidence()
     for header in headers:
         evidence.add(header)

@@ -1,4 +1,4 @@
-"""Words for the halves of a day in the times of a chat: AM and PM, in the languages that phones speak."""
+"""Words for AM and PM in the times of a chat, in the languages of phones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ AFTERNOON = (
     "pm 下午 午後 晚上 中午 傍晚 오후 م مساء مساءً بظ بعدازظهر بعدظهر ös ch หลังเที่ยง мм сл.об пп "
     "intheafternoon intheevening datarde danoite delatarde delanoche"
 )
-"""Words of the most frequent languages, as `_plain` leaves them. Babel knows those of the others."""
+"""Words of the most frequent languages, in the form of `_plain`. Babel has those of other languages."""
 FILLERS = frozenset(
     {"", "t", "à", "às", "a las", "at", "um", "uhr", "kl", "klo", "o", "op", "om", "ora", "ore", "la"}
 )
-"""Words between a date and a time, or behind a time, that say nothing."""
+"""Words between a date and a time, or after a time, without a meaning of their own."""
 _SILENT_ENDS = frozenset({"ч", "г", "г ч", "h", "hs", "hrs", "s", "น", "uhr", "val", "óra"})
 _DROPPED = re.compile(r"[\s.,،、'`´׳״\"\u200b-\u200f\u061c\u202a-\u202f\u2066-\u2069\u00a0]+")
 _PERIODS = {"am", "pm"}
@@ -25,7 +25,7 @@ _PERIODS = {"am", "pm"}
 
 @lru_cache(1_000)
 def half_of_day(word: str) -> str | None:
-    """Returns "am" or "pm" for such a word, "" for a word that says nothing, None for an unknown word."""
+    """Returns "am" or "pm" for such a word, "" for a filler, None for an unknown word."""
     plain = _plain(word)
     if plain in FILLERS or plain in _SILENT_ENDS or not plain:
         return ""
@@ -33,7 +33,7 @@ def half_of_day(word: str) -> str | None:
 
 
 def hour_of_day(hour: int, half: str, word: str) -> int:
-    """Returns the hour from 0 to 23 of an hour with its half of the day; an hour above 12 is one already.
+    """Returns the hour from 0 to 23 of an hour with AM or PM; an hour above 12 stays as it is.
 
     In Chinese 凌晨 12 is midnight, 中午 11 is before noon, and 晚上 12 is midnight.
     """
@@ -61,7 +61,7 @@ _COMMON = {
 
 @cache
 def _from_babel() -> dict[str, str]:
-    """Returns the words of all languages that Babel knows, without those that mean the one here, the other there."""
+    """Returns the words of all languages in Babel, without words that mean AM in one language and PM in another."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - it takes a second, and few files need it
     from babel.localedata import locale_identifiers  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
-"""Beginnings of messages in a chat export: date, time and the rest of the line, in every form that phones write.
+"""Beginnings of messages in a chat export: date, time and the rest of the line, in all forms that phones write.
 
 Seen in public files: `[17/09/2024, 21:40:05] Ana: …` (iOS), `17/09/2024, 21:40 - Ana: …` (Android), dates in any
 order and with any separator, `24.3.2022 klo 21.15`, `22/03/2024 à 21:15`, `[21:41:35, 3/27/22]` (Vietnamese),
-`2024년 3월 22일 오후 9:15, 이름 : …`, digits of other scripts, marks of direction between any two parts.
+`2024년 3월 22일 오후 9:15, 이름 : …`, digits of other scripts, direction marks between any two parts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from sim.importers.formats.whatsapp_chat.day_periods import half_of_day, hour_of_day
 
 MARKS = "\u200b\u200c\u200d\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff"
-"""Characters without width, as in a class of a regular expression."""
+"""Characters without width, for use in a character class of a regular expression."""
 HEADER_CHARACTERS_MAX = 90
 _M = f"[{MARKS}]*"
 _S = r"[ \t\u00a0\u202f\u2009]"
@@ -49,27 +49,27 @@ _BUDDHIST = 543
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The beginning of a message, and the rest of its line.
+    """Beginning of a message, and the rest of its line.
 
-    `form` describes how date and time are written, without their values: all messages of a file have one form.
+    `form` describes how date and time are written, without their values; all messages of an export have the same form.
     """
 
     form: str
     date: tuple[int, int, int]
-    """Numbers of the date as they stand; a year with its era is converted."""
+    """Numbers of the date in the order of the file; a year with an era is converted."""
     year_at: int
-    """Position of the year in `date`; -1 where it may be any."""
+    """Index of the year in `date`; -1 if it is unknown."""
     second_of_day: int
     has_seconds: bool
     is_american: bool
-    """True when it is written as in the United States: `3/7/22, 9:41 PM`, without zeros before the numbers."""
+    """True if the date is written as in the United States: `3/7/22, 9:41 PM`, without leading zeros."""
     is_marked: bool
-    """True when a mark of direction stands before the date: phones with iOS write it before media."""
+    """True if a direction mark stands before the date, as iOS writes it before media."""
     rest: str
 
 
 def read_header(line: str) -> Header | None:
-    """Reads the beginning of a line; None for a line that goes on with the message before."""
+    """Reads the beginning of a line; returns None for a line that continues the previous message."""
     if not _may_begin(line):
         return None
     if match := _USUAL.match(line):
@@ -86,7 +86,7 @@ _USUAL = re.compile(
     r"(?(1)\] ?| (-) )(?=[^ ])([^\n]*\n?)\Z",
     re.ASCII,
 )
-"""The most frequent forms: digits of ASCII, no words, no marks. Read without the other patterns, for speed."""
+"""Most frequent forms, with ASCII digits and without words or marks; a separate pattern for speed."""
 
 
 def _usual(match: re.Match[str]) -> Header | None:
@@ -149,7 +149,7 @@ def _header(match: re.Match[str], tail: str) -> Header | None:
 
 @lru_cache(10_000)
 def _date(*parts: str) -> tuple[tuple[int, int, int], int]:
-    """Returns the numbers of a date, and where the year stands; -1 where no number shows it."""
+    """Returns the numbers of a date, and the index of the year; -1 if no number must be a year."""
     numbers, year_at = [], -1
     for position, part in enumerate(parts):
         era = part.rstrip("0123456789")

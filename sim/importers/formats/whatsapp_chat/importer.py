@@ -25,12 +25,12 @@ from sim.importers.times import in_zone
 
 NOTICES = "notices of WhatsApp, such as those of encryption and calls"
 BEFORE_FIRST = "lines before the first message"
-WEBHOOK = "webhooks amid a chat (put them into a file of their own)"
+WEBHOOK = "webhooks in the middle of a chat (put them into a separate file)"
 NOBODY = "a reply before anybody has written"
 CANDIDATES_MAX = 12
 _LINES_LOOKED_AT = 2_000
 _SPOILT = re.compile("Ã[\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|â€")
-"""Beginnings of letters in UTF-8, read as Windows-1252."""
+"""Beginnings of UTF-8 letters that were read as Windows-1252."""
 _DIGITS = re.compile(r"\D+")
 _ORDER_WORDS = {
     "dmy": ("day/month", "mdy"),
@@ -80,16 +80,16 @@ class WhatsAppChats(Importer):
 
 
 class _Lines:
-    """Lines of a chat. Webhooks among them are no part of its messages: somebody joined two files."""
+    """Lines of a chat, without webhooks that stand among them since somebody joined two files."""
 
     def __init__(self, source: Source, context: Context) -> None:
         self._source = source
         self._context = context
         self.webhooks: list[int] = []
-        """Lines that are webhooks, of the latest reading."""
+        """Numbers of the lines that are webhooks, from the last reading."""
 
     def read(self) -> Iterator[str]:
-        """Yields the lines with their ends; an empty one for one that is too long, or a webhook."""
+        """Yields the lines with their line breaks; an empty line for one that is too long, or is a webhook."""
         self.webhooks = []
         for number, line in self._source.lines():
             if line is None:
@@ -123,7 +123,7 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
     if context.bots:
         names = ", ".join(f'"{visible(bot)}"' for bot in sorted(context.bots))
         raise ImportFailedError(
-            f"{source.name}: nobody in this chat is called {names}; authors are {candidates}"
+            f"{source.name}: no author in this chat has the name {names}; authors: {candidates}"
         )
     raise ImportFailedError(
         f"{source.name}: say who the bot is, as in --bot {_quoted(hint) if hint else 'NAME'}; authors, "
@@ -132,7 +132,7 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
 
 
 def _other_side(name: str, style: Style) -> str:
-    """Returns the author who is not the one that the file is named after; "" without such a name."""
+    """Returns the author who is not the one in the file's name; "" if no author is in it."""
     if len(style.authors) != 2:
         return ""
     return next(
@@ -146,7 +146,7 @@ def _other_side(name: str, style: Style) -> str:
 
 
 def _key(author: str) -> str:
-    """Returns a name to compare; of a number its digits."""
+    """Returns a name in a form for comparison; for a phone number, its digits."""
     name = clean_author(author)
     digits = _DIGITS.sub("", name)
     return (
@@ -170,10 +170,10 @@ def _note(context: Context, style: Style, bots: frozenset[str]) -> None:
         )
     if len(style.authors) - len(bots) > 1:
         context.note(
-            f"{len(style.authors) - len(bots)} people beside the bot write in this chat: each is a conversation."
+            f"{len(style.authors) - len(bots)} people other than the bot write in this chat: each is a conversation."
         )
     if style.unknown_halves:
-        context.note("A word beside the times is not known: if it means AM or PM, hours are wrong by 12.")
+        context.note("A word beside the times is unknown: if it means AM or PM, times are wrong by 12 hours.")
 
 
 def _events(
@@ -202,8 +202,8 @@ def _taken(message: ChatMessage, phone: str, context: Context, *, is_reply: bool
     if kind == DELETION:
         kind = "deleted"
         context.note(
-            'Deleted messages arrived and have the kind "deleted": the file has neither their texts nor when they were '
-            "deleted."
+            'Deleted messages are imported with the kind "deleted": the file has neither their texts nor the times '
+            "when they were deleted."
         )
     characters = message.characters if message.characters > len(message.text) else None
     if is_reply:

@@ -10,7 +10,7 @@ from sim.importers.formats.whatsapp_chat.phrases import CALL, CONTACT, DELETED, 
 PLACEHOLDER_CHARACTERS_MAX = 60
 _PLACEHOLDER_WORDS_MAX = 3
 UNKNOWN_KIND = "media"
-"""Kind of media that are not named."""
+"""Kind of media whose kind is unknown."""
 
 _EXTENSIONS = {
     "image": "jpg jpeg png heic heif bmp tif tiff",
@@ -27,12 +27,12 @@ _KIND_BY_EXTENSION = {
 _FILE_IN_BRACKETS = re.compile(
     rf"[{MARKS}]*<[{MARKS}]*[^<>:：]{{2,40}}[:：]\s?(?P<file>[^<>]*?\.\w{{2,5}})[{MARKS}\s]*>"
 )
-"""Attached file on phones with iOS: `<attached: 00000012-PHOTO-2024-09-17-21-40-05.jpg>`."""
+"""Attached file in an export from iOS: `<attached: 00000012-PHOTO-2024-09-17-21-40-05.jpg>`."""
 _FILE_ATTACHED = re.compile(
     rf"(?P<file>[^\n<>]{{1,250}}?\.\w{{0,5}})\s[(<][{MARKS}]*[^()<>\n]{{3,60}}[)>](?:\n(?P<caption>.*))?",
     re.DOTALL,
 )
-"""Attached file on phones with Android, its caption below: `IMG-20240917-WA0001.jpg (file attached)`."""
+"""Attached file in an export from Android, with its caption below: `IMG-20240917-WA0001.jpg (file attached)`."""
 _FILE_NAMED = re.compile(r"(?P<file>(?:IMG|VID|AUD|PTT|STK|DOC|GIF)-\d{8}-WA\d+\.\w{0,5})(?:\s.{0,60})?")
 _ONLY_IN_BRACKETS = re.compile(rf"<[{MARKS}]*[^<>\n:]{{3,80}}>")
 _EDITED_MARKED = re.compile(rf"\s*[\u200e\u200f][{MARKS}]*<[^<>\n]{{4,80}}>[{MARKS}]*$")
@@ -42,9 +42,9 @@ _MARKS_AROUND = "\u200e\u200f\u202a\u202c"
 
 
 def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
-    """Returns caption and kind of a message that is media; None for any other.
+    """Returns caption and kind of a message that is media; None for any other message.
 
-    `is_marked` says that a mark of direction stands before the date, where phones with iOS write it before media.
+    `is_marked` says that a direction mark stands before the date, as iOS writes it before media.
     """
     plain = without_marks(body)
     if match := _FILE_IN_BRACKETS.search(body):
@@ -61,7 +61,7 @@ def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
 
 
 def begins_marked(body: str) -> bool:
-    """Returns True for a body that begins with a mark of direction, as what WhatsApp itself writes does on iOS."""
+    """Returns True for a body that begins with a direction mark, as WhatsApp's own notices do on iOS."""
     return _BEGINS_MARKED.match(body) is not None
 
 
@@ -71,7 +71,7 @@ def is_short_notice(plain: str) -> bool:
 
 
 def _is_unmarked_placeholder(body: str, plain: str) -> bool:
-    """Returns True for words such as "image omitted" without a mark, as older phones with iOS write them."""
+    """Returns True for words such as "image omitted" without a mark, as older iOS versions write them."""
     if _last_marked_part(body) is not None or len(plain) > PLACEHOLDER_CHARACTERS_MAX:
         return False
     if CALL.match(plain):
@@ -90,7 +90,7 @@ def _marked_placeholder(body: str, *, is_marked: bool) -> tuple[str, str] | None
 
 
 def _last_marked_part(body: str) -> str | None:
-    """Returns the text behind the last mark of direction of a body; None where there is none."""
+    """Returns the text after the last direction mark of a body; None if there is none."""
     index = max(body.rstrip(_MARKS_AROUND + " \n").rfind(mark) for mark in "\u200e\u200f")
     return None if index < 0 else without_marks(body[index:])
 
@@ -114,7 +114,7 @@ def _kind_of_words(words: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    """Returns a text without characters that have no width, and without white space around it."""
+    """Returns a text without zero-width characters, and without white space around it."""
     return _MARKS.sub("", text).strip()
 
 

@@ -1,6 +1,6 @@
 """Phrases that WhatsApp writes into chat exports, in the languages of phones.
 
-Each line has one language or a few. A phrase that is missing costs little: the form of a body shows most of them.
+Each line has one language or a few. A missing phrase does little harm, since most notices are recognised by their form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ EDITED = re.compile(
     r"|Pesan ini diedit\.?|Это сообщение изменено\.?|Данное сообщение изменено\.?|यह मैसेज एडिट किया गया।?)>$",
     re.IGNORECASE,
 )
-"""Notes behind a text that was edited, where no mark of direction shows them."""
+"""Notes after an edited text, for exports in which no direction mark stands before them."""
 
 OMITTED = re.compile(
     r"omitted|weggelassen|ausgelassen|ausgeschlossen|omitid[oa]|ocultad[oa]|ocult[oa]\b|revelad[oa]|absente?\b|omise?s?\b"
@@ -38,7 +38,7 @@ _KIND_WORDS = {
     "video": r"video|vídeo|vidéo|видео|відео|wideo|فيديو|ビデオ|动画|視訊|视频|影片|동영상|비디오|वीडियो|วิดีโอ|gif|סרטון",
 }
 KINDS = {kind: re.compile(words, re.IGNORECASE) for kind, words in _KIND_WORDS.items()}
-"""Words for media by kind; the first that fits counts."""
+"""Words for media by kind; the first kind that matches counts."""
 
 DELETED = re.compile(
     r"(?:this message was deleted|you deleted this message|diese nachricht wurde gelöscht|du hast diese nachricht gelöscht"
@@ -57,7 +57,7 @@ DELETED = re.compile(
     r"|ข้อความนี้ถูกลบ(?:แล้ว)?|คุณลบข้อความนี้(?:แล้ว)?)[\s.!。．]*",
     re.IGNORECASE,
 )
-"""Bodies of messages that were deleted."""
+"""Bodies of deleted messages."""
 
 ENCRYPTION = re.compile(
     r"end-to-end|ende-zu-ende|ponta a ponta|ponto a ponto|extremo a extremo|bout en bout|crittograf|сквозн|наскрізн|uçtan uca"

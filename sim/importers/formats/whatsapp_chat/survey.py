@@ -11,40 +11,40 @@ from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, d
 from sim.importers.formats.whatsapp_chat.headers import Header, read_header
 
 Lines = Callable[[], Iterable[str]]
-"""Opener of the file: its lines from the first, each with its line end."""
+"""Function that opens the file and yields its lines, each with its line break."""
 FORMS_MAX = 200
 AUTHORS_MAX = 5_000
 AUTHOR_CHARACTERS_MAX, AUTHOR_WORDS_MAX = 120, 8
-"""Limits on names; what is longer is a sentence of WhatsApp's own."""
+"""Limits on names; a longer text is a sentence of WhatsApp's own."""
 _RARE_SHARE = 3
-"""A form with less than a third of the most frequent form's messages is rare …"""
+"""Divisor for rare forms: a form with less than a third of the most frequent form's messages is rare …"""
 _RARE_COUNT, _RARE_PERCENT = 20, 2
-"""… unless it has at least 20 messages and 2 % of all: two exports in one file."""
+"""Exception from that rule: a form with at least 20 messages and 2 % of all may be a second export in the file."""
 _USUAL_PERCENT = 60
-"""Least share of the forms that are not rare; below it the file is a collection, and all its forms count."""
+"""Least share of the messages in forms that are not rare. Below it the file is a collection, and all forms count."""
 _CRLF_SHARE = 0.9
 _LATE_MS = 3_600_000
 _COLONS_MAX = 3
 """Limit on colons in an author's name."""
 _RUN_MAX = 20
-"""Messages that may be pasted at once; more are another chat in the same file, or follow a clock that was wrong."""
+"""Limit on messages that were pasted at once. More are another chat in the file, or follow a wrong clock."""
 _COMMON_MIN = 3
-"""Messages that must agree on a colon in an author's name."""
+"""Number of messages that must agree before a colon counts as a part of an author's name."""
 _PAIRS = (("“", "”"), ("«", "»"), ("「", "」"), ("『", "』"))
 _GERMAN = (("„", "“"),)
-"""Quotes that open and close; a name has both or neither."""
+"""Pairs of quotes; a name has both or neither."""
 
 
 class NotAChatError(Exception):
-    """Raised for a file without the beginning of a message that can be read; says in words what was seen."""
+    """Raised for a file in which no message begins; the message says what the file has instead."""
 
 
 @dataclass(slots=True)
 class Style:
-    """The way in which a chat is written."""
+    """Style in which a chat export is written."""
 
     orders: dict[str, DateOrder]
-    """Forms of its headers, with the order of their dates; a line in another form goes on with the message before."""
+    """Forms of headers with the order of their dates. A line in another form continues the previous message."""
     order: DateOrder
     """Order of the most frequent form."""
     is_order_proven: bool
@@ -55,18 +55,18 @@ class Style:
     authors: Counter[str] = field(default_factory=Counter)
     """Number of messages by author."""
     pasted: frozenset[str] = frozenset()
-    """Names that occur in text that was pasted from other chats."""
+    """Names that occur only in text that was pasted from other chats."""
     is_collection: bool = False
-    """True when the file has many forms, none of them usual: then nothing in it counts as pasted."""
+    """True if the file has many forms, none of them usual; then no text in it counts as pasted."""
     is_hijri: bool = False
-    """True when the dates are of the Islamic calendar."""
+    """True if the dates belong to the Islamic calendar."""
     unknown_halves: bool = False
-    """True when a word beside the times may mean AM or PM and is not known."""
+    """True if an unknown word beside the times may mean AM or PM."""
 
 
 @dataclass(slots=True)
 class Placed:
-    """A line that begins a message, with its moment as if it were UTC."""
+    """Line that begins a message, with its local time as if it were UTC."""
 
     number: int
     header: Header
@@ -83,7 +83,7 @@ class _Form:
 
 
 def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
-    """Looks at the whole file twice, and returns its style. `order` overrides that of the dates.
+    """Reads the whole file twice, and returns its style. `order` overrides the order found from the dates.
 
     Raises NotAChatError.
     """
@@ -93,9 +93,7 @@ def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
         if placed is not None:
             authors.add(placed, style)
     if not authors.messages:
-        raise NotAChatError(
-            "the lines that begin as messages of an exported chat have dates that do not exist"
-        )
+        raise NotAChatError("lines begin like messages of an exported chat, but their dates do not exist")
     if not style.is_collection:
         style.pasted = authors.pasted()
     style.authors = authors.counts(style.pasted)
@@ -116,9 +114,7 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
             form.dates.add(header)
         ended_with_lf = not line.endswith("\r\n")
     if not forms:
-        raise NotAChatError(
-            "no line begins as a message of an exported chat does, with date, time and author"
-        )
+        raise NotAChatError("no line begins like a message of an exported chat, with date, time and author")
     top = max(forms, key=lambda name: (forms[name].count, name[0] in "[-–—"))
     usual = _usual(forms, top)
     is_collection = len(usual) == len(forms) > _RARE_SHARE
@@ -139,7 +135,7 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
 
 
 def _usual(forms: dict[str, _Form], top: str) -> dict[str, _Form]:
-    """Returns the forms that begin messages; others occur in pasted text."""
+    """Returns the forms with which messages begin; other forms occur only in pasted text."""
     total = sum(form.count for form in forms.values())
     usual = {name: form for name, form in forms.items() if _is_usual(form.count, forms[top].count, total)}
     is_collection = sum(form.count for form in usual.values()) * 100 < total * _USUAL_PERCENT
@@ -153,7 +149,7 @@ def _is_usual(count: int, most: int, total: int) -> bool:
 
 
 def _order(dates: DateEvidence, all_dates: list[DateEvidence]) -> tuple[DateOrder, bool]:
-    """Returns the order of the most frequent form; where it proves none, that of a form that proves one."""
+    """Returns the order of the most frequent form; if that is not proven, the order of a form that proves one."""
     order, is_proven = dates.order()
     if is_proven:
         return order, True
@@ -171,7 +167,7 @@ def _order_of(dates: DateEvidence, order_of_file: DateOrder) -> DateOrder:
 
 
 def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | None, str]]:
-    """Yields each line with its header and moment; None for a line that goes on with the message before."""
+    """Yields each line with its header and moment; with None if it continues the previous message."""
     latest, after_lf, was_pasted = 0, False, False
     for number, line in enumerate(lines, 1):
         header = read_header(line)
@@ -196,9 +192,9 @@ def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | 
 
 
 def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
-    """Splits what follows the date into author and body; the author is "" where there is none.
+    """Splits the text after the date into author and body; the author is "" if there is none.
 
-    An author may hold `:`; where the whole file shows such a name, the longest one is taken.
+    A name may contain `:`; if the whole file has such names, the longest that matches is used.
     """
     rest = rest.rstrip("\r\n")
     author, colon, body = _first_split(rest)
@@ -216,7 +212,7 @@ def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
 
 
 def _first_split(text: str) -> tuple[str, str, str]:
-    """Splits at the first colon with a space or at the end; an author is short and quotes nothing."""
+    """Splits at the first colon that a space or the end follows. A long text, or one with a quote, is not an author."""
     author, colon, body = text.partition(": ")
     if not colon and text.endswith((":", ":\r")):
         author, colon, body = text.rstrip("\r")[:-1], ":", ""
@@ -238,7 +234,7 @@ _STRIPPED += "\ufeff"
 
 
 def _opens_quote(name: str) -> bool:
-    """Returns True for a text that ends within quotes: the colon behind it is not behind a name."""
+    """Returns True for a text that ends within quotes, so that the colon after it does not follow a name."""
     if name.count('"') % 2 == 1:
         return True
     pairs = _GERMAN if "„" in name else _PAIRS
@@ -246,7 +242,7 @@ def _opens_quote(name: str) -> bool:
 
 
 def clean_author(author: str) -> str:
-    """Returns an author without marks of direction around the name, and without the tilde of unknown numbers."""
+    """Returns an author without direction marks around the name, and without the tilde of unknown numbers."""
     name = (author if author.isascii() else author.translate(_WITHOUT_MARKS)).strip()
     if name.startswith("~"):
         name = name[1:].strip()
@@ -256,25 +252,25 @@ def clean_author(author: str) -> str:
 _WITHOUT_MARKS = dict.fromkeys(
     (0x200B, 0x200E, 0x200F, 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
 )
-"""Characters without width, but for the joiners, which emoji and Persian names need."""
+"""Characters without width, except the joiners, which emoji and Persian names need."""
 
 
 class _Authors:
-    """Authors of a chat: how many messages each wrote, and which only occur in pasted text."""
+    """Authors of a chat, with their numbers of messages, and those who only occur in pasted text."""
 
     def __init__(self) -> None:
         self.messages = 0
         """Number of lines that begin messages and notices."""
         self._messages: Counter[str] = Counter()
         self._late: Counter[str] = Counter()
-        """Messages between newer ones, by author."""
+        """Number of messages that stand between newer ones, by author."""
         self._run: list[str] = []
-        """Authors of the messages since the last one that is not late."""
+        """Authors of the late messages since the last message that is not late."""
         self._common: dict[str, list[str]] = {}
         self._latest = 0
 
     def add(self, placed: Placed, style: Style) -> None:
-        """Takes a message into account."""
+        """Counts a message."""
         self.messages += 1
         author, body = split_author(placed.header.rest, Counter())
         if not author or (author not in self._messages and len(self._messages) >= AUTHORS_MAX):
@@ -288,7 +284,7 @@ class _Authors:
         self._common[author] = _common_start(self._common.get(author, parts), parts)
 
     def _follow(self, author: str, at_ms: int) -> None:
-        """Follows the time: a few messages that are older than those around them may be pasted; many are not."""
+        """Notes messages that are older than those around them: a few may be pasted, many are not."""
         if at_ms < self._latest - _LATE_MS:
             self._run.append(author)
             if len(self._run) > _RUN_MAX:
@@ -298,11 +294,11 @@ class _Authors:
             self._run, self._latest = [], max(self._latest, at_ms)
 
     def pasted(self) -> frozenset[str]:
-        """Returns the authors all of whose messages are older than what stands before them."""
+        """Returns the authors whose messages are all older than the messages before them."""
         return frozenset(author for author, count in self._messages.items() if count == self._late[author])
 
     def counts(self, pasted: frozenset[str]) -> Counter[str]:
-        """Returns the messages by author; one who always goes on with the same words and `:` has them in the name."""
+        """Returns messages by author. Words and a `:` with which all texts of an author begin join the name."""
         return Counter(
             {
                 ": ".join([author, *self._common[author]]) if count >= _COMMON_MIN else author: count

@@ -128,7 +128,7 @@ def test_an_unknown_phone_number_is_not_the_fault_of_the_message() -> None:
     for body in (error_body(100, error_subcode=33), {"error": {"code": 100, "message": words}}):
         unknown = refusal_of(answer(400, body))
         assert unknown.meaning.follows == "operator"
-        assert "look at CLOUD_ACCESS_TOKEN" in str(unknown.error())
+        assert "check CLOUD_ACCESS_TOKEN" in str(unknown.error())
     assert refusal_of(answer(400, error_body(100, error_subcode=2494010))).meaning.follows == "never"
 
 

@@ -394,11 +394,11 @@ def test_several_messages_in_one_webhook() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("not an object", "its content is not an object"),
-        (5, "its content is not an object"),
-        ({"conversation": {"a": 1}}, "its conversation is not a text"),
-        ({"imageMessage": "x"}, "its imageMessage is not an object"),
-        ({"extendedTextMessage": {"text": ["x"]}}, "its extendedTextMessage has a text that is not a text"),
+        ("not an object", "the content of the message is not an object"),
+        (5, "the content of the message is not an object"),
+        ({"conversation": {"a": 1}}, "the conversation is not a text"),
+        ({"imageMessage": "x"}, "the imageMessage is not an object"),
+        ({"extendedTextMessage": {"text": ["x"]}}, "the field `text` of extendedTextMessage is not a text"),
     ],
 )
 def test_content_of_another_form_is_kept_for_people(content: Any, reason: str) -> None:

@@ -84,9 +84,7 @@ async def test_where_only_a_newer_release_may_work_nothing_is_stored_and_nothing
     before = await redis_client.keys()
     second = QueueMessage(id="m2", instance_name="bot", user_phone="2", message="x")
     for call in (queue.check, lambda: queue.enqueue(second), lambda: queue.withdraw(second)):
-        with pytest.raises(
-            NewerLayoutError, match=f"layout {LAYOUT_VERSION + 1}; .* upgrade this process too"
-        ):
+        with pytest.raises(NewerLayoutError, match=f"layout {LAYOUT_VERSION + 1}; .* upgrade it too"):
             await call()
     with pytest.raises(NewerLayoutError):
         await queue.claim("p")
@@ -100,7 +98,7 @@ async def test_the_health_report_says_that_this_release_is_too_old(
     queue = MessageQueue(real_redis)
     await real_redis.hset(SHARED.layout, "oldest", LAYOUT_VERSION + 1)
     (error,) = [error for error in (await examine(queue)).errors if "layout" in error]
-    assert "upgrade this process too" in error
+    assert "upgrade it too" in error
 
 
 async def test_the_health_report_says_since_when_the_layout_is_written(real_redis: Redis) -> None:

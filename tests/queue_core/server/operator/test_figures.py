@@ -40,7 +40,10 @@ def test_outages_are_shown_with_their_reason() -> None:
         (None, "2, from the first message on"),
         (0, "2"),
         (1, "2 since 1970-01-01 00:00:00Z"),
-        (DAY_MS + 1, "2 since 1970-01-02 00:00:00Z; until 1970-01-03 00:00:00Z beside the release before"),
+        (
+            DAY_MS + 1,
+            "2 since 1970-01-02 00:00:00Z; the previous release may run beside this one until 1970-01-03 00:00:00Z",
+        ),
     ],
 )
 def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | None, shown: str) -> None:

@@ -27,7 +27,7 @@ async def test_it_says_what_it_deleted(console: Console) -> None:
     answer = await console.run("forget", "bot", "201", "--yes")
     assert answer.code == 0
     assert answer.lines == [
-        "deleted: 2 finished messages, 1 dead letter, what the AI remembered, statistics",
+        "deleted: 2 finished messages, 1 dead letter, the AI's memory, statistics",
         KEPT,
     ]
     assert (await console.run("show", "bot", "201")).code == 1
@@ -35,7 +35,7 @@ async def test_it_says_what_it_deleted(console: Console) -> None:
 
 async def test_a_user_of_whom_nothing_is_kept_is_no_error(console: Console) -> None:
     answer = await console.run("forget", "bot", "201", "--yes")
-    assert (answer.code, answer.lines[0]) == (0, "nothing is kept of bot 201")
+    assert (answer.code, answer.lines[0]) == (0, "nothing is kept about bot 201")
 
 
 async def test_the_phone_may_be_written_as_people_write_it(console: Console) -> None:
@@ -56,7 +56,7 @@ async def test_messages_that_wait_stay_unless_they_may_go(console: Console) -> N
         await console.put(message_id)
     refused = await console.run("forget", "bot", "201", "--yes")
     assert (refused.code, refused.out) == (3, "")
-    assert "nothing was deleted, with 2 messages still to be answered" in refused.err
+    assert "nothing was deleted, since 2 messages must still be answered" in refused.err
     assert len(await console.queue.completed("bot", "201")) == 1
     answer = await console.run("forget", "bot", "201", "--yes", "--drop-waiting")
     assert answer.code == 0
@@ -78,7 +78,7 @@ async def test_the_old_buffer_is_forgotten_too(console: Console) -> None:
     await fill(console)
     refused = await console.run("forget", "bot", "201", "--yes")
     assert refused.code == 3
-    assert "2 messages still to be answered" in refused.err
+    assert "2 messages must still be answered" in refused.err
     await mark_as_processed(console)
     answer = await console.run("forget", "bot", "201", "--yes")
     assert answer.lines[0] == "deleted: 2 buffered messages"
@@ -139,7 +139,7 @@ async def test_a_user_is_forgotten_by_any_name(console: Console) -> None:
         )
     await console.queue.fail(await claimed_batch(console.queue), "no luck", dead=True)
     answer = await console.run("forget", "bot", "+20 100 000 0001", "--yes")
-    assert answer.lines[0] == "deleted: 2 dead letters, what the AI remembered, statistics"
+    assert answer.lines[0] == "deleted: 2 dead letters, the AI's memory, statistics"
     for phone in addresses.values():
         assert (await console.run("show", "bot", phone)).code == 1
     keys = [text(key) for key in await console.queue.redis.keys()]

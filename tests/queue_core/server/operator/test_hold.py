@@ -54,7 +54,7 @@ async def test_status_and_health_say_that_it_is_held(console: Console) -> None:
     await console.run("hold")
     report = await examine(console.queue)
     assert report.held_since_ms == await console.queue.holding.since_ms()
-    assert "the queue is held, so nothing is answered: `resume` ends that" in report.warnings
+    assert "the queue is held, so nothing is answered: end the hold with `resume`" in report.warnings
     assert re.search(r"^held +since ", (await console.run("status")).out, re.MULTILINE)
     assert (await console.run("resume")).code == 0
     assert "held" not in (await console.run("status")).out

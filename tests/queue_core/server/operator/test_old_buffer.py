@@ -1,4 +1,4 @@
-"""Messages in the old buffer, as `status`, `show` and `drain` show them."""
+"""Messages in the legacy buffer, as `status`, `show` and `drain` show them."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ async def mark_as_processed(console: Console) -> None:
 
 
 async def test_status_counts_the_old_buffer(console: Console) -> None:
-    assert "old buffer" not in (await console.run("status")).out
+    assert "legacy buffer" not in (await console.run("status")).out
     await fill(console)
-    assert "old buffer      3 messages of 2 conversations" in (await console.run("status")).lines
+    assert "legacy buffer      3 messages of 2 conversations" in (await console.run("status")).lines
     assert (await console.run("status", "--json")).json["oldBuffer"] == {"conversations": 2, "messages": 3}
     await mark_as_processed(console)
-    assert "old buffer      1 message of 1 conversation" in (await console.run("status")).lines
+    assert "legacy buffer      1 message of 1 conversation" in (await console.run("status")).lines
 
 
 async def test_status_names_the_old_buffer_while_it_is_in_use(console: Console) -> None:
     console.settings = console.settings.model_copy(update={"use_queue_system": False})
-    assert "old buffer      0 messages of 0 conversations" in (await console.run("status")).lines
+    assert "legacy buffer      0 messages of 0 conversations" in (await console.run("status")).lines
 
 
 async def test_show_lists_the_old_buffer(console: Console) -> None:
     await fill(console)
     shown = await console.run("show", "bot", "201")
     assert shown.code == 0
-    assert "state     2 messages in the old buffer" in shown.lines
-    assert "2 messages in the old buffer, not answered yet:" in shown.lines
+    assert "state     2 messages in the legacy buffer" in shown.lines
+    assert "2 messages in the legacy buffer, not answered yet:" in shown.lines
     assert [line.split()[-1] for line in shown.lines if "text m" in line] == ["m1", "m2"]
     buffered = (await console.run("show", "bot", "201", "--json")).json["oldBuffer"]
     assert buffered["processed"] is False
@@ -60,7 +60,10 @@ async def test_show_says_when_the_old_buffer_is_answered(console: Console) -> No
     await mark_as_processed(console)
     shown = await console.run("show", "bot", "201")
     assert "state     nothing waits" in shown.lines
-    assert "2 messages in the old buffer, marked as processed (one that came while the AI was" in shown.out
+    assert (
+        "2 messages in the legacy buffer, marked as processed (a message that came while the AI was"
+        in shown.out
+    )
 
 
 async def test_show_finds_the_old_buffer_by_its_tag(console: Console) -> None:
@@ -73,6 +76,6 @@ async def test_show_finds_the_old_buffer_by_its_tag(console: Console) -> None:
 async def test_drain_names_what_is_in_the_old_buffer(console: Console) -> None:
     await fill(console)
     answer = await console.run("drain")
-    assert (answer.code, answer.out) == (0, "empty; 3 messages of 2 conversations in the old buffer\n")
+    assert (answer.code, answer.out) == (0, "empty; 3 messages of 2 conversations in the legacy buffer\n")
     buffered = (await console.run("drain", "--json")).json["oldBuffer"]
     assert buffered == {"conversations": 2, "messages": 3}

@@ -117,7 +117,7 @@ def test_in_a_group_the_bot_must_be_said() -> None:
     )
     with pytest.raises(ImportFailedError, match=r'--bot NAME.*"Rita" \(1\)'):
         read(group)
-    with pytest.raises(ImportFailedError, match="nobody in this export is called that"):
+    with pytest.raises(ImportFailedError, match="no author in this export has the name"):
         read(group, bots=frozenset({"nobody"}))
     outcome = read(group, bots=frozenset({"Helper Bot"}))
     assert [message.phone for message in outcome.messages] == ["user77", "user78"]

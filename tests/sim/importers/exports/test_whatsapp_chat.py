@@ -149,7 +149,7 @@ def test_who_the_bot_is_must_be_said() -> None:
     )
     with pytest.raises(ImportFailedError, match=r'--bot NAME; authors.*"Rita" \(2\), "Loja" \(1\)'):
         read(lines, bots=frozenset())
-    with pytest.raises(ImportFailedError, match='nobody in this chat is called "Marta"'):
+    with pytest.raises(ImportFailedError, match='no author in this chat has the name "Marta"'):
         read(lines, bots=frozenset({"Marta"}))
     with pytest.raises(ImportFailedError, match="--bot Loja; authors"):
         imported(WhatsAppChats(), lines, name="WhatsApp Chat with Rita.txt")
@@ -391,12 +391,12 @@ def test_a_text_over_the_limit_keeps_its_length() -> None:
 
 
 def test_a_file_without_messages_is_refused_in_words() -> None:
-    with pytest.raises(ImportFailedError, match="no line begins as a message of an exported chat does"):
+    with pytest.raises(ImportFailedError, match="no line begins like a message of an exported chat"):
         read("nada\naqui\n")
 
 
 def test_dates_of_no_known_calendar_are_refused_in_words() -> None:
-    with pytest.raises(ImportFailedError, match="dates that do not exist"):
+    with pytest.raises(ImportFailedError, match="their dates do not exist"):
         read(chat("[99/99/2024, 21:40:05] Rita: oi", "[98/99/2024, 21:40:06] Loja: x"))
     hijri = read(chat("[14/3/1446, 21:40:05] Rita: oi", "[14/3/1446, 21:40:06] Loja: x"))
     assert any("Islamic calendar" in note for note in hijri.notes)
