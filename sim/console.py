@@ -38,6 +38,7 @@ from reports.results.replay import (
 from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
+from reports.words.faults import fault_words
 from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
@@ -213,7 +214,14 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
 def _show_explanations(explanations: Sequence[Explanation], console: Console) -> None:
     """Print how well each system explains what really happened."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in ("what really happened", "without a reply", "predicted", "both", "by chance", "cut turns"):
+    for name in (
+        "what really happened",
+        "no reply or not read",
+        "predicted",
+        "both",
+        "by chance",
+        "cut turns",
+    ):
         table.add_column(name, justify="left" if name == "what really happened" else "right", no_wrap=True)
     for column in ("predicted ", "both ", "by chance "):
         table.add_column(column, justify="right", no_wrap=True)
@@ -273,7 +281,7 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
         console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
     fired: Counter[str] = Counter()
     for run in runs:
-        fired.update(run["faults"])
+        fired.update({fault_words(fault): fault["struck"] for fault in run["faults"]})
     if struck := [f"{name} {_count(count, 'time')}" for name, count in fired.items() if count]:
         console.print(Text(f"  {system}: faults that struck: {', '.join(struck)}"))
     unfinished = sum(not run["came_to_rest"] for run in runs)

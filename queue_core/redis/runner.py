@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis
 
+from queue_core.command_lines import typed
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis.durability import FsyncWait
@@ -215,7 +216,9 @@ def _without_raw_text(words: str) -> str:
     cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
-    hint = f": start Redis, or type python -m queue_core redis{option}" if host in _THIS_MACHINE else ""
+    hint = (
+        typed(f": start Redis, or type python -m queue_core redis{option}") if host in _THIS_MACHINE else ""
+    )
     return f"no connection to {address} ({cause}){hint}"
 
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from queue_core.command_lines import typed, with_env_file
 from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
 from queue_core.redis_server import command as redis_server
@@ -93,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     """Makes the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
     top: argparse.ArgumentParser = _Parser(
-        prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw
+        prog=typed("python -m queue_core"), description=_DESCRIPTION, formatter_class=raw
     )
     top.add_argument(
         "--env-file", metavar="FILE", help=f"file with settings (default: {config.ENV_FILE}, if there is one)"
@@ -124,6 +125,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. An error is printed in one line, without a traceback."""
     chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    with with_env_file(chosen.env_file):
+        return _run(chosen)
+
+
+def _run(chosen: argparse.Namespace) -> int:
     if "run_alone" in chosen:
         return int(chosen.run_alone(chosen))
     try:

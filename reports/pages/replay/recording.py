@@ -12,12 +12,14 @@ from markupsafe import Markup
 from reports.analysis.conversations import Conversation
 from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
+from reports.command_lines import typed
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.pages.replay.estimates import Estimates
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.text import Phones, cut
 from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
+from reports.words.faults import fault_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import TIMES, duration
 
@@ -107,12 +109,12 @@ class RecordingView:
             return gettext(
                 "To see one, have the replay write its result with %(option)s, and run %(command)s.",
                 option="--json RESULT.json",
-                command="python -m reports build RESULT.json --draw NUMBER",
+                command=typed("python -m reports build RESULT.json --draw NUMBER"),
             )
         path = self.result_file.name if self.result_file.is_absolute() else self.result_file.as_posix()
         return gettext(
             "To see one, run %(command)s.",
-            command=f"python -m reports build {shlex.quote(path)} --draw NUMBER",
+            command=f"{typed('python -m reports build')} {shlex.quote(path)} --draw NUMBER",
         )
 
 
@@ -180,7 +182,7 @@ def _remarks(run: Run) -> Iterable[str]:
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )
-    faults = [f"{name} {number:,}{TIMES}" for name, number in run["faults"].items() if number]
+    faults = [f"{fault_words(fault)} {fault['struck']:,}{TIMES}" for fault in run["faults"]]
     if faults:
         yield gettext(
             "Injected faults on %(system)s: %(faults)s.",
