@@ -101,7 +101,9 @@ def replayed(system: str, *faults: str) -> Run:
 def usual(system: str) -> dict[str, int]:
     """Return the times of the answers without faults."""
     run = replayed(system)
-    assert [run["lost"], run["duplicated"], run["reordered"]] == [[], [], []], "without faults nothing goes wrong"
+    assert [run["lost"], run["duplicated"], run["reordered"]] == [[], [], []], (
+        "without faults nothing goes wrong"
+    )
     return answers(run)
 
 

@@ -25,9 +25,7 @@ def met(faults: str, test: Test) -> tuple[Any, int]:
     """Run a test on a server with faults; return its result, and how often the first fault struck."""
 
     async def main(loop: SimLoop) -> Any:
-        injector = Injector(
-            parse_faults([faults], "sim"), now_ms=lambda: loop.env.now, stream=Random
-        )
+        injector = Injector(parse_faults([faults], "sim"), now_ms=lambda: loop.env.now, stream=Random)
         server = FaultyServer(
             loop,
             clock_us=lambda: 1_790_000_000_000_000 + round(loop.env.now * 1000),
