@@ -29,6 +29,7 @@ from reports.results.replay import (
 )
 from reports.results.systems import QUEUE, is_queue, queue_with
 from reports.text import cut
+from sim.engine.options import read_options, written
 from sim.engine.processes import spread
 from sim.engine.settings import SettingsError, SimSettings, with_options, with_profile
 from sim.expectations import check
@@ -98,7 +99,12 @@ class Study:
     def settings_for(self, recording: Recording, contender: Contender) -> SimSettings:
         """Return the recording's settings, changed by the profile and by the options. Raises SettingsError."""
         recorded = self.recorded_settings(recording)
-        world = replace(recorded, faults=self.settings.faults, outages=self.settings.outages)
+        world = replace(
+            recorded,
+            faults=self.settings.faults,
+            outages=self.settings.outages,
+            of_systems=self.settings.of_systems,
+        )
         return self.changed(world, contender)
 
     def changed(self, settings: SimSettings, contender: Contender) -> SimSettings:
@@ -237,9 +243,22 @@ def _settings(study: Study, contenders: Sequence[Contender]) -> dict[str, Any]:
             for each in contenders
             if each.profile and each is not queue
         },
+        **_of_systems(study, contenders),
         "runs": study.runs,
         "python": PYTHON,
     }
+
+
+def _of_systems(study: Study, contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
+    """Return the settings of the systems that have some of their own, as they are typed."""
+    known = all_systems()
+    of_systems = {
+        each.name: written(
+            read_options(known[each.system].options_type, study.settings.of_systems.get(each.system, {}))
+        )
+        for each in contenders
+    }
+    return {name: options for name, options in of_systems.items() if options}
 
 
 def _recording_info(recording: Recording) -> RecordingInfo:

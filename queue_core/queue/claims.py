@@ -18,8 +18,9 @@ from queue_core.queue.access import Access
 from queue_core.queue.outages import OutageNews, news_of
 from queue_core.queue.precedence import Precedence
 from queue_core.queue.server_time import ServerTime
+from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer, LookAnswer
 from queue_core.text import quantity
 
 _Claimer = tuple[str, int]
@@ -43,6 +44,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Backends that went away or came back; each change is in the answer of one claim."""
     damaged: int = 0
     """Number of damaged keys that this claim moved aside."""
+    watchers: tuple[str, ...] = ()
+    """Workers that watch the partition, encoded; see `watch.py`."""
 
 
 class Claims:
@@ -67,12 +70,14 @@ class Claims:
         partition: int,
         only: tuple[str, str] | None,
         kept: Iterable[Batch],
+        entry: Entry | None,
     ) -> Claimed:
         """Lease conversations that are due; `MessageQueue.claim` describes it."""
         access, settings = self._access, self._access.settings
         chosen = access.keys.of(*only) if only else None
         if chosen:
             partition = chosen.partition
+        entry = entry or Entry()
         claimer = processor_id, partition
         claim_id = self.unanswered.pop(claimer, None) or self._new_id()
         self._numbers[claimer] += 1
@@ -97,6 +102,9 @@ class Claims:
             patience_ms=settings.outage_patience_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
+            watcher=entry.name,
+            left_out=" ".join(entry.left_out),
+            room=entry.room,
             kept=" ".join(
                 f"{place.conversation} {batch.token}"
                 for batch in kept
@@ -111,6 +119,15 @@ class Claims:
             raise
         self._time.note(partition, answer.now_ms, asked_s)
         return await self._claimed(answer, processor_id)
+
+    async def look(self, partition: int) -> LookAnswer:
+        """Say when a partition next needs attention; `MessageQueue.look` describes it."""
+        access = self._access
+        call = scripts.Look(partition=access.keys.partitions[partition], now_ms=access.now())
+        asked_s = self._time.now_s()
+        answer = await access.transport.gathered(call)
+        self._time.note(partition, answer.now_ms, asked_s)
+        return answer
 
     async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:
         """Read the batches of a claim; messages that cannot be read become dead letters."""
@@ -140,6 +157,7 @@ class Claims:
             spared=answer.spared,
             news=tuple(map(news_of, answer.news)),
             damaged=answer.damaged,
+            watchers=answer.watchers,
         )
 
     async def _may_begin(self, leased: LeasedAnswer) -> bool:

@@ -1,70 +1,133 @@
-"""Doorbell: wakes a worker, without polling, when something is due earlier than the worker expects.
+"""Doorbell: tells a worker, without polling, when something is due earlier than it knows.
 
-Scripts add to the `wake` stream when they schedule a conversation before everything else in the index. Each
-worker blocks on that stream over a connection of its own. A stream, unlike pub/sub, keeps its last entry: a ring
-during a reconnect is still heard.
+Scripts add an entry to the stream `wake` of a partition when they schedule a conversation before everything else in its
+index; the entry says when that is due. One blocking read, over a connection of its own, hears all partitions of a
+server. A stream, unlike pub/sub, keeps its last entry: a ring during a reconnect is still heard.
+
+All workers hear each ring, and only note its time. Which of them looks first is decided in `watch.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
+from queue_core.queue.watch import Watch
+from queue_core.redis.listening import SPARE_S, listening_client
+from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 
 _log = logging.getLogger(__name__)
 
-BLOCK_MS_MAX = 30_000
+BLOCK_MS = 45_000
+"""Longest blocking read: below a minute, after which proxies close connections that are silent."""
 RECONNECT_S = 0.5
 
 
 class Doorbell:
-    """Event that is set at each ring of one partition."""
+    """Listener for the rings of some partitions of one server: `watches` by the keys of their streams.
 
-    def __init__(self, redis: Redis, wake: str) -> None:
+    `now` returns the time of a queue whose clock was given, "" for Redis's clock.
+    """
+
+    def __init__(
+        self, redis: Redis, watches: Mapping[str, Watch], *, now: Callable[[], int | str] = lambda: ""
+    ) -> None:
         self._redis = redis
-        self._wake = wake
-        self.rung = asyncio.Event()
+        self._watches = dict(watches)
+        self._names = list(watches)
+        self._now = now
+        self._silences = 0
 
     async def listen(self) -> None:
-        """Run until cancelled. Rings at the start, and at each new entry of the stream.
+        """Run until cancelled. Rings at the start and after each reconnect, and at each new entry of a stream."""
+        own = listening_client(self._redis, block_s=BLOCK_MS / 1000)
+        try:
+            while True:
+                try:
+                    await self._hear(own)
+                except (RedisError, OSError) as error:
+                    _log.debug("doorbell: %s", error)
+                    await asyncio.sleep(RECONNECT_S)
+        finally:
+            if own is not self._redis:
+                await own.aclose()
 
-        Reads the last entry again after each wait without a ring: after a failover the stream may end at an older
-        entry, and a client that reconnects by itself does not report the failover.
-        """
-        heard: bytes | str | None = None
+    async def _hear(self, redis: Redis) -> None:
+        """Hear rings until the connection breaks."""
+        heard = dict(zip(self._names, await self._last_entries(redis, self._names), strict=True))
+        for watch in self._watches.values():
+            watch.ring()
         while True:
-            try:
-                latest: Any = await cancellable(self._redis.xrevrange(self._wake, count=1))
-                last: bytes | str = latest[0][0] if latest else "0-0"
-                if last != heard:
-                    self.rung.set()
-                heard = last
-                while answer := await self._wait_for_entry(last):
-                    last = heard = _last_id(answer)
-                    self.rung.set()
-            except (RedisError, OSError) as error:
-                _log.debug("doorbell: %s", error)
-                await asyncio.sleep(RECONNECT_S)
+            answer: Any = await cancellable(redis.xread(heard, block=_block_ms(redis)))  # type: ignore[arg-type]  # str and bytes
+            for name, last, fields in _rings(answer or ()):
+                heard[name] = last
+                self._watches[name].ring(self._wait_ms(last, fields))
+            if not answer:
+                await self._check_one(redis, heard)
 
-    async def _wait_for_entry(self, after: bytes | str) -> Any:
-        return await cancellable(self._redis.xread({self._wake: after}, block=self._block_ms()))
+    async def _check_one(self, redis: Redis, heard: dict[str, bytes | str]) -> None:
+        """Read the last entry of one of the streams, each in its turn, after a silence.
 
-    def _block_ms(self) -> int:
-        """Return a limit for a blocking read that ends before the socket's own timeout."""
-        options: dict[str, Any] = self._redis.get_connection_kwargs()  # type: ignore[no-untyped-call]  # in redis-py
-        timeout_s = options.get("socket_timeout")
-        return BLOCK_MS_MAX if timeout_s is None else max(1, min(BLOCK_MS_MAX, int(timeout_s * 500)))
+        A stream that was deleted, and begun again while the clock was set back, ends before the entry waited for.
+        """
+        name = self._names[self._silences % len(self._names)]
+        self._silences += 1
+        (last,) = await self._last_entries(redis, [name])
+        if last != heard[name]:
+            heard[name] = last
+            self._watches[name].ring()
+
+    async def _last_entries(self, redis: Redis, names: list[str]) -> list[bytes | str]:
+        pipeline = redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.execute_command("XREVRANGE", name, "+", "-", "COUNT", 1)
+        async with asyncio.timeout(SPARE_S):
+            answers: list[Any] = await cancellable(pipeline.execute())
+        return [entries[0][0] if entries else "0-0" for entries in answers]
+
+    def _wait_ms(self, entry_id: bytes | str, fields: Mapping[str, str]) -> float:
+        """Return the time from a ring to what is due. The id of an entry begins with Redis's time."""
+        now = self._now()
+        try:
+            return int(fields["at"]) - int(text(entry_id).partition("-")[0] if now == "" else now)
+        except (KeyError, ValueError):
+            return 0.0
 
 
-def _last_id(answer: Any) -> bytes | str:
-    """Return the last id in XREAD's answer: a list of pairs under RESP2, a mapping to nested lists under RESP3."""
-    entries = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
-    if isinstance(entries[0], list):
-        entries = entries[0]
-    last: bytes | str = entries[-1][0]
-    return last
+def doorbells(
+    redis: Redis | RedisCluster, watches: Mapping[str, Watch], *, now: Callable[[], int | str] = lambda: ""
+) -> list[Doorbell]:
+    """Return the listeners for some partitions: one for a server. A cluster allows no read across partitions."""
+    if isinstance(redis, RedisCluster):
+        cluster: Any = redis
+        return [Doorbell(cluster, {name: watch}, now=now) for name, watch in watches.items()]
+    return [Doorbell(redis, watches, now=now)]
+
+
+def _block_ms(redis: Redis | RedisCluster) -> int:
+    """Return the limit of a blocking read. On a cluster's connections it must end before the socket's timeout."""
+    if not isinstance(redis, RedisCluster):
+        return BLOCK_MS
+    options: dict[str, Any] = redis.get_connection_kwargs()
+    timeout_s = options.get("socket_timeout")
+    return BLOCK_MS if timeout_s is None else max(1, min(BLOCK_MS, int(timeout_s * 500)))
+
+
+def _rings(answer: Any) -> list[tuple[str, bytes | str, dict[str, str]]]:
+    """Return key, last id and fields of each stream in XREAD's answer.
+
+    Under RESP2 it is a list of pairs, under RESP3 a mapping to nested lists.
+    """
+    rings = []
+    for name, entries in answer.items() if isinstance(answer, dict) else answer:
+        entry_id, fields = (entries[0] if isinstance(entries[0], list) else entries)[-1]
+        rings.append(
+            (text(name), entry_id, {text(key): text(value) for key, value in (fields or {}).items()})
+        )
+    return rings

@@ -44,9 +44,10 @@ from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
+from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts.answers import MovedAnswer, Standing
+from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
@@ -95,7 +96,7 @@ class MessageQueue:
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)
-        self._now = access.now
+        self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()
         self._time = ServerTime(monotonic)
         self._claims = Claims(access, self._time, self._random_id)
@@ -236,6 +237,7 @@ class MessageQueue:
         partition: int = 0,
         only: tuple[str, str] | None = None,
         kept: Iterable[Batch] = (),
+        entry: Entry | None = None,
     ) -> Claimed:
         """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
@@ -243,10 +245,17 @@ class MessageQueue:
         the batches in `kept` are renewed first, as by `extend`, except lost ones.
 
         With `only` (instance and phone), claims that conversation if it is due, and ignores `partition`; `next_due_ms`
-        is then the time of that conversation. After QueueUnavailableError, or a cancellation, the processor's next
-        claim repeats this one: it returns the conversations that this claim leased, and no others.
+        is then the time of that conversation. `entry` says whether the worker watches the partition from now on, see
+        `watch.py`. After QueueUnavailableError, or a cancellation, the processor's next claim repeats this one: it
+        returns the conversations that this claim leased, and no others.
         """
-        return await self._claims.claim(processor_id, limit=limit, partition=partition, only=only, kept=kept)
+        return await self._claims.claim(
+            processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
+        )
+
+    async def look(self, partition: int) -> LookAnswer:
+        """Say when a partition next needs attention, and which workers watch it. Leases and changes nothing."""
+        return await self._claims.look(partition)
 
     async def extend(self, batch: Batch) -> None:
         """Renew the lease for another `lock_ttl_ms`. Raises LeaseLostError."""

@@ -25,18 +25,16 @@ import msgspec
 from queue_core.errors import LeaseLostError, QueueError
 from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
-from queue_core.queue.doorbell import Doorbell
+from queue_core.queue.doorbell import doorbells
 from queue_core.queue.message_queue import Claimed, MessageQueue
 from queue_core.queue.observing import ProcessingObserver, ProcessingReport
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
+from queue_core.queue.watch import Watch, watch_of
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
-
-IDLE_S_MAX = 30.0
-"""Longest wait of an idle worker between two looks at the index."""
 
 SENT_MAX = 10_000
 """Limit on attempts that are remembered because they sent something that they could not note in Redis."""
@@ -108,7 +106,9 @@ class Processor:
         """Time between two looks at expired leases; claim.lua calls it LOOK_MS."""
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
-        self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
+        self._watches = {
+            partition.wake: watch_of(self.processor_id, self._settings) for partition in queue.keys.partitions
+        }
         self._stopping = False
 
     @property
@@ -119,10 +119,13 @@ class Processor:
     async def run(self) -> None:
         """Work until `stop`; call it only once. When cancelled, it hands back the batches in work and ends at once."""
         async with self._working() as work:
-            bells = [work.group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
+            bells = [
+                work.group.create_task(bell.listen(), name="queue-doorbell")
+                for bell in doorbells(self._queue.redis, self._watches, now=self._queue.given_now)
+            ]
             claimers = [
-                work.group.create_task(self._claim_when_due(number, bell, work), name="queue-claim")
-                for number, bell in enumerate(self._doorbells)
+                work.group.create_task(self._claim_when_due(number, watch, work), name="queue-claim")
+                for number, watch in enumerate(self._watches.values())
             ]
             await asyncio.wait(claimers)
             for bell in bells:
@@ -136,8 +139,8 @@ class Processor:
         """Stop claiming. Batches in work have `grace_s` to finish, the others are handed back, and `run` returns."""
         self._stopping = True
         self._slot_freed.set()
-        for bell in self._doorbells:
-            bell.rung.set()
+        for watch in self._watches.values():
+            watch.end()
 
     async def process_all_queues(self) -> ProcessingReport:
         """Make one pass over everything that is due now, for callers on a schedule.
@@ -146,7 +149,7 @@ class Processor:
         end of a batch cannot be recorded in Redis within the length of a lease, this processor's next pass records it,
         or another worker takes the batch over. Raises RuntimeError after `stop`.
         """
-        return await self._one_pass(range(len(self._doorbells)), None)
+        return await self._one_pass(range(len(self._watches)), None)
 
     async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
         """Make a pass over one conversation, if it is due; otherwise the report says when it will be due.
@@ -217,37 +220,62 @@ class Processor:
             elif claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
                 return claimed.next_due_ms
 
-    async def _claim_when_due(self, partition: int, bell: Doorbell, work: _Pass) -> None:
+    async def _claim_when_due(self, partition: int, watch: Watch, work: _Pass) -> None:
         pause_s = REDIS_RETRY_S[0]
         is_unanswered = False
         while not self._stopping:
-            bell.rung.clear()
+            if not await self._is_to_claim(partition, watch, work, at_once=is_unanswered):
+                continue
             try:
-                claimed = await self._claim(partition, work)
+                await self._claim(partition, work, watch=watch)
             except QueueError as error:
                 is_unanswered = True
                 _log.warning("cannot claim, trying again in %.2f s: %s", pause_s, error)
-                await wait_for_event(bell.rung, pause_s)
+                watch.fail(pause_s)
                 pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
             else:
                 is_unanswered = False
                 pause_s = REDIS_RETRY_S[0]
-                if claimed.next_due_ms is None:
-                    await wait_for_event(bell.rung, IDLE_S_MAX)
-                elif claimed.next_due_ms > claimed.now_ms:
-                    await wait_for_event(
-                        bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
-                    )
-            await self._wait_for_slot(partition, work)
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
-    async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
+    async def _is_to_claim(self, partition: int, watch: Watch, work: _Pass, *, at_once: bool) -> bool:
+        """Wait until it is this worker's turn. Return False if it only looked, and saw nothing left to claim."""
+        await watch.until_due()
+        at_once |= await self._wait_for_slot(partition, work, watch)
+        if at_once or self._stopping:
+            return not self._stopping
+        ahead = watch.ahead()
+        if watch.is_due() and not ahead:
+            return True
+        watch.begin()
+        try:
+            looked = await self._queue.look(partition)
+        except QueueError as error:
+            _log.debug("cannot look, claiming instead: %s", error)
+            return True
+        watch.note(looked.now_ms, looked.next_due_ms, looked.watchers)
+        if watch.is_due():
+            watch.left_out = ahead
+        return watch.is_due() or watch.is_left_out
+
+    async def _claim(
+        self,
+        partition: int,
+        work: _Pass,
+        only: tuple[str, str] | None = None,
+        *,
+        watch: Watch | None = None,
+    ) -> Claimed:
         """Claim as many conversations as this partition's share of the free slots, and start the batches.
 
         When cancelled, it first waits for the answer, so that it can hand the leases back.
         """
-        limit = -(-self._free_slots() // len(self._doorbells))
+        room = self._free_slots()
+        limit = -(-room // len(self._watches))
+        entry = watch.entry_with(room) if watch else None
+        if watch:
+            watch.begin()
         claim = asyncio.ensure_future(
             self._queue.claim(
                 self.processor_id,
@@ -255,6 +283,7 @@ class Processor:
                 partition=partition,
                 only=only,
                 kept=[attempt.batch for attempt in self._renewals.failed],
+                entry=entry,
             )
         )
         self._slots_claimed_for += limit
@@ -271,6 +300,9 @@ class Processor:
         finally:
             self._slots_claimed_for -= limit
             self._slot_freed.set()
+        if watch:
+            has_leased = bool(claimed.batches)
+            watch.note(claimed.now_ms, claimed.next_due_ms, claimed.watchers, has_leased=has_leased)
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))
@@ -326,12 +358,14 @@ class Processor:
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
-    async def _wait_for_slot(self, partition: int, work: _Pass) -> None:
+    async def _wait_for_slot(self, partition: int, work: _Pass, watch: Watch | None = None) -> bool:
         """Wait until a slot is free, or until a stop. Meanwhile make claims that lease nothing (limit 0).
 
         These claims record that a worker looked at Redis without a gap. Otherwise an expired lease would never be taken
-        over where all slots are always in use.
+        over where all slots are always in use. Returns False if a slot was free at once.
         """
+        if self._free_slots() > 0:
+            return False
         clock = asyncio.get_running_loop().time
         next_look = clock() + self._look_s
         while self._free_slots() == 0 and not self._stopping:
@@ -340,7 +374,8 @@ class Processor:
             if clock() >= next_look:
                 next_look += self._look_s
                 with contextlib.suppress(QueueError):
-                    await self._claim(partition, work)
+                    await self._claim(partition, work, watch=watch)
+        return True
 
     # Batches in work.
 

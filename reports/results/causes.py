@@ -23,6 +23,20 @@ CauseCode: TypeAlias = Literal[
     "direct_failed",
     "shared_key",
     "answered_elsewhere",
+    "ai_failed_once",
+    "process_restarted",
+    "redis_failed",
+    "deleted_unread",
+    "ignored_duplicate",
+    "shared_timer",
+    "dropped_while_busy",
+    "queue_full",
+    "queued_unread",
+    "entry_expired",
+    "skipped",
+    "job_overwritten",
+    "job_existed",
+    "job_started",
     "vanished",
 ]
 RewriteStep: TypeAlias = Literal["mark_processing", "mark_completed", "recovery"]
@@ -34,8 +48,8 @@ class Cause(TypedDict):
     `code` says how the message was lost, and which other values are present (see VALUES). `at_ms` is the time of the
     loss, missing if only the end of the run showed it. `answering` has the ids of the messages that the AI was
     answering, `writers` of those whose webhooks overwrote the message. `step` is the rewrite of a list that dropped it.
-    `call` is the number of the call that a timer should have made, `calls` the number of failed calls, and `ttl_s` the
-    time after which Redis deletes a key without writes.
+    `call` is the number of the call that a timer should have made, `calls` the number of failed calls, `ttl_s` the
+    time after which something that waits is thrown away, and `limit` the largest number of messages that wait.
     """
 
     code: CauseCode
@@ -46,6 +60,7 @@ class Cause(TypedDict):
     call: NotRequired[int]
     calls: NotRequired[int]
     ttl_s: NotRequired[int]
+    limit: NotRequired[int]
 
 
 VALUES: Mapping[CauseCode, frozenset[str]] = {
@@ -66,6 +81,20 @@ VALUES: Mapping[CauseCode, frozenset[str]] = {
     "direct_failed": frozenset(),
     "shared_key": frozenset(),
     "answered_elsewhere": frozenset(),
+    "ai_failed_once": frozenset(),
+    "process_restarted": frozenset(),
+    "redis_failed": frozenset(),
+    "deleted_unread": frozenset(),
+    "ignored_duplicate": frozenset(),
+    "shared_timer": frozenset(),
+    "dropped_while_busy": frozenset(),
+    "queue_full": frozenset({"limit"}),
+    "queued_unread": frozenset({"ttl_s"}),
+    "entry_expired": frozenset({"ttl_s"}),
+    "skipped": frozenset(),
+    "job_overwritten": frozenset({"writers"}),
+    "job_existed": frozenset(),
+    "job_started": frozenset(),
     "vanished": frozenset(),
 }
 """Values of a cause besides `at_ms`, by its code."""

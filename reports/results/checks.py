@@ -14,7 +14,7 @@ from reports.results.causes import VALUES
 from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
-from reports.results.systems import is_queue
+from reports.results.systems import is_of_system, is_queue
 from reports.results.zones import zone_named
 from reports.text import cut
 
@@ -110,7 +110,7 @@ def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping) and is_queue(name):
             if not all(type(part) is int for part in value.values()):
                 yield f"a rule of {shown(name)} is not a whole number - at `$.settings`"
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and not is_of_system(value):
             if not all(isinstance(part, int | float) and 0 <= part <= 1 for part in value.values()):
                 yield f"the setting {shown(name)} has a value that is not from 0 to 1 - at `$.settings`"
         elif name.endswith("_ms") and value is not None and not isinstance(value, int | float):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 QUEUE = "queue"
 """Name of the system that must not harm a message."""
 
@@ -19,3 +22,8 @@ def is_queue(system: str) -> bool:
 def profile_of(system: str) -> str:
     """Return the profile in a name that `queue_with` made; "" for other names."""
     return system[len(QUEUE) + 2 : -1] if is_queue(system) and system != QUEUE else ""
+
+
+def is_of_system(settings: Mapping[str, Any]) -> bool:
+    """Return True for the settings of one system, which are kept as they are typed."""
+    return bool(settings) and all(isinstance(value, str) for value in settings.values())

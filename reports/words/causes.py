@@ -70,6 +70,51 @@ SENTENCES: Mapping[CauseCode, str] = {
         "user."
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
+    "ai_failed_once": marked(
+        "The AI failed on %(messages)s. %(system)s keeps nothing of a turn that it has begun, and does not try again."
+    ),
+    "process_restarted": marked(
+        "The process died, and only its memory had %(messages)s, or the time at which to read %(messages)s."
+    ),
+    "redis_failed": marked(
+        "Redis failed while %(system)s worked on %(messages)s. The step ended with an error, and %(system)s does not "
+        "try again."
+    ),
+    "deleted_unread": marked(
+        "%(system)s had read the list before %(messages)s came into it. Then it deleted the list as a whole."
+    ),
+    "ignored_duplicate": marked(
+        "The text of %(messages)s equals the one before it, and %(system)s is set to leave such texts out."
+    ),
+    "shared_timer": marked(
+        "The user wrote to another bot as well, and %(system)s has one timer for both. The turn was answered there, "
+        "with %(messages)s in it, and not here."
+    ),
+    "dropped_while_busy": marked(
+        "%(subject)s arrived while another message was being answered. %(system)s is set to drop such messages."
+    ),
+    "queue_full": marked(
+        "%(limit)s messages waited already, which is the limit of %(system)s. %(subject)s had to go."
+    ),
+    "queued_unread": marked(
+        "%(subject)s came into the queue when %(system)s had looked into it for the last time. It looks again when "
+        "the user writes again, and throws away what has waited for %(time)s by then."
+    ),
+    "entry_expired": marked(
+        "%(subject)s waited for more than %(time)s, after which %(system)s throws a queued message away unread."
+    ),
+    "skipped": marked("%(system)s answered the latest message of the turn only. %(subject)s came before it."),
+    "job_overwritten": marked(
+        "The webhook of %(writers)s had read the waiting job before %(messages)s came into it. Writing its data back, "
+        "it erased %(messages)s."
+    ),
+    "job_existed": marked(
+        "Another webhook had just made a job of that name. BullMQ ignores a second one, and %(messages)s with it."
+    ),
+    "job_started": marked(
+        "The worker took the job while the webhook of %(messages)s was changing it. The webhook failed after it had "
+        "been acknowledged."
+    ),
     "vanished": marked("%(system)s took %(messages)s, and nothing shows what happened then."),
 }
 _LATER_TIMER_DIED = marked(
@@ -127,6 +172,7 @@ def _sentence(cause: Cause, *, system: str, **names: str) -> str:
         calls=cause.get("calls"),
         purpose=gettext(_PURPOSES[cause.get("step", "mark_processing")]),
         time=round_duration(1000 * cause.get("ttl_s", 0)),
+        limit=cause.get("limit"),
     )
 
 

@@ -20,6 +20,9 @@ _TRIGGERS: Mapping[str, str] = {
     "retry": marked("retry"),
     "direct": marked("direct"),
     "timer": marked("timer"),
+    "queued": marked("queued"),
+    "keyword": marked("keyword"),
+    "duplicate": marked("repeated"),
 }
 _KINDS: Mapping[str, str] = {
     "text": marked("text"),

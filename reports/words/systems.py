@@ -19,6 +19,25 @@ _SUMMARIES: Mapping[str, str] = {
     "queue": marked(
         "The queue of this project: due times and leases in Redis, nothing removed before it is answered."
     ),
+    "no-buffer": marked("Each message is answered by itself, at once: the first flow of every tutorial."),
+    "n8n-wait": marked(
+        "Redis push, Wait, Redis get, and on if the last message is mine: most n8n templates (n8n.io/workflows/2346)."
+    ),
+    "n8n-debounce-node": marked(
+        "A window of silence in Redis, with limits that end it early: the n8n node n8n-nodes-message-debounce 0.1.31."
+    ),
+    "evolution-debounce": marked(
+        "One timer and text per user in memory: debounceTime of the bots inside the Evolution API 2.3.6."
+    ),
+    "chat-sdk": marked(
+        "A lock of 30 s and a queue of 10 messages: Vercel's Chat SDK 4.38.1 with the strategy queue and Redis."
+    ),
+    "chat-sdk-debounce": marked(
+        "The same SDK with the strategy debounce: waits 1.5 s, and does not look at the queue after the answer."
+    ),
+    "bull-delay": marked(
+        "One delayed BullMQ job per user, whose data each message rewrites: usual Node.js code on BullMQ 6.2.0."
+    ),
 }
 
 

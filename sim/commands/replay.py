@@ -28,10 +28,11 @@ from sim.commands.shared import (
     publish,
 )
 from sim.console import progress, show
+from sim.engine.options import OptionError, parse_option, read_options
 from sim.engine.outages import OUTAGES
 from sim.engine.settings import FAULTS, SimSettings, parse_fault, parse_outages
 from sim.study import Study, carry_out
-from sim.systems import all_systems
+from sim.systems import GROUPS, all_systems, chosen_systems
 
 REPORT = Path("reports/out/replay.html")
 _SETTINGS = ("engine", "ai", "redis-latency", *RULE_OPTIONS)
@@ -56,13 +57,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
     )
     add_paths(parser)
-    parser.add_argument(
-        "--system",
-        action="append",
-        default=[],
-        metavar="S",
-        help="only this system; may be repeated (default: all, see `systems`)",
-    )
+    _add_systems(parser)
     world = add_world(parser)
     world.add_argument(
         "--fault",
@@ -77,8 +72,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="append",
         default=[],
         metavar="KIND@TIME:LENGTH",
-        help="let the queue's Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; the Redis of the "
-        "older systems does not fail. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
+        help="let Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; that of the older "
+        "systems does not fail. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
     )
     queue = parser.add_argument_group(
         "the queue",
@@ -105,6 +100,26 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_output(parser, REPORT)
     parser.set_defaults(run=run)
+
+
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose systems, and change the settings of one."""
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="S",
+        help="only this system; may be repeated; `market` is the queue and the systems that people run today, `all` is "
+        "everything (default: the queue and the systems of the incident; see `systems`)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SYSTEM.NAME=VALUE",
+        help="change a setting of a system of the market, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
+        "them)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -140,10 +155,26 @@ def _write_report(result: ReplayResult, options: argparse.Namespace) -> None:
     write_replay_report(result, options.report, options.lang, result_file)
 
 
+def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Read the settings of single systems, and check them. Raises InputError."""
+    settings: dict[str, dict[str, str]] = {}
+    try:
+        for text in texts:
+            system, name, value = parse_option(text)
+            if system not in systems:
+                known = suggestion(system, systems)
+                raise InputError(f"--set {text}: {system!r} is not replayed{known}; name it with --system")
+            settings.setdefault(system, {})[name] = value
+            read_options(all_systems()[system].options_type, settings[system])
+    except OptionError as error:
+        raise InputError(f"--set: {error}") from None
+    return settings
+
+
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
     """Make the study. Raises InputError or SettingsError for options that cannot be used."""
     known = all_systems()
-    named = [(name, "--system") for name in options.system]
+    named = [(name, "--system") for name in options.system if name not in GROUPS]
     named += [(name, f"{recording.name}: expect") for recording in recordings for name in recording.expect]
     for name, where in named:
         if name not in known:
@@ -153,14 +184,17 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         raise InputError(f"--profile {repeated[0]}: is given more than once; name each profile once")
     chosen = {
         "--system": options.system,
+        "--set": options.set,
         "--fault": options.fault,
         "--outage": options.outage,
         "--profile": options.profile,
     }
+    systems = chosen_systems(options.system)
     study = Study(
         recordings=recordings,
-        systems=[name for name in known if name in (options.system or known)],
+        systems=systems,
         settings=SimSettings(
+            of_systems=_of_systems(options.set, systems),
             seed=options.seed,
             faults=dict(parse_fault(text) for text in options.fault),
             outages=parse_outages(options.outage),

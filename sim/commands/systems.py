@@ -6,6 +6,7 @@ import argparse
 
 from reports.words.systems import system_summary
 from sim.commands.shared import OK
+from sim.engine.options import written
 from sim.systems import all_systems
 
 
@@ -16,7 +17,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print a line for each system; returns the exit code."""
-    for name in all_systems():
-        print(f"{name:<10} {system_summary(name)}")
+    """Print a line for each system, and its settings under it; returns the exit code."""
+    systems = all_systems()
+    width = max(map(len, systems))
+    for name, system in systems.items():
+        print(f"{name:<{width}}  {system_summary(name)}")
+        for setting, value in written(system.options_type()).items():
+            print(f"{'':<{width}}    --set {name}.{setting}={value or 'off'}")
     return OK

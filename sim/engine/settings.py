@@ -51,7 +51,9 @@ class SimSettings(TurnRules):
     redis_latency: str = "lognormal:5ms:15ms"
     faults: Mapping[str, float] = field(default_factory=dict)
     outages: tuple[Outage, ...] = ()
-    """Outages of the queue's Redis; the Redis of the older systems does not fail."""
+    """Outages of Redis, for the queue and the systems of the market; the Redis of the older systems does not fail."""
+    of_systems: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Settings of single systems, by the system's name, as they are typed (`sim.engine.options`)."""
 
     def __post_init__(self) -> None:
         for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):

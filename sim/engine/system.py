@@ -7,12 +7,13 @@ A system gets its World once, serves webhooks, and reports to `world.ledger` wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from reports.results.replay import Refusal
 from sim.engine.ledger import Conversation
+from sim.engine.options import NoOptions
 
 if TYPE_CHECKING:
     from sim.engine.world import World
@@ -33,6 +34,10 @@ class System(ABC):
     """Name in `--system`, in results and in a recording's `expect`; `reports.words.systems` describes it."""
     order: ClassVar[int]
     """Position in lists of systems, lowest first."""
+    options_type: ClassVar[type[Any]] = NoOptions
+    """Settings of its own, as `sim.engine.options` declares them."""
+    is_market: ClassVar[bool] = False
+    """True for a system that others run, which is replayed only where it is asked for."""
 
     def __init__(self, world: World) -> None:
         self.world = world

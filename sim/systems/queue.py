@@ -27,8 +27,8 @@ from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import AiError, World
 
 WORKERS = 2
-SOCKET_TIMEOUT_S = 60.0
-"""Longer than the 5 s of `queue_core.connect`: idle workers block for 30 s at a time, which makes replays faster."""
+SOCKET_TIMEOUT_S = 5.0
+"""As in `queue_core.connect`."""
 CONCURRENCY = 50
 """Conversations that one worker answers at a time."""
 

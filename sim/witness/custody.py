@@ -8,6 +8,8 @@ from typing import NamedTuple
 from reports.results.causes import Cause
 from sim.engine.ledger import Conversation, Ledger
 
+SHARED_KEY = Cause(code="shared_key")
+
 
 class Message(NamedTuple):
     """One delivery of a message, with the conversation that it belongs to, even under another's key."""
@@ -44,11 +46,13 @@ class Custody:
         messages: Sequence[Message],
         trigger: str,
         due_ms: int | None,
+        *,
+        others_lost: Cause = SHARED_KEY,
     ) -> list[str]:
         """Record that a handler answers the messages in `conversation`; returns the ids that belong to it.
 
-        `due_ms` is the due time by the system's rule. Messages of another conversation that shares the key are
-        lost, because their answer goes to the wrong user.
+        `due_ms` is the due time by the system's rule. Messages of another conversation that shares the key are lost
+        for the reason `others_lost`, because their answer goes elsewhere.
         """
         for message in messages:
             self._waiting.get(key, {}).pop(message, None)
@@ -56,7 +60,7 @@ class Custody:
         if ids:
             self._ledger.claimed(conversation, ids, trigger, due_ms)
         others = [message for message in messages if message.conversation != conversation]
-        self.lose(key, others, Cause(code="shared_key"))
+        self.lose(key, others, others_lost)
         return ids
 
     def lose(self, key: str, messages: Iterable[Message], cause: Cause) -> None:
@@ -73,6 +77,10 @@ class Custody:
     def waiting(self, key: str) -> tuple[Message, ...]:
         """Return the messages in custody under a key, in the order in which they were stored."""
         return tuple(self._waiting.get(key, {}))
+
+    def occupied(self) -> list[str]:
+        """Return the keys under which messages wait."""
+        return [key for key, messages in self._waiting.items() if messages]
 
     def all_waiting(self) -> dict[Conversation, list[str]]:
         """Return every conversation that has messages in custody, with their ids."""

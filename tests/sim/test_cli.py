@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.console import print_table
+from sim.systems import all_systems
 
 REPOSITORY = Path(__file__).parents[2]
 INCIDENT = REPOSITORY / "logs" / "incident.jsonl"
@@ -177,6 +178,17 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
         (["missing.jsonl"], "missing.jsonl"),
         ([str(INCIDENT), "--system", "quue"], "--system: there is no system 'quue'; did you mean \"queue\"?"),
         ([str(INCIDENT), "--system", "x"], "known are buffer-v1, buffer-v2"),
+        ([str(INCIDENT), "--set", "n8n-wait.wait=8s"], "'n8n-wait' is not replayed"),
+        ([str(INCIDENT), "--set", "wait=8s"], "'wait=8s' is not SYSTEM.NAME=VALUE, as in n8n-wait.wait=8s"),
+        ([str(INCIDENT), "--set", "queue.wait=8s"], "there is no setting 'wait'; its rules are fixed"),
+        (
+            [str(INCIDENT), "--system", "market", "--set", "n8n-wait.wiat=8s"],
+            "--set: there is no setting 'wiat'; did you mean \"wait\"?",
+        ),
+        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.wait=8"], "--set: wait: 8 has no unit"),
+        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.compare=x"], "compare: there is no 'x'"),
+        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.tries=0"], "whole number from 1 to"),
+        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.node=20ms"], "is not a distribution"),
         ([str(INCIDENT), "--ai", "6s"], "write constant:6s"),
         ([str(INCIDENT), "--redis-latency", "lognormal:9s:1s"], "below the median"),
         ([str(INCIDENT), "--window", "eight"], "is not a duration"),
@@ -267,8 +279,28 @@ def test_an_outage_leaves_expected_outcomes_unchecked_and_is_in_the_command(tmp_
 
 def test_the_systems_are_listed(tmp_path: Path) -> None:
     done = sim("systems", cwd=tmp_path)
-    names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert (done.returncode, names) == (0, ["buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"])
+    lines = done.stdout.splitlines()
+    names = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert (done.returncode, names) == (0, list(all_systems()))
+    assert all(len(line.split()) > 4 for line in lines if not line.startswith(" "))
+    assert "--set n8n-wait.wait=5s" in done.stdout
+
+
+def test_settings_of_a_system_are_in_result_and_command_and_change_what_it_does(tmp_path: Path) -> None:
+    chosen = ("--system", "n8n-wait", "--system", "queue", "--set", "n8n-wait.wait=12s")
+    done = sim("replay", INCIDENT, *chosen, "--json", "r.json", "--no-report", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not checked" not in done.stdout
+    result = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert result["settings"]["n8n-wait"] == {
+        "wait": "12s",
+        "compare": "text",
+        "node": "lognormal:20ms:60ms",
+        "tries": "1",
+    }
+    assert "--set n8n-wait.wait=12s" in result["command"]
+    (run,) = (run for run in result["runs"] if run["system"] == "n8n-wait")
+    assert len(run["batches"]) == 1  # with 5 s it answers in two turns
 
 
 def test_help_names_every_option(tmp_path: Path) -> None:

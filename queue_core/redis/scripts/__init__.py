@@ -19,6 +19,7 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    LookAnswer,
     MatchAnswer,
     MovedAnswer,
     PaceAnswer,
@@ -107,6 +108,18 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     completed_ttl_ms: Number
     only: str
     kept: str
+    watcher: str
+    left_out: str
+    room: Number
+
+
+@stub("look", mends=False)
+class Look(Call[LookAnswer], frozen=True, kw_only=True):
+    """Says when a partition next needs attention, and which workers watch it."""
+
+    read = staticmethod(answers.read_look)
+    partition: Annotated[Partition, "active looks hold base"]
+    now_ms: Now
 
 
 @stub("discard")

@@ -84,6 +84,17 @@ class ClaimAnswer(NamedTuple):
     damaged: int = 0
     behind: frozenset[str] = frozenset()
     """Leased conversations that may have to wait for others of their users."""
+    watchers: tuple[str, ...] = ()
+    """Workers that watch the partition, encoded."""
+
+
+class LookAnswer(NamedTuple):
+    """Answer of a look. `next_due_ms` is None when no conversation has messages."""
+
+    now_ms: int
+    next_due_ms: int | None
+    watchers: tuple[str, ...]
+    """Workers that watch the partition, encoded."""
 
 
 class FailAnswer(NamedTuple):
@@ -196,7 +207,13 @@ def read_claim(raw: Any) -> ClaimAnswer:
             for name, what, since, error in raw[6]
         ),
         behind=frozenset(map(text, raw[7])),
+        watchers=tuple(text(raw[8]).split()),
     )
+
+
+def read_look(raw: Any) -> LookAnswer:
+    """Return the answer of a look."""
+    return LookAnswer(raw[0], raw[1] if raw[1] >= 0 else None, tuple(text(raw[2]).split()))
 
 
 def read_fail(raw: Any) -> FailAnswer:

@@ -14,16 +14,20 @@
 -- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
 -- at an earlier claim, it was set back: claims then search the whole index for conversations that would wait too long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
+-- `watcher` is the worker if it watches the partition from now on (watch.py), else ''. `room` is the number of turns that it
+-- may still begin; a worker without room does not watch. `left_out` names workers that should have come before this claim:
+-- if it finds something that is due, they do not watch any more.
 -- `only` is a conversation: no other is leased, and next_due_ms is the time of that one; '' allows all.
 -- A damaged key is moved aside; if the conversation still cannot be leased, all of it is moved aside: see damage.lua.
 -- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
 -- While work resumes, waiting turns come first, a limited number at a time.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind}: `spared` counts expired leases that
--- were left to their holders, `damaged` counts keys that were moved aside; a batch is
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind, watchers}: `spared` counts expired
+-- leases that were left to their holders, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back. `behind`
 -- lists the leased conversations that may have to wait for other conversations of their users, see aliases.lua.
+-- `watchers` names the workers that watch the partition, in order.
 
 -- Limits on the leases of a claim and on the bytes of their messages, so that a claim takes Redis a few milliseconds at
 -- most. The next claim leases the others.
@@ -53,6 +57,8 @@ local leased, batches, behind, bytes = {}, {}, {}, 0
 local counts_from = 0
 -- Time at which the last hold ended; the wait for a backend counts from it, too.
 local held_until = 0
+-- Names of the workers that watch the partition.
+local watchers = ''
 local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
@@ -63,9 +69,10 @@ limit = math.min(limit, LEASES_MAX)
 -- Notes that this claim looked at the index. Returns the time since which claims have come without a gap, and the rank, from
 -- the end of the index, at which the search after a step of the clock continues; nil if there is no such search.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until', 'watchers')
   local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
   counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
+  watchers = looks[6] or ''
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
   local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
@@ -363,9 +370,12 @@ local function visit_safely(place, due, since, may_lease)
 end
 
 local sweep
+-- True if anything was due.
+local has_found = false
 
 -- Visits a conversation, and notes its lease. Returns true if a later search looks at it again.
 local function take(conversation, due, since)
+  has_found = true
   local place = place_in(partition, conversation)
   local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
   if type(batch) == 'table' then
@@ -402,26 +412,36 @@ local function take_waiting(backend, since)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms, since)
+    ring(partition, look_at(now_ms, lock_ttl_ms))  -- other workers do not know of a lease of what was put off
   end
 end
 
--- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
-local function next_due()
-  if is_on_hold then
-    return -1
-  elseif only ~= '' then
-    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+-- Notes which workers watch the partition. The worker enters, or leaves if it has no room for more.
+local function note_watchers()
+  local left_out = ' ' .. (has_found and left_out or '') .. ' '
+  local is_full, is_listed, list = #leased >= room, false, ''
+  for name in string.gmatch(watchers, '%S+') do
+    local leaves = string.find(left_out, ' ' .. name .. ' ', 1, true) or is_full and name == watcher
+    is_listed = is_listed or name == watcher
+    list = leaves and list or list .. ' ' .. name
   end
-  if sweep then
-    return now_ms
+  if not is_listed and not is_full and watcher ~= '' then
+    list = list .. ' ' .. watcher
   end
-  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
-  local at = due >= 0 and next_of_outages(gate)
-  return at and math.min(due, at) or due
+  if list ~= watchers then
+    watchers = list
+    redis.call('HSET', partition.looks, 'watchers', watchers)
+  end
 end
 
 local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind}
+  local due
+  if only ~= '' and not is_on_hold then
+    due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+  else
+    due = next_attention(partition, gate, now_ms, sweep)
+  end
+  return {now_ms, due, given_up, spared, batches, damaged, news, behind, watchers}
 end
 
 read_layout(partition)
@@ -448,6 +468,7 @@ if has_leased then
   end
   redis.call('HSET', last_claim, 'run', run, 'number', claim_number)
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
+  note_watchers()
   return answer({})
 end
 
@@ -470,6 +491,7 @@ for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so 
   end
 end
 settle_backends(gate, now_ms)
+note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
   'number', claim_number)
 redis.call('PEXPIRE', last_claim, queue_ttl_ms)

@@ -22,7 +22,7 @@ end
 local element = stamp(message, now_ms)
 
 -- An error, such as a missing right, does not undo earlier writes of the script. So the id is marked last: if it were marked
--- and the message not stored, the provider's next delivery would count as a duplicate and be lost.
+-- and nothing were stored, the provider's next delivery would count as a duplicate and be lost.
 local function store_and_mark()
   local late_ms = late_is_dead == '1' and dedupe_ttl_ms or nil
   local answer = store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)

@@ -70,6 +70,19 @@ local function next_of_outages(gate)
   return not gate.is_open and tonumber(redis.call('ZRANGE', gate.base .. 'outages', 0, 0, 'WITHSCORES')[2] or nil) or nil
 end
 
+-- Returns the time at which a conversation or a backend next needs attention, -1 if none does, or if the queue is held.
+-- `sweep` is set while claims look through the whole index.
+local function next_attention(partition, gate, now_ms, sweep)
+  if redis.call('EXISTS', partition.hold) == 1 then
+    return -1
+  elseif sweep then
+    return now_ms
+  end
+  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
+  local at = due >= 0 and next_of_outages(gate)
+  return at and math.min(due, at) or due
+end
+
 -- Ends what is left of an outage.
 local function end_outage(backend)
   redis.call('DEL', backend.trials)

@@ -146,11 +146,16 @@ local function due_at(place, rules, now_ms)
   return due
 end
 
--- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
+-- Tells all workers that something is due at a time of which they may not know; doorbell.py hears it.
+local function ring(place, at)
+  redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+end
+
+-- Puts a conversation into the index, and tells workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
   if not first[1] or at < tonumber(first[2]) then
-    redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+    ring(place, at)
   end
   redis.call('ZADD', place.active, digits(at), place.conversation)
 end
@@ -185,10 +190,14 @@ local function schedule_rest(place, rules, now_ms, latest)
   end
 end
 
--- Schedules a look at a lease in the middle of its time. A living worker renews the lease before; claim.lua says why the
--- look is so early.
+-- Returns the time of the first look at a lease: in the middle of its time. A living worker renews the lease before;
+-- claim.lua says why the look is so early.
+local function look_at(now_ms, lock_ttl_ms)
+  return now_ms + math.floor(lock_ttl_ms / 2)
+end
+
 local function schedule_look(place, now_ms, lock_ttl_ms)
-  redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
+  redis.call('ZADD', place.active, digits(look_at(now_ms, lock_ttl_ms)), place.conversation)
 end
 
 -- Schedules a conversation earlier that would wait too long, since the clock was set back. Returns true if it did.

@@ -116,7 +116,7 @@ local function attend(backend, now_ms)
   local before = tonumber(redis.call('ZSCORE', backend.outages, backend.name) or nil)
   redis.call('ZADD', backend.outages, digits(at), backend.name)
   if not before or at < before then
-    redis.call('XADD', backend.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+    ring(backend, at)
   end
 end
 

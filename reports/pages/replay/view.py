@@ -18,7 +18,7 @@ from reports.pages.replay.estimates import Estimates, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.recording import RecordingView, Tally, recording_view, reply_plot, tally
 from reports.pages.replay.story import Story, story_of
-from reports.results.systems import is_queue
+from reports.results.systems import is_of_system, is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import duration, share
@@ -110,6 +110,11 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and is_queue(name):
             yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
+        elif isinstance(value, Mapping) and is_of_system(value):
+            yield (
+                name,
+                gettext(", ").join(f"{key}: {words or gettext('none')}" for key, words in value.items()),
+            )
         elif isinstance(value, Mapping):
             rates = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
             yield name, rates or gettext("none")

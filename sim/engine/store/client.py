@@ -25,6 +25,7 @@ class StoreClient(redis.asyncio.Redis):
 
     def __init__(self, server: StoreServer, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
+        self.connection_pool = None  # type: ignore[assignment]  # there are no connections
         self._server = server
         self._latencies = latencies
         self._retry = options.get("retry")

@@ -54,7 +54,10 @@ class StoreServer:
     async def request(
         self, commands: Sequence[Command], latencies: Random, timeout_s: float | None
     ) -> list[Any]:
-        """Carry commands to the server and their answers back. Raises redis-py's ConnectionError and TimeoutError."""
+        """Carry commands to the server and their answers back. Raises redis-py's ConnectionError and TimeoutError.
+
+        A read that blocks travels on a connection of its own, whose timeout is longer than the block.
+        """
         if self._outage == "away":
             raise redis.exceptions.ConnectionError("Connection refused.")
         half_s = self._latency.sample_ms(latencies) / 2000
@@ -62,7 +65,7 @@ class StoreServer:
         self._under_way[answered] = None
         self.loop.call_later(half_s, self._arrive, commands, answered, half_s)
         try:
-            if timeout_s is None:
+            if timeout_s is None or _block_ms(commands[0]) is not None:
                 return await answered
             async with asyncio.timeout(timeout_s):
                 return await answered

@@ -1,4 +1,4 @@
-"""The doorbell: rings are heard, even during a reconnect, and reads end before the socket's timeout."""
+"""The doorbell: rings are heard, even during a reconnect, over a connection with a timeout of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, connect
-from queue_core.queue.doorbell import BLOCK_MS_MAX, Doorbell
+from queue_core.queue import doorbell
+from queue_core.queue.doorbell import Doorbell
+from queue_core.queue.watch import Watch
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import PATIENCE_S, enqueue, eventually, happens, on_newest, quick
 from tests.queue_core.faults.proxy import Proxy
@@ -19,15 +21,28 @@ from tests.queue_core.faults.proxy import Proxy
 WAKE = "wa:{0}:wake"
 
 
+class Ears(Watch):
+    """A watch that remembers its rings."""
+
+    def __init__(self) -> None:
+        super().__init__("worker")
+        self.rung = asyncio.Event()
+        self.waits_ms: list[float] = []
+
+    def ring(self, wait_ms: float = 0.0) -> None:
+        self.waits_ms.append(wait_ms)
+        self.rung.set()
+
+
 @asynccontextmanager
-async def listening(redis: Redis) -> AsyncIterator[Doorbell]:
-    """A doorbell that has rung at its start, and not since."""
-    bell = Doorbell(redis, WAKE)
-    task = asyncio.create_task(bell.listen())
+async def listening(redis: Redis) -> AsyncIterator[Ears]:
+    """The ears of a doorbell that has rung at its start, and not since."""
+    ears = Ears()
+    task = asyncio.create_task(Doorbell(redis, {WAKE: ears}).listen())
     try:
-        await happens(bell.rung)
-        bell.rung.clear()
-        yield bell
+        await happens(ears.rung)
+        ears.rung.clear()
+        yield ears
     finally:
         task.cancel()
         await asyncio.wait([task], timeout=PATIENCE_S)
@@ -89,7 +104,7 @@ async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: Em
     """After a failover the stream may end before the last ring heard, and redis-py reconnects silently."""
     async with (
         Redis.from_url(redis_server.url) as direct,
-        connect(redis_server.url, socket_timeout_s=0.4) as redis,
+        connect(redis_server.url) as redis,
     ):
         await direct.xadd(WAKE, {"at": 1}, id="9999999999999-0")
         async with listening(redis) as bell:
@@ -112,34 +127,67 @@ async def test_listening_goes_on_while_redis_stands_still(redis_server: Embedded
         await happens(bell.rung)
 
 
-async def test_a_quiet_bell_keeps_its_connection_when_the_socket_timeout_is_short(
+async def test_a_quiet_bell_outlives_the_timeout_of_the_pool_and_takes_none_of_its_connections(
     redis_server: EmbeddedRedis,
 ) -> None:
-    """Fault 17: a blocking command and the socket timeout meet."""
+    """Faults 8 and 17: a blocking command, the socket's timeout, and a small pool."""
     async with (
         Proxy(redis_server.url) as proxy,
-        connect(proxy.url, socket_timeout_s=0.4) as redis,
+        connect(proxy.url, socket_timeout_s=0.2, connections_max=1) as redis,
         listening(redis) as bell,
     ):
         before = proxy.connections
-        await asyncio.sleep(1.2)
-        assert proxy.connections == before, "the blocking read ran into the socket's timeout"
+        await asyncio.sleep(0.6)
+        assert await redis.ping()
+        assert proxy.connections == before + 1, "the blocking read ran into the socket's timeout"
         assert not bell.rung.is_set()
 
 
-@pytest.mark.parametrize(
-    ("socket_timeout_s", "block_ms"), [(None, BLOCK_MS_MAX), (0.4, 200), (0.001, 1), (1_000, BLOCK_MS_MAX)]
-)
-def test_blocks_for_half_of_the_socket_timeout(socket_timeout_s: float | None, block_ms: int) -> None:
-    redis = Redis(socket_timeout=socket_timeout_s)
-    assert Doorbell(redis, WAKE)._block_ms() == block_ms
+async def test_the_bell_says_when_something_is_due(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(window_ms=8_000, max_messages=2))
+    async with listening(redis_client) as bell:
+        await enqueue(queue, ["m1"])
+        await happens(bell.rung)
+        bell.rung.clear()
+        await enqueue(queue, ["m2"])
+        await happens(bell.rung)
+    at_start, of_the_window, at_once = bell.waits_ms
+    assert at_start == 0
+    assert 7_900 <= of_the_window <= 8_000
+    assert at_once <= 0
+
+
+async def test_one_read_hears_all_partitions(real_redis: Redis) -> None:
+    ears = {f"wa:{{{number}}}:wake": Ears() for number in range(64)}
+    task = asyncio.create_task(Doorbell(real_redis, ears).listen())
+    await asyncio.gather(*(happens(each.rung) for each in ears.values()))
+    for key, each in ears.items():
+        each.rung.clear()
+        await real_redis.xadd(key, {"at": 1}, maxlen=1)
+    await asyncio.gather(*(happens(each.rung) for each in ears.values()))
+    blocked = [client for client in await real_redis.client_list() if "b" in client["flags"]]
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    assert len(blocked) == 1
+
+
+async def test_a_stream_that_begins_anew_is_noticed_after_a_silence(
+    real_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted while the clock was set back: the next entries have ids below the one that was heard."""
+    monkeypatch.setattr(doorbell, "BLOCK_MS", 50)
+    await real_redis.xadd(WAKE, {"at": 1}, id="9999999999999-0")
+    async with listening(real_redis) as bell:
+        await real_redis.delete(WAKE)
+        await real_redis.xadd(WAKE, {"at": 1}, id="1-0")
+        await happens(bell.rung)
 
 
 @on_newest
 async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
     """redis-py may swallow a cancellation that comes at the wrong moment; the doorbell must still end."""
     for turns in range(40):
-        task = asyncio.create_task(Doorbell(redis_client, WAKE).listen())
+        task = asyncio.create_task(Doorbell(redis_client, {WAKE: Ears()}).listen())
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
@@ -152,8 +200,8 @@ async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
 @on_newest
 async def test_a_key_that_is_not_a_stream_is_retried_with_pauses(redis_client: Redis) -> None:
     await redis_client.set(WAKE, "something else")
-    bell = Doorbell(redis_client, WAKE)
-    task = asyncio.create_task(bell.listen())
+    bell = Ears()
+    task = asyncio.create_task(Doorbell(redis_client, {WAKE: bell}).listen())
     await asyncio.sleep(0.1)
     before = (await redis_client.info("stats"))["total_commands_processed"]
     await asyncio.sleep(0.2)

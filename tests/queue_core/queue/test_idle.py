@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
 
-from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueUnavailableError
+from queue_core import (
+    Batch,
+    Intake,
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+)
+from queue_core.queue import doorbell
 from queue_core.queue.attempt import Attempt
 from queue_core.queue.renewals import Renewals
 from sim.engine.distributions import parse_distribution
@@ -92,3 +103,63 @@ def test_redis_is_asked_again_only_while_something_waits_to_be_settled() -> None
         settling.cancel()
 
     run(main)
+
+
+@pytest.mark.parametrize("partitions", [1, 64])
+def test_an_idle_hour_costs_a_few_commands_whatever_the_number_of_partitions(partitions: int) -> None:
+    async def main(loop: SimLoop) -> Counter[str]:
+        server, commands = store_on(loop), Counter[str]()
+        execute = server.store.execute
+
+        def counted(command: tuple[Any, ...]) -> Any:
+            commands[command[0]] += 1
+            return execute(command)
+
+        server.store.execute = counted  # type: ignore[assignment, method-assign]
+        settings = QueueSettings(partitions=partitions)
+        queue = MessageQueue(server.client("worker", socket_timeout=5), settings)
+
+        async def handle(batch: Batch) -> None:
+            pass
+
+        working = loop.create_task(Processor(queue, handle).run())
+        for number in range(3):  # what happens leaves nothing behind that ticks
+            await queue.enqueue(
+                QueueMessage(id=f"m{number}", instance_name="bot", user_phone=str(number), message="hi")
+            )
+        await asyncio.sleep(60)
+        assert await queue.depth() == 0
+        commands.clear()
+        await asyncio.sleep(3600)
+        working.cancel()
+        await asyncio.wait([working])
+        return commands
+
+    commands = run(main)
+    assert set(commands) == {"XREAD", "XREVRANGE"}
+    assert commands.total() <= 4 * 60
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("partitions", [1, 64])
+async def test_an_idle_hour_on_a_real_server(
+    real_redis: Redis, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour a hundred times as fast: the blocking read is the only thing that ticks."""
+    monkeypatch.setattr(doorbell, "BLOCK_MS", doorbell.BLOCK_MS // 100)
+
+    async def handle(batch: Batch) -> None:
+        pass
+
+    queue = MessageQueue(real_redis, QueueSettings(partitions=partitions))
+    working = asyncio.create_task(Processor(queue, handle).run())
+    await asyncio.sleep(2)
+    await real_redis.config_resetstat()
+    await asyncio.sleep(36)
+    stats = await real_redis.info("commandstats")
+    working.cancel()
+    await asyncio.wait([working])
+    calls = {
+        name: known["calls"] for name, known in stats.items() if "config" not in name and "info" not in name
+    }
+    assert sum(calls.values()) < 250, calls

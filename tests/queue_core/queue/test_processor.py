@@ -231,7 +231,7 @@ async def test_a_ring_while_a_claim_is_under_way_is_not_missed(
     async with running(processor):
         await happens(answered)
         await queue.enqueue(message("m1"))
-        rung = processor._doorbells[0].rung
-        await happens(rung)
+        (watch,) = processor._watches.values()
+        await eventually(watch.is_due, "a ring")
         go_on.set()
         await eventually(lambda: bot.sent, "an answer")

@@ -19,6 +19,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Part,
         scripts.PutBehind,
         scripts.Claim,
+        scripts.Look,
         scripts.Discard,
         scripts.Extend,
         scripts.RecordReply,

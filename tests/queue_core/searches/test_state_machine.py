@@ -1,4 +1,4 @@
-"""The protocol as a state machine: any sequence of steps keeps the invariants, on the simulated store and on Redis."""
+"""The protocol as a state machine: any sequence of steps keeps the invariants, on the simulator's store and Redis."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> N
         expectations=first["expectations"],
     )
     html = render_replay_report(both)
-    table = html[html.index('<table class="matrix">') :].split("</table>")[0]
+    table = html[html.index('<table class="matrix"') :].split("</table>")[0]
     for system in both["systems"]:
         assert f'<th scope="col"><bdi>{system}</bdi></th>' in table
     assert '<a href="#r1"><bdi>incident.jsonl</bdi></a>' in table

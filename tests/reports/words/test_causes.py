@@ -22,6 +22,7 @@ EXAMPLES = {
     "call": 1,
     "calls": 1,
     "ttl_s": 15,
+    "limit": 10,
 }
 
 

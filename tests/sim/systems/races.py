@@ -23,6 +23,7 @@ from sim.replay import replay
 from sim.systems import System, all_systems
 from sim.systems._buffer import BufferSystem
 from sim.systems._list import ListSystem
+from sim.systems.market.base import MarketSystem
 
 V1, V2, LIST_V1, LIST_V2, QUEUE = "buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"
 
@@ -44,7 +45,9 @@ class Race:
 
     `ai` are the service times of calls, in order; the last one is repeated. `strikes` lists for a fault whether it
     strikes at its first occasion, its second, and so on; `rates` is for faults that always strike. `slow_calls` are
-    round trips in ms of an old system's calls of Redis, by the number of the call, from 1.
+    round trips in ms of an old system's calls of Redis, by the number of the call, from 1. For systems of the market:
+    `doubles` and `dead` are the messages that are answered twice and dead-lettered, `options` are the system's
+    settings, and `restarts_at_ms` are the times at which its process restarts.
     """
 
     name: str
@@ -56,6 +59,10 @@ class Race:
     strikes: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     slow_calls: Mapping[int, float] = field(default_factory=dict)
+    doubles: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    restarts_at_ms: tuple[int, ...] = ()
 
 
 def said(*messages: tuple[int, str], instance: str = "bot", phone: str = "1") -> tuple[Arrival, ...]:
@@ -84,7 +91,11 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
     """Replay the scenario against a system; `prepare` may change the system before it starts."""
     rates = dict(race.rates) | dict.fromkeys(race.strikes, 0.5)
     settings = SimSettings(
-        ai=f"constant:{race.ai[0]}", redis_latency=f"constant:{race.latency}", faults=rates, seed=1
+        ai=f"constant:{race.ai[0]}",
+        redis_latency=f"constant:{race.latency}",
+        faults=rates,
+        seed=1,
+        of_systems={system: race.options} if system != QUEUE else {},
     )
     system_class: Any = all_systems()[system]
 
@@ -95,6 +106,9 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
             self.redis._round_trip_ms = _with_slow_calls(self.redis._round_trip_ms, race.slow_calls)
         if isinstance(self, ListSystem):
             self.poll_offset_ms = 0
+        if isinstance(self, MarketSystem):
+            for at_ms in race.restarts_at_ms:
+                world.loop.call_later(at_ms / 1000, self.restart)
         if prepare is not None:
             prepare(self)
 

@@ -88,6 +88,9 @@ class Steps:
             completed_ttl_ms=1_800_000,
             only="",
             kept="",
+            watcher="",
+            left_out="",
+            room=0,
         )
         return await self.run(call, changed)
 

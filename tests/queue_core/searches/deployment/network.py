@@ -6,8 +6,7 @@ import asyncio
 import queue
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ import redis.asyncio
 from fakeredis._socket import FakeSocket
 from redis import exceptions
 
+from queue_core.redis.listening import SPARE_S
 from queue_core.redis.scripts.loader import LuaScript, text
 from sim.engine.distributions import Constant
 from sim.engine.network import SimulatedRedis, unix_seconds
@@ -27,8 +27,8 @@ EPOCH_MS = 1_790_000_000_000
 HALF_TRIP_MS = 1.0
 LATE_MS = 4_000.0
 """Delay of a request that reaches Redis long after its caller gave up."""
-SOCKET_TIMEOUT_S = 5.0
-"""As in `queue_core.connect`."""
+PROBED_MS = 5_000.0
+"""Time until the probes of a doorbell's connection notice that nothing comes through."""
 WAKE = "wa:{0}:wake"
 ALL_PARTS = 1_000_000
 
@@ -149,6 +149,8 @@ class Server:
         self, script: LuaScript, given: dict[str, Any], token: int, answer: Any, process: Process
     ) -> None:
         now_ms = self.loop.now_ms()
+        if script.name == "look":
+            return
         if script.name == "claim":
             for conversation, claimed, attempt, _, _, reply, state, _, _, elements in answer[4]:
                 ids = tuple(msgspec.json.decode(element)["id"] for element in elements)
@@ -238,38 +240,32 @@ class Link:
         (answer,) = await self.exchange([("SCRIPT", "LOAD", source)])
         return answer
 
-    async def xrevrange(self, key: str, count: int) -> Any:
-        """Return the last entries of a stream."""
-        async with _socket_timeout():
-            (answer,) = await self.exchange([("XREVRANGE", key, "+", "-", "COUNT", count)])
-        return answer
-
     async def xread(self, streams: dict[str, bytes | str], block: int) -> Any:
-        """Wait for an entry of a stream."""
+        """Wait for an entry of a stream, over a connection of its own."""
         ((key, after),) = streams.items()
-        async with _socket_timeout():
-            (entries,) = await self.exchange([("XREVRANGE", key, "+", "-", "COUNT", 1)])
-            if entries and _stream_id(entries[0][0]) > _stream_id(after):
-                return _read(key, entries)
-            self.waits_after = after if isinstance(after, bytes) else after.encode()
-            bell = self._bell = self._server.loop.create_future()
-            try:
-                async with asyncio.timeout(block / 1000):
-                    return _read(key, await bell)
-            except TimeoutError:
-                await self.exchange([])  # no answer to the block, while Redis is away
-                return []
-            finally:
-                self.waits_after = self._bell = None
-
-    def get_connection_kwargs(self) -> dict[str, Any]:
-        """Return the options of the connections."""
-        return {"socket_timeout": SOCKET_TIMEOUT_S}
+        try:
+            async with asyncio.timeout(block / 1000 + SPARE_S):
+                (entries,) = await self.exchange([("XREVRANGE", key, "+", "-", "COUNT", 1)])
+                if entries and _stream_id(entries[0][0]) > _stream_id(after):
+                    return _read(key, entries)
+                self.waits_after = after if isinstance(after, bytes) else after.encode()
+                bell = self._bell = self._server.loop.create_future()
+                try:
+                    async with asyncio.timeout(block / 1000):
+                        return _read(key, await bell)
+                except TimeoutError:
+                    await self.exchange([])  # no answer to the block, while Redis is away
+                    return []
+                finally:
+                    self.waits_after = self._bell = None
+        except TimeoutError:
+            raise exceptions.TimeoutError("no answer from the socket") from None
 
     def ring(self, entries: Any) -> None:
-        """Deliver an entry to the doorbell."""
-        outage = self._server.outage_of(self.process)
-        if not outage and self._bell and not self._bell.done():
+        """Deliver an entry to the doorbell. A connection that cannot is noticed by the system's probes."""
+        if self._server.outage_of(self.process):
+            self._server.loop.later(PROBED_MS, self.hang_up)
+        elif self._bell and not self._bell.done():
             self._bell.set_result(entries)
 
     def hang_up(self) -> None:
@@ -313,16 +309,6 @@ class Link:
         return None
 
 
-@asynccontextmanager
-async def _socket_timeout() -> AsyncIterator[None]:
-    """Limit a read from the socket, as redis-py does."""
-    try:
-        async with asyncio.timeout(SOCKET_TIMEOUT_S):
-            yield
-    except TimeoutError:
-        raise exceptions.TimeoutError("no answer from the socket") from None
-
-
 class Pipeline:
     """Commands that travel together."""
 
@@ -362,7 +348,9 @@ def _first(answer: Any) -> Any:
 
 def _read(key: str, entries: list[list[Any]]) -> list[Any]:
     """Return an answer of XREAD as redis-py gives it."""
-    return [[key, [tuple(entry) for entry in entries]]]
+    return [
+        [key, [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries]]
+    ]
 
 
 def _stream_id(entry_id: bytes | str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.queue_core.searches.deployment.licences import Licences
-from tests.queue_core.searches.deployment.network import HALF_TRIP_MS, SOCKET_TIMEOUT_S
+from tests.queue_core.searches.deployment.network import HALF_TRIP_MS, PROBED_MS
 from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
@@ -19,7 +19,7 @@ NOTICED_MS = 1_000
 DIRECT_SLACK_MS = 200
 CLAIMED_MS = 1_000
 """Time on top of the window until a worker claims what is due."""
-HEARD_AGAIN_MS = SOCKET_TIMEOUT_S * 1000 + 600
+HEARD_AGAIN_MS = PROBED_MS + 600
 """Time until a doorbell notices that its connection is dead, and listens again."""
 BEGUN_MS = 4_000
 """Time in which a worker that runs and reaches Redis begins what it claimed: the answer may be lost a few times."""

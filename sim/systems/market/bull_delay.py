@@ -1,0 +1,236 @@
+"""A delayed job of BullMQ for each user, whose data each message rewrites and whose delay it starts anew.
+
+Read in taskforcesh/bullmq 6.2.0: docs/gitbook/guide/jobs/deduplication.md; in src/commands addDelayedJob-6.lua and
+includes/handleDuplicatedJob.lua (a job whose id exists is not added), updateData-1.lua, changeDelay-4.lua (an error
+unless the job is delayed), moveStalledJobsToWait-9.lua (an active job whose lock ran out goes back, once);
+src/interfaces/worker-options.ts (one job at a time, a lock of 30 s, a check of stalled jobs every 30 s).
+
+The webhook is the usual one: `getJob`; if the job is delayed, `updateData` with the old messages and the new one, and
+`changeDelay`; if it is active or failed, a job of another id; if there is none, `add`. Nothing holds them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from redis.exceptions import RedisError
+
+from queue_core.recording.format import Arrival
+from reports.results.causes import Cause
+from sim.engine.options import choice, count, duration
+from sim.engine.system import WebhookFailedError
+from sim.engine.world import AiError, World
+from sim.systems.market.base import MarketSystem, conversation_of
+from sim.witness.buffers import BufferedMessage
+
+LOCK_MS = 30_000
+STALLED_CHECK_MS = 30_000
+STALLED_MAX = 1
+RECONNECT_MS = 1_000
+"""Time after which a worker that could not take a job looks again."""
+DELAYED = "bull:turns:delayed"
+ADD = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'data', ARGV[1], 'state', 'delayed')
+redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
+return 1
+"""
+UPDATE = """
+local before = redis.call('HGET', KEYS[1], 'data')
+if not before then return false end
+redis.call('HSET', KEYS[1], 'data', ARGV[1])
+return before
+"""
+"""Replaces the data. Returns what was there, which only the simulator needs to know."""
+CHANGE_DELAY = """
+if redis.call('ZREM', KEYS[2], KEYS[1]) == 0 then return 0 end
+redis.call('ZADD', KEYS[2], ARGV[1], KEYS[1])
+return 1
+"""
+START = """
+local due = redis.call('ZSCORE', KEYS[2], KEYS[1])
+if not due or tonumber(due) > tonumber(ARGV[1]) then return false end
+redis.call('ZREM', KEYS[2], KEYS[1])
+redis.call('HSET', KEYS[1], 'state', 'active')
+return redis.call('HGET', KEYS[1], 'data')
+"""
+DELAY_AGAIN = """
+redis.call('HSET', KEYS[1], 'state', 'delayed')
+return redis.call('ZADD', KEYS[2], ARGV[1], KEYS[1])
+"""
+_DECODER = msgspec.json.Decoder(list[BufferedMessage])
+
+
+@dataclass(frozen=True, slots=True)
+class BullDelayOptions:
+    """Settings of `bull-delay`."""
+
+    delay_ms: int = duration("8s")
+    """Delay of the job, which each message starts anew."""
+    attempts: int = count(1, at_least=1)
+    """Attempts of a job; then it is in the failed set. BullMQ's default is 1."""
+    backoff_ms: int = duration("2s")
+    """Wait before the second attempt; doubles with each further one."""
+    concurrency: int = count(10, at_least=1)
+    """Jobs that the worker handles at a time. BullMQ's default is 1, with which users wait for each other."""
+    acknowledge: Literal["last", "first"] = choice("last", "first")
+    """Moment at which the webhook answers: after the job was written, so that an error is seen, or before."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """Counts that BullMQ keeps with a job, and that no race touches."""
+
+    attempts: int = 0
+    stalled: int = 0
+
+
+class BullDelay(MarketSystem):
+    """A webhook that rewrites a delayed job, and a worker that takes jobs when they are due."""
+
+    name: ClassVar[str] = "bull-delay"
+    order: ClassVar[int] = 170
+    options_type: ClassVar[type[Any]] = BullDelayOptions
+    options: BullDelayOptions
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._jobs: dict[str, _Job] = {}
+        self._slots = asyncio.Semaphore(self.options.concurrency)
+
+    def forget(self) -> None:
+        """Free the slots of the worker that died."""
+        self._slots = asyncio.Semaphore(self.options.concurrency)
+
+    async def webhook(self, arrival: Arrival) -> None:
+        """Write the message into the user's job."""
+        message = self.received(arrival)
+        if self.options.acknowledge == "first":
+            self.start_task(self._write_or_lose(message))
+        elif not await self.serve(self._write(message)):
+            raise WebhookFailedError("unavailable")
+
+    async def _write_or_lose(self, message: BufferedMessage) -> None:
+        key = self.key(conversation_of(message))
+        try:
+            if not await self._write(message):
+                self.custody.lose(key, [message.identity], Cause(code="job_started"))
+        except asyncio.CancelledError:
+            self.custody.lose(key, [message.identity], Cause(code="process_restarted"))
+            raise
+
+    async def _write(self, message: BufferedMessage) -> bool:
+        """Write the message into a job. Return False after an error."""
+        try:
+            return await self._into_job(message)
+        except RedisError:
+            return False
+
+    async def _into_job(self, message: BufferedMessage) -> bool:
+        """Write the message into the job if it is delayed, else into a new one. Return False after an error."""
+        conversation = conversation_of(message)
+        job = f"bull:turns:{self.key(conversation)}"
+        found = await self.redis.hget(job, "data")
+        if found is None:
+            return await self._add(job, message)
+        state = await self.redis.hget(job, "state")
+        if state != b"delayed":
+            return await self._add(f"{job}:{self.world.now_ms()}-{message.delivery}", message)
+        messages = [*_DECODER.decode(found), message]
+        before = await self.redis.eval(UPDATE, 1, job, msgspec.json.encode(messages))
+        if before is None:
+            return False
+        written = {each.identity for each in messages}
+        erased = [each.identity for each in _DECODER.decode(before) if each.identity not in written]
+        self.custody.lose(job, erased, Cause(code="job_overwritten", writers=[message.id]))
+        due_ms = self.world.now_ms() + self.options.delay_ms
+        changed = await self.redis.eval(CHANGE_DELAY, 2, job, DELAYED, str(due_ms))
+        if not changed:
+            return False
+        self.custody.store(job, message.identity)
+        self._wake_at(job, due_ms)
+        return True
+
+    async def _add(self, job: str, message: BufferedMessage) -> bool:
+        """Add a delayed job. BullMQ ignores a job whose id exists, and says nothing."""
+        due_ms = self.world.now_ms() + self.options.delay_ms
+        is_new = await self.redis.eval(ADD, 2, job, DELAYED, msgspec.json.encode([message]), str(due_ms))
+        self.custody.store(job, message.identity)
+        if is_new:
+            self._jobs[job] = _Job()
+            self._wake_at(job, due_ms)
+        else:
+            self.custody.lose(job, [message.identity], Cause(code="job_existed"))
+        return True
+
+    def _wake_at(self, job: str, due_ms: int) -> None:
+        """Let the worker look at a job when it is due. A restart does not change that: the time is in Redis."""
+        self.world.spawn(self._when_due(job, due_ms), name="bull-delay due")
+
+    async def _when_due(self, job: str, due_ms: int) -> None:
+        await self.sleep(max(0, due_ms - self.world.env.now))
+        self.start_task(self._work(job, due_ms))
+
+    async def _work(self, job: str, due_ms: int) -> None:
+        """Take the job if it is still due, and answer its messages."""
+        messages: list[BufferedMessage] = []
+        try:
+            async with self._slots:
+                messages = await self._start(job)
+                if messages:
+                    await self.reply(job, messages, "timer", due_ms)
+                    await self.redis.delete(job)
+        except AiError:
+            await self._fail(job, messages)
+        except (RedisError, asyncio.CancelledError) as error:
+            if messages:
+                self._stall(job, messages)
+            else:
+                self._wake_at(job, self.world.now_ms() + RECONNECT_MS)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    async def _start(self, job: str) -> list[BufferedMessage]:
+        """Make the job active; returns its messages as they are now, none if it is not due any more."""
+        data = await self.redis.eval(START, 2, job, DELAYED, str(self.world.now_ms()))
+        return [] if data is None else _DECODER.decode(data)
+
+    async def _fail(self, job: str, messages: Sequence[BufferedMessage]) -> None:
+        """Try again later, or leave the job in the failed set, where people find it."""
+        facts = self._jobs[job]
+        facts.attempts += 1
+        if facts.attempts < self.options.attempts:
+            await self._delay_again(job, self.options.backoff_ms * 2 ** (facts.attempts - 1))
+        else:
+            await self._give_up(job, messages, facts.attempts)
+
+    async def _delay_again(self, job: str, wait_ms: int) -> None:
+        due_ms = self.world.now_ms() + wait_ms
+        await self.redis.eval(DELAY_AGAIN, 2, job, DELAYED, str(due_ms))
+        self._wake_at(job, due_ms)
+
+    async def _give_up(self, job: str, messages: Sequence[BufferedMessage], attempts: int) -> None:
+        await self.redis.hset(job, "state", "failed")
+        for message in messages:
+            self.world.ledger.dead_lettered(conversation_of(message), message.id, attempts)
+
+    def _stall(self, job: str, messages: Sequence[BufferedMessage]) -> None:
+        """Leave the job active, under a lock that runs out."""
+        self.world.spawn(self._after_stall(job, messages), name="bull-delay stalled")
+
+    async def _after_stall(self, job: str, messages: Sequence[BufferedMessage]) -> None:
+        """Move the job back at the first check after its lock ran out, or give it up if it stalls again."""
+        now_ms = self.world.now_ms()
+        check_ms = math.ceil((now_ms + LOCK_MS) / STALLED_CHECK_MS) * STALLED_CHECK_MS
+        await self.sleep(check_ms - now_ms)
+        facts = self._jobs[job]
+        facts.stalled += 1
+        if facts.stalled > STALLED_MAX:
+            await self._give_up(job, messages, facts.attempts + facts.stalled)
+        else:
+            await self._delay_again(job, 0)
