@@ -21,6 +21,7 @@ from reports.analysis.quantile import quantile
 from reports.results.causes import Cause
 from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run, Step
 from sim.engine.ledger import Batch, Conversation, Entry, Ledger
+from sim.engine.store.faulty import OF_NETWORK, OF_SERVER
 
 if TYPE_CHECKING:
     from sim.engine.system import System
@@ -50,7 +51,7 @@ def outcome(
     lost = [entry for entry in entries if fates[entry.rank] == "lost"]
     for entry in lost:
         if entry.loss is None:
-            entry.loss = _incident(world, entry) or system.cause(entry.conversation, entry.id)
+            entry.loss = _incident(world, entry) or _cause(world, system, entry)
             entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
     dropped = [batch for batch in ledger.batches if batch.superseded_at_ms is not None]
     twice, displaced = duplicated(ledger), reordered(ledger)
@@ -131,6 +132,14 @@ def _displaced(batch: Sequence[Entry]) -> set[int]:
         else:
             latest = position
     return ranks
+
+
+def _cause(world: World, system: System, entry: Entry) -> Cause:
+    """Return the cause that the system knows; where it knows none, a failure of Redis explains it if there was one."""
+    cause = system.cause(entry.conversation, entry.id)
+    if cause["code"] == "vanished" and world.faults.has(*OF_NETWORK, *OF_SERVER):
+        return Cause(code="redis_failed")
+    return cause
 
 
 def _incident(world: World, entry: Entry) -> Cause | None:

@@ -19,6 +19,7 @@ HTTP_TIMEOUT_S = 10.0
 LATE_MS = (50.0, 20_000.0)
 """Shortest and longest delay of an old copy."""
 WRITES_BEFORE_ABORT_MAX = 4
+SECOND_WORKER = "worker-2"
 OF_NETWORK: tuple[FaultName, ...] = (
     "requests-lost",
     "answers-lost",
@@ -134,16 +135,13 @@ class FaultyServer(StoreServer):
             request.execute()
 
     def _is_cut_off(self, request: Request) -> bool:
-        is_worker = request.client.startswith("worker") or request.is_over_http
-        is_web = request.client.startswith("web") or request.is_over_http
-        return (is_worker and self._cuts("worker-cut-off", request)) or (
-            is_web and self._cuts("web-cut-off", request)
-        )
-
-    def _cuts(self, name: FaultName, request: Request) -> bool:
-        """Return True if a fault cuts this client off now: the web process, the first worker, or all of an old bot."""
-        is_first = request.is_over_http or not request.client.startswith("worker-2")
-        return is_first and self._faults.strikes(name)
+        """Return True if this client cannot reach the server: the web process, the first worker, or all of a bot."""
+        client, strikes = request.client, self._faults.strikes
+        if client.startswith("worker"):
+            return not client.startswith(SECOND_WORKER) and strikes("worker-cut-off")
+        if client.startswith("web"):
+            return strikes("web-cut-off")
+        return strikes("worker-cut-off") or strikes("web-cut-off")
 
     # The server.
 
