@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+import contextlib
+import gc
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import simpy
@@ -28,6 +30,8 @@ REST_CHECK_S = 1.0
 DELIVER_AGAIN_S = (5.0, 300.0)
 """First and longest wait before a refused message is delivered again; it doubles each time. Those of Evolution API."""
 DELIVERIES_MAX = 10
+COLLECTIONS = (50_000, 20, 20)
+"""Thresholds of Python's search for cycles during a run."""
 
 
 def run_seed(seed: int, run_number: int) -> int:
@@ -47,7 +51,19 @@ def replay(recording: Recording, system: type[System], settings: SimSettings, ru
         with world.redis.running():
             return await _Replay(world, system(world), run_number, seed).result()
 
-    return run(main, ProcessLoop() if strikes_processes(settings.faults) else None)
+    with _collecting_rarely():
+        return run(main, ProcessLoop() if strikes_processes(settings.faults) else None)
+
+
+@contextlib.contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let Python look for cycles less often: almost all that a run makes stays until its end."""
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Replay:

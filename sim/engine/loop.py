@@ -59,8 +59,11 @@ class SimEnvironment(simpy.Environment):
 
     def advance(self, to_ms: float) -> None:
         """Move the clock forward to `to_ms`; an earlier time changes nothing. No event may lie before it."""
-        assert to_ms <= self.peek() + TIE_MS
         self._now = max(self._now, to_ms)
+
+    def peek(self) -> float:
+        """Return the time of the next event; infinity if there is none."""
+        return self._queue[0][0] if self._queue else math.inf
 
     def step(self) -> None:
         """Process the next event. An exception of a process that nobody waits for is raised as it is.
@@ -107,14 +110,14 @@ class _Handle(asyncio.TimerHandle):
     ) -> None:
         self._when = when_s
         self._callback: Callable[..., Any] | None = callback
-        self._args: tuple[Any, ...] | None = args  # type: ignore[assignment]  # None once it is cancelled
+        self._args = args
         self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
         self._repr = self._source_traceback = None
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._callback = self._args = None
+        self._callback, self._args = None, ()
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -207,7 +210,16 @@ class SimLoop(asyncio.BaseEventLoop):
             for _ in range(len(ready)):
                 handle = ready.popleft()
                 if not handle._cancelled:
-                    handle._run()
+                    self._run(handle)
+
+    def _run(self, handle: _Handle) -> None:
+        try:
+            handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]  # it is not cancelled
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in asyncio
+            message = f"Exception in callback {handle._callback!r}"
+            self.call_exception_handler({"message": message, "exception": error, "handle": handle})
 
     def _let_time_pass(self) -> None:
         """Take SimPy's steps, or move the clock to the next timer, by rules 2 to 4 above."""
@@ -219,14 +231,16 @@ class SimLoop(asyncio.BaseEventLoop):
             while timers and timers[0][2]._cancelled:
                 heappop(timers)
             timer_s = timers[0][0] if timers else math.inf
+            timer_ms = timer_s * 1000
             event_ms = env.peek()
-            if event_ms <= timer_s * 1000 + TIE_MS and event_ms != math.inf:
+            if event_ms <= timer_ms + TIE_MS and event_ms != math.inf:
                 self._now_s = max(self._now_s, event_ms / 1000)
                 env.step()
             elif timer_s != math.inf:
-                env.advance(timer_s * 1000)
-                self._now_s = max(self._now_s, timer_s)
-                self._resolution_s = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
+                env.advance(timer_ms)
+                if timer_s > self._now_s:
+                    self._now_s = timer_s
+                    self._resolution_s = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
                 return
             else:
                 raise SimulationDeadlock(self._deadlock_message())

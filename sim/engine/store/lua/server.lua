@@ -203,7 +203,7 @@ end
 function store.run(microseconds, sha, count, ...)
   local script = scripts[sha]
   if not script then
-    return '-NOSCRIPT No matching script. Please use EVAL.\r\n'
+    return '-NOSCRIPT No matching script. Please use EVAL.\r\n', nil
   end
   set_time(microseconds)
   has_written = false
