@@ -18,7 +18,7 @@ from queue_core.ai.reply.react import final_answer
 CALL_CHARACTERS_MAX = 10_000
 """Limit on the length of a tool call without marks."""
 TAGS_MAX = 100
-"""Number of tags around an answer, and of escaped tags, that are looked at."""
+"""Limit on tags around an answer, and on escaped tags, that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
