@@ -35,6 +35,7 @@ from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, Listen
 from loadtests.stack.chaos import EXAMPLE
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
+from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms, with_negative_values
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
@@ -169,9 +170,9 @@ ended by itself, or a fault did not happen."""
 
 def _parser() -> argparse.ArgumentParser:
     top = _Parser(
-        prog="python -m loadtests",
+        prog=typed("python -m loadtests"),
         description="Load tests of the running system.",
-        epilog="The options of a command: python -m loadtests COMMAND --help",
+        epilog=typed("The options of a command: python -m loadtests COMMAND --help"),
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     stack = commands.add_parser(

@@ -24,6 +24,7 @@ from loadtests.generator import Generator
 from loadtests.options import add_locust_options
 from loadtests.run import INVALID, MISSED, OK, USAGE
 from loadtests.schedule import ScheduleError
+from queue_core.command_lines import typed
 from reports.results.load import LoadResult
 
 _log = logging.getLogger("loadtests")
@@ -50,7 +51,7 @@ def _prepare(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     if options is not None and not options.surroundings and not isinstance(environment.runner, WorkerRunner):
         # Locust prints its help before it reads this file, so these options are missing there.
-        _log.info("scenarios, thresholds and other options: python -m loadtests run --help")
+        _log.info(typed("scenarios, thresholds and other options: python -m loadtests run --help"))
 
 
 @events.test_start.add_listener

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from loadtests.scenarios import SCENARIOS
 from loadtests.schedule import Plan
+from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms
 
 REPOSITORY = Path(__file__).parents[1]
@@ -169,7 +170,9 @@ _LIMITS = tuple(
 _AROUND = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
-    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` writes faults and usage"),
+    Option(
+        "surroundings", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
+    ),
 )
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),

@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO, TypeAlias
 
+from reports.command_lines import typed
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
 from reports.results.files import KINDS, Result, ResultError, read_result
@@ -89,7 +90,7 @@ def _warn(words: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m reports",
+        prog=typed("python -m reports"),
         description="Makes reports from results, and compares results with accepted ones.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -231,7 +232,9 @@ def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, 
 
         return render_audit_report(result, options.lang), audit_downloads(result)
     raise InputError(
-        "a baseline has no page of its own; compare a result with it: python -m reports compare BASELINE RESULT"
+        typed(
+            "a baseline has no page of its own; compare a result with it: python -m reports compare BASELINE RESULT"
+        )
     )
 
 

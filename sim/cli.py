@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
+from queue_core.command_lines import typed
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
 from sim.commands import audit, importing, replay, sweep, synth, systems
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     """Make the parser of the command line, with those of its commands by name."""
     parser = Parser(
-        prog="python -m sim",
+        prog=typed("python -m sim"),
         description="Replays recorded conversations against message queues, in simulated time.",
     )
     commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")

@@ -216,7 +216,14 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
 def _show_explanations(explanations: Sequence[Explanation], console: Console) -> None:
     """Print how well each system explains what really happened."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in ("what really happened", "without a reply", "predicted", "both", "by chance", "cut turns"):
+    for name in (
+        "what really happened",
+        "no reply or not read",
+        "predicted",
+        "both",
+        "by chance",
+        "cut turns",
+    ):
         table.add_column(name, justify="left" if name == "what really happened" else "right", no_wrap=True)
     for column in ("predicted ", "both ", "by chance "):
         table.add_column(column, justify="right", no_wrap=True)

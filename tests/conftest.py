@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -36,6 +37,11 @@ from sim.engine.distributions import parse_distribution
 from sim.engine.store.server import StoreServer
 
 ServerOf = Callable[[str], EmbeddedRedis]
+
+
+def pytest_configure() -> None:
+    """Let commands in messages begin with `python`, however the tests were started."""
+    sys.orig_argv[:1] = ["python"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,20 +40,24 @@ def run(packages: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("has_packages", [True, False], ids=["plain", "nothing"])
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
         ("queue_core serve", "server,embedded"),
+        ("queue_core redis", "server,embedded"),
         ("sim replay logs/", "sim"),
         ("reports build x.json", "reports"),
         ("loadtests run", "load"),
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    plain_packages: Path, command: str, extra: str
+    plain_packages: Path, tmp_path: Path, command: str, extra: str, has_packages: bool
 ) -> None:
     """The message is one line and installs from the checkout, not by a name that anybody could register."""
-    ended = run(plain_packages, *command.split())
+    if command == "queue_core redis" and has_packages:
+        pytest.skip("it needs no more packages")
+    ended = run(plain_packages if has_packages else tmp_path / "none", *command.split())
     assert ended.returncode == 2
     name = command.split(maxsplit=1)[0]
     assert re.fullmatch(
@@ -61,6 +65,18 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
         rf"pip install -e '\.\[{extra}\]', or make (serve|replay|load)\n",
         ended.stderr,
     )
+
+
+def test_a_program_that_imports_the_queue_without_its_packages_gets_the_error(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", "import queue_core"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'msgspec'"
 
 
 def test_nothing_advises_to_install_a_name_from_an_index() -> None:

@@ -23,6 +23,7 @@ from loadtests.account.surroundings import STARTED, read_injected
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
+from queue_core.command_lines import typed
 from reports.results.load import Second
 from reports.results.writing import write_whole
 
@@ -36,8 +37,8 @@ Job = tuple[float, int, str, str]
 """Moment in seconds from the start, conversation, message id, text."""
 
 _EVENTS = msgspec.json.Decoder(Event)
-_HOST_HINT = "start a stack with `python -m loadtests stack`, or name your web process with --host"
-_SINK_HINT = "start a stack with `python -m loadtests stack`, or name your sink with --sink"
+_HOST_HINT = typed("start a stack with `python -m loadtests stack`, or name your web process with --host")
+_SINK_HINT = typed("start a stack with `python -m loadtests stack`, or name your sink with --sink")
 _log = logging.getLogger("loadtests")
 
 

@@ -39,7 +39,7 @@ class HttpBackend:
         if text is not None and text.strip() == _ACCEPTED:
             raise self._asking.no_text("accepted", batch)
         if _is_empty(answer.json()):
-            raise self._asking.no_text("empty", batch)
+            raise self._asking.no_text("no result", batch)
         return Answer(self._asking.text(text, batch))
 
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from queue_core.command_lines import typed
+from queue_core.redis_server.address import announced
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
 
@@ -25,7 +27,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs a redis-server on this machine, listening on 127.0.0.1 only, until Ctrl-C or SIGTERM. It\n"
-        "keeps its data on disk and never evicts any. The first line of its output is REDIS_URL=…",
+        "keeps its data on disk and never evicts any. The first line of its output is REDIS_URL=…\n"
+        "Other commands find it without REDIS_URL if their DATA_DIR is its folder.",
         epilog="exit codes: 0 stopped by SIGTERM; 1 it did not start, or died; 130 Ctrl-C",
     )
     parser.add_argument(
@@ -46,7 +49,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `redis` where the packages of the other commands are not installed."""
-    parser = argparse.ArgumentParser(prog="python -m queue_core")
+    parser = argparse.ArgumentParser(prog=typed("python -m queue_core"))
     add_command(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
     run_alone: Callable[[argparse.Namespace], int] = options.run_alone
@@ -58,7 +61,10 @@ def run(options: argparse.Namespace) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        with EmbeddedRedis(options.data_dir, port=options.port, append_only=True) as server:
+        with (
+            EmbeddedRedis(options.data_dir, port=options.port, append_only=True) as server,
+            announced(server.url, options.data_dir),
+        ):
             print(f"REDIS_URL={server.url}", flush=True)
             print(
                 f"redis-server {server.binary.version} runs, data in {options.data_dir}/; Ctrl-C stops it",

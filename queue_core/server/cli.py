@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from queue_core.command_lines import typed, with_env_file
 from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
 from queue_core.redis_server import command as redis_server
@@ -93,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     """Makes the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
     top: argparse.ArgumentParser = _Parser(
-        prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw
+        prog=typed("python -m queue_core"), description=_DESCRIPTION, formatter_class=raw
     )
     top.add_argument(
         "--env-file", metavar="FILE", help=f"file with settings (default: {config.ENV_FILE}, if there is one)"
@@ -124,6 +125,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. An error is printed in one line, without a traceback."""
     chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    with with_env_file(chosen.env_file):
+        return _run(chosen)
+
+
+def _run(chosen: argparse.Namespace) -> int:
     if "run_alone" in chosen:
         return int(chosen.run_alone(chosen))
     try:
@@ -137,7 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)
         command: Command = chosen.run
-        return asyncio.run(command(chosen, settings))
+        with asyncio.Runner(loop_factory=_loop_factory() if "roles" in chosen else None) as runner:
+            return runner.run(command(chosen, settings))
     except InvalidSettingsError as error:
         for fault in str(error).splitlines():
             print(f"queue_core: {fault}", file=sys.stderr)
@@ -152,6 +159,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the program that read the output has ended, which is not an error
         return EXIT_FAILED
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the maker of uvloop's event loops if it is installed (extra `fast`), otherwise None for asyncio's."""
+    try:
+        import uvloop  # noqa: PLC0415 - only the extra `fast` brings it
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -174,6 +174,8 @@ class Journal:
             "attempt": batch.attempt,
             "trigger": batch.trigger,
         }
+        if batch.setbacks:
+            fields["not_counted"] = batch.setbacks
         if reason:
             fields["reason"] = reason
         if dead_lettered:
@@ -193,8 +195,9 @@ class Journal:
         if self._recorder:
             state: FaultState = "begins" if news.is_away else "ends"
             self._recorder.fault(news.kind, state, news.error, instance=news.instance_name)
-        fields: dict[str, Any] = {"since_ms": news.since_ms, "error": news.error}
+        fields: dict[str, Any] = {"away_since_ms": news.since_ms}
         if news.is_away:
+            fields["error"] = news.error
             _log.error(
                 "%s is away: turns that need it wait, and one at a time tries it", news.name, extra=fields
             )

@@ -21,6 +21,8 @@ VALUE_LENGTH_MAX = 16_384
 """Limit on a message or a value. Longer ones are cut at the end, a traceback in the middle."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+_MOMENTS_MS = range(10**12, 10**14)
+"""Unix milliseconds from 2001 to 5138; a duration of that many would be over 30 years."""
 _BARE_VALUE = re.compile(r"[^\s\"=]+")
 _QUIET = ("aiohttp.access", "aiohttp.client", "asyncio")
 """Loggers that would write URLs, which contain phone numbers or secrets."""
@@ -62,17 +64,32 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """Formatter of `2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c… took_ms=3.1`."""
+    """Formatter of `2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c… took_ms=3.1`.
+
+    A moment, such as `since_ms=1772360400060`, is written as `since=2026-03-01T10:20:00.060Z`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_timestamp(record), record.levelname, record.name, _event(record)]
-        parts += [f"{name}={_shown(value)}" for name, value in _fields(record)]
+        parts += [f"{name}={_shown(value)}" for name, value in map(_with_moment, _fields(record))]
         return visible_json(" ".join(parts))
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
+    return _moment(record.created)
+
+
+def _moment(unix_s: float) -> str:
+    moment = datetime.fromtimestamp(unix_s, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _with_moment(field: tuple[str, Any]) -> tuple[str, Any]:
+    """Returns a field for people: Unix milliseconds become a date. A number too small for one is a duration."""
+    name, value = field
+    if name.endswith("_ms") and type(value) is int and value in _MOMENTS_MS:
+        return name.removesuffix("_ms"), _moment(value / 1000)
+    return field
 
 
 def _event(record: logging.LogRecord) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Literal
 
+from queue_core.command_lines import typed
 from queue_core.errors import InvalidSettingsError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
 from queue_core.redis.facts import ServerFacts, warnings_of
+from queue_core.redis_server.address import announced, read_address
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
@@ -31,23 +31,23 @@ LOOK_EVERY_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-def _address_file(settings: ServerSettings) -> Path:
-    return settings.data_dir / "redis.url"
-
-
 def redis_url(settings: ServerSettings) -> str:
-    """Returns the address of the Redis to use: REDIS_URL, or the Redis of a `serve` with the same DATA_DIR.
+    """Returns the address of the Redis to use: REDIS_URL, or that of a `serve` or `redis` with its data in DATA_DIR.
 
     Raises InvalidSettingsError when there is neither of them.
     """
     if url := settings.redis_url.get_secret_value():
         return url
-    with contextlib.suppress(OSError):
-        if url := _address_file(settings).read_text("utf-8").strip():
-            return url
-    raise InvalidSettingsError(
-        f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
-        "REDIS_URL=redis://…, or start `serve`"
+    if url := read_address(settings.data_dir):
+        return url
+    raise InvalidSettingsError(f"{none_runs(settings)}: set REDIS_URL=redis://…, or start `serve`")
+
+
+def none_runs(settings: ServerSettings) -> str:
+    """Say that no Redis was found, and where it was looked for."""
+    return typed(
+        "REDIS_URL is not set, and neither `python -m queue_core serve` nor `python -m queue_core redis` runs with its "
+        f"data in {settings.data_dir}/"
     )
 
 
@@ -67,15 +67,13 @@ async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
     folder = settings.data_dir
     server = EmbeddedRedis(folder, append_only=True, append_fsync=APPEND_FSYNC)
     async with server:
-        address = _address_file(settings)
-        address.write_text(f"{server.url}\n", "utf-8")
         watch = asyncio.create_task(_keep_running(server), name="own-redis")
         try:
-            yield server
+            with announced(server.url, folder):
+                yield server
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-            address.unlink(missing_ok=True)
 
 
 async def _keep_running(server: EmbeddedRedis) -> None:

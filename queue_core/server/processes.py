@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 from pydantic import SecretStr
 
+from queue_core.command_lines import typed
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
@@ -96,7 +97,7 @@ async def _hold(runtime: Runtime) -> None:
     since_ms = await holding.hold()
     inventory = await holding.inventory()
     _log.warning(
-        "held: no worker takes a turn until `python -m queue_core resume`",
+        typed("held: no worker takes a turn until `python -m queue_core resume`"),
         extra={
             "held_since_ms": since_ms,
             **{

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from reports.command_lines import typed
 from reports.text import cut, printable
 from reports.words.language import gettext
 
@@ -50,7 +51,7 @@ class CsvLink:
         return gettext(
             "rows left out: %(number)s; %(command)s writes whole files with %(option)s",
             number=f"{self.left_out:,}",
-            command="python -m reports build RESULT.json",
+            command=typed("python -m reports build RESULT.json"),
             option="--csv-dir FOLDER",
         )
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from reports.command_lines import typed
 from reports.results.audit import AUDIT_SCHEMA_VERSION, AuditResult
 from reports.results.baseline import BASELINE_SCHEMA_VERSION, Baseline
 from reports.results.checks import Result as Result  # noqa: PLC0414 - exported for callers of read_result
@@ -131,17 +132,15 @@ def _checked(data: object) -> Result:
         raise ResultError("holds a single value or a list, not a result; give the file that --json wrote")
     kind, schema = data.get("kind"), data.get("schema")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ResultError(
-            f"its kind is {shown(kind)}; known kinds are {', '.join(KINDS)}. Give a file that `python -m sim` or "
-            "`python -m loadtests` wrote"
-        )
+        kinds = f"its kind is {shown(kind)}; known kinds are {', '.join(KINDS)}"
+        raise ResultError(typed(f"{kinds}. Give a file that `python -m sim` or `python -m loadtests` wrote"))
     model, version = KINDS[kind]
     if type(schema) is not int or schema < 1:
         raise ResultError(f"its schema is {shown(schema)}, which is not a version; make the result again")
     if schema != version:
         which, remedy = ("a newer", "update this program")
         if schema < version:
-            which, remedy = ("an older", f"make it again: {REMEDIES[kind]}")
+            which, remedy = ("an older", typed(f"make it again: {REMEDIES[kind]}"))
         raise ResultError(
             f"was made by {which} version (schema {shown(schema)}, this one reads {version}); {remedy}"
         )

@@ -16,16 +16,17 @@ NAME_LENGTH_MAX = 60
 
 
 def explanation_words(explanations: Sequence[Explanation]) -> str:
-    """Say which system explains best which messages of a recording got no reply, if any system does."""
+    """Say which system explains best which messages of a recording were not answered or not read, if any does."""
     actual = explanations[0]["unanswered"]["actual"]
     if not actual:
-        return gettext("No message was left without a reply, so there is nothing to explain.")
+        return gettext("Every message got a reply and was probably read, so there is nothing to explain.")
     best = max(explanations, key=lambda each: (each["unanswered"]["both"], -each["unanswered"]["predicted"]))
     met = best["unanswered"]
     if not met["both"] or met["probability"] > CHANCE_MAX:
         return ngettext(
-            "No system here explains the %(num)s message without a reply: look for another cause.",
-            "No system here explains the %(num)s messages without a reply better than chance: look for another cause.",
+            "No system here explains the %(num)s message without a reply or probably not read: look for another cause.",
+            "No system here explains the %(num)s messages without a reply or probably not read better than chance: look "
+            "for another cause.",
             actual,
         )
     return gettext(
@@ -33,7 +34,11 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
         "(probability of so many: %(probability)s).",
         system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
         both=f"{met['both']:,}",
-        actual=ngettext("%(num)s message without a reply", "%(num)s messages without a reply", actual),
+        actual=ngettext(
+            "%(num)s message without a reply or probably not read",
+            "%(num)s messages without a reply or probably not read",
+            actual,
+        ),
         predicted=f"{met['predicted']:,}",
         chance=f"{met['by_chance']:,.1f}",
         probability=probability_words(met),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms
 from queue_core.text import visible
 from reports.results.audit import AuditResult, Counts
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         names = ", ".join(visible(recording.name) for recording in recordings[:3])
         raise InputError(
             f"{names}: has no replies, so it does not show what was answered. Record what the bot sends, too "
-            "(webhooks with fromMe, for instance); `python -m sim replay` works without replies"
+            f"(webhooks with fromMe, for instance); `{typed('python -m sim replay')}` works without replies"
         ) from None
     publish(
         result,

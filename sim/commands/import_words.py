@@ -11,6 +11,7 @@ from sim.importers.summary import LeftOut, Summary
 REASONS_SHOWN = 6
 FILES_SHOWN = 5
 PLACES_SHOWN = 20
+_HOUR_MS = 3_600_000
 _NOUNS = {
     "reply": "reply",
     "presence": "sign of presence",
@@ -51,7 +52,7 @@ def _taken(summary: Summary) -> str:
     instances = quantity(len(summary.instances), "instance")
     words = f"{messages} of {conversations} on {instances}"
     if summary.first_ms is not None and summary.last_ms is not None:
-        words += f", {_date(summary.first_ms)} to {_date(summary.last_ms)} UTC"
+        words += f", {_period(summary.first_ms, summary.last_ms)} UTC"
     return words
 
 
@@ -87,5 +88,8 @@ def _count(number: int, noun: str) -> str:
     return quantity(number, noun)
 
 
-def _date(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
+def _period(first_ms: int, last_ms: int) -> str:
+    """Write a period, with seconds if it is shorter than an hour."""
+    form = "%Y-%m-%d %H:%M" if last_ms - first_ms >= _HOUR_MS else "%Y-%m-%d %H:%M:%S"
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC).strftime(form) for ms in (first_ms, last_ms))
+    return f"{first} to {last}" if first != last else first

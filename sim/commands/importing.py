@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from queue_core.command_lines import typed
 from queue_core.recording.format import MessageEvent
 from queue_core.recording.writer import header_line, message_line, other_line
 from reports.results.writing import STANDARD_OUTPUT, json_text
@@ -144,5 +145,5 @@ def _say(summary: Summary, options: argparse.Namespace) -> None:
     for line in lines:
         console.print(terminal_text(line), markup=False, soft_wrap=True)
     if options.output != STANDARD_OUTPUT:
-        end = f"{options.output}: written; replay it with: python -m sim replay {options.output}"
+        end = f"{options.output}: written; replay it with: {typed('python -m sim replay')} {options.output}"
         console.print(terminal_text(end), markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from queue_core.command_lines import typed
 from queue_core.recording.checks import LineError, identifier
 from queue_core.recording.writer import dump
 from queue_core.text import quantity
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         people = len({(message.instance, message.phone) for message in recording.arrivals})
         print(
             f"{options.output}: {quantity(options.messages, 'message')} of {quantity(people, 'conversation')}; "
-            f"replay it with: python -m sim replay {options.output}"
+            f"replay it with: {typed('python -m sim replay')} {options.output}"
         )
     return OK
 

@@ -6,13 +6,16 @@ import re
 
 import pytest
 
+from queue_core.ai.generic_http import _text
 from queue_core.ai.reply import ABSENCE_WORDS, extract
 from queue_core.channels.form.markdown import converted
+from queue_core.http_client import HttpAnswer
 from tests.docs.documents import ROOT, table_under
 
 PAGE = "docs/answers.md"
 _FORM = re.compile(r"^\| (`+)(.+?)\1 \| (?:(`+)(.+?)\3|all of it) \|$", re.MULTILINE)
-_ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it) \|$", re.MULTILINE)
+_NOTED = re.compile(r"^\| (`+)(.+?)\1 \| all of it(?: \((\d)\))? \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it(?: \(\d\))?) \|$", re.MULTILINE)
 
 
 def examples(heading: str) -> list[tuple[str, str]]:
@@ -31,6 +34,17 @@ def test_the_examples_come_out_as_the_page_says(heading: str) -> None:
     assert len(rows) == table_under(PAGE, heading).count("\n| `")
     for answer, shown in rows:
         assert extract(answer).text == shown
+
+
+def test_notes_name_the_answers_that_stay_and_still_change_on_their_way_to_the_user() -> None:
+    """(1) is WhatsApp's formatting; (2) is the JSON of an `http` AI."""
+    rows = _NOTED.findall(table_under(PAGE, "What stays"))
+    assert len(rows) > 8
+    for _, cell, note in rows:
+        answer = _written(cell)
+        body = _text(HttpAnswer(200, answer.encode(), None))
+        changed = ("2" if body != answer else "") + ("1" if converted(answer) != answer else "")
+        assert changed == note, answer
 
 
 def test_the_form_is_as_the_page_says() -> None:

@@ -10,6 +10,7 @@ from queue_core.ai.reply.keys import HIDDEN_KEYS, plain
 
 Absence = Literal[
     "empty",
+    "no result",
     "reasoning",
     "call",
     "tokens",
@@ -26,6 +27,8 @@ Absence = Literal[
 
 WORDS: dict[Absence, str] = {
     "empty": "it is empty; check the model's token limit and the last step of the app or flow",
+    "no result": "its response is empty, so the flow had no result; check the flow's last step, or add "
+    "needsDataCollection if no reply is wanted",
     "reasoning": "it is reasoning only; raise the model's token limit, or switch its reasoning off",
     "call": "it only calls a tool; let the app or flow carry out the call, or take its tools away",
     "tokens": "it has nothing but control tokens; check the model's chat template on its server",

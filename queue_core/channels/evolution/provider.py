@@ -43,7 +43,7 @@ class Evolution(Provider):
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""
         if self.url and not self.api_key:
-            yield "EVOLUTION_API_KEY is not set: it is needed to send through EVOLUTION_URL"
+            yield "EVOLUTION_API_KEY: must be set, to send through EVOLUTION_URL"
         yield from faults_of_secret("EVOLUTION_WEBHOOK_SECRET", self.webhook_secret)
 
     def authenticate(self, post: Post) -> None:

@@ -34,7 +34,7 @@ class EvolutionGo(Provider):
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""
         if self.url and not self.api_key:
-            yield "EVOLUTION_GO_API_KEY is not set: it is needed to send through EVOLUTION_GO_URL"
+            yield "EVOLUTION_GO_API_KEY: must be set, to send through EVOLUTION_GO_URL"
         yield from faults_of_secret("EVOLUTION_GO_WEBHOOK_SECRET", self.webhook_secret)
 
     def authenticate(self, post: Post) -> None:

@@ -14,10 +14,12 @@ local function count(place)
     conversations = conversations + 1
     messages = messages + length - held
     older = older + older_messages(place, held, before_ms)
-    local first_at = stamp_of(redis.call('LINDEX', place.queue, held))
-    local last_at = stamp_of(redis.call('LINDEX', place.queue, -1))
-    oldest = math.min(oldest or first_at, first_at)
-    newest = math.max(newest or last_at, last_at)
+    local _, first_at = stamped_from(place, held, length - 1, 1)
+    if first_at then
+      local _, last_at = stamped_from(place, length - 1, held, -1)
+      oldest = math.min(oldest or first_at, first_at)
+      newest = math.max(newest or last_at, last_at)
+    end
     if not is_held and redis.call('HGET', place.reply, 'state') == 'unsure' then
       unsure = unsure + 1
     end

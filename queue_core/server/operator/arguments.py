@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 
 from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS
+from queue_core.command_lines import typed
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
@@ -65,6 +66,7 @@ def add_command(
     description: str,
     epilog: str,
     has_json: bool = True,
+    json_is_by_lines: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command. `run` is None for a command that only groups others.
 
@@ -74,13 +76,14 @@ def add_command(
         name,
         help=summary,
         description=_filled(description),
-        epilog=_filled(epilog),
+        epilog=_filled(typed(epilog)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
         parser.set_defaults(run=run, wrong_usage=parser.error)
     if has_json:
-        parser.add_argument("--json", action="store_true", help="write JSON, for machines")
+        form = "an object of JSON on each line" if json_is_by_lines else "one JSON value"
+        parser.add_argument("--json", action="store_true", help=f"write {form}, for machines")
     return parser
 
 

@@ -17,7 +17,7 @@ from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
 from queue_core.server.operator.output import write, write_fields, write_json
-from queue_core.server.own_redis import open_queue, own_redis, redis_url
+from queue_core.server.own_redis import none_runs, open_queue, own_redis, redis_url
 from queue_core.text import quantity
 
 
@@ -34,8 +34,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
             void the guarantees; warnings do not yet.
 
-            It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
-            that `serve` would start, checks it, and stops it.
+            It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
+            the Redis that `serve` would start, checks it, and stops it.
             """,
         epilog="""
             examples:
@@ -93,22 +93,22 @@ async def _queue_to_check(
         async with open_queue(settings) as queue:
             yield queue, "the Redis of REDIS_URL"
             return
-    if await _serve_runs(settings):
+    if await _is_running(settings):
         async with open_queue(settings) as queue:
-            yield queue, f"the Redis of the running serve, data in {settings.data_dir}/"
+            yield queue, f"the Redis that runs with its data in {settings.data_dir}/"
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: "
-            "set REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
+            f"{none_runs(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the redis-server that "
+            "serve would start"
         )
     async with own_redis(settings) as server, connect(server.url) as client:
         words = f"redis-server {server.binary.version}, started for this check as serve does"
         yield MessageQueue(client, settings.queue), f"{words}, data in {settings.data_dir}/"
 
 
-async def _serve_runs(settings: ServerSettings) -> bool:
-    """Return True if the Redis of a `serve` answers; the address that a killed `serve` leaves is not enough."""
+async def _is_running(settings: ServerSettings) -> bool:
+    """Return True if the Redis of DATA_DIR answers; the address that a killed `serve` leaves there is not enough."""
     try:
         redis_url(settings)
     except InvalidSettingsError:

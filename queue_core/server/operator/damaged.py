@@ -65,6 +65,7 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
             error that the key caused. A key without a conversation belongs to all conversations of a partition.
             """,
         epilog="exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration",
+        json_is_by_lines=True,
     )
     show = add_command(
         below,
@@ -206,7 +207,7 @@ async def _process(
     if args.json:
         counts = {done_word: done} | ({"messages": messages} if done_word == "repaired" else {})
         write_json({**counts, "failed": list(failures)})
-    else:
+    elif done or not failures:
         words = f", {quantity(messages, 'message')} back in the queue" if done_word == "repaired" else ""
         write(f"{quantity(done, 'damaged key')} {done_word}{words}")
     for failure in failures.values():

@@ -73,7 +73,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="list them, oldest first",
         description="""
             Lists dead letters, oldest first: id, time when it became one, conversation, attempts, reason. Message texts
-            are shown only with --text. With --json, each line is an object.
+            are shown only with --text.
             """,
         epilog="""
             examples:
@@ -83,6 +83,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
             exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
             """,
+        json_is_by_lines=True,
     )
     _add_filters(parser)
     parser.add_argument(

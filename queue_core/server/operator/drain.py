@@ -7,6 +7,7 @@ import asyncio
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.errors import QueueUnavailableError
 from queue_core.legacy.inspection import Buffered, count_buffered
@@ -105,12 +106,12 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def words(self) -> str:
         words = f"{in_conversations(self.messages, self.conversations)} left"
         if self.held and self.messages:
-            words += "; the queue is held: see `python -m queue_core resume --help`"
+            words += typed("; the queue is held: see `python -m queue_core resume --help`")
         elif self.overdue:
             words += f"; {quantity(self.overdue, 'conversation')} overdue: check that a worker runs"
         if self.unreachable:
             unreachable = quantity(self.unreachable, "more conversation")
-            words += f"; {unreachable} that no worker will look at: see `python -m queue_core check`"
+            words += typed(f"; {unreachable} that no worker will look at: see `python -m queue_core check`")
         if not self.is_complete:
             words += "; there was not enough time to search all keys"
         return words
@@ -143,7 +144,8 @@ def _drained(args: argparse.Namespace, remaining: _Remaining, buffered: Buffered
         return OK
     words = "empty"
     if remaining.dead_letters:
-        words += f"; {quantity(remaining.dead_letters, 'dead letter')}: see `python -m queue_core dead list`"
+        letters = quantity(remaining.dead_letters, "dead letter")
+        words += typed(f"; {letters}: see `python -m queue_core dead list`")
     if buffered.messages:
         words += f"; {in_conversations(buffered.messages, buffered.conversations)} in the legacy buffer"
     write(words)

@@ -6,6 +6,7 @@ import argparse
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.queue.holding import Inventory
 from queue_core.queue.message_queue import MessageQueue
@@ -85,7 +86,12 @@ async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
         return OK
     write_fields(
         [
-            ("held", f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"),
+            (
+                "held",
+                typed(
+                    f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"
+                ),
+            ),
             *_figures(inventory, settings),
             ("dead letters", f"{sizes.dead_letters:,}"),
         ]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.legacy.buffer import Buffer
 from queue_core.legacy.inspection import read_buffer
@@ -202,7 +203,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         names = f"--instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}"
         facts += [
             ("dead letters", f"{len(overview.dead):,}, the newest {since} ago: {reason}"),
-            ("to see them", f"python -m queue_core dead list {names}"),
+            ("to see them", f"{typed('python -m queue_core dead list')} {names}"),
         ]
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
@@ -223,7 +224,7 @@ def _state(overview: _Overview) -> str:
     if not queued.pending:
         return _state_of_nothing_queued(overview)
     if at_ms is None:
-        return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
+        return typed("STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that")
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"now (overdue by {age(now_ms - at_ms)})"
     return _state_of_waiting(queued, when)
 

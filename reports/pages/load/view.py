@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.analysis.times import time_cells, time_columns
+from reports.command_lines import typed
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
@@ -185,7 +186,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         sizes=_bars(_sizes(result["batches"])),
         settings=_facts(result["settings"]),
         system=_facts(result["system"]),
-        command=cut(one_line(result["command"]), COMMAND_LENGTH_MAX),
+        command=cut(one_line(typed(result["command"])), COMMAND_LENGTH_MAX),
         downloads=load_downloads(result),
     )
 

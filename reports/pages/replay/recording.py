@@ -12,6 +12,7 @@ from markupsafe import Markup
 from reports.analysis.conversations import Conversation
 from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
+from reports.command_lines import typed
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.pages.replay.estimates import Estimates
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
@@ -111,12 +112,12 @@ class RecordingView:
             return gettext(
                 "To see one, have the replay write its result with %(option)s, and run %(command)s.",
                 option="--json RESULT.json",
-                command="python -m reports build RESULT.json --draw NUMBER",
+                command=typed("python -m reports build RESULT.json --draw NUMBER"),
             )
         path = self.result_file.name if self.result_file.is_absolute() else self.result_file.as_posix()
         return gettext(
             "To see one, run %(command)s.",
-            command=f"python -m reports build {shlex.quote(path)} --draw NUMBER",
+            command=f"{typed('python -m reports build')} {shlex.quote(path)} --draw NUMBER",
         )
 
 

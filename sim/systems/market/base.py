@@ -50,7 +50,8 @@ class MarketSystem(System):
     def died(self, process: str) -> None:
         """Note that nothing reads what waits in Redis, until another message comes."""
         for key in self.custody.storage_keys():
-            self.nobody_reads(key, Cause(code="process_died"))
+            if self.custody.waiting(key):
+                self._reasons.setdefault(key, Cause(code="process_died"))
 
     def redis_lost_writes(self) -> None:
         """Report the messages that Redis no longer has."""

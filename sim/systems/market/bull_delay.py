@@ -89,8 +89,6 @@ class BullDelayOptions:
 class _Job:
     """Facts about a job that Redis keeps, so that a worker that starts finds them. No race touches them."""
 
-    due_ms: int | None
-    """Time at which a worker looks at it; None while it is active or failed."""
     messages: Sequence[BufferedMessage] = ()
     """Messages of a job that is active."""
     attempts: int = 0
@@ -105,6 +103,7 @@ class BullDelay(MarketSystem):
     processes: ClassVar[Sequence[str]] = ("web", "worker")
     options_type: ClassVar[type[Any]] = BullDelayOptions
     options: BullDelayOptions
+    left_cause = Cause(code="redis_failed")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -129,7 +128,7 @@ class BullDelay(MarketSystem):
 
     def at_rest(self) -> bool:
         """Return True when no job is delayed or active."""
-        return not any(facts.due_ms is not None or facts.messages for facts in self._jobs.values())
+        return not self._due and not any(facts.messages for facts in self._jobs.values())
 
     def held_by_redis(self, key: str) -> Container[Message]:
         """Return the messages of a job."""
@@ -174,28 +173,25 @@ class BullDelay(MarketSystem):
         erased = [each.identity for each in _DECODER.decode(before) if each.identity not in written]
         self.custody.lose(job, erased, Cause(code="job_overwritten", writers=[message.id]))
         due_ms = self.world.now_ms() + self.options.delay_ms
+        self._look_at(job, due_ms)
         changed = await self.redis.eval(CHANGE_DELAY, 2, job, DELAYED, str(due_ms))
         if not changed:
             return False
         self.custody.store(job, message.identity)
-        self._look_at(job, due_ms)
         return True
 
     async def _add(self, job: str, message: BufferedMessage) -> bool:
         """Add a delayed job. BullMQ ignores a job whose id exists, and says nothing."""
         due_ms = self.world.now_ms() + self.options.delay_ms
+        self._look_at(job, due_ms)
         is_new = await self.redis.eval(ADD, 2, job, DELAYED, msgspec.json.encode([message]), str(due_ms))
         self.custody.store(job, message.identity)
-        if is_new:
-            self._jobs[job] = _Job(due_ms)
-            self._look_at(job, due_ms)
-        else:
+        if not is_new:
             self.custody.lose(job, [message.identity], Cause(code="job_existed"))
         return True
 
     def _look_at(self, job: str, due_ms: int) -> None:
-        """Have the worker look at a job when it is due."""
-        self._jobs.setdefault(job, _Job(due_ms)).due_ms = due_ms
+        """Have the worker look at a job then. It takes the job if it is due, as Redis knows."""
         heappush(self._due, (due_ms, job))
         self._changed.set()
 
@@ -206,33 +202,35 @@ class BullDelay(MarketSystem):
             now_ms = self.world.env.now
             while self._due and self._due[0][0] <= now_ms:
                 due_ms, job = heappop(self._due)
-                facts = self._jobs.get(job)
-                if facts is not None and facts.due_ms == due_ms:  # else it was put off
-                    facts.due_ms = None
-                    self.world.spawn(self._work(job, facts, due_ms), name=job)
+                self.world.spawn(self._work(job, due_ms), name=job)
             next_ms = self._due[0][0] if self._due else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if next_ms is None else (next_ms - now_ms) / 1000):
                     await self._changed.wait()
 
-    async def _work(self, job: str, facts: _Job, due_ms: int) -> None:
+    async def _work(self, job: str, due_ms: int) -> None:
         """Take the job if it is still due, and answer its messages."""
-        try:
-            async with self._slots:
-                facts.messages = await self._start(job)
-                if facts.messages:
-                    await self.reply(job, facts.messages, "timer", due_ms)
-                    await self._of_worker.delete(job)
-                    facts.messages = ()
-                    if facts.due_ms is None:
-                        self._jobs.pop(job, None)
-        except (AiError, ChannelError):
-            await self._fail(job, facts)
-        except RedisError:
-            if facts.messages:
-                await self._after_stall(job, facts)
-            else:
+        async with self._slots:
+            try:
+                messages = await self._start(job)
+            except RedisError:  # perhaps the job is active by now, perhaps not
                 self._look_at(job, self.world.now_ms() + RECONNECT_MS)
+                facts = self._jobs.setdefault(job, _Job())
+                self.world.spawn(self._after_stall(job, facts), name=f"{job} stalled")
+                return
+            if not messages:
+                return
+            facts = self._jobs.setdefault(job, _Job())
+            facts.messages = messages
+            try:
+                await self.reply(job, messages, "timer", due_ms)
+                del self._jobs[job]  # first, since a new job may have the name before the answer is here
+                await self._of_worker.delete(job)
+            except (AiError, ChannelError):
+                await self._fail(job, facts)
+            except RedisError:
+                self._jobs[job] = facts
+                self.world.spawn(self._after_stall(job, facts), name=f"{job} stalled")
 
     async def _start(self, job: str) -> Sequence[BufferedMessage]:
         """Make the job active; returns its messages as they are now, none if it is not due any more."""
@@ -249,9 +247,17 @@ class BullDelay(MarketSystem):
 
     async def _after_stall(self, job: str, facts: _Job) -> None:
         """Move the job back at the first check after its lock ran out, or give it up if it stalls again."""
-        now_ms = self.world.env.now
-        check_ms = math.ceil((now_ms + LOCK_MS) / STALLED_CHECK_MS) * STALLED_CHECK_MS
-        await self.sleep(check_ms - now_ms)
+        lock_ends_ms = self.world.env.now + LOCK_MS
+        state = None
+        while state is None:
+            now_ms = self.world.env.now
+            check_ms = math.ceil(max(now_ms + 1, lock_ends_ms) / STALLED_CHECK_MS) * STALLED_CHECK_MS
+            await self.sleep(check_ms - now_ms)
+            with contextlib.suppress(RedisError):
+                state = await self._of_worker.hget(job, "state") or b"gone"
+        if state != b"active":
+            facts.messages = ()
+            return
         facts.stalled += 1
         if facts.stalled > STALLED_MAX:
             facts.attempts += facts.stalled

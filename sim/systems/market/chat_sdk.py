@@ -93,11 +93,19 @@ class ChatSdk(MarketSystem):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.left_cause = Cause(code="queued_unread", ttl_s=self.options.entry_ttl_ms // 1000)
+        self.locked: set[str] = set()
+        """Conversations whose lock a function holds that will look into the queue."""
 
     async def webhook(self, arrival: Arrival) -> None:
         """Handle the message after the webhook was acknowledged (`waitUntil`)."""
         invocation = _Invocation(self, self.received(arrival))
         self.world.spawn(invocation.run(), name=f"{self.name} {arrival.id}")
+
+    def died(self, process: str) -> None:
+        """Note that nothing reads the queues that the functions of the process would have read."""
+        for key in self.locked:
+            self.nobody_reads(key, Cause(code="process_died"))
+        self.locked.clear()
 
     def held_by_redis(self, key: str) -> Container[Message]:
         """Return the messages of the queue."""
@@ -164,11 +172,14 @@ class _Invocation:
     async def _with_lock(self) -> None:
         """Answer as the strategy says, then release the lock; a function that dies keeps it until it runs out."""
         strategy = self._options.strategy
+        if strategy != "drop":
+            self._system.locked.add(self._key)
         if strategy in ("queue", "drop"):
             work = self._dispatch(self._hand, "direct")
         else:
             await self._enqueue()
             if not self._system.has_timer(self._key):
+                self._system.locked.discard(self._key)
                 return
             work = self._debounce() if strategy == "debounce" else self._burst()
         try:
@@ -181,6 +192,7 @@ class _Invocation:
         await self._release()
 
     async def _release(self) -> None:
+        self._system.locked.discard(self._key)
         with contextlib.suppress(RedisError):
             await self._redis.eval(RELEASE, 1, self._lock, self._token)
 
@@ -195,6 +207,7 @@ class _Invocation:
             pending += taken
             if not taken or not await self._redis.llen(self._queue):
                 break
+        self._system.locked.discard(self._key)
         if taken:
             await self._dispatch(pending, "timer", due_ms)
 

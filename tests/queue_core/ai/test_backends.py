@@ -162,6 +162,8 @@ NO_TEXT: list[tuple[str, Answer, Absence]] = [
         "dify workflow",
     ),
     ("http", Answer({"error": {"message": "no quota"}}), "error"),
+    ("http", Answer({"response": ""}), "no result"),
+    ("http", Answer([{"response": " "}]), "no result"),
     ("http", Answer({"id": "x", "count": 3}), "json"),
     ("http", Answer({"name": "hours", "arguments": {}}), "call"),
     ("http", Answer(text='data: {"answer": "We"}\n\ndata: {"answer": " open"}\n\n'), "stream"),

@@ -116,6 +116,29 @@ async def test_after_a_hold_messages_expire_as_always(queue: MessageQueue, clock
     assert (await queue.claim("p")).given_up == 1
 
 
+async def test_what_is_not_a_message_is_not_old_and_makes_no_message_old(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    """Something else wrote before, between and after the messages."""
+    names = queue.keys.of("bot", USER).queue
+    await queue.redis.rpush(names, b"rubbish")
+    await queue.enqueue(message("old"))
+    clock.now_ms += 2 * HOUR_MS
+    await queue.redis.rpush(names, *[b"rubbish"] * 3)
+    await queue.enqueue(message("new"))
+    await queue.redis.rpush(names, b"rubbish")
+    inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
+    assert (inventory.messages, inventory.older) == (7, 2), "the first rubbish came before the old message"
+    assert (inventory.oldest_ms, inventory.newest_ms) == (EPOCH_MS, clock.now_ms)
+    assert await queue.holding.drop_older(HOUR_MS, "too old") == 2
+    inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
+    assert (inventory.messages, inventory.older, inventory.oldest_ms) == (5, 0, clock.now_ms)
+    await queue.redis.delete(names)
+    await queue.redis.rpush(names, b"rubbish")
+    inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
+    assert (inventory.messages, inventory.older, inventory.oldest_ms) == (1, 0, None)
+
+
 async def test_workers_hear_of_the_end(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick())
     bot = Bot()

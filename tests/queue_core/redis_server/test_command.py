@@ -38,6 +38,23 @@ def test_it_prints_its_address_keeps_its_data_and_ends_with_a_signal(
     assert (tmp_path / "data").is_dir()
 
 
+def test_other_commands_in_its_folder_find_it(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        status = [*COMMAND[:3], "status"]
+        found = subprocess.run(
+            status, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        process.send_signal(signal.SIGTERM)
+    assert (found.returncode, found.stderr) == (0, "")
+    gone = subprocess.run(status, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert gone.returncode == 2
+    assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in gone.stderr
+
+
 def test_what_keeps_it_from_starting_is_said_in_a_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -27,7 +27,7 @@ from queue_core.server.bot import Bot
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.tags import ConversationTags
-from tests.queue_core.server.test_metrics import scrape
+from tests.queue_core.server.test_metrics import batch, scrape
 
 USER = ("bot", "201000000001")
 WINDOW_MS = 8_000
@@ -324,7 +324,19 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
         "the channel of shop\\n is back: the turns that waited are answered",
     ]
     assert vars(caplog.records[0])["error"] == "not sent: Evolution answered 503"
+    assert "error" not in vars(caplog.records[1]), "it is over"
+    assert [vars(record)["away_since_ms"] for record in caplog.records] == [5, 5]
     assert scrape(world.metrics)['outages_total{kind="channel"}'] == 1
+
+
+def test_the_log_counts_tries_that_are_not_attempts(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A turn that is put off again and again by a rate limit stays at its first attempt."""
+    caplog.set_level("INFO")
+    for setbacks in (0, 3):
+        limited = msgspec.structs.replace(batch(1), setbacks=setbacks)
+        world.journal.ended(limited, "failed", "the AI answered 429", 0)
+    counted = [(vars(record)["attempt"], vars(record).get("not_counted")) for record in caplog.records]
+    assert counted == [(1, None), (1, 3)]
 
 
 def test_what_waits_for_an_older_message_is_counted_apart_from_other_refusals(world: World) -> None:

@@ -212,7 +212,7 @@ def test_lines_of_the_file_that_set_nothing_are_named(
     path = tmp_path / ".env"
     path.write_text('\ufeff# ours\nLOG_LEVEL=debug\nAI_KEY\nnot a setting\nexport GRACE_S=7\n\nPORT="8080\n')
     loaded = load({}, path)
-    assert [warning.partition(":")[0] for warning in loaded.warnings] == [
+    assert [warning.partition(" has no effect")[0] for warning in loaded.warnings] == [
         f"{path}, line {number}" for number in (3, 4, 7)
     ]
     assert (loaded.settings.log_level, loaded.settings.grace_s) == ("debug", 7)

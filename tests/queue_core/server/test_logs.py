@@ -56,6 +56,18 @@ def test_text_is_time_level_logger_event_and_fields(capsys: Captured) -> None:
     )
 
 
+def test_text_has_moments_as_dates_and_durations_as_they_are(capsys: Captured) -> None:
+    fields = {"since_ms": 1_795_684_661_229, "took_ms": 86_400_000, "oldest_ms": None, "age_ms": True}
+    configure_logging("text", "info")
+    LOG.info("away", extra=fields)
+    assert lines(capsys)[0].endswith(
+        " away since=2026-11-26T09:17:41.229Z took_ms=86400000 oldest_ms=null age_ms=true"
+    )
+    configure_logging("json", "info")
+    LOG.info("away", extra=fields)
+    assert json.loads(lines(capsys)[0])["since_ms"] == 1_795_684_661_229
+
+
 def test_json_is_an_object_with_the_fields(capsys: Captured) -> None:
     configure_logging("json", "INFO")
     LOG.info("turn completed", extra={"messages": 3, "reason": None, "name_of_it": "خالد"})

@@ -13,10 +13,13 @@ from queue_core.recording.format import Recording, Reply
 from queue_core.recording.reader import load
 from reports.results.replay import Explanation, Run
 from reports.words.explanations import explanation_words
+from sim.audit.audit import audit
 from sim.audit.explain import explain, overlap
+from sim.audit.fates import Limits
 from sim.engine.settings import SimSettings
 from sim.replay import replay
 from sim.systems import all_systems
+from tests.sim.commands.test_audit_command import DAY
 from tests.sim.test_cli import INCIDENT, REPOSITORY, sim
 
 
@@ -107,10 +110,22 @@ def test_a_coincidence_is_not_an_explanation() -> None:
     met = overlap({("b", "a", "1")}, {("b", "a", str(number)) for number in range(8)}, 10)
     none = Explanation(recording="r", system="s", messages=10, unanswered=met, cut=met)
     assert met["both"] == 1
-    assert explanation_words([none]).startswith("No system here explains the 1\u00a0message without a reply")
+    assert explanation_words([none]).startswith(
+        "No system here explains the 1\u00a0message without a reply or probably not read"
+    )
     nothing = overlap(set(), set(), 10)
     calm = Explanation(recording="r", system="s", messages=10, unanswered=nothing, cut=nothing)
-    assert explanation_words([calm]).startswith("No message was left without a reply")
+    assert explanation_words([calm]).startswith("Every message got a reply")
+
+
+def test_an_explanation_counts_what_an_audit_counts_under_those_words(tmp_path: Path) -> None:
+    (tmp_path / "day.jsonl").write_text(DAY, "utf-8")
+    recording = load([tmp_path / "day.jsonl"])[0]
+    audited = audit([recording], Limits())["total"]
+    assert (audited["unanswered"], audited["too_soon"]) == (1, 1)
+    explained = explain([recording], runs_of(recording, "buffer-v1"), ["buffer-v1"])
+    assert explained[0]["unanswered"]["actual"] == 2
+    assert "2\u00a0messages without a reply or probably not read" in explanation_words(explained)
 
 
 def test_the_command_explains_on_console_page_and_json(tmp_path: Path) -> None:
@@ -131,4 +146,4 @@ def test_the_command_explains_on_console_page_and_json(tmp_path: Path) -> None:
     assert "--explain-loss" in page
     refused = sim("replay", INCIDENT, "--explain-loss", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("sim: --explain-loss: no recording holds replies")
+    assert refused.stderr.startswith("sim: --explain-loss: the recordings have no replies")

@@ -60,9 +60,9 @@ def test_a_day_without_trouble_is_0(day: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((INCIDENT,), "incident.jsonl: there are no replies in it"),
-        (("day.jsonl", "--zone", "Mars/Base"), "--zone: there is no zone 'Mars/Base'"),
-        (("day.jsonl", "--zone", "../etc"), "--zone: there is no zone"),
+        ((INCIDENT,), "incident.jsonl: has no replies"),
+        (("day.jsonl", "--zone", "Mars/Base"), "--zone: there is no time zone 'Mars/Base'"),
+        (("day.jsonl", "--zone", "../etc"), "--zone: there is no time zone"),
         (("day.jsonl", "--within", "0s"), "--within: 0s is too short"),
         (("day.jsonl", "--within", "5"), "--within: 5 has no unit"),
         (("day.jsonl", "--ai-takes", "soon"), "--ai-takes: 'soon' is not a duration"),

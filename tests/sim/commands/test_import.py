@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from tests.sim.importers.writers import SHAPES, bodies, iso
 
 @pytest.fixture
 def dump(tmp_path: Path) -> Path:
-    """A dump of 40 webhooks of the Cloud API, and a line that is none."""
+    """A dump of 40 webhooks of the Cloud API, and a line that is not a webhook."""
     day = synthesize(SyntheticSettings(messages=40, hours=1, seed=2, instance="shop", redeliveries=0))
     path = tmp_path / "dump.log"
     lines = [body for _, body in bodies(day, SHAPES["cloud"])]
@@ -39,8 +40,10 @@ def test_the_summary(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
         f"{dump}: webhooks (40 of the first 41 lines or values hold webhooks of the WhatsApp Cloud API)"
     )
     assert taken.strip().startswith("40 messages of ")
+    period = r", \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    assert re.search(period, taken), "seconds, since all of it is within minutes"
     assert left_out == "  left out: 1 of: no webhook in the line"
-    assert seconds.strip().startswith("40 times known to the second only")
+    assert seconds.strip().startswith("40 times known only to the second")
     assert explained == f"{dump}: 1 of: no webhook in the line (at 41)"
     assert written == f"{target}: written; replay it with: python -m sim replay {target}"
     assert load([target])[0].title == "Monday"

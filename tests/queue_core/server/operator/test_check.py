@@ -35,7 +35,7 @@ async def test_check_takes_the_redis_of_a_running_serve(
     async with own_redis(settings) as server:
         answer = await Console(settings, capsys).run("check", "--json")
         assert answer.code == 0
-        assert "running serve" in answer.json["checked"]
+        assert answer.json["checked"] == f"the Redis that runs with its data in {tmp_path}/"
         assert server.is_running(), "it is not ours to stop"
 
 

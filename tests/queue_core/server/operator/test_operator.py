@@ -24,6 +24,7 @@ from queue_core.server.operator.output import (
 )
 from tests.queue_core.server.operator.console import Console, parser, settings_for
 
+ROOT = Path(__file__).parents[4]
 COMMANDS = (
     ["check"],
     ["status"],
@@ -91,6 +92,23 @@ def test_help_has_an_example_exit_codes_and_fits(
     assert f"  python -m queue_core {' '.join(command)}" in shown.split("example", 1)[1]
     assert "exit codes: 0 " in shown or command == ["dead"]
     assert max(len(line) for line in shown.splitlines()) <= 110
+
+
+def test_the_document_names_the_commands_that_print_json_by_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    by_lines = []
+    for command in [*COMMANDS, ["damaged", "list"]]:
+        with pytest.raises(SystemExit):
+            parser().parse_args([*command, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        if "an object of JSON on each line" in shown:
+            by_lines.append(" ".join(command))
+        else:
+            assert "--json" not in shown.partition("options:")[2] or "one JSON value" in shown
+    assert by_lines == ["dead list", "damaged list"]
+    operate = " ".join((ROOT / "docs" / "operate.md").read_text("utf-8").split())
+    assert "`dead list`, `damaged list` and `status --watch` print an object on each line" in operate
 
 
 def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
