@@ -209,7 +209,10 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
             [str(INCIDENT), "--profile", "quick", "--profile", "quick"],
             "--profile quick: is given more than once; name each profile once",
         ),
-        ([str(INCIDENT), "--outage", "away@5s:5s"], "--outage: is now a fault: write --fault redis-away@5s:5s"),
+        (
+            [str(INCIDENT), "--outage", "away@5s:5s"],
+            "--outage: is now a fault: write --fault redis-away@5s:5s",
+        ),
         ([str(INCIDENT), "--json", "x", "--report", "x"], "give two different files"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
