@@ -57,8 +57,11 @@ class StoreClient(redis.asyncio.Redis):
         return _Pipeline(self)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together, and return their answers, errors included. Repeats as `retry` says."""
-        if self._retry is None:
+        """Send commands together, and return their answers, errors included. Repeats as `retry` says.
+
+        A read that blocks is not repeated: its connection is that of a `listening_client`, whose owner must know.
+        """
+        if self._retry is None or _block_ms(commands[0]) is not None:
             return await self._send(commands)
         answers: list[Any] = await self._retry.call_with_retry(
             lambda: self._send(commands), lambda _: _nothing()
