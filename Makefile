@@ -38,7 +38,7 @@ load: $(VENV)/.load ## 10,000 messages a minute against a real stack on this mac
 # The kills keep a distance from the takeovers of the turns of earlier ones, so that no turn uses up its four attempts.
 load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers are killed, Redis fails in three ways, and the AI and WhatsApp fail
 	$(BIN)/python -m loadtests run --scenario bursts --rate 1000 --duration 300s --workers 2 --send lognormal:1s:2s \
-		--chaos 'kill-worker@12s,kill-worker@18s,pause-redis@22s:5s,kill-worker@38s,stop-redis@42s:20s,kill-worker@76s,restart-redis@80s,restart-redis@81s,kill-worker@95s,ai-errors@98s:10s,kill-worker@117s,ai-errors@125s:90s,channel-errors@225s:60s' -- \
+		--faults 'worker-dies@12s,worker-dies@18s,redis-hangs@22s:5s,worker-dies@38s,redis-away@42s:20s,worker-dies@76s,redis-restarts@80s,redis-restarts@81s,worker-dies@95s,ai-fails@98s:10s,worker-dies@117s,ai-fails@125s:90s,channel-fails@225s:60s' -- \
 		--drain 120s --max-failed 1000 --max-out-of-order 20 --max-ack-p99 30000 --max-lag-p99 30000
 
 test: lint types unit ## lint, types, import rules and all tests

@@ -32,7 +32,7 @@ from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, tempor
 from loadtests.scenarios import UNTIMED
 from loadtests.schedule import RECORDING_NEEDED, Plan, ScheduleError
 from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, ListenError, SinkSettings, serve
-from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
+from loadtests.stack.chaos import EXAMPLE
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
 from queue_core.command_lines import typed
@@ -41,6 +41,7 @@ from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
 from sim.engine.distributions import parse_distribution
+from sim.faults import Fault, FaultError, faults_in_words, parse_faults
 
 WORKERS_MAX = 64
 RATE_MAX = 10_000_000
@@ -72,7 +73,11 @@ def _service_time(text: str) -> str:
 
 
 def _faults(text: str) -> tuple[Fault, ...]:
-    return parse_plan(text) if text else ()
+    return parse_faults([text], "load") if text else ()
+
+
+def _renamed(_: str) -> str:
+    raise argparse.ArgumentTypeError("is now --faults, and its names have changed; `run --help` lists them")
 
 
 _PORT = whole(0, 65_535)
@@ -98,7 +103,7 @@ _STACK = (
     Option("redis-memory", "SIZE", "50mb", "limit on Redis's memory, such as 500mb", _memory),
     _AI_ERRORS,
 )
-_RUN = (Option("chaos", "PLAN", "", "faults, see below", _faults), _OUT)
+_RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _SEED,
     Option("rate", "N", 2000.0, "messages a minute, on average", number(0.001, RATE_MAX)),
@@ -138,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (PlanError, ScheduleError, ListenError) as error:
+    except (FaultError, ScheduleError, ListenError) as error:
         return _fail(str(error), USAGE)
     except (StackError, EmbeddedRedisError) as error:
         return _fail(str(error), INVALID)
@@ -153,11 +158,10 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-_FAULTS_IN_WORDS = "\n".join(f"  {name:<16}{kind.meaning}" for name, kind in FAULTS.items())
 _EPILOG_OF_RUN = f"""\
 PLAN: faults at times from the start of the load, such as
   {EXAMPLE}
-{_FAULTS_IN_WORDS}
+{faults_in_words("load")}
 
 Exit code: 0: every threshold is met. 1: one is missed. 2: the command
 cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
@@ -195,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG_OF_RUN,
     )
     _add(run, *_STACK, _AI, _SEND, *_RUN)
+    run.add_argument("--chaos", type=_renamed, help=argparse.SUPPRESS)
     add_load_options(run)
     run.set_defaults(run=_load)
     validate = commands.add_parser(
@@ -256,14 +261,14 @@ def _show(stack: Stack) -> None:
 
 
 def _load(options: argparse.Namespace) -> int:
-    plan: tuple[Fault, ...] = options.chaos
+    plan: tuple[Fault, ...] = options.faults
     _check_load(options, plan)
     _prepare_process()
     return carry_out(_load_run(options, plan, [*typed_options(options), *options.locust_options]), os.environ)
 
 
 def _check_load(options: argparse.Namespace, plan: tuple[Fault, ...]) -> None:
-    """Refuse a load that cannot be carried out before anything starts. Raises PlanError, ScheduleError."""
+    """Refuse a load that cannot be carried out before anything starts. Raises FaultError, ScheduleError."""
     passed_on = {word.partition("=")[0] for word in options.locust_options}
     if passed_on & {"--scenario", "--duration", "--recording"}:
         return  # Locust checks options that only it gets
@@ -277,10 +282,10 @@ def _check_load(options: argparse.Namespace, plan: tuple[Fault, ...]) -> None:
     try:
         load_s = parse_duration_ms(duration_text) / 1000
     except DurationError as error:
-        raise PlanError(f"--duration: {error}") from None
+        raise FaultError(f"--duration: {error}") from None
     for fault in plan:
-        if fault.at_s >= load_s:
-            raise PlanError(f"--chaos: {fault} comes after the end of the load ({duration_text})")
+        if fault.at_ms >= 1000 * load_s:
+            raise FaultError(f"--faults: {fault} comes after the end of the load ({duration_text})")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -307,7 +312,7 @@ def _compare(options: argparse.Namespace) -> int:
     assert result["kind"] == "load"
     measured_ms = result["latency_ms"]["reply"]
     if not predicted_ms or not measured_ms:
-        raise PlanError("nothing was answered, so there is nothing to compare: raise --rate or --duration")
+        raise FaultError("nothing was answered, so there is nothing to compare: raise --rate or --duration")
     gap = largest_gap(sorted(predicted_ms), measured_ms)
     show_prediction(predicted_ms, measured_ms, gap, DISTANCE_AIM)
     return OK if gap.distance < DISTANCE_AIM else MISSED

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.account.surroundings import STARTED, USAGE_LOG, Surroundings, write_faults
-from loadtests.stack.chaos import Chaos, Fault
+from loadtests.stack.chaos import Chaos
 from loadtests.stack.deployment import Stack, StackError, StackSettings
 from loadtests.stack.usage import UsageLog
+from sim.faults import Fault
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
 """Exit codes, which are also those of Locust's process."""

@@ -38,6 +38,7 @@ from reports.results.replay import (
 from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
+from reports.words.faults import fault_words
 from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
@@ -280,7 +281,7 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
         console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
     fired: Counter[str] = Counter()
     for run in runs:
-        fired.update(run["faults"])
+        fired.update({fault_words(fault): fault["struck"] for fault in run["faults"]})
     if struck := [f"{name} {_count(count, 'time')}" for name, count in fired.items() if count]:
         console.print(Text(f"  {system}: faults that struck: {', '.join(struck)}"))
     unfinished = sum(not run["came_to_rest"] for run in runs)

@@ -66,11 +66,9 @@ def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[
         now, then = getattr(used, name), getattr(recorded, name)
         if now != then:
             yield SettingChange(setting=name, now=now, then=then)
-    if used.outages and system == QUEUE:
-        yield SettingChange(setting="outage", now=used.outage_words(), then="-")
-    for name, rate in used.faults.items():
-        if rate > 0:
-            yield SettingChange(setting=name, now=rate, then=0)
+    for fault in used.faults:
+        if fault.rate != 0:
+            yield SettingChange(setting="fault", now=str(fault), then="")
 
 
 def _compare(outcome: ExpectationResult, runs: Iterable[Run]) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+import contextlib
+import gc
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import simpy
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
+from sim.engine.deployment import Deployment
 from sim.engine.ledger import Conversation
 from sim.engine.loop import SimLoop, run
 from sim.engine.outcome import outcome
+from sim.engine.process_loop import ProcessLoop
 from sim.engine.settings import SimSettings
 from sim.engine.streams import derived_seed
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import SimulatedFault, World, first_of
+from sim.faults import strikes_processes
 
 REST_LIMIT_MS = 2 * 3600 * 1000
 """Time after the last message by which everything must have come to rest."""
@@ -25,6 +30,8 @@ REST_CHECK_S = 1.0
 DELIVER_AGAIN_S = (5.0, 300.0)
 """First and longest wait before a refused message is delivered again; it doubles each time. Those of Evolution API."""
 DELIVERIES_MAX = 10
+COLLECTIONS = (50_000, 20, 20)
+"""Thresholds of Python's search for cycles during a run."""
 
 
 def run_seed(seed: int, run_number: int) -> int:
@@ -44,7 +51,19 @@ def replay(recording: Recording, system: type[System], settings: SimSettings, ru
         with world.redis.running():
             return await _Replay(world, system(world), run_number, seed).result()
 
-    return run(main)
+    with _collecting_rarely():
+        return run(main, ProcessLoop() if strikes_processes(settings.faults) else None)
+
+
+@contextlib.contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let Python look for cycles less often: almost all that a run makes stays until its end."""
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Replay:
@@ -53,6 +72,7 @@ class _Replay:
     def __init__(self, world: World, system: System, run_number: int, seed: int) -> None:
         self._world = world
         self._system = system
+        self._deployment = Deployment(world, system)
         self._run_number = run_number
         self._seed = seed
 
@@ -75,13 +95,14 @@ class _Replay:
             await first_of(system.stop(), world)
             return result
         finally:
+            await self._deployment.bury()
             await world.cancel_daemons()
             await world.redis.close()
 
     async def _reach_rest(self) -> bool:
         """Send all messages and wait for rest; returns False when it does not come within REST_LIMIT_MS."""
         world = self._world
-        await self._system.start()
+        await self._deployment.start()
         conversations: dict[Conversation, list[Arrival]] = {}
         for arrival in world.recording.arrivals:
             conversations.setdefault(Conversation(arrival.instance, arrival.phone), []).append(arrival)
@@ -125,9 +146,11 @@ class _Replay:
         conversation = Conversation(arrival.instance, arrival.phone)
         ledger.sent(arrival)
         try:
-            await self._system.webhook(arrival)
+            await self._deployment.webhook(arrival)
         except (WebhookFailedError, SimulatedFault) as error:
             ledger.refused(conversation, arrival.id, error.reason)
             return error.reason != "invalid"
+        if self._world.fault("acknowledgements-lost"):
+            return True
         ledger.acknowledged(conversation, arrival.id)
         return False

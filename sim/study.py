@@ -99,12 +99,7 @@ class Study:
     def settings_for(self, recording: Recording, contender: Contender) -> SimSettings:
         """Return the recording's settings, changed by the profile and by the options. Raises SettingsError."""
         recorded = self.recorded_settings(recording)
-        world = replace(
-            recorded,
-            faults=self.settings.faults,
-            outages=self.settings.outages,
-            of_systems=self.settings.of_systems,
-        )
+        world = replace(recorded, faults=self.settings.faults, of_systems=self.settings.of_systems)
         return self.changed(world, contender)
 
     def changed(self, settings: SimSettings, contender: Contender) -> SimSettings:

@@ -11,8 +11,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loadtests.sink.event import Event
-from loadtests.stack.chaos import REDIS_FAULTS, InjectedFault
+from loadtests.stack.chaos import InjectedFault
 from reports.results.load import Double, Send
+from sim.faults import FAULTS, OF_REDIS
 
 NOTING_S = 1.0
 """Longest time from the answer to a send until the worker has noted it in Redis.
@@ -56,7 +57,7 @@ def deaths_of(faults: Iterable[InjectedFault], start_at: float, until: float) ->
         tuple(
             (start_at + fault.start_s, until if fault.end_s is None else start_at + fault.end_s)
             for fault in faults
-            if fault.code in REDIS_FAULTS
+            if FAULTS[fault.code].group == OF_REDIS
         ),
     )
 

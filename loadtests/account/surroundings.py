@@ -16,10 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.stack.chaos import Fault, InjectedFault
+from loadtests.stack.chaos import InjectedFault
 from loadtests.stack.usage import UsageSample
-from reports.results.load import FaultCode, FaultTimes, MissedFault
+from reports.results.faults import FaultName
+from reports.results.load import FaultTimes, MissedFault
 from reports.results.writing import write_whole
+from sim.faults import Fault
 
 STARTED, USAGE_LOG = "started", "usage.jsonl"
 
@@ -74,15 +76,15 @@ def missed_faults(plan: Iterable[Fault], injected: Iterable[InjectedFault]) -> l
 
     Faults of one kind begin in the order of the plan.
     """
-    begun: dict[FaultCode, list[InjectedFault]] = {}
+    begun: dict[FaultName, list[InjectedFault]] = {}
     for started in injected:
         begun.setdefault(started.code, []).append(started)
     missed = []
     for fault in plan:
-        left = begun.get(fault.code, [])
+        left = begun.get(fault.name, [])
         error = left.pop(0).error if left else None
         if error != "":
-            missed.append(MissedFault(code=fault.code, at_s=fault.at_s, error=error))
+            missed.append(MissedFault(code=fault.name, at_s=fault.at_ms / 1000, error=error))
     return missed
 
 

@@ -46,7 +46,7 @@ from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.link_transport import transport_for
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
@@ -92,7 +92,7 @@ class MessageQueue:
         self.settings = settings or QueueSettings()
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.transport = transport or ScriptRunner(
+        self.transport = transport or transport_for(
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)

@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from queue_core.errors import InvalidSettingsError
 
-
-def pack(command: tuple[Any, ...]) -> bytes:
-    """Write a command of str, bytes and int in Redis's protocol; redis-py takes over twice as long (`make bench`)."""
-    parts = [b"*%d\r\n" % len(command)]
-    for part in command:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
-
-
-def _fastest_pack() -> Callable[[tuple[Any, ...]], bytes]:
-    try:
-        import hiredis  # noqa: PLC0415 - only the extra `fast` brings it
-    except ImportError:
-        return pack
-    return hiredis.pack_command
-
-
-_pack = _fastest_pack()
-
-
-class _FastPipelines:
-    """Connection that packs pipelines itself. redis-py packs single commands, which may hold other types."""
-
-    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        return [b"".join(_pack(tuple(command)) for command in commands)]
-
-
-class _TcpConnection(_FastPipelines, Connection):
-    pass
-
-
-class _TlsConnection(_FastPipelines, SSLConnection):
-    pass
-
-
-class _UnixConnection(_FastPipelines, UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTIONS = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _UnixConnection}
+_SCHEMES = ("redis", "rediss", "unix")
 
 
 def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 32) -> Redis:
@@ -63,7 +21,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
     """
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in _CONNECTIONS:
+    if not separator or scheme not in _SCHEMES:
         raise InvalidSettingsError(
             "a Redis URL starts with redis://, rediss:// or unix://; for example redis://localhost:6379/0"
         )
@@ -92,5 +50,4 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         raise InvalidSettingsError(
             "this Redis URL cannot be used, since it names no host: write for example redis://localhost:6379/0"
         )
-    pool.connection_class = _CONNECTIONS[scheme]
     return Redis.from_pool(pool)

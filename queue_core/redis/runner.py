@@ -1,8 +1,8 @@
-"""Runner of script calls: many concurrent calls of one process travel in one pipeline.
+"""Runner of script calls on any client of redis-py, such as a cluster's: concurrent calls travel in one pipeline.
 
-A busy process is limited by redis-py's cost per call, not by Redis, and asyncio clients do not pipeline by themselves.
-Calls made in the same turn of the event loop, and those made while a pipeline is under way, travel together in the next
-pipeline. One pipeline is under way at a time, so calls reach Redis in the order in which they were made.
+asyncio clients do not pipeline by themselves. Calls made in the same turn of the event loop, and those made while a
+pipeline is under way, go together in the next one. One pipeline is under way at a time, so calls reach Redis in the
+order they were made. `link_transport.py` has the fast transport, for a single Redis.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
 from queue_core.command_lines import typed
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
@@ -83,18 +83,11 @@ class ScriptRunner(Transport):
     async def alone(self, call: Call[Result]) -> Result:
         """Run a call at once, in a round trip of its own; it may overtake gathered calls."""
         (answer,) = await self._execute([call])
-        return _result(call, answer)
+        return result_of(call, answer)
 
     async def load(self) -> None:
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                sha = await self._redis.script_load("return 1")
-                answer = await self._redis.evalsha(text(sha), 0)
-        except (exceptions.RedisError, *_UNAVAILABLE) as error:
-            raise explain(error) from error
-        if int(answer) != 1:
-            raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+        await check_lua(self._redis, self._deadline_s)
 
     async def _send_waiting(self) -> None:
         try:
@@ -124,7 +117,7 @@ class ScriptRunner(Transport):
             if future.done():
                 continue
             try:
-                future.set_result(_result(call, answer))
+                future.set_result(result_of(call, answer))
             except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
                 future.set_exception(error)
 
@@ -140,23 +133,18 @@ class ScriptRunner(Transport):
                         answers[index] = answer
         except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
-        if any(isinstance(answer, Exception) and _NOT_PRIMARY.search(str(answer)) for answer in answers):
+        if any(isinstance(answer, Exception) and is_not_primary(answer) for answer in answers):
             await self._leave_server()
         return answers
 
     async def _leave_server(self) -> None:
-        """Drop all connections, once a second at most.
-
-        After a failover behind one address, connections may stay with the old primary, which is a replica now.
-        """
+        """Drop all connections, once a second at most."""
         now = asyncio.get_running_loop().time()
         # A cluster's client has no single pool, and finds its primaries by itself.
         pool = getattr(self._redis, "connection_pool", None)
         if pool is not None and now - self._left_at >= LEAVE_AGAIN_S:
             self._left_at = now
-            with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
-                async with asyncio.timeout(self._deadline_s):
-                    await pool.disconnect()
+            await drop_connections(pool, self._deadline_s)
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1
@@ -181,7 +169,35 @@ def _without_script(answers: Sequence[Any]) -> list[int]:
     return [index for index, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
 
 
-def _result(call: Call[Result], answer: Any) -> Result:
+async def check_lua(redis: Redis, deadline_s: float) -> None:
+    """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            sha = await redis.script_load("return 1")
+            answer = await redis.evalsha(text(sha), 0)
+    except (exceptions.RedisError, *_UNAVAILABLE) as error:
+        raise explain(error) from error
+    if int(answer) != 1:
+        raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+
+
+async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:
+    """Drop the connections to a server that is not a primary.
+
+    After a failover behind one address the old primary may live on as a replica, and connections stay with it.
+    """
+    with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
+        async with asyncio.timeout(deadline_s):
+            await pool.disconnect()
+
+
+def is_not_primary(error: Exception) -> bool:
+    """Return True for an error of a server that cannot be written to: it is a replica, or not ready yet."""
+    return bool(_NOT_PRIMARY.search(str(error)))
+
+
+def result_of(call: Call[Result], answer: Any) -> Result:
+    """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         newer = _NEWER_LAYOUT.search(str(answer))
         raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer
@@ -196,7 +212,8 @@ def _without_raw_text(words: str) -> str:
     if not failed:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
-    cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
+    is_system = number > 0 and "[SSL" not in text  # OpenSSL has numbers of its own
+    cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
     hint = (

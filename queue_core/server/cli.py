@@ -143,7 +143,8 @@ def _run(chosen: argparse.Namespace) -> int:
         configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)
         command: Command = chosen.run
-        return asyncio.run(command(chosen, settings))
+        with asyncio.Runner(loop_factory=_loop_factory() if "roles" in chosen else None) as runner:
+            return runner.run(command(chosen, settings))
     except InvalidSettingsError as error:
         for fault in str(error).splitlines():
             print(f"queue_core: {fault}", file=sys.stderr)
@@ -158,6 +159,16 @@ def _run(chosen: argparse.Namespace) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the program that read the output has ended, which is not an error
         return EXIT_FAILED
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the maker of uvloop's event loops if it is installed (extra `fast`), otherwise None for asyncio's."""
+    try:
+        import uvloop  # noqa: PLC0415 - only the extra `fast` brings it
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -24,8 +24,6 @@ CauseCode: TypeAlias = Literal[
     "shared_key",
     "answered_elsewhere",
     "ai_failed_once",
-    "process_restarted",
-    "redis_failed",
     "deleted_unread",
     "ignored_duplicate",
     "shared_timer",
@@ -37,6 +35,10 @@ CauseCode: TypeAlias = Literal[
     "job_overwritten",
     "job_existed",
     "job_started",
+    "process_died",
+    "redis_lost_writes",
+    "redis_failed",
+    "channel_failed",
     "vanished",
 ]
 RewriteStep: TypeAlias = Literal["mark_processing", "mark_completed", "recovery"]
@@ -82,8 +84,6 @@ VALUES: Mapping[CauseCode, frozenset[str]] = {
     "shared_key": frozenset(),
     "answered_elsewhere": frozenset(),
     "ai_failed_once": frozenset(),
-    "process_restarted": frozenset(),
-    "redis_failed": frozenset(),
     "deleted_unread": frozenset(),
     "ignored_duplicate": frozenset(),
     "shared_timer": frozenset(),
@@ -95,6 +95,10 @@ VALUES: Mapping[CauseCode, frozenset[str]] = {
     "job_overwritten": frozenset({"writers"}),
     "job_existed": frozenset(),
     "job_started": frozenset(),
+    "process_died": frozenset(),
+    "redis_lost_writes": frozenset(),
+    "redis_failed": frozenset(),
+    "channel_failed": frozenset(),
     "vanished": frozenset(),
 }
 """Values of a cause besides `at_ms`, by its code."""

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
+from reports.results.faults import StruckFault
 from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
-from reports.results.systems import is_of_system, is_queue
+from reports.results.systems import is_queue
 from reports.results.zones import zone_named
 from reports.text import cut
 
@@ -84,6 +85,7 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
     for index, run in enumerate(result["runs"]):
         yield from _in_ledger(run, f"$.runs[{index}]")
         yield from _in_causes(run, f"$.runs[{index}].causes")
+        yield from _in_faults(run["faults"], f"$.runs[{index}].faults")
     for index, expectation in enumerate(result["expectations"]):
         yield from _in_expectation(expectation, names, f"$.expectations[{index}]")
     for index, explanation in enumerate(result.get("explanations", ())):
@@ -110,11 +112,20 @@ def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping) and is_queue(name):
             if not all(type(part) is int for part in value.values()):
                 yield f"a rule of {shown(name)} is not a whole number - at `$.settings`"
-        elif isinstance(value, Mapping) and not is_of_system(value):
-            if not all(isinstance(part, int | float) and 0 <= part <= 1 for part in value.values()):
-                yield f"the setting {shown(name)} has a value that is not from 0 to 1 - at `$.settings`"
+        elif name == "faults":
+            if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+                yield "the setting faults is not a list of texts - at `$.settings`"
         elif name.endswith("_ms") and value is not None and not isinstance(value, int | float):
             yield f"the setting {shown(name)} is not a time - at `$.settings`"
+
+
+def _in_faults(faults: Iterable[StruckFault], where: str) -> Iterator[str]:
+    for fault in faults:
+        if "rate" in fault:
+            if fault["rate"] > 1:
+                yield f"the rate of a fault exceeds 1 - at `{where}`"
+        elif fault.get("end_ms", -1) < fault.get("start_ms", 0):
+            yield f"a fault has no times, or ends before it starts - at `{where}`"
 
 
 def _repeated(names: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-LOAD_SCHEMA_VERSION = 3
+from reports.results.faults import FaultName
+
+LOAD_SCHEMA_VERSION = 4
 SAMPLES_KEPT_MAX = 20_000
 """Maximum number of samples of each latency; more are thinned evenly."""
 
@@ -33,9 +35,6 @@ ThresholdCode = Literal[
 """Codes of thresholds. The p99 of fewer than 100 samples is their maximum, which has a code of its own."""
 
 Unit = Literal["", "ms", "%", "MB", "/min"]
-FaultCode = Literal[
-    "kill-worker", "pause-redis", "stop-redis", "restart-redis", "ai-errors", "channel-errors"
-]
 
 
 class Threshold(TypedDict):
@@ -127,7 +126,7 @@ class Second(TypedDict):
 class FaultTimes(TypedDict):
     """A fault, from its start until the faulty part worked again or the run ended."""
 
-    code: FaultCode
+    code: FaultName
     start_s: float
     end_s: float
 
@@ -138,7 +137,7 @@ class MissedFault(TypedDict):
     `at_s` is its time in the plan. `error` says why it could not be carried out; None if the run ended before.
     """
 
-    code: FaultCode
+    code: FaultName
     at_s: float
     error: str | None
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from reports.results.causes import Cause
+from reports.results.faults import StruckFault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SKIPPED_MAX = 10
 """Maximum number of broken lines that a result names for each recording."""
 REASON_LENGTH_MAX = 200
 
 Fate: TypeAlias = Literal["answered", "lost", "dead_lettered", "pending"]
 Outcome: TypeAlias = Literal["lost", "duplicated", "reordered", "dead_lettered", "logged"]
-Refusal: TypeAlias = Literal["unavailable", "invalid", "ai_failed", "http_failed"]
+Refusal: TypeAlias = Literal[
+    "unavailable", "invalid", "ai_failed", "http_failed", "channel_failed", "process_died"
+]
 StepCode: TypeAlias = Literal[
     "sent",
     "sent_again",
@@ -134,7 +137,7 @@ class Run(TypedDict):
     log: list[dict[str, Any]]
     latency_ms: Latency
     dispatch_lag_ms: Quantiles
-    faults: dict[str, int]
+    faults: list[StruckFault]
     ledger: list[LedgerEntry]
     at_rest_ms: int
     came_to_rest: bool

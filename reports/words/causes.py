@@ -73,13 +73,6 @@ SENTENCES: Mapping[CauseCode, str] = {
     "ai_failed_once": marked(
         "The AI failed on %(messages)s. %(system)s keeps nothing of a turn that it has begun, and does not try again."
     ),
-    "process_restarted": marked(
-        "The process died, and only its memory had %(messages)s, or the time at which to read %(messages)s."
-    ),
-    "redis_failed": marked(
-        "Redis failed while %(system)s worked on %(messages)s. The step ended with an error, and %(system)s does not "
-        "try again."
-    ),
     "deleted_unread": marked(
         "%(system)s had read the list before %(messages)s came into it. Then it deleted the list as a whole."
     ),
@@ -114,6 +107,18 @@ SENTENCES: Mapping[CauseCode, str] = {
     "job_started": marked(
         "The worker took the job while the webhook of %(messages)s was changing it. The webhook failed after it had "
         "been acknowledged."
+    ),
+    "process_died": marked(
+        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nothing else reads "
+        "%(messages)s."
+    ),
+    "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),
+    "redis_failed": marked(
+        "Redis failed while %(system)s was handling %(messages)s, and nobody tried again."
+    ),
+    "channel_failed": marked(
+        "The send API refused the reply to %(messages)s. %(system)s marked the turn as done all the same, and nobody "
+        "tried again."
     ),
     "vanished": marked("%(system)s took %(messages)s, and nothing shows what happened then."),
 }

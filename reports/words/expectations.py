@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from reports.results.replay import ExpectationResult, Outcome, SettingChange
 from reports.text import cut, one_line
 from reports.words.language import gettext, marked
-from reports.words.numbers import share
 
 IDS_MAX = 20
 VALUE_LENGTH_MAX = 60
@@ -74,8 +73,8 @@ def _change(change: SettingChange) -> str:
     name, now, then = (
         cut(one_line(_value(change[key])), VALUE_LENGTH_MAX) for key in ("setting", "now", "then")
     )
-    if isinstance(change["now"], float) and "_" not in name:  # the rate of a fault
-        return gettext("the fault %(name)s at %(rate)s", name=name, rate=share(change["now"]))
+    if change["setting"] == "fault":
+        return gettext("the fault %(fault)s", fault=now)
     return gettext("%(name)s %(now)s instead of %(then)s", name=name, now=now, then=then)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from reports.results.load import FaultCode, LoadResult, MissedFault, Threshold, ThresholdCode, Unit
+from reports.results.load import LoadResult, MissedFault, Threshold, ThresholdCode, Unit
 from reports.text import NO_BREAK, cut, one_line
+from reports.words.faults import fault_name
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
@@ -57,14 +58,6 @@ _THRESHOLDS: Mapping[ThresholdCode, str] = {
     "generator_lag_max": marked("generator lag max"),
     "redis_memory": marked("Redis memory"),
     "highest_rate": marked("highest rate"),
-}
-_FAULTS: Mapping[FaultCode, str] = {
-    "kill-worker": marked("worker killed"),
-    "pause-redis": marked("Redis stalled"),
-    "stop-redis": marked("Redis away"),
-    "restart-redis": marked("Redis restarted"),
-    "ai-errors": marked("AI failing"),
-    "channel-errors": marked("WhatsApp failing"),
 }
 _SETTINGS = {
     "scenario": marked("scenario"),
@@ -244,11 +237,6 @@ def _faults(missed: Sequence[MissedFault]) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}" if number else gettext("none")
-
-
-def fault_name(code: FaultCode) -> str:
-    """Name a fault."""
-    return gettext(_FAULTS[code])
 
 
 def setting_name(code: str) -> str:

@@ -29,8 +29,8 @@ from sim.commands.shared import (
 )
 from sim.console import progress, show
 from sim.engine.options import OptionError, parse_option, read_options
-from sim.engine.outages import OUTAGES
-from sim.engine.settings import FAULTS, SimSettings, parse_fault, parse_outages
+from sim.engine.settings import SimSettings
+from sim.faults import Fault, FaultError, faults_in_words, parse_faults
 from sim.study import Study, carry_out
 from sim.systems import GROUPS, all_systems, chosen_systems
 
@@ -45,16 +45,24 @@ _RULES = {
     "the answer is dropped, and the AI is asked again about all of it; 0 is off",
 }
 
+_EPILOG = f"""\
+faults: NAME@TIME and NAME@TIME:DURATION count from the start of the recording; NAME=RATE strikes
+each time with a probability from 0 to 1. docs/faults.md says what each system makes of them.
+{faults_in_words("sim")}
+
+Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
+1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h."""
+
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "replay",
         help="replay recordings and show what each system loses, and why",
-        description="Replays every recording against every system, prints what became of the messages, and writes a "
-        "report. Equal recordings, options and seed give equal results, to the byte.",
-        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched; "
-        "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Replays every recording against every system, prints what became of the messages, and\n"
+        "writes a report. Equal recordings, options and seed give equal results, to the byte.",
+        epilog=_EPILOG,
     )
     add_paths(parser)
     _add_systems(parser)
@@ -63,17 +71,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--fault",
         action="append",
         default=[],
-        metavar="NAME=RATE",
-        help="let a fault strike with a probability from 0 to 1; may be repeated. "
-        + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
+        metavar="FAULT",
+        help="let a fault strike, as in redis-away@20s:5s or ai-fails=0.1; may be repeated. The names are below",
     )
     world.add_argument(
         "--outage",
         action="append",
         default=[],
-        metavar="KIND@TIME:LENGTH",
-        help="let Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; that of the older "
-        "systems does not fail. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
+        help=argparse.SUPPRESS,
     )
     queue = parser.add_argument_group(
         "the queue",
@@ -171,6 +176,16 @@ def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[
     return settings
 
 
+def _faults(options: argparse.Namespace) -> tuple[Fault, ...]:
+    """Read the faults. Raises InputError."""
+    if options.outage:
+        raise InputError(f"--outage: is now a fault: write --fault redis-{options.outage[0]}")
+    try:
+        return parse_faults(options.fault, "sim")
+    except FaultError as error:
+        raise InputError(f"--fault: {error}") from None
+
+
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
     """Make the study. Raises InputError or SettingsError for options that cannot be used."""
     known = all_systems()
@@ -186,7 +201,6 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         "--system": options.system,
         "--set": options.set,
         "--fault": options.fault,
-        "--outage": options.outage,
         "--profile": options.profile,
     }
     systems = chosen_systems(options.system)
@@ -196,8 +210,7 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         settings=SimSettings(
             of_systems=_of_systems(options.set, systems),
             seed=options.seed,
-            faults=dict(parse_fault(text) for text in options.fault),
-            outages=parse_outages(options.outage),
+            faults=_faults(options),
         ),
         options=given,
         runs=options.runs,

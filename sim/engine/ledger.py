@@ -77,6 +77,7 @@ class Ledger:
         self._entries: dict[Conversation, dict[str, Entry]] = {}
         self._ranks = 0
         self.batches: list[Batch] = []
+        self._batches_of: dict[Conversation, list[Batch]] = {}
         self.replies: list[Reply] = []
         self.changed_at_ms = 0
         """Time of the last recorded step."""
@@ -146,6 +147,7 @@ class Ledger:
         at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
         batch = Batch(conversation, tuple(ids), trigger, at_ms, due_ms)
         self.batches.append(batch)
+        self._batches_of.setdefault(conversation, []).append(batch)
         for message_id in dict.fromkeys(ids):
             entry = self.entry(conversation, message_id)
             if entry.claimed_at_ms is None:
@@ -179,8 +181,8 @@ class Ledger:
 
     def superseded(self, conversation: Conversation, ids: Sequence[str]) -> None:
         """Note that the answer to these messages was dropped, because a newer message joined the turn."""
-        for batch in reversed(self.batches):
-            if batch.conversation == conversation and batch.ids == tuple(ids):  # a later batch has more
+        for batch in reversed(self._batches_of.get(conversation, ())):
+            if batch.ids == tuple(ids):  # a later batch has more
                 batch.superseded_at_ms = self._now_ms()
                 break
         for message_id in dict.fromkeys(ids):
@@ -199,6 +201,13 @@ class Ledger:
             entry.loss["at_ms"] = self._now_ms()
             self.note(conversation, message_id, "lost")
 
+    def lose_at_end(self, conversation: Conversation, message_id: str, cause: Cause) -> None:
+        """Note that the message waits where nothing reads it, as the end of the run shows. The first cause stays."""
+        entry = self.entry(conversation, message_id)
+        if entry.loss is None and not entry.answered_at_ms:
+            entry.loss = cause.copy()
+            self.note(conversation, message_id, "lost")
+
     def note(
         self, conversation: Conversation, message_id: str, code: StepCode, **values: Unpack[StepValues]
     ) -> None:
@@ -209,11 +218,5 @@ class Ledger:
 
     def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:
         wanted = set(ids)
-        return next(
-            (
-                batch
-                for batch in reversed(self.batches)
-                if batch.conversation == conversation and wanted & set(batch.ids)
-            ),
-            None,
-        )
+        batches = reversed(self._batches_of.get(conversation, ()))
+        return next((batch for batch in batches if not wanted.isdisjoint(batch.ids)), None)

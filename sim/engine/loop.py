@@ -7,7 +7,7 @@ Rules for the passing of time, and for the order of events at one instant:
    (within TIE_MS, because one clock counts milliseconds and the other seconds). Tasks that the step made ready
    run before the next step.
 3. Otherwise the clock moves to asyncio's next timer. Timers of one instant fire in the order of their times, and
-   timers of exactly one time in the heap's order, which is the same in every run.
+   timers of exactly one time in the order in which they were set.
 4. When there is neither a step nor a timer, the loop raises SimulationDeadlock, with the names of the tasks that
    still wait, because nothing can happen any more.
 
@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from heapq import heappop, heappush
 from typing import Any, NoReturn, TypeVar
 
 import simpy
@@ -56,8 +59,11 @@ class SimEnvironment(simpy.Environment):
 
     def advance(self, to_ms: float) -> None:
         """Move the clock forward to `to_ms`; an earlier time changes nothing. No event may lie before it."""
-        assert to_ms <= self.peek() + TIE_MS
         self._now = max(self._now, to_ms)
+
+    def peek(self) -> float:
+        """Return the time of the next event; infinity if there is none."""
+        return self._queue[0][0] if self._queue else math.inf
 
     def step(self) -> None:
         """Process the next event. An exception of a process that nobody waits for is raised as it is.
@@ -90,60 +96,151 @@ class SimTask(asyncio.Task[Any]):
         return self is other
 
 
-class _Selector:
-    """The part of an event loop that waits for sockets: here it lets simulated time pass."""
+class _Handle(asyncio.TimerHandle):
+    """A callback that waits for its turn or for its time, with no more than a simulation needs."""
 
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
+    __slots__ = ()
 
-    def select(self, timeout: float | None) -> list[Any]:
-        self._loop.let_time_pass(may_wait=timeout is None or timeout > 0)
-        return []
+    def __init__(
+        self,
+        when_s: float,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> None:
+        self._when = when_s
+        self._callback: Callable[..., Any] | None = callback
+        self._args = args
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback, self._args = None, ()
 
 
 class SimLoop(asyncio.BaseEventLoop):
-    """An asyncio event loop in simulated time. `time()` is `env.now / 1000`, in seconds."""
+    """An asyncio event loop in simulated time. `time()` is `env.now / 1000`, in seconds.
+
+    Its callbacks, timers and turns replace those of BaseEventLoop, which do much that a simulation does not need.
+    """
 
     def __init__(self, env: SimEnvironment | None = None) -> None:
         super().__init__()
         self.env = env or SimEnvironment()
+        self.outside: contextvars.Context | None = None
+        """Context of what belongs to no simulated process: Redis, the AI, the send API, the provider."""
         self.errors: list[BaseException] = []
         """Exceptions of callbacks, and of tasks that nobody awaits."""
-        self._selector = _Selector(self)
-        self._clock_resolution = _RESOLUTION_S
-        self._reached_s = 0.0
-        self._turns = 0
-        self._turns_at_ms = -1.0
+        self._ready: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
+        """A heap; the numbers keep timers of one time in the order in which they were set."""
+        self._timers_made = 0
+        self._now_s = self.env.now / 1000
+        self._resolution_s = _RESOLUTION_S
         self._tasks_made = 0
         self.interrupted = False
-        """True to let the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
-        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed's type is too narrow
+        """True makes the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
         """Return simulated seconds, not less than the time of the last timer, even after rounding ms to s."""
-        now_s: float = self.env._now / 1000
-        return max(self._reached_s, now_s)
+        return self._now_s
 
-    def let_time_pass(self, *, may_wait: bool) -> None:
-        """Take SimPy's steps, or move the clock to the next timer, by rules 1 to 4 above."""
+    def call_soon(  # type: ignore[override]  # the base class has narrower types
+        self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """Schedule a callback for the next turn."""
+        if self._closed:  # type: ignore[attr-defined]  # of BaseEventLoop
+            raise RuntimeError("Event loop is closed")
+        handle = _Handle(self._now_s, callback, args, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]  # as above
+        self,
+        delay: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Schedule a callback after some seconds."""
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # as above
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Schedule a callback at a time of `time()`."""
+        handle = _Handle(when, callback, args, context)
+        self._timers_made = number = self._timers_made + 1
+        heappush(self._timers, (when, number, handle))
+        return handle
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """Make a task that starts in the next turn."""
+        self._tasks_made = sequence = self._tasks_made + 1
+        return SimTask(coro, loop=self, sequence=sequence, **options)
+
+    def waiting_timers(self) -> int:
+        """Count the timers that still run."""
+        return sum(not handle.cancelled() for _, _, handle in self._timers)
+
+    def _run_once(self) -> None:
+        """Take turns until the loop is stopped."""
+        ready, timers = self._ready, self._timers
+        turns, turns_at_s = 0, self._now_s
+        while not self._stopping:  # type: ignore[attr-defined]  # of BaseEventLoop
+            if not ready:
+                self._let_time_pass()
+            if self._now_s != turns_at_s:
+                turns, turns_at_s = 0, self._now_s
+            turns += 1
+            if turns > TURNS_WITHOUT_TIME_MAX:
+                raise SimulationStalled(self._stalled_message())
+            latest_s = self._now_s + self._resolution_s
+            while timers and timers[0][0] < latest_s:
+                handle = heappop(timers)[2]
+                if not handle._cancelled:
+                    ready.append(handle)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    self._run(handle)
+
+    def _run(self, handle: _Handle) -> None:
+        try:
+            handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]  # it is not cancelled
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in asyncio
+            message = f"Exception in callback {handle._callback!r}"
+            self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+
+    def _let_time_pass(self) -> None:
+        """Take SimPy's steps, or move the clock to the next timer, by rules 2 to 4 above."""
         if self.interrupted:
             self.interrupted = False
             raise KeyboardInterrupt
-        if not may_wait:
-            self._count_turn()
-            return
-        env, ready = self.env, self._ready  # type: ignore[attr-defined]
+        env, timers, ready = self.env, self._timers, self._ready
         while not ready:
-            timers = self._scheduled  # type: ignore[attr-defined]
-            timer_s: float = timers[0].when() if timers else math.inf
+            while timers and timers[0][2]._cancelled:
+                heappop(timers)
+            timer_s = timers[0][0] if timers else math.inf
+            timer_ms = timer_s * 1000
             event_ms = env.peek()
-            if event_ms <= timer_s * 1000 + TIE_MS and event_ms != math.inf:
+            if event_ms <= timer_ms + TIE_MS and event_ms != math.inf:
+                self._now_s = max(self._now_s, event_ms / 1000)
                 env.step()
             elif timer_s != math.inf:
-                env.advance(timer_s * 1000)
-                self._reached_s = max(self._reached_s, timer_s)
-                self._clock_resolution = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
+                env.advance(timer_ms)
+                if timer_s > self._now_s:
+                    self._now_s = timer_s
+                    self._resolution_s = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
                 return
             else:
                 raise SimulationDeadlock(self._deadlock_message())
@@ -206,29 +303,15 @@ class SimLoop(asyncio.BaseEventLoop):
             )
         return self.call_soon(callback, *args, **options)
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        """Do nothing: BaseEventLoop requires the method, and there are no events."""
-
-    def _write_to_self(self) -> None:
-        """Do nothing: BaseEventLoop requires the method to wake a selector, and this one never waits."""
-
-    def _make_task(self, loop: Any, coroutine: Coroutine[Any, Any, Any], **options: Any) -> SimTask:
-        self._tasks_made += 1
-        return SimTask(coroutine, loop=loop, sequence=self._tasks_made, **options)
-
     def _keep_error(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
         self.errors.append(error if error is not None else SimulationError(context["message"]))
 
-    def _count_turn(self) -> None:
-        if self.env.now != self._turns_at_ms:
-            self._turns_at_ms, self._turns = self.env.now, 0
-        self._turns += 1
-        if self._turns > TURNS_WITHOUT_TIME_MAX:
-            raise SimulationStalled(
-                f"{TURNS_WITHOUT_TIME_MAX} turns of the loop at {self.env.now:.3f} ms: tasks keep each other busy "
-                f"without ever waiting: {self._waiting_tasks()}"
-            )
+    def _stalled_message(self) -> str:
+        return (
+            f"{TURNS_WITHOUT_TIME_MAX} turns of the loop at {self.env.now:.3f} ms: tasks keep each other busy "
+            f"without ever waiting: {self._waiting_tasks()}"
+        )
 
     def _tasks(self) -> list[SimTask]:
         tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
@@ -290,13 +373,13 @@ for _name in (
     setattr(SimLoop, _name, _forbidden(_name))
 
 
-def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment | None = None) -> T:
-    """Run `main(loop)` in simulated time and return its result.
+def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], loop: SimLoop | None = None) -> T:
+    """Run `main(loop)` in simulated time and return its result; `loop` is a new one by default.
 
     Raises the exceptions of `main`, SimulationDeadlock, SimulationStalled, and the first exception of a SimPy process,
     callback or task that nobody waits for.
     """
-    loop = SimLoop(env)
+    loop = loop or SimLoop()
     with _interrupting(loop):
         try:
             result = loop.run_until_complete(main(loop))
@@ -328,8 +411,3 @@ def _interrupting(loop: SimLoop) -> Generator[None, None, None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def sleep_process(env: simpy.Environment, delay_ms: float) -> Generator[simpy.Event, Any, None]:
-    """Wait, as a SimPy process, for a time in milliseconds."""
-    yield env.timeout(delay_ms)

@@ -28,7 +28,7 @@ from fakeredis.aioredis import AsyncFakeSocket, FakeReader, FakeWriter
 
 from sim.engine.distributions import Distribution
 from sim.engine.loop import SimLoop
-from sim.engine.rest import RestRedis, WriteObserver
+from sim.engine.rest import RestRedis, WriteObserver, carry
 
 SERVER_VERSION = (7,)
 CONNECTIONS_MAX = 64
@@ -91,9 +91,6 @@ class SimulatedRedis:
         self._clients: list[redis.asyncio.Redis] = []
         self._observers: list[WriteObserver] = []
         self._sockets_made = 0
-        self._sockets: dict[_LatentSocket, None] = {}
-        self._held: list[Callable[[], None]] = []
-        self._outage = ""
         self._lua: _LuaRuntime | None = None
         self.server = FakeServer(version=SERVER_VERSION)
         # A plain set would wake blocked clients in the order of their addresses in memory.
@@ -128,7 +125,7 @@ class SimulatedRedis:
         stream = self._stream(f"rest/{name}")
         socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
         return RestRedis(
-            self.loop, partial(_at_once, socket), lambda: self._latency.sample_ms(stream), self._observers
+            partial(_at_once, socket), lambda: self._latency.sample_ms(stream), self._observers, carry
         )
 
     @contextlib.contextmanager
@@ -145,40 +142,6 @@ class SimulatedRedis:
         """Return the number of the next connection, in the order of opening."""
         self._sockets_made += 1
         return self._sockets_made
-
-    @property
-    def is_away(self) -> bool:
-        """True while the server is stopped."""
-        return self._outage == "away"
-
-    def begin_outage(self, kind: str) -> None:
-        """Begin an outage: `away` breaks all connections, `hangs` keeps them and does not answer; HTTP calls work."""
-        self._outage = kind
-        if self.is_away:
-            for socket in [*self._sockets]:
-                socket.break_off()
-
-    def end_outage(self) -> None:
-        """End the outage. Execute the requests that came while the server hung, in their order."""
-        self._outage = ""
-        held, self._held = self._held, []
-        for request in held:
-            request()
-
-    def execute(self, request: Callable[[], None]) -> None:
-        """Execute a request. Keep it for later while the server hangs, and drop it while it is away."""
-        if self._outage == "hangs":
-            self._held.append(request)
-        elif not self.is_away:
-            request()
-
-    def opened(self, socket: _LatentSocket) -> None:
-        """Note a connection that breaks when the server goes away."""
-        self._sockets[socket] = None
-
-    def closed(self, socket: _LatentSocket) -> None:
-        """Forget a connection."""
-        self._sockets.pop(socket, None)
 
     def _keep_compiled_scripts(self) -> None:
         """Keep compiled scripts, since fakeredis would spend most of its time on compiling them."""
@@ -247,7 +210,6 @@ class _LatentSocket(AsyncFakeSocket):
         self._replying: list[Any] = []
         self._replied_at_s = self._reply_due_s = -1.0
         super().__init__(*args, **options)
-        network.opened(self)
 
     def __hash__(self) -> int:
         """Return the connection's number, on which the order of fakeredis's sets of sockets depends."""
@@ -281,16 +243,8 @@ class _LatentSocket(AsyncFakeSocket):
         self._reply_due_s = max(self._reply_due_s, now_s + self._half_s)
         loop.call_at(self._reply_due_s, self._deliver, self._replying)
 
-    def break_off(self) -> None:
-        """Break the connection at the server's end: the client reads an error after all replies sent before."""
-        self._killed = True
-        due_s = max(self._reply_due_s, self._network.loop.time() + self._half_s)
-        error = redis.exceptions.ConnectionError("Connection closed by server.")
-        self._network.loop.call_at(due_s, self._deliver, [error])
-
     def hang_up(self) -> None:
         """Close the client's end; the server notices once everything sent before has reached it."""
-        self._network.closed(self)
         due_s = max(self._request_due_s, self._network.loop.time() + self._half_s)
         self._network.loop.call_at(due_s, self._notice_closed)
 
@@ -305,9 +259,6 @@ class _LatentSocket(AsyncFakeSocket):
     def _receive(self, chunks: list[bytes]) -> None:
         if chunks is self._sending:
             self._sending = []
-        self._network.execute(lambda: self._execute(chunks))
-
-    def _execute(self, chunks: list[bytes]) -> None:
         if self._reachable():
             super().sendall(b"".join(chunks))
 
@@ -339,7 +290,7 @@ class _LatentConnection(FakeAsyncRedisConnection):
         self._latency_stream = latency_stream
 
     async def _connect(self) -> None:
-        if self._server is None or not self._server.connected or self._network.is_away:
+        if self._server is None or not self._server.connected:
             raise redis.exceptions.ConnectionError("Connection refused.")
         await asyncio.sleep(self._network.round_trip_ms(self._latency_stream) / 1000)
         self._sock = _LatentSocket(

@@ -18,8 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reports.analysis.quantile import quantile
+from reports.results.causes import Cause
 from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run, Step
 from sim.engine.ledger import Batch, Conversation, Entry, Ledger
+from sim.engine.store.faulty import OF_NETWORK, OF_SERVER
 
 if TYPE_CHECKING:
     from sim.engine.system import System
@@ -49,7 +51,7 @@ def outcome(
     lost = [entry for entry in entries if fates[entry.rank] == "lost"]
     for entry in lost:
         if entry.loss is None:
-            entry.loss = system.cause(entry.conversation, entry.id)
+            entry.loss = _incident(world, entry) or _cause(world, system, entry)
             entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
     dropped = [batch for batch in ledger.batches if batch.superseded_at_ms is not None]
     twice, displaced = duplicated(ledger), reordered(ledger)
@@ -75,7 +77,7 @@ def outcome(
         dispatch_lag_ms=quantiles(
             batch.claimed_at_ms - batch.due_at_ms for batch in ledger.batches if batch.due_at_ms is not None
         ),
-        faults=dict(world.faults_fired),
+        faults=world.faults.results(),
         ledger=[_ledger_entry(entry, fates[entry.rank]) for entry in entries],
         at_rest_ms=at_rest_ms,
         came_to_rest=came_to_rest,
@@ -130,6 +132,24 @@ def _displaced(batch: Sequence[Entry]) -> set[int]:
         else:
             latest = position
     return ranks
+
+
+def _cause(world: World, system: System, entry: Entry) -> Cause:
+    """Return the cause that the system knows; where it knows none, a failure of Redis explains it if there was one."""
+    cause = system.cause(entry.conversation, entry.id)
+    if cause["code"] == "vanished" and world.faults.has(*OF_NETWORK, *OF_SERVER):
+        return Cause(code="redis_failed")
+    return cause
+
+
+def _incident(world: World, entry: Entry) -> Cause | None:
+    """Return the first incident after the last step of a message, which explains why no step followed."""
+    last_ms = entry.story[-1]["at_ms"]
+    times_ms = [(at_ms, code) for at_ms, code in world.incidents if at_ms >= last_ms]
+    if not times_ms:
+        return None
+    at_ms, code = min(times_ms)
+    return Cause(code=code, at_ms=at_ms)
 
 
 class _Names:

@@ -30,20 +30,42 @@ class WriteObserver(Protocol):
         ...
 
 
+class Carrier(Protocol):
+    """A network: has a request executed after half a round trip, and the answer given to a future after another."""
+
+    def __call__(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
+        """Send the request, which raises ResponseError for an error reply."""
+        ...
+
+
+def carry(execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
+    """Be a Carrier on which nothing fails."""
+    loop = answered.get_loop()
+
+    def serve() -> None:
+        try:
+            reply, error = execute(), None
+        except redis.exceptions.ResponseError as failure:
+            reply, error = None, failure
+        loop.call_later(half_s, _settle, answered, reply, error)
+
+    loop.call_later(half_s, serve)
+
+
 class RestRedis:
     """A client of Redis over HTTP. Replies are text, or None; an error reply raises redis.exceptions.ResponseError."""
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         execute: Callable[[Command], Any],
         round_trip_ms: Callable[[], float],
         observers: list[WriteObserver],
+        carry: Carrier,
     ) -> None:
-        self._loop = loop
         self._round_trip_ms = round_trip_ms
         self._observers = observers
         self._server = execute
+        self._carry = carry
 
     async def call(self, *command: str | int) -> Any:
         """Send one command: half a round trip, atomic execution, half a round trip back."""
@@ -65,16 +87,9 @@ class RestRedis:
     async def _request(self, execute: Callable[[], Any]) -> Any:
         """Send a request, which is executed even when the caller is cancelled."""
         half_s = self._round_trip_ms() / 2000
-        answered = self._loop.create_future()
-        self._loop.call_later(half_s, self._serve, execute, half_s, answered)
+        answered = asyncio.get_running_loop().create_future()
+        self._carry(execute, half_s, answered)
         return await answered
-
-    def _serve(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
-        try:
-            reply, error = execute(), None
-        except redis.exceptions.ResponseError as failure:
-            reply, error = None, failure
-        self._loop.call_later(half_s, _settle, answered, reply, error)
 
     def _execute(self, command: Command) -> Any:
         return self._observed([command], lambda: self._run(command))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -12,17 +11,7 @@ from queue_core.durations import DurationError, format_duration_ms, parse_durati
 from queue_core.settings import PROFILES, RULE_OPTIONS, TurnRules
 from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
-from sim.engine.outages import Outage, OutageError, parse_outage
-
-FAULTS: Mapping[str, str] = MappingProxyType(
-    {
-        "timer-dies": "an in-process timer of a buffer silently dies with its function instance",
-        "http-fails": "an HTTP call of the bot to itself fails before it reaches its handler",
-        "ai-fails": "the AI answers with an error after its service time",
-    }
-)
-"""Faults by name. Each has a rate from 0 to 1, its probability at each occasion; the default is 0."""
-
+from sim.faults import OF_OUTSIDE, Fault, check_overlaps
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -49,9 +38,7 @@ class SimSettings(TurnRules):
     engine: str = "fast"
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
-    faults: Mapping[str, float] = field(default_factory=dict)
-    outages: tuple[Outage, ...] = ()
-    """Outages of Redis, for the queue and the systems of the market; the Redis of the older systems does not fail."""
+    faults: tuple[Fault, ...] = ()
     of_systems: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Settings of single systems, by the system's name, as they are typed (`sim.engine.options`)."""
 
@@ -70,18 +57,13 @@ class SimSettings(TurnRules):
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
-        for before, after in pairwise(sorted(self.outages, key=lambda outage: outage.start_ms)):
-            if after.start_ms < before.start_ms + before.length_ms:
-                raise SettingsError(f"--outage: {after} begins during {before}; let it begin later")
-        for name, rate in self.faults.items():
-            if name not in FAULTS:
-                raise SettingsError(f"--fault: there is no fault {name!r}{suggestion(name, FAULTS)}")
-            if not 0 <= rate <= 1:
-                raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
-
-    def fault_rate(self, name: str) -> float:
-        """Return the probability of a fault at each occasion. Raises KeyError for a fault that does not exist."""
-        return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
+        check_overlaps(self.faults)
+        if self.engine == "fakeredis" and (
+            bad := [fault for fault in self.faults if fault.name not in OF_OUTSIDE]
+        ):
+            raise SettingsError(
+                f"--fault: --engine fakeredis has no {bad[0].name}; it has {', '.join(OF_OUTSIDE)}. Leave out --engine"
+            )
 
     def rules(self) -> dict[str, Any]:
         """Return the batching rules by name."""
@@ -94,13 +76,8 @@ class SimSettings(TurnRules):
             "ai": self.ai,
             "redis_latency": self.redis_latency,
             **self.rules(),
-            "faults": {name: self.fault_rate(name) for name in FAULTS},
-            **({"outages": self.outage_words()} if self.outages else {}),
+            "faults": list(map(str, self.faults)),
         }
-
-    def outage_words(self) -> str:
-        """Write the outages as on the command line."""
-        return " ".join(map(str, self.outages))
 
 
 def with_profile(settings: SimSettings, profile: str) -> SimSettings:
@@ -122,23 +99,6 @@ def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettin
         except ValueError as error:
             raise SettingsError(f"{name}: {error}") from None
     return replace(settings, **changes)
-
-
-def parse_fault(text: str) -> tuple[str, float]:
-    """Read `NAME=RATE`; returns name and rate. Raises SettingsError."""
-    name, _, rate = text.partition("=")
-    try:
-        return name, float(rate)
-    except ValueError:
-        raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
-
-
-def parse_outages(texts: Iterable[str]) -> tuple[Outage, ...]:
-    """Read outages (see `sim.engine.outages`). Raises SettingsError."""
-    try:
-        return tuple(parse_outage(text) for text in texts)
-    except OutageError as error:
-        raise SettingsError(f"--outage: {error}") from None
 
 
 def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:

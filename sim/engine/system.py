@@ -7,6 +7,7 @@ A system gets its World once, serves webhooks, and reports to `world.ledger` wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from queue_core.recording.format import Arrival
@@ -34,6 +35,9 @@ class System(ABC):
     """Name in `--system`, in results and in a recording's `expect`; `reports.words.systems` describes it."""
     order: ClassVar[int]
     """Position in lists of systems, lowest first."""
+    processes: ClassVar[Sequence[str]] = ("bot",)
+    """Names of its processes. Faults strike those whose names begin with `web` (webhooks come to the first one) or
+    `worker`; a system without such names has one process, which does both."""
     options_type: ClassVar[type[Any]] = NoOptions
     """Settings of its own, as `sim.engine.options` declares them."""
     is_market: ClassVar[bool] = False
@@ -42,8 +46,21 @@ class System(ABC):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def start(self) -> None:  # noqa: B027 - a hook: most systems have nothing to start
-        """Begin; called once, before the first message."""
+    async def start(self, process: str) -> None:  # noqa: B027 - a hook: most systems have nothing to start
+        """Start what runs in a process besides webhooks; called before the first message, and after each restart.
+
+        Tasks made here and in `webhook` belong to the process, and so do all that they make.
+        """
+
+    def died(self, process: str) -> None:  # noqa: B027 - a hook: a system may hold nothing in memory
+        """Forget what the process held in memory, and report to the ledger what is lost with it.
+
+        Called when a fault has killed the process: none of its tasks runs any more, nor any clean-up in them. A loss
+        that is not reported here is explained at the end by the death, if the message was sent before.
+        """
+
+    def redis_lost_writes(self) -> None:  # noqa: B027 - a hook: a system may keep nothing in Redis
+        """Report to the ledger what is lost; called when a fault has set Redis's data back to an earlier state."""
 
     @abstractmethod
     async def webhook(self, arrival: Arrival) -> None:

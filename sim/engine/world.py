@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import Any, ClassVar
 
+import redis.exceptions
 import simpy
 
 from queue_core.recording.format import Recording
+from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
 from reports.results.replay import Refusal
 from sim.engine.distributions import parse_distribution
+from sim.engine.injector import Injector
 from sim.engine.ledger import Conversation, Ledger
-from sim.engine.loop import SimLoop, sleep_process
+from sim.engine.loop import SimLoop
 from sim.engine.network import SimulatedRedis
-from sim.engine.outages import Outage
 from sim.engine.rest import RestRedis
-from sim.engine.settings import FAULTS, SimSettings
+from sim.engine.settings import SimSettings
+from sim.engine.store.faulty import OF_NETWORK, OF_SERVER, FaultyServer
 from sim.engine.store.server import StoreServer
 from sim.engine.streams import stream
+from sim.faults import AFTER_A_RESTART_MS
+
+AI_SLOWER = 10
+"""Factor of the AI's time while the fault `ai-slow` strikes."""
+REDIS_AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+)
+"""Errors of a Redis that cannot be used now."""
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
-    """A failure outside the system, caused by one of the FAULTS."""
+    """A failure outside the system, caused by a fault of the plan."""
 
     reason: ClassVar[Refusal]
     """Reason that a webhook gives when the fault makes it fail."""
@@ -59,9 +74,15 @@ class World:
         self.epoch_ms = recording.epoch_ms
         self.ledger = Ledger(self.now_ms)
         self.log_lines: list[dict[str, int | str]] = []
-        self.faults_fired = dict.fromkeys(FAULTS, 0)
         self._seed = seed
         self._system = system
+        self.faults = Injector(settings.faults, now_ms=lambda: self.env.now, stream=self.shared_random)
+        self.incidents: list[tuple[int, CauseCode]] = []
+        """Deaths of processes and losses of writes, which explain losses of messages."""
+        self.took_step: Callable[[], None] = _nothing
+        """Function that is called at each call of a process to the outside: there it may die."""
+        self.lost_writes: Callable[[], None] = _nothing
+        """Function that is called when Redis has lost writes."""
         self._latency = parse_distribution(settings.redis_latency)
         self._rest_clients = 0
         self._activities: dict[asyncio.Task[Any], None] = {}
@@ -70,8 +91,8 @@ class World:
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self.redis = self._server()
-        for outage in settings.outages:
-            self.spawn(self._outage(outage), name=f"outage {outage}")
+        if self.faults.last_end_ms:
+            self.spawn(self._outlast_faults(), name="faults")
         self.ai = Ai(self)
         self.whatsapp = WhatsApp(self)
 
@@ -81,7 +102,28 @@ class World:
             return SimulatedRedis(
                 self.loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random
             )
-        return StoreServer(self.loop, clock_us=self._clock_us, latency=self._latency, stream=self.random)
+        options: dict[str, Any] = {
+            "clock_us": self._clock_us,
+            "latency": self._latency,
+            "stream": self.random,
+            "outside": self.loop.outside,
+        }
+        if not self.faults.has(*OF_NETWORK, *OF_SERVER):
+            return StoreServer(self.loop, **options)
+        return FaultyServer(
+            self.loop,
+            **options,
+            faults=self.faults,
+            took_step=self._step,
+            lost_writes=self._redis_lost_writes,
+        )
+
+    def _step(self) -> None:
+        self.took_step()
+
+    def _redis_lost_writes(self) -> None:
+        self.incidents.append((self.now_ms(), "redis_lost_writes"))
+        self.lost_writes()
 
     def _clock_us(self) -> int:
         return self.epoch_ms * 1000 + round(self.env.now * 1000)
@@ -136,18 +178,21 @@ class World:
             raise HttpError("the HTTP call of the bot to itself failed")
         try:
             await asyncio.shield(self.spawn(_await(handler), name="http handler"))
-        except SimulatedFault as error:
+        except (SimulatedFault, *REDIS_AWAY) as error:
             raise HttpError(f"the handler answered 500: {error}") from error
         await asyncio.sleep(half_s)
 
-    def fault(self, name: str) -> bool:
-        """Return True if this fault strikes now. Each call takes one draw from the fault's stream."""
-        rate = self.settings.fault_rate(name)
-        if rate <= 0:
-            return False
-        strikes: bool = self._fault_streams[name].random() < rate
-        self.faults_fired[name] += strikes
-        return strikes
+    def fault(self, name: FaultName) -> bool:
+        """Return True if this fault strikes now. Each call takes a draw from the stream of its rate."""
+        return self.faults.strikes(name)
+
+    def forget(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Forget activities and daemons of a process that has died: they never end."""
+        for task in tasks:
+            self._activities.pop(task, None)
+            self._daemons.pop(task, None)
+        if not self._activities:
+            self._quiet.set()
 
     def log(self, event: str, **fields: int | str) -> None:
         """Write a line to the run's log, with the event and fields of the system's real log."""
@@ -169,27 +214,20 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _outage(self, outage: Outage) -> None:
-        """Take Redis away for some time. The run does not come to rest before Redis is back."""
-        await asyncio.sleep(outage.start_ms / 1000)
-        self.redis.begin_outage(outage.kind)
-        await asyncio.sleep(outage.length_ms / 1000)
-        self.redis.end_outage()
+    async def _outlast_faults(self) -> None:
+        """Keep the run from coming to rest before all faults have struck."""
+        await asyncio.sleep((self.faults.last_end_ms + AFTER_A_RESTART_MS) / 1000)
 
     @cached_property
     def _http_stream(self) -> Random:
         return self.random("http")
-
-    @cached_property
-    def _fault_streams(self) -> dict[str, Random]:
-        return {name: self.shared_random(f"fault {name}") for name in FAULTS}
 
     def _activity_ended(self, task: asyncio.Task[Any]) -> None:
         self._activities.pop(task, None)
         if not self._activities:
             self._quiet.set()
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, SimulatedFault):
+        if error is not None and not isinstance(error, (SimulatedFault, *REDIS_AWAY)):
             self._fail(error)
 
     def _daemon_ended(self, task: asyncio.Task[Any]) -> None:
@@ -201,6 +239,22 @@ class World:
     def _fail(self, error: BaseException) -> None:
         if not self._failed.done():
             self._failed.set_exception(error)
+
+
+class ChannelError(SimulatedFault):
+    """A send that the send API refused (fault `channel-fails`): the user got nothing."""
+
+    reason = "channel_failed"
+
+
+class ProcessDiedError(SimulatedFault):
+    """A webhook whose process was dead, or died before it answered."""
+
+    reason = "process_died"
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Ai:
@@ -215,16 +269,19 @@ class Ai:
     async def answer(self, conversation: Conversation, ids: Sequence[str], text: str) -> str:
         """Reply to the messages. Raises AiError when the fault `ai-fails` strikes, after the service time."""
         world = self._world
+        world.took_step()
         self.calls += 1
         if conversation not in self._streams:
             self._streams[conversation] = world.shared_random(
                 f"ai {conversation.instance}\0{conversation.phone}"
             )
         service_ms = self._service_time.sample_ms(self._streams[conversation])
+        if world.fault("ai-slow"):
+            service_ms *= AI_SLOWER
         fails = world.fault("ai-fails")
         asked_at_ms = world.now_ms()
         try:
-            await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))
+            await asyncio.sleep(service_ms / 1000)
         finally:
             world.ledger.asked(conversation, ids, asked_at_ms)
         if fails:
@@ -241,16 +298,19 @@ class WhatsApp:
         self._stream = world.random("whatsapp")
 
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:
-        """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile."""
+        """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile.
+
+        Raises ChannelError when the fault `channel-fails` strikes.
+        """
         world = self._world
-        half_ms = self._latency.sample_ms(self._stream) / 2
-
-        def request() -> Generator[simpy.Event, Any, None]:
-            yield world.env.timeout(half_ms)
-            world.ledger.answered(conversation, ids)
-            yield world.env.timeout(half_ms)
-
-        await world.loop.until(world.env.process(request()))
+        world.took_step()
+        half_s = self._latency.sample_ms(self._stream) / 2000
+        if world.fault("channel-fails"):
+            await asyncio.sleep(2 * half_s)
+            raise ChannelError("the send API refused the reply")
+        loop = world.loop
+        loop.call_later(half_s, world.ledger.answered, conversation, ids, context=loop.outside)
+        await asyncio.sleep(2 * half_s)
 
 
 async def _await(handler: Callable[[], Awaitable[None]]) -> None:

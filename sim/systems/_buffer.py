@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
+from queue_core.errors import QueueUnavailableError
 from queue_core.legacy import buffer as legacy_buffer
 from queue_core.legacy.buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
 from queue_core.recording.format import Arrival
-from reports.results.causes import Cause
+from reports.results.causes import Cause, CauseCode
 from sim.engine.ledger import Conversation
-from sim.engine.system import System
-from sim.engine.world import AiError, HttpError, World
+from sim.engine.system import System, WebhookFailedError
+from sim.engine.world import REDIS_AWAY, AiError, ChannelError, HttpError, World
 from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
 
 
@@ -27,6 +28,10 @@ class BufferSystem(System):
         self.witness = BufferWitness(world, self.redis, self.rules.buffer_ttl_s)
         self._deliveries = 0
         self._buffer = LegacyBuffer(_Host(self), self.rules, DECODER)
+
+    def died(self, process: str) -> None:
+        """Report that all timers are gone: nobody reads the buffers that wait for them."""
+        self.witness.died()
 
     def at_rest(self) -> bool:
         """Return True: every activity is a foreground task, and none is alive when this is called."""
@@ -48,7 +53,14 @@ class BufferSystem(System):
             self._deliveries, *conversation, arrival.id, arrival.text, self.world.now_ms()
         )
         with self.witness.attending(buffer_key(conversation)):
-            await self._buffer.add(conversation, message)
+            try:
+                await self._buffer.add(conversation, message)
+            except QueueUnavailableError as error:
+                raise WebhookFailedError("unavailable") from error
+
+    def redis_lost_writes(self) -> None:
+        """Report the messages that are gone with the writes."""
+        self.witness.lost_writes()
 
 
 class _Host:
@@ -66,17 +78,24 @@ class _Host:
         return f"lock:buffer:{conversation[0]}:{conversation[1]}"
 
     async def get(self, key: str) -> str | None:
-        value: str | None = await self._redis.call("GET", key)
+        value: str | None = await self._call("GET", key)
         return value
 
     async def set_with_expiry(self, key: str, value: bytes, ttl_s: int) -> None:
-        await self._redis.call("SETEX", key, ttl_s, value.decode())
+        await self._call("SETEX", key, ttl_s, value.decode())
 
     async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
-        return bool(await self._redis.call("SET", key, value, "NX", "PX", ttl_ms) == "OK")
+        return bool(await self._call("SET", key, value, "NX", "PX", ttl_ms) == "OK")
 
     async def delete(self, key: str) -> None:
-        await self._redis.call("DEL", key)
+        await self._call("DEL", key)
+
+    async def _call(self, *command: str | int) -> Any:
+        """Call Redis. Raises QueueUnavailableError."""
+        try:
+            return await self._redis.call(*command)
+        except REDIS_AWAY as error:
+            raise QueueUnavailableError(str(error)) from error
 
     def now_ms(self) -> int:
         return self._world.now_ms()
@@ -105,8 +124,14 @@ class _Host:
             self._witness.leave(key)
 
     async def call_processor(self, process: Callable[[], Awaitable[None]]) -> None:
+        async def processed() -> None:
+            try:
+                await process()
+            except QueueUnavailableError as error:
+                raise HttpError(str(error)) from error
+
         try:
-            await self._world.http_call(process)
+            await self._world.http_call(processed)
         except HttpError as error:
             raise CallFailedError(str(error)) from error
 
@@ -121,8 +146,9 @@ class _Host:
         try:
             reply = await self._world.ai.answer(user, ids, text)
             await self._world.whatsapp.send(user, ids, reply)
-        except AiError as error:
-            self._witness.custody.lose(key, batch, Cause(code="ai_failed"))
+        except (AiError, ChannelError) as error:
+            code: CauseCode = "ai_failed" if isinstance(error, AiError) else "channel_failed"
+            self._witness.custody.lose(key, batch, Cause(code=code))
             raise TurnFailedError(str(error)) from error
 
     def gave_up(self, conversation: legacy_buffer.Conversation, calls: int) -> None:

@@ -17,7 +17,8 @@ from queue_core.recording.format import Arrival
 from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
-from sim.engine.world import AiError, HttpError, World
+from sim.engine.world import REDIS_AWAY, AiError, ChannelError, HttpError, World
+from sim.witness.custody import Message
 from sim.witness.lists import KEY_PARTS, KEY_PREFIX, LIST_TTL_S, Entry, ListWitness, decode, encode
 
 POLL_MS = 3000
@@ -51,11 +52,23 @@ class ListSystem(System):
         self.poll_offset_ms = world.random("scheduler").randrange(POLL_MS)
         self._entries = 0
         self._processors = 0
+        self._answering: dict[str, list[Message]] = {}
+        """Messages of the batches that are being answered, by their lists."""
 
-    async def start(self) -> None:
+    async def start(self, process: str) -> None:
         """Start the scheduler and the monitor."""
         self.world.spawn_daemon(self._every(POLL_MS, self._process_all), name="list scheduler")
         self.world.spawn_daemon(self._every(MONITOR_MS, self._recover_orphans), name="list monitor")
+
+    def died(self, process: str) -> None:
+        """Report that what the process was answering stays in the lists as `processing`."""
+        for key, messages in self._answering.items():
+            self.witness.crashed(key, messages)
+        self._answering.clear()
+
+    def redis_lost_writes(self) -> None:
+        """Report the messages that are gone with the writes."""
+        self.witness.lost_writes()
 
     def at_rest(self) -> bool:
         """Return True if all lists are empty."""
@@ -149,12 +162,18 @@ class ListSystem(System):
             due_ms = min(due_ms, batch[MAX_MESSAGES - 1].added_ms)
         messages = [entry.identity for entry in batch]
         self.witness.custody.claim(key, conversation, messages, trigger, due_ms)
+        self._answering[key] = messages
         try:
             await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
             await self._answer(key, conversation, batch, Cause(code="ai_failed"))
-        except asyncio.CancelledError:  # the function instance is gone: nothing cleans up after it
+            await self._remove(key, batch)
+        except REDIS_AWAY:  # nothing cleans up: what it took stays as it is
             self.witness.crashed(key, messages)
             raise
+        finally:
+            self._answering.pop(key, None)
+
+    async def _remove(self, key: str, batch: Sequence[Entry]) -> None:
         finished = {entry.entry_id for entry in batch}
         rest = [entry for entry in await self._read(key) if entry.entry_id not in finished]
         await self._rewrite(key, "mark_completed", rest)
@@ -167,9 +186,10 @@ class ListSystem(System):
         try:
             reply = await self.world.ai.answer(conversation, ids, " ".join(entry.text for entry in batch))
             await self.world.whatsapp.send(conversation, ids, reply)
-        except AiError:
+        except (AiError, ChannelError) as error:
             self.world.log("ai.failed", messageCount=len(batch))
-            self.witness.custody.lose(key, [entry.identity for entry in batch], cause_of_loss)
+            cause = cause_of_loss if isinstance(error, AiError) else Cause(code="channel_failed")
+            self.witness.custody.lose(key, [entry.identity for entry in batch], cause)
 
     async def _rewrite(self, key: str, step: RewriteStep, entries: Sequence[Entry]) -> None:
         """Delete the list and push the entries in the given order; the last one becomes the list's head."""

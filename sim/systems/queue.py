@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -23,8 +24,10 @@ from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
+from sim.engine.store.client import StoreClient
+from sim.engine.store.server import INSPECTOR
 from sim.engine.system import System, WebhookFailedError
-from sim.engine.world import AiError, World
+from sim.engine.world import AiError, ChannelError, World
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 5.0
@@ -38,6 +41,7 @@ class QueueSystem(System):
 
     name = "queue"
     order = 50
+    processes = ("web", *(f"worker-{number}" for number in range(1, WORKERS + 1)))
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -47,19 +51,10 @@ class QueueSystem(System):
             max_batch=max(QueueSettings().max_batch, settings.max_messages),
             sent_ttl_s=0,  # the simulated send API gives no ids, and reports nothing
         )
-        self._web = self._queue("web")
-        self._intake = Intake(self._web, self._handle, self._send)
-        self._processors = [
-            Processor(
-                self._queue(f"worker-{number}"),
-                self._handle,
-                self._send,
-                concurrency=CONCURRENCY,
-                processor_id=f"worker-{number}",
-                observer=self,
-            )
-            for number in range(1, WORKERS + 1)
-        ]
+        self._starts: Counter[str] = Counter()
+        self._intake: Intake | None = None
+        self._processors: dict[str, Processor] = {}
+        self._inspected = self._queue(INSPECTOR)
         self._observer = world.redis.rest("observer")
 
     def claimed(self, batch: Batch) -> None:
@@ -76,15 +71,36 @@ class QueueSystem(System):
     def backend_changed(self, news: OutageNews) -> None:
         """Do nothing: a failure shows at the turn."""
 
-    async def start(self) -> None:
-        """Start the workers, and the task of the web process that settles what it answered without Redis."""
-        self.world.spawn_daemon(self._intake.settle_when_back(), name="queue settle")
-        for number, processor in enumerate(self._processors, 1):
-            self.world.spawn_daemon(processor.run(), name=f"queue worker {number}")
+    async def start(self, process: str) -> None:
+        """Start a worker; or the task of the web process that settles what it answered without Redis."""
+        self._starts[process] += 1
+        start = self._starts[process]
+        name = process if start == 1 else f"{process}.{start}"
+        if process == "web":
+            self._intake = Intake(self._queue(name), self._handle, self._send)
+            self.world.spawn_daemon(self._intake.settle_when_back(), name="queue settle")
+            return
+        processor = self._processors[process] = Processor(
+            self._queue(name),
+            self._handle,
+            self._send,
+            concurrency=CONCURRENCY,
+            processor_id=name,
+            observer=self,
+        )
+        self.world.spawn_daemon(processor.run(), name=f"queue {name}")
+
+    def died(self, process: str) -> None:
+        """Forget the process."""
+        if process == "web":
+            self._intake = None
+        else:
+            del self._processors[process]
 
     async def webhook(self, arrival: Arrival) -> None:
         """Queue the message or answer it directly; raises WebhookFailedError when neither was possible."""
         conversation = Conversation(arrival.instance, arrival.phone)
+        assert self._intake is not None, "the web process runs"
         try:
             acknowledgement = await self._intake.receive(
                 QueueMessage(
@@ -107,28 +123,29 @@ class QueueSystem(System):
 
     def at_rest(self) -> bool:
         """Return True when no conversation has messages."""
-        return not self._web.unfinished(self._observer.peek)
+        return not self._inspected.unfinished(self._observer.peek)
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
         """Return the ids of the messages that no worker has finished."""
         return {
             Conversation(*name): [message.id for message in messages]
-            for name, messages in self._web.unfinished(self._observer.peek).items()
+            for name, messages in self._inspected.unfinished(self._observer.peek).items()
         }
 
     async def settle(self) -> None:
         """Report the dead letters."""
-        for letter in await self._web.dead_letters():
+        for letter in await self._inspected.dead_letters():
             if letter.message is not None:
                 conversation = Conversation(letter.instance_name, letter.user_phone)
                 self.world.ledger.dead_lettered(conversation, letter.message.id, letter.attempts)
 
     async def stop(self) -> None:
         """Stop the workers as a deployment would."""
-        for processor in self._processors:
+        for processor in self._processors.values():
             await processor.stop()
-        with contextlib.suppress(QueueError):
-            await self._intake.settle()
+        if self._intake is not None:
+            with contextlib.suppress(QueueError):
+                await self._intake.settle()
 
     def _queue(self, process: str) -> MessageQueue:
         """Make the queue of one process: with its own connections, set up as `queue_core.connect` does."""
@@ -137,7 +154,11 @@ class QueueSystem(System):
             socket_timeout=SOCKET_TIMEOUT_S,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1),
         )
-        return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
+        deadline_ms = self._settings.redis_deadline_ms
+        transport = client.transport(deadline_ms=deadline_ms) if isinstance(client, StoreClient) else None
+        return MessageQueue(
+            client, self._settings, rng=self.world.random(f"queue {process}"), transport=transport
+        )
 
     async def _handle(self, batch: Batch) -> str:
         conversation = _conversation_of(batch)
@@ -158,7 +179,10 @@ class QueueSystem(System):
             raise RetryLaterError(str(error)) from error
 
     async def _send(self, batch: Batch, reply: str) -> None:
-        await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+        try:
+            await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+        except ChannelError as error:
+            raise RetryLaterError(str(error)) from error
 
 
 def _conversation_of(batch: Batch) -> Conversation:

@@ -80,6 +80,21 @@ class BufferWitness:
         cause = self._timer_failures.get(key, Cause(code="written_back_unread"))
         self.custody.lose(key, [message for message in waiting if message in held], cause)
 
+    def died(self) -> None:
+        """Record that all readers are gone with their process, and what waits in their buffers is lost."""
+        cause = Cause(code="process_died")
+        for key in self._readers:
+            self.custody.lose(key, self.custody.waiting(key), cause)
+        self._timer_failures.update(dict.fromkeys(self._readers, cause))
+        self._readers.clear()
+
+    def lost_writes(self) -> None:
+        """Record the messages that Redis no longer has."""
+        for key in self.custody.storage_keys():
+            held = _contents(self._redis.peek("GET", key))
+            gone = [message for message in self.custody.waiting(key) if message not in held]
+            self.custody.lose(key, gone, Cause(code="redis_lost_writes"))
+
     def timer_failed(self, key: str, cause: Cause) -> None:
         """Record why the buffer's timer will not read it."""
         self._timer_failures[key] = cause

@@ -78,9 +78,9 @@ class Custody:
         """Return the messages in custody under a key, in the order in which they were stored."""
         return tuple(self._waiting.get(key, {}))
 
-    def occupied(self) -> list[str]:
-        """Return the keys under which messages wait."""
-        return [key for key, messages in self._waiting.items() if messages]
+    def storage_keys(self) -> tuple[str, ...]:
+        """Return the keys under which messages were stored."""
+        return tuple(self._waiting)
 
     def all_waiting(self) -> dict[Conversation, list[str]]:
         """Return every conversation that has messages in custody, with their ids."""

@@ -80,6 +80,14 @@ class ListWitness:
         self._crashed.update(messages)
         self.custody.take_back(key, messages)
 
+    def lost_writes(self) -> None:
+        """Record the messages that Redis no longer has, and those that it has again."""
+        for key in self._keys:
+            held = _contents(self._redis.peek("LRANGE", key, 0, -1))
+            gone = [message for message in self.custody.waiting(key) if message not in held]
+            self.custody.lose(key, gone, Cause(code="redis_lost_writes"))
+            self.custody.take_back(key, held)
+
     def sweep(self) -> None:
         """Record messages that have expired since the last write to their lists."""
         for key in self._keys:

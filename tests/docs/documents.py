@@ -58,3 +58,14 @@ def block(page: str, language: str) -> str:
 def table_under(page: str, heading: str) -> str:
     """Returns the text between a heading of the second level and the next one."""
     return (ROOT / page).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def made_table(page: Path, maker: str, table: str, *, write: bool) -> str:
+    """Return the table that stands on a page behind the mark of the test that makes it; `write` replaces it first."""
+    mark = f"<!-- made by {maker} -->\n"
+    before, rest = page.read_text("utf-8").split(mark)
+    old, blank, after = rest.partition("\n\n") if rest.startswith("|") else ("", "", rest)
+    if write:
+        page.write_text(f"{before}{mark}{table}{after if not blank else chr(10) + after}", "utf-8")
+        return table
+    return old.rstrip("\n") + "\n"

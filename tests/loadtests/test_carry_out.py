@@ -11,7 +11,7 @@ import pytest
 
 from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
 from loadtests.run import LoadRun, carry_out
-from loadtests.stack.chaos import parse_plan
+from sim.faults import parse_faults
 from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
 
 GENERATOR = """
@@ -39,7 +39,7 @@ sys.exit(int(options["exit"]))
 def load_run(out: Path, plan: str, *options: str) -> LoadRun:
     return LoadRun(
         stack=SETTINGS,
-        plan=parse_plan(plan) if plan else (),
+        plan=parse_faults([plan], "load") if plan else (),
         out=out,
         locust=(sys.executable, "-c", GENERATOR),
         locust_options=options,
@@ -62,13 +62,13 @@ def files(folder: Path) -> dict[str, str]:
 
 def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) -> None:
     earlier = earlier_run(tmp_path)
-    plan = "kill-worker@200ms,pause-redis@300ms:300ms,ai-errors@0s:200ms"
+    plan = "worker-dies@200ms,redis-hangs@300ms:300ms,ai-fails@0s:200ms"
     before = family(os.getpid())
     code = carry_out(load_run(tmp_path, plan, "--faults=3", "--exit=0"), ENVIRON)
     assert code == 0
     faults = {fault["code"]: fault for fault in read_faults(tmp_path / "copy", until_s=99)}
-    assert faults.keys() == {"kill-worker", "pause-redis", "ai-errors"}
-    assert 0.3 <= faults["pause-redis"]["start_s"] < 2
+    assert faults.keys() == {"worker-dies", "redis-hangs", "ai-fails"}
+    assert 0.3 <= faults["redis-hangs"]["start_s"] < 2
     assert all(fault["start_s"] < fault["end_s"] < 40 for fault in faults.values())
     written = read_surroundings(tmp_path / "copy")
     assert (written.command, written.settings) == ("python -m loadtests run", {"workers": 1})
@@ -89,9 +89,9 @@ def test_a_run_ends_with_the_code_of_locust_unless_a_fault_did_not_happen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert carry_out(load_run(tmp_path / "a", "", "--faults=0", "--exit=1"), ENVIRON) == 1
-    late = load_run(tmp_path / "b", "kill-worker@1h", "--faults=0", "--exit=0")
+    late = load_run(tmp_path / "b", "worker-dies@1h", "--faults=0", "--exit=0")
     assert carry_out(late, ENVIRON) == 3
-    assert "did not happen, since the load ended before: kill-worker@3600s" in capsys.readouterr().err
+    assert "did not happen, since the load ended before: worker-dies@3600s" in capsys.readouterr().err
 
 
 def test_a_load_that_never_began_is_not_taken_for_a_missed_threshold(

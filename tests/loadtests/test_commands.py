@@ -14,7 +14,7 @@ from loadtests.commands import main
 from loadtests.options import Limits, add_load_options, value_for_locust
 from loadtests.run import LoadRun
 from loadtests.scenarios import SCENARIOS
-from loadtests.stack.chaos import FAULTS
+from sim.faults import kinds_of
 
 
 def run(*arguments: str) -> int | str | None:
@@ -40,14 +40,14 @@ def run(*arguments: str) -> int | str | None:
         ("run --duration 60", "--duration: 60 has no unit: write 60ms, 60s, 60m or 60h"),
         ("run --max-lost 1.5", "--max-lost: '1.5' is not a whole number from 0 to 10,000,000"),
         ("run --out /dev/null", "--out: '/dev/null' is not a folder that can be written to"),
-        ("run --chaos pause-redis@3s", "--chaos: 'pause-redis@3s': how long? Write pause-redis@3s:5s"),
+        ("run --faults redis-hangs@3s", "--faults: 'redis-hangs@3s': how long? Write redis-hangs@3s:5s"),
         (
-            "run --chaos kill-worker@60s --duration 60s",
-            "--chaos: kill-worker@60s comes after the end of the load (60s)",
+            "run --faults worker-dies@60s --duration 60s",
+            "--faults: worker-dies@60s comes after the end of the load (60s)",
         ),
         (
-            "run --chaos kill-worker@3s,kill-worker@60s",
-            "--chaos: kill-worker@60s comes after the end of the load (60s)",
+            "run --faults worker-dies@3s,worker-dies@60s",
+            "--faults: worker-dies@60s comes after the end of the load (60s)",
         ),
         (
             "run --scenario recorded",
@@ -93,13 +93,13 @@ def test_a_load_is_checked_with_the_values_that_locust_will_take(
 
 def test_a_plan_for_a_load_without_a_duration_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (
-        ("--scenario", "storm", "--chaos", "kill-worker@200s"),
-        ("--chaos", "kill-worker@200s", "--", "--duration=300s"),
+        ("--scenario", "storm", "--faults", "worker-dies@200s"),
+        ("--faults", "worker-dies@200s", "--", "--duration=300s"),
     ):
         started: list[LoadRun] = []
         monkeypatch.setattr("loadtests.commands.carry_out", lambda run, _, runs=started: runs.append(run))
         run("run", *arguments)
-        assert [str(fault) for fault in started[0].plan] == ["kill-worker@200s"]
+        assert [str(fault) for fault in started[0].plan] == ["worker-dies@200s"]
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
@@ -139,8 +139,8 @@ def test_the_help_of_run_has_every_scenario_every_fault_and_every_threshold_with
     for name, meaning in SCENARIOS.items():
         assert f"{name:<10}{meaning}" in shown
     words = " ".join(shown.split())
-    for fault, kind in FAULTS.items():
-        assert f"{fault} {kind.meaning}" in words
+    for fault, kind in kinds_of("load").items():
+        assert f"{fault} {kind.spelling} {kind.meaning}" in words
     for limit in dataclasses.fields(Limits):
         option, unit = f"--{limit.name.replace('_', '-')}", limit.metadata["unit"]
         assert f"{option} {unit} {limit.metadata['help']} ({limit.default:g})" in words

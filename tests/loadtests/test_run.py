@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
     code, result, output = run(
         tmp_path,
         *("--scenario", "steady", "--rate", "1200", "--duration", "6s", "--send", "constant:1s"),
-        *("--chaos", "kill-worker@3s"),
+        *("--faults", "worker-dies@3s"),
         locust=("--max-lag-p99", "30000"),
     )
     assert code == 0, output

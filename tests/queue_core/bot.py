@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
+from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts.loader import text
 from queue_core.redis_server.binaries import find_all_redis_servers
@@ -32,9 +33,9 @@ on_newest = pytest.mark.parametrize("redis_client", [_newest_server()], indirect
 """For what Redis has no part in: the fixture `redis_client` on one version instead of all."""
 
 
-def runner_of(queue: MessageQueue) -> ScriptRunner:
+def runner_of(queue: MessageQueue) -> LinkTransport | ScriptRunner:
     """The transport of a queue that was given none."""
-    assert isinstance(queue.transport, ScriptRunner)
+    assert isinstance(queue.transport, LinkTransport | ScriptRunner)
     return queue.transport
 
 

@@ -165,7 +165,7 @@ def _run(
         "log": [],
         "latency_ms": {"first": quantiles, "last": quantiles},
         "dispatch_lag_ms": {"p50": 4, "p95": 9, "max": 850} if batches else quantiles,
-        "faults": {},
+        "faults": [],
         "ledger": ledger,
         "at_rest_ms": 20_000,
         "came_to_rest": True,
@@ -178,7 +178,7 @@ def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any
         "schema": SCHEMA_VERSION,
         "kind": "replay",
         "seed": 7,
-        "settings": {"ai": "constant:7s", "window_ms": 8000, "idle_ms": 0, "faults": {"timer-dies": 0.05}},
+        "settings": {"ai": "constant:7s", "window_ms": 8000, "idle_ms": 0, "faults": ["timer-dies=0.05"]},
         "systems": list(dict.fromkeys(run["system"] for run in runs)),
         "recordings": list(recordings),
         "runs": list(runs),
@@ -258,7 +258,7 @@ def hostile() -> ReplayResult:
         runs,
         ok=False,
         command=HOSTILE[1],
-        settings={HOSTILE[2]: HOSTILE[0], "faults": {HOSTILE[3]: 0.5}},
+        settings={HOSTILE[2]: HOSTILE[0], "faults": [HOSTILE[3]]},
         expectations=[
             expectation(
                 HOSTILE[0],

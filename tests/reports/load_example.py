@@ -156,10 +156,10 @@ def chaos() -> LoadResult:
         made["timeline"][at].update({"failed": 8, "replied": 0, "depth": None, "redis_bytes": None})
     made["timeline"][0]["cpu"] = None
     made["faults"] = [
-        FaultTimes(code="kill-worker", start_s=20.0, end_s=20.02),
-        FaultTimes(code="pause-redis", start_s=30.0, end_s=35.0),
-        FaultTimes(code="restart-redis", start_s=40.1, end_s=40.9),
-        FaultTimes(code="ai-errors", start_s=50.0, end_s=60.0),
+        FaultTimes(code="worker-dies", start_s=20.0, end_s=20.02),
+        FaultTimes(code="redis-hangs", start_s=30.0, end_s=35.0),
+        FaultTimes(code="redis-restarts", start_s=40.1, end_s=40.9),
+        FaultTimes(code="ai-fails", start_s=50.0, end_s=60.0),
     ]
     return made
 
@@ -205,7 +205,7 @@ def huge() -> LoadResult:
     for moment in made["timeline"]:
         moment["cpu"] = {f"worker-{number}": (moment["t_s"] * number % 97) / 97 for number in range(1, 40)}
     made["faults"] = [
-        FaultTimes(code="pause-redis", start_s=at * 100.0, end_s=at * 100.0 + 50) for at in range(400)
+        FaultTimes(code="redis-hangs", start_s=at * 100.0, end_s=at * 100.0 + 50) for at in range(400)
     ]
     made["lost_ids"] = ["i" * 5000] * 100
     made["doubles"] = [double("i" * 5000, worker_died=at >= 50) for at in range(100)]

@@ -10,6 +10,7 @@ from queue_core.recording.reader import load
 from reports.results.replay import ExpectationResult
 from sim.engine.settings import SimSettings, with_options
 from sim.expectations import check
+from sim.faults import Fault, parse_faults
 from sim.replay import replay
 from sim.systems import all_systems
 
@@ -17,14 +18,14 @@ INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
 
 
 def _checked(
-    expected: Expectation, *, options: dict[str, str] | None = None, faults: dict[str, float] | None = None
+    expected: Expectation, *, options: dict[str, str] | None = None, faults: tuple[Fault, ...] = ()
 ) -> list[ExpectationResult]:
     """Replay the incident with its recorded settings, and check an expectation of buffer-v1."""
     (shipped,) = load([INCIDENT])
     recording: Recording = replace(shipped, expect={"buffer-v1": expected})
     recorded = with_options(SimSettings(), recording.settings)
     runs = [replay(recording, all_systems()["buffer-v1"], recorded, number) for number in (0, 1)]
-    used = replace(with_options(recorded, options or {}), faults=faults or {})
+    used = replace(with_options(recorded, options or {}), faults=faults)
     return check(recording, runs, used=used, recorded=recorded)
 
 
@@ -57,10 +58,10 @@ def test_other_settings_leave_an_outcome_unchecked_and_are_named() -> None:
     (lost,) = _checked(
         Expectation(lost=("m4", "m5")),
         options={"ai": "constant:1s", "window": "9s"},
-        faults={"ai-fails": 0.5},
+        faults=parse_faults(["ai-fails=0.5"], "sim"),
     )
     assert (lost["held"], lost["actual"]) == (None, [])
     assert lost["changes"] == [
         {"setting": "ai", "now": "constant:1s", "then": "constant:7s"},
-        {"setting": "ai-fails", "now": 0.5, "then": 0},
+        {"setting": "fault", "now": "ai-fails=0.5", "then": ""},
     ], "the window affects the queue only"

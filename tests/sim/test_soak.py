@@ -10,6 +10,7 @@ from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
 from reports.results.replay import Run
 from sim.engine.settings import SimSettings
+from sim.faults import parse_faults
 from sim.replay import replay
 from sim.systems import all_systems
 
@@ -30,7 +31,9 @@ def run(recording: Recording, number: int, settings: SimSettings) -> Run:
 @pytest.mark.parametrize("latency", ["constant:0", "lognormal:5ms:15ms", "lognormal:20ms:60ms"])
 def test_nothing_is_ever_lost_doubled_or_displaced(recording: Recording, latency: str) -> None:
     for number in range(40):
-        settings = SimSettings(redis_latency=latency, faults={"ai-fails": 0.02 * (number % 10)})
+        settings = SimSettings(
+            redis_latency=latency, faults=parse_faults([f"ai-fails={0.02 * (number % 10)}"], "sim")
+        )
         outcome = run(recording, number, settings)
         assert outcome["came_to_rest"]
         assert (outcome["lost"], outcome["duplicated"], outcome["pending"]) == ([], [], []), number

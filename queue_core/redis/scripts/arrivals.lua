@@ -19,7 +19,7 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
-  schedule_arrival(place, rules, now_ms)
+  schedule_arrival(place, rules, now_ms, waiting)
   return {'queued', now_ms, waiting}
 end
 

@@ -125,11 +125,18 @@ local function is_held(place, expires_at, since)
   return true
 end
 
+-- The last token of this claim.
+local token
+
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  local last = tonumber(redis.call('GET', partition.token) or nil) or 0
-  local token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
-  redis.call('SET', partition.token, digits(token))
+  if not token then
+    local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+    token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
+    redis.call('SET', partition.token, digits(token + limit))  -- first, so that no later claim has one of them
+  else
+    token = token + 1
+  end
   return token
 end
 
@@ -165,7 +172,7 @@ end
 -- Returns how many messages at the head have waited too long for a backend. A batch with a recorded reply counts whole.
 local function outlasted_at_head(place, awaited)
   local count = expired_at_head(place, awaited)
-  return count > 0 and reply_size(place) or count
+  return count > 0 and read_head(place, max_batch).size or count
 end
 
 local function reason_of_wait(name, error)
@@ -177,14 +184,13 @@ end
 -- Makes dead letters of messages at the head that expired, used up their attempts, or waited for room for dead letters.
 -- `awaited` is the backend for which they wait, 'limit' after a rate limit, or nil. Returns the remaining tries; nil if there
 -- is no room.
-local function settle_head(place, tries, awaited)
-  local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
-  local count, reason = 0, given[1]
+local function settle_head(place, tries, awaited, lock, head)
+  local count, reason = 0, lock[6]
   if reason and #tries > 0 then
-    count = tonumber(given[2] or nil) or tries[1]
+    count = tonumber(lock[7] or nil) or tries[1]
   elseif #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = reply_size(place) or tries[1]
+    count = head.size or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
@@ -193,8 +199,8 @@ local function settle_head(place, tries, awaited)
   elseif awaited then
     count = outlasted_at_head(place, awaited)
     reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
-  elseif #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    count = expired_at_head(place)
+  elseif #tries == 0 and not head.has_reply then
+    count = head[1] and is_expired(head[1]) and expired_at_head(place) or 0
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
@@ -211,43 +217,58 @@ local function settle_head(place, tries, awaited)
   return tries
 end
 
-local function lease(place, tries, due)
-  local size = reply_size(place) or math.min(redis.call('LLEN', place.queue), max_batch)
+-- Leases a conversation. Returns its batch and the size of the messages in bytes.
+local function lease(place, tries, due, lock, head)
+  local size = head.size or math.min(head.waiting, max_batch)
+  local token = digits(next_token())
   tries[#tries + 1] = size
-  redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
+  redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', token,
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
     'tries', table.concat(tries, ','))
   schedule_look(place, now_ms, lock_ttl_ms)
+  local elements, bytes = messages_of(place, head, size)
+  local reply, setbacks = head.reply, string.match(lock[8] or '', '^%d+$') or '0'
+  return {
+    place.conversation, token, #tries, head.waiting, digits(due), reply[1], reply[2], reply[3], setbacks, elements,
+  }, bytes
 end
 
 -- Settles the head of a conversation, and leases it if it is due then. `awaited` is the backend for which it waits, if any.
--- Returns true when it is leased.
+-- Returns what `lease` returns, nothing if it is not leased.
 local function lease_if_due(place, due, lock, awaited)
   local tries = tries_in(lock[2])
-  if lock[4] and redis.call('EXISTS', place.reply) == 0 then
+  local head = read_head(place, max_batch)
+  if lock[4] and not head.has_reply then
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
     end_lease(place)  -- the lease was on other messages
+    head = read_head(place, max_batch)
   end
-  tries = settle_head(place, tries, awaited)
+  local given_up_before = given_up
+  tries = settle_head(place, tries, awaited, lock, head)
   if not tries then
-    return false
+    return
+  elseif given_up > given_up_before then
+    head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
   end
-  local rest_due = due_at(place, rules, now_ms)
+  local rest_due = due_at(place, rules, now_ms, head.waiting, head[1] and stamp_of(head[1]))
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
     redis.call('DEL', place.lock, place.reply)
-    return false
+    return
   end
   rest_due = no_later(rest_due, lock[3])
-  if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    local expired = head_is_expired(place, awaited)
+  if #tries == 0 and not head.has_reply then
+    local expired = is_expired(head[1], awaited)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
-      return false
+      return
     end
   end
-  lease(place, tries, due)
-  return true
+  return lease(place, tries, due, lock, head)
+end
+
+local function note_behind(place)
+  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
 end
 
 -- Returns the batch that a held lock describes, and the size of its messages in bytes.
@@ -261,7 +282,7 @@ local function batch_of(place)
   end
   local waiting = redis.call('LLEN', place.queue)
   local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
-  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
+  note_behind(place)
   return {
     place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
   }, bytes
@@ -313,11 +334,13 @@ end
 -- Leases a conversation that is due, where possible. Returns 'held' if it must be looked at later, 'waits' if it waits for a
 -- backend, its batch and the bytes of its messages if it is leased now, nothing if there is nothing to lease.
 local function visit(place, due, since, may_lease)
-  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited', 'given_up',
+    'given_up_size', 'setbacks')
   if is_held(place, lock[1], since) then
     return 'held'
   end
-  if has_changes(place) then
+  local has_more = redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
+  if has_more and has_changes(place) then
     if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
       return 'held'  -- the next search applies the other changes
     end
@@ -331,9 +354,15 @@ local function visit(place, due, since, may_lease)
       return 'waits'
     end
   end
-  if may_lease and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
-    use_backends(place, needed, now_ms + lock_ttl_ms)
-    return batch_of(place)
+  if may_lease then
+    local batch, batch_bytes = lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name)
+    if batch then
+      use_backends(place, needed, now_ms + lock_ttl_ms)
+      if has_more then
+        note_behind(place)
+      end
+    end
+    return batch, batch_bytes
   end
 end
 
@@ -412,7 +441,7 @@ local function take_waiting(backend, since)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms, since)
-    ring(partition, look_at(now_ms, lock_ttl_ms))  -- other workers do not know of a lease of what was put off
+    ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
   end
 end
 
@@ -434,14 +463,16 @@ local function note_watchers()
   end
 end
 
-local function answer(news)
-  local due
+-- Returns the time at which the partition next needs attention, or the conversation that alone is looked at; -1 if never.
+local function next_due()
   if only ~= '' and not is_on_hold then
-    due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)
-  else
-    due = next_attention(partition, gate, now_ms, sweep)
+    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
   end
-  return {now_ms, due, given_up, spared, batches, damaged, news, behind, watchers}
+  return next_attention(partition, gate, now_ms, is_on_hold, sweep)
+end
+
+local function answer(news)
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind, watchers}
 end
 
 read_layout(partition)

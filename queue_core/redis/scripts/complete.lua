@@ -1,14 +1,13 @@
 -- complete: moves the batch from the head of the list to the archive, ends the lease, schedules the remaining messages.
 -- Returns 'held' (done now) | 'settled' (this token did it before) | 'lost'
 
-local held = standing(place, token)
-if held ~= 'held' then
-  return held
+local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
+if lock[1] ~= token then
+  return standing(place, token)
 end
 allow_when_full(place.lock)
-local lock = redis.call('HMGET', place.lock, 'size', 'awaited')
-local size = tonumber(lock[1])
-if lock[2] then  -- messages that arrived after it waited for the backend, too
+local size = tonumber(lock[2])
+if lock[3] then  -- messages that arrived after it waited for the backend, too
   restart_waits(place.base, now_ms)
 end
 local send_state = redis.call('HGET', place.reply, 'state')
@@ -20,11 +19,13 @@ schedule_rest(place, rules, now_ms)
 
 -- The turn is done. The archive comes last, so that its failure does no other harm.
 local function archive_all()
-  for _, element in ipairs(elements) do
-    archive(place, element, now_ms)
+  local finished = {}
+  for index, element in ipairs(elements) do
+    finished[index] = finished_form(element, now_ms)
   end
+  local kept = #finished > 0 and redis.call('RPUSH', place.completed, unpack(finished)) or #elements + 1
   -- Each completion renews the archive's TTL, so old messages must be removed one by one: more than were added, at most.
-  for _ = 1, #elements + 100 do
+  for _ = 1, kept > #elements and #elements + 100 or 0 do
     local oldest = redis.call('LINDEX', place.completed, 0)
     if not oldest or (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) >= now_ms - completed_ttl_ms then
       break

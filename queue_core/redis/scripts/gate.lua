@@ -72,8 +72,8 @@ end
 
 -- Returns the time at which a conversation or a backend next needs attention, -1 if none does, or if the queue is held.
 -- `sweep` is set while claims look through the whole index.
-local function next_attention(partition, gate, now_ms, sweep)
-  if redis.call('EXISTS', partition.hold) == 1 then
+local function next_attention(partition, gate, now_ms, is_on_hold, sweep)
+  if is_on_hold then
     return -1
   elseif sweep then
     return now_ms
@@ -117,4 +117,28 @@ local function take_news(gate, now_ms)
     redis.call('DEL', key)
   end
   return news
+end
+
+-- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, and the
+-- reply to them.
+local function read_head(place, max_batch)
+  local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
+  local head = redis.call('LRANGE', place.queue, 0, max_batch - 1)
+  head.waiting = #head < max_batch and #head or redis.call('LLEN', place.queue)
+  head.reply, head.has_reply = reply, reply[1] or reply[2] or reply[3] or reply[4]
+  head.size = size_in(reply[4], reply[3])
+  return head
+end
+
+-- Returns the messages of a batch, and their size in bytes.
+local function messages_of(place, head, size)
+  if size > #head and head.waiting > #head then  -- the limit was higher when the reply was recorded
+    head = redis.call('LRANGE', place.queue, 0, size - 1)
+  end
+  local elements, bytes = {}, 0
+  for index = 1, math.min(size, #head) do
+    elements[index] = head[index]
+    bytes = bytes + #head[index]
+  end
+  return elements, bytes
 end

@@ -125,9 +125,10 @@ end
 local STEP_MS = 1000
 
 -- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. If the oldest
--- message came in the future, the clock was set back; how long it has waited is unknown, so it is due.
-local function due_at(place, rules, now_ms)
-  local waiting = redis.call('LLEN', place.queue)
+-- message came in the future, the clock was set back; how long it has waited is unknown, so it is due. Who knows the number of
+-- messages, and when the oldest one came, gives them.
+local function due_at(place, rules, now_ms, waiting, oldest)
+  waiting = waiting or redis.call('LLEN', place.queue)
   if waiting == 0 then
     return nil
   end
@@ -135,7 +136,7 @@ local function due_at(place, rules, now_ms)
     return now_ms
   end
   local limit_ms = rules.idle_ms > 0 and rules.cap_ms > 0 and rules.cap_ms or rules.window_ms
-  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
+  oldest = oldest or stamp_of(redis.call('LINDEX', place.queue, 0))
   if oldest > now_ms + STEP_MS then
     return now_ms
   end
@@ -166,13 +167,15 @@ local function no_later(due, latest)
 end
 
 -- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
--- of the attempt; if it is due already, it keeps its due time.
-local function schedule_arrival(place, rules, now_ms)
+-- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages after one that came now, if
+-- that is known: the only message of a conversation has no due time to keep.
+local function schedule_arrival(place, rules, now_ms, waiting)
   local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
-    local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
+    local is_only = waiting == 1
+    local scheduled = not is_only and tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
-      local due = no_later(due_at(place, rules, now_ms), lock[2])
+      local due = no_later(due_at(place, rules, now_ms, waiting, is_only and now_ms or nil), lock[2])
       if due ~= scheduled then
         schedule(place, due)
       end
@@ -194,6 +197,11 @@ end
 -- claim.lua says why the look is so early.
 local function look_at(now_ms, lock_ttl_ms)
   return now_ms + math.floor(lock_ttl_ms / 2)
+end
+
+-- Tells all workers of the look at a lease that was earlier than what they know.
+local function ring_for_look(place, now_ms, lock_ttl_ms)
+  ring(place, look_at(now_ms, lock_ttl_ms))
 end
 
 local function schedule_look(place, now_ms, lock_ttl_ms)
@@ -231,13 +239,18 @@ local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
 end
 
+-- Returns the number of messages that a reply with these fields answers, nil without a reply.
+local function size_in(size, parts)
+  if string.match(size or '1', '^[1-9]%d*$') and string.match(parts or '1', '^%d+$') then
+    return tonumber(size or nil)
+  end
+  error('damaged: a reply with the size ' .. (size or '') .. ' and parts ' .. (parts or ''))
+end
+
 -- Returns the number of messages at the head that the recorded reply answers, nil without a reply.
 local function reply_size(place)
   local reply = redis.call('HMGET', place.reply, 'size', 'parts')
-  if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
-    return tonumber(reply[1] or nil)
-  end
-  error('damaged: a reply with the size ' .. (reply[1] or '') .. ' and parts ' .. (reply[2] or ''))
+  return size_in(reply[1], reply[2])
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
@@ -270,8 +283,12 @@ local function id_of(element)
   return readable and type(message) == 'table' and message['id'] or nil
 end
 
+local function finished_form(element, now_ms)
+  return '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2)
+end
+
 local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
+  redis.call('RPUSH', place.completed, finished_form(element, now_ms))
 end
 
 -- Lets the wait of all messages count from now, after an outage in which they could not be answered.

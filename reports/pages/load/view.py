@@ -23,11 +23,11 @@ from reports.results.load import (
 )
 from reports.text import NO_BREAK, cut, one_line
 from reports.words.codes import trigger_words
+from reports.words.faults import fault_name
 from reports.words.language import gettext, ngettext
 from reports.words.load import (
     LATENCIES,
     Latency,
-    fault_name,
     limit_of,
     measured_of,
     missed_names,

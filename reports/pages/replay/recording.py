@@ -19,6 +19,7 @@ from reports.results.replay import ExpectationResult, Explanation, ReplayResult,
 from reports.text import Phones, cut
 from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
+from reports.words.faults import fault_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import TIMES, duration
 
@@ -181,7 +182,7 @@ def _remarks(run: Run) -> Iterable[str]:
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )
-    faults = [f"{name} {number:,}{TIMES}" for name, number in run["faults"].items() if number]
+    faults = [f"{fault_words(fault)} {fault['struck']:,}{TIMES}" for fault in run["faults"]]
     if faults:
         yield gettext(
             "Injected faults on %(system)s: %(faults)s.",

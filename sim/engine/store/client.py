@@ -14,22 +14,28 @@ from typing import TYPE_CHECKING, Any, Self
 import redis.asyncio
 import redis.exceptions
 
+from sim.engine.store.request import Command, FutureRequest
+from sim.engine.store.transport import StoreTransport
+
 if TYPE_CHECKING:
     from sim.engine.store.server import StoreServer
-
-Command = tuple[Any, ...]
 
 
 class StoreClient(redis.asyncio.Redis):
     """Client of one process. Of redis-py's connection `options`, only `retry` and the timeout have an effect."""
 
-    def __init__(self, server: StoreServer, latencies: Random, **options: Any) -> None:
+    def __init__(self, server: StoreServer, name: str, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
         self.connection_pool = None  # type: ignore[assignment]  # there are no connections
         self._server = server
+        self._name = name
         self._latencies = latencies
         self._retry = options.get("retry")
         self._timeout_s: float | None = options.get("socket_timeout")
+
+    def transport(self, *, deadline_ms: int) -> StoreTransport:
+        """Make a transport of script calls for the same process."""
+        return StoreTransport(self._server, self._name, self._latencies, deadline_ms=deadline_ms)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer as redis-py does. Raises its error replies."""
@@ -57,10 +63,45 @@ class StoreClient(redis.asyncio.Redis):
         return answers
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        return await self._server.request(commands, self._latencies, self._timeout_s)
+        """Raises redis-py's ConnectionError and TimeoutError."""
+        server = self._server
+        answered: asyncio.Future[list[Any]] = server.loop.create_future()
+        server.send(_Commands(self._name, server.half_trip_s(self._latencies), answered, server, commands))
+        if self._timeout_s is None:
+            return await answered
+        block_ms = _block_ms(commands[0]) or 0  # a read that blocks has a connection with a longer timeout
+        try:
+            async with asyncio.timeout(self._timeout_s + block_ms / 1000):
+                return await answered
+        except TimeoutError:
+            raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Do nothing: there are no connections."""
+
+
+class _Commands(FutureRequest):
+    """Commands that travel together."""
+
+    __slots__ = ("_commands", "_server")
+
+    def __init__(
+        self,
+        client: str,
+        half_s: float,
+        answered: asyncio.Future[list[Any]],
+        server: StoreServer,
+        commands: Sequence[Command],
+    ) -> None:
+        super().__init__(client, half_s, answered)
+        self._server = server
+        self._commands = commands
+
+    def execute(self) -> list[Any]:
+        return [self._server.execute(command) for command in self._commands]
+
+    def wait_ms(self, answers: list[Any]) -> int | None:
+        return None if answers != [None] or self.answered.done() else _block_ms(self._commands[0])
 
 
 class _Pipeline:
@@ -105,3 +146,14 @@ class _Pipeline:
 
 async def _nothing() -> None:
     """Do nothing: the cleanup that redis-py calls after a failure, before it tries again."""
+
+
+def _block_ms(command: Command) -> int | None:
+    """Return the limit of a read that may wait for entries; None for any other command."""
+    if command[0] != "XREAD":
+        return None
+    words = [str(part).upper() if isinstance(part, str | bytes) else part for part in command]
+    for index, word in enumerate(words):
+        if word in ("BLOCK", "B'BLOCK'"):
+            return int(command[index + 1])
+    return None

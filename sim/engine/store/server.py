@@ -1,10 +1,15 @@
-"""Server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis."""
+"""A server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis.
+
+Every request passes `StoreServer.send`, `_arrive` and `_answer`, in this order: what fails on the way fails there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import contextvars
+from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -12,12 +17,19 @@ import redis.exceptions
 
 from sim.engine.distributions import Distribution
 from sim.engine.rest import RestRedis, WriteObserver
-from sim.engine.store.client import Command, StoreClient
+from sim.engine.store.client import StoreClient
+from sim.engine.store.request import Command, FutureRequest, Request
 from sim.engine.store.store import Store, UnknownCommandError
+
+INSPECTOR = "inspector"
+"""Name of the client through which the simulator itself asks: no fault strikes it."""
 
 
 class StoreServer:
-    """Redis server and the network to it. `clock_us` is its clock, in Unix microseconds."""
+    """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds.
+
+    What happens on the network and in the server runs in the context `outside`: it goes on when a process dies.
+    """
 
     def __init__(
         self,
@@ -26,15 +38,17 @@ class StoreServer:
         clock_us: Callable[[], int],
         latency: Distribution,
         stream: Callable[[str], Random],
+        outside: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
+        self._outside = outside
         self._latency = latency
         self._stream = stream
         self._observers: list[WriteObserver] = []
         self._outage = ""
-        self._held: list[Callable[[], None]] = []
-        self._under_way: dict[asyncio.Future[list[Any]], None] = {}
-        self._blocked: dict[_Blocked, None] = {}
+        self._held: list[Request] = []
+        self._under_way: dict[Request, None] = {}
+        self._blocked: dict[Request, asyncio.TimerHandle | None] = {}
         self.store = Store(clock_us)
 
     @contextlib.contextmanager
@@ -44,73 +58,93 @@ class StoreServer:
 
     def client(self, name: str, **options: Any) -> StoreClient:
         """Make a client for one process; `name` names its stream of latencies."""
-        return StoreClient(self, self._stream(f"redis/{name}"), **options)
+        return StoreClient(self, name, self._stream(f"redis/{name}"), **options)
 
     def rest(self, name: str) -> RestRedis:
         """Make a client that reaches the server over HTTP, by one request for each call."""
         stream = self._stream(f"rest/{name}")
-        return RestRedis(self.loop, self._at_once, lambda: self._latency.sample_ms(stream), self._observers)
 
-    async def request(
-        self, commands: Sequence[Command], latencies: Random, timeout_s: float | None
-    ) -> list[Any]:
-        """Carry commands to the server and their answers back. Raises redis-py's ConnectionError and TimeoutError.
+        def carry(execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
+            self.send(_Http(f"rest/{name}", half_s, answered, execute))
 
-        A read that blocks travels on a connection of its own, whose timeout is longer than the block.
-        """
+        return RestRedis(self.execute, lambda: self._latency.sample_ms(stream), self._observers, carry)
+
+    def half_trip_s(self, latencies: Random) -> float:
+        """Draw a round trip, and return half of it in seconds."""
+        return self._latency.sample_ms(latencies) / 2000
+
+    def later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        """Call back outside of all processes."""
+        return self.loop.call_later(delay_s, callback, *args, context=self._outside)
+
+    # The way of a request.
+
+    def send(self, request: Request) -> None:
+        """Send a request to the server."""
         if self._outage == "away":
-            raise redis.exceptions.ConnectionError("Connection refused.")
-        half_s = self._latency.sample_ms(latencies) / 2000
-        answered: asyncio.Future[list[Any]] = self.loop.create_future()
-        self._under_way[answered] = None
-        self.loop.call_later(half_s, self._arrive, commands, answered, half_s)
-        try:
-            if timeout_s is None or _block_ms(commands[0]) is not None:
-                return await answered
-            async with asyncio.timeout(timeout_s):
-                return await answered
-        except TimeoutError:
-            raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None
-        finally:
-            self._under_way.pop(answered, None)
+            request.fail(redis.exceptions.ConnectionError("Connection refused."))
+            return
+        self._under_way[request] = None
+        self.later(request.half_s, self._arrive, request)
 
-    def _arrive(
-        self, commands: Sequence[Command], answered: asyncio.Future[list[Any]], half_s: float
-    ) -> None:
+    def _arrive(self, request: Request) -> None:
+        """Take a request that has reached the server."""
         if self._outage == "hangs":
-            self._held.append(lambda: self._arrive(commands, answered, half_s))
+            self._held.append(request)
         elif self._outage != "away":
-            try:
-                answers = [self._at_once(command) for command in commands]
-            except UnknownCommandError as error:
-                _fail(answered, error)
-                return
-            wait_ms = _block_ms(commands[0]) if answers == [None] else None
-            if wait_ms is None:
-                self.loop.call_later(half_s, _settle, answered, answers)
-            elif not answered.done():
-                self._block(_Blocked(commands[0], answered, half_s), wait_ms)
+            self._serve(request)
 
-    def _at_once(self, command: Command) -> Any:
-        """Execute a command, and answer the blocked readers of the streams that it wrote."""
+    def _serve(self, request: Request) -> None:
+        try:
+            answers = request.execute()
+        except UnknownCommandError as error:
+            request.fail(error)
+            return
+        wait_ms = request.wait_ms(answers)
+        if wait_ms is None:
+            self.later(request.half_s, self._answer, request, answers)
+        else:
+            self._block(request, wait_ms)
+
+    def _answer(self, request: Request, answers: Any) -> None:
+        """Give the client its answer, which has arrived."""
+        self._under_way.pop(request, None)
+        request.settle(answers)
+
+    def execute(self, command: Command) -> Any:
+        """Execute a command at the server, and answer the readers that waited for what it wrote."""
         answer = self.store.execute(command)
-        if self._blocked and self.store.touched():
-            for reader in [*self._blocked]:
-                entries = self.store.execute(reader.command)
-                if entries is not None:
-                    self._unblock(reader, entries)
+        if self.store.has_touched:
+            self.wake_readers()
         return answer
 
-    def _block(self, reader: _Blocked, wait_ms: int) -> None:
-        self._blocked[reader] = None
-        if wait_ms:
-            reader.timer = self.loop.call_later(wait_ms / 1000, self._unblock, reader, None)
+    def run(self, sha: str, keys_count: int, *inputs: Any) -> Any:
+        """Run a script at the server, as `execute` runs a command."""
+        answer = self.store.run(sha, keys_count, *inputs)
+        if self.store.has_touched:
+            self.wake_readers()
+        return answer
 
-    def _unblock(self, reader: _Blocked, answer: Any) -> None:
-        if self._blocked.pop(reader, 1) is None:
-            if reader.timer is not None:
-                reader.timer.cancel()
-            self.loop.call_later(reader.half_s, _settle, reader.answered, [answer])
+    def wake_readers(self) -> None:
+        """Answer the readers that waited for what was written since the last call."""
+        if self.store.touched() and self._blocked:
+            for reader in [*self._blocked]:
+                answers = reader.execute()
+                if reader.wait_ms(answers) is None:
+                    self._unblock(reader, answers)
+
+    def _block(self, reader: Request, wait_ms: int) -> None:
+        timer = self.later(wait_ms / 1000, self._unblock, reader, [None]) if wait_ms else None
+        self._blocked[reader] = timer
+
+    def _unblock(self, reader: Request, answers: Any) -> None:
+        if reader in self._blocked:
+            timer = self._blocked.pop(reader)
+            if timer is not None:
+                timer.cancel()
+            self.later(reader.half_s, self._answer, reader, answers)
+
+    # Outages.
 
     @property
     def is_away(self) -> bool:
@@ -118,52 +152,49 @@ class StoreServer:
         return self._outage == "away"
 
     def begin_outage(self, kind: str) -> None:
-        """Begin an outage: `away` breaks all connections, `hangs` keeps them and does not answer; HTTP calls work."""
+        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing."""
         self._outage = kind
         if kind == "away":
             self._blocked.clear()
             error = redis.exceptions.ConnectionError("Connection closed by server.")
-            for answered in [*self._under_way]:
-                _fail(answered, error)
+            under_way, self._under_way = self._under_way, {}
+            for request in under_way:
+                request.fail(error)
 
     def end_outage(self) -> None:
         """End the outage. Execute the requests that came while the server hung, in their order."""
         self._outage = ""
         held, self._held = self._held, []
         for request in held:
-            request()
+            self._arrive(request)
 
     async def close(self) -> None:
         """Forget the readers that wait."""
         self._blocked.clear()
 
 
-class _Blocked:
-    """Read that waits for an entry."""
+class _Http(FutureRequest):
+    """A request over HTTP; `work` raises ResponseError for an error reply."""
 
-    def __init__(self, command: Command, answered: asyncio.Future[list[Any]], half_s: float) -> None:
-        self.command = command
-        self.answered = answered
-        self.half_s = half_s
-        self.timer: asyncio.TimerHandle | None = None
+    __slots__ = ("_work",)
+    is_over_http = True
 
+    def __init__(
+        self, client: str, half_s: float, answered: asyncio.Future[Any], work: Callable[[], Any]
+    ) -> None:
+        super().__init__(client, half_s, answered)
+        self._work = partial(
+            contextvars.copy_context().run, partial(work)
+        )  # observers read the caller's context
 
-def _block_ms(command: Command) -> int | None:
-    """Return the limit of a read that may wait for entries; None for any other command."""
-    if command[0] != "XREAD":
-        return None
-    words = [str(part).upper() if isinstance(part, str | bytes) else part for part in command]
-    for index, word in enumerate(words):
-        if word in ("BLOCK", "B'BLOCK'"):
-            return int(command[index + 1])
-    return None
+    def execute(self) -> Any:
+        try:
+            return self._work()
+        except redis.exceptions.ResponseError as error:
+            return error
 
-
-def _fail(answered: asyncio.Future[list[Any]], error: Exception) -> None:
-    if not answered.done():
-        answered.set_exception(error)
-
-
-def _settle(answered: asyncio.Future[list[Any]], answers: list[Any]) -> None:
-    if not answered.done():
-        answered.set_result(answers)
+    def settle(self, answers: Any) -> None:
+        if isinstance(answers, Exception):
+            self.fail(answers)
+        else:
+            super().settle(answers)

@@ -63,34 +63,65 @@ class Store:
         lua[b"use_json"](self._json.decode, self._json.encode)
         self._command, self._run, self._load = lua[b"command"], lua[b"run"], lua[b"load"]
         self._forget_scripts = lua[b"forget_scripts"]
-        self._set_time, self._set_state = lua[b"set_time"], lua[b"set_state"]
+        self._set_state = lua[b"set_state"]
+        self._abort_after = lua[b"abort_after"]
+        self._keep_copy, self._restore = lua[b"keep_copy"], lua[b"restore"]
         self._unknown, self._touched = lua[b"unknown"], lua[b"touched"]
         self._reader = hiredis.Reader(protocolError=ResponseError, replyError=_error_of)
+        self.has_touched = False
+        """True when streams got entries since the last call of `touched`."""
 
     def execute(self, command: Sequence[Any]) -> Any:
         """Run a command and return its answer; an error reply is returned as an exception of redis-py.
 
         Raises UnknownCommandError.
         """
-        self._set_time(self._clock_us())
         name, *arguments = map(_encoded, command)
         name, *words = name.upper().split()  # redis-py writes some names in two words
         arguments[:0] = words
         if name == b"EVALSHA":
-            return self._read(self._run(arguments[0], int(arguments[1]), *arguments[2:]))
+            return self._read(self._run(self._clock_us(), arguments[0], int(arguments[1]), *arguments[2:]))
         if name == b"EVAL":
             sha = self._script([b"LOAD", arguments[0]])
             return sha if isinstance(sha, Exception) else self.execute((b"EVALSHA", sha, *arguments[1:]))
         if name == b"SCRIPT":
             return self._script(arguments)
-        return self._read(self._command(name, *arguments))
+        return self._read(self._command(self._clock_us(), name, *arguments))
+
+    def run(self, sha: str, keys_count: int, *inputs: Any) -> Any:
+        """Run a script that was loaded; the inputs are its keys and its arguments. Answers as `execute` does."""
+        encoded = [
+            part if type(part) is bytes else part.encode() if type(part) is str else repr(part).encode()
+            for part in inputs
+        ]
+        return self._read(self._run(self._clock_us(), sha.encode(), keys_count, *encoded))
 
     def set_state(self, *, is_full: bool = False, is_replica: bool = False) -> None:
         """Refuse writes that need memory, as a full server does, or all writes, as a replica does."""
         self._set_state(is_full, is_replica)
 
+    def abort_after(self, writes: int | None) -> bool:
+        """Let scripts end with an error after some writes; None lets none.
+
+        Return True if the one that the last call asked for did not come.
+        """
+        return bool(self._abort_after(False if writes is None else writes))
+
+    def forget_scripts(self) -> None:
+        """Forget all scripts, as a server that starts."""
+        self._forget_scripts()
+
+    def keep_copy(self, name: str) -> None:
+        """Keep a copy of the data."""
+        self._keep_copy(name.encode())
+
+    def restore(self, name: str) -> None:
+        """Go back to a copy of the data."""
+        self._restore(name.encode())
+
     def touched(self) -> list[bytes]:
         """Return the streams that got entries since the last call."""
+        self.has_touched = False
         names = self._touched()
         return names.split(b"\0") if names else []
 
@@ -107,10 +138,15 @@ class Store:
             return b"OK"
         raise UnknownCommandError(f"SCRIPT {subcommand.decode()}")
 
-    def _read(self, answer: bytes) -> Any:
-        if name := self._unknown():
-            raise UnknownCommandError(name.decode())
-        self._reader.feed(answer)
+    def _read(self, answer: bytes | tuple[bytes, bytes]) -> Any:
+        if isinstance(answer, tuple):
+            words, further = answer
+            if further == b"unknown":
+                raise UnknownCommandError(self._unknown().decode())
+            self.has_touched = further is not None
+            self._reader.feed(words)
+        else:
+            self._reader.feed(answer)
         return self._reader.gets()
 
 

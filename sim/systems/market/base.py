@@ -1,15 +1,15 @@
-"""The base of the systems of the market: one process of a bot, its Redis, and which messages it holds.
+"""The base of the systems of the market: one process of a bot, its Redis, and which messages wait where.
 
-A message is lost when a step loses it, or when the run ends while it waits where nobody will look.
+A message is lost when a step loses it, or when the run ends while it waits where nothing will read it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Container, Sequence
 from itertools import count
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -18,59 +18,70 @@ from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from sim.engine.ledger import Conversation
 from sim.engine.options import read_options
-from sim.engine.system import System, WebhookFailedError
-from sim.engine.world import AiError, World
+from sim.engine.system import System
+from sim.engine.world import AiError, ChannelError, World
 from sim.witness.buffers import BufferedMessage
 from sim.witness.custody import SHARED_KEY, Custody, Message
 
-Result = TypeVar("Result")
+SOCKET_TIMEOUT_S = 10.0
+"""Time after which a command fails whose answer does not come."""
 
 _DECODER = msgspec.json.Decoder(BufferedMessage)
 
 
 class MarketSystem(System):
-    """A system of the market. Its activities belong to a process: a restart ends them and empties its memory."""
+    """A system of the market. What it does in a process ends with the process, and so does what it holds in memory."""
 
     is_market: ClassVar[bool] = True
     others_lost: ClassVar[Cause] = SHARED_KEY
     """Cause of the loss of messages that are answered in another conversation than their own."""
+    left_cause: Cause = Cause(code="vanished")
+    """Cause of the loss of messages that wait at the end, where nothing else explains it."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.options: Any = read_options(self.options_type, world.settings.of_systems.get(self.name, {}))
-        self.redis = world.redis.client(self.name)
+        self.redis = world.redis.client(self.processes[0], socket_timeout=SOCKET_TIMEOUT_S)
         self.custody = Custody(world.ledger)
-        self._observer = world.redis.rest("observer")
+        self.observer = world.redis.rest("observer")
         self._deliveries = count(1)
-        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._reasons: dict[str, Cause] = {}
+
+    def died(self, process: str) -> None:
+        """Note that nothing reads what waits in Redis, until another message comes."""
+        for key in self.custody.storage_keys():
+            if self.custody.waiting(key):
+                self._reasons.setdefault(key, Cause(code="process_died"))
+
+    def redis_lost_writes(self) -> None:
+        """Report the messages that Redis no longer has."""
+        for key in self.custody.storage_keys():
+            held = self.held_by_redis(key)
+            gone = [message for message in self.custody.waiting(key) if message not in held]
+            self.custody.lose(key, gone, Cause(code="redis_lost_writes"))
+
+    def held_by_redis(self, key: str) -> Container[Message]:
+        """Return the messages that wait in Redis under `key`, without a delay; only the simulator may know them."""
+        return self.custody.waiting(key)
 
     def at_rest(self) -> bool:
         """Return True: every activity is a foreground task, and none is alive when this is called."""
         return True
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Return nothing: without a new message of the user, nobody looks at what still waits."""
+        """Return nothing: without a new message of the user, nothing reads what still waits."""
         return {}
 
-    def cause(self, conversation: Conversation, message_id: str) -> Cause:
-        """Return the reason for which nobody looked at a message that still waits at the end."""
-        return self._reasons.get(self.key(conversation), Cause(code="vanished"))
+    async def settle(self) -> None:
+        """Report why nothing reads what still waits."""
+        for key in self.custody.storage_keys():
+            for message in self.custody.waiting(key):
+                cause = self._reasons.get(key, self.left_cause)
+                self.world.ledger.lose_at_end(message.conversation, message.id, cause)
 
     def key(self, conversation: Conversation) -> str:
         """Return the name under which the messages of a conversation wait."""
         return ":".join(quote(part, safe="") for part in conversation)
-
-    def restart(self) -> None:
-        """Restart the process: its activities end where they are, and its memory is empty."""
-        for key in self.custody.occupied():
-            self.nobody_looks(key, Cause(code="process_restarted"))
-        for task in [*self._tasks]:
-            task.cancel()
-        self.forget()
-
-    def forget(self) -> None:
-        """Empty the memory of the process."""
 
     def received(self, arrival: Arrival) -> BufferedMessage:
         """Return the message of a webhook, with the number of the delivery."""
@@ -83,47 +94,19 @@ class MarketSystem(System):
             self.world.now_ms(),
         )
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Start an activity of the process, which nobody waits for."""
-        task = self.world.spawn(coroutine, name=self.name)
-        self._tasks[task] = None
-        task.add_done_callback(self._ended)
-        return task
-
-    async def serve(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Serve a webhook in the process; raises WebhookFailedError when the process ends meanwhile."""
-        task = self.start_task(coroutine)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                raise
-            raise WebhookFailedError("unavailable") from None
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
-
     async def sleep(self, wait_ms: float) -> None:
-        """Wait in the process."""
+        """Wait."""
         await asyncio.sleep(wait_ms / 1000)
 
-    async def sleep_in_database(self, wait_ms: float) -> None:
-        """Wait outside of the process, so that a restart does not end the activity."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.pop(task, None)
-        await self.sleep(wait_ms)
-        self._tasks[task] = None
-
     def has_timer(self, key: str) -> bool:
-        """Return True if a timer that is started now will fire; otherwise note why nobody looks at `key`."""
+        """Return True if a timer that is started now will fire; otherwise note why nothing reads `key`."""
         if self.world.fault("timer-dies"):
-            self.nobody_looks(key, Cause(code="timer_died", call=1))
+            self.nobody_reads(key, Cause(code="timer_died", call=1))
             return False
         return True
 
-    def nobody_looks(self, key: str, cause: Cause) -> None:
-        """Note why nobody will look at what waits under `key`, until somebody does."""
+    def nobody_reads(self, key: str, cause: Cause) -> None:
+        """Note why nothing will read what waits under `key`, until something does."""
         self._reasons[key] = cause
 
     async def answer(
@@ -136,19 +119,14 @@ class MarketSystem(System):
         tries: int = 1,
         typing_ms: int = 0,
     ) -> None:
-        """Reply to the messages, which nothing but this activity holds: what ends it loses them.
+        """Reply to the messages, which nothing but this activity holds: an error loses them.
 
         An AI that fails is asked again at once, up to `tries` times.
         """
-        batch = [message.identity for message in messages]
         try:
             await self.reply(key, messages, trigger, due_ms, tries=tries, typing_ms=typing_ms)
-        except AiError:
-            self.world.log("ai.failed", messageCount=len(batch))
-            self.custody.lose(key, batch, Cause(code="ai_failed_once"))
-        except asyncio.CancelledError:
-            self.custody.lose(key, batch, Cause(code="process_restarted"))
-            raise
+        except (AiError, ChannelError) as error:
+            self.custody.lose(key, [message.identity for message in messages], cause_of(error))
 
     async def reply(
         self,
@@ -160,7 +138,10 @@ class MarketSystem(System):
         tries: int = 1,
         typing_ms: int = 0,
     ) -> None:
-        """Ask the AI about the messages and send its reply to the conversation of the last one. Raises AiError."""
+        """Ask the AI about the messages and send its reply to the conversation of the last one.
+
+        Raises AiError and ChannelError.
+        """
         conversation = conversation_of(messages[-1])
         self._reasons.pop(key, None)
         batch = [message.identity for message in messages]
@@ -177,11 +158,10 @@ class MarketSystem(System):
                 return await self.world.ai.answer(conversation, ids, text)
         return await self.world.ai.answer(conversation, ids, text)
 
-    def peek_list(self, key: str) -> dict[Message, None]:
-        """Return the messages in a list of Redis, without a delay, for the records of the simulator."""
-        return dict.fromkeys(
-            message.identity for message in decoded(self._observer.peek("LRANGE", key, 0, -1))
-        )
+
+def cause_of(error: AiError | ChannelError) -> Cause:
+    """Return the cause of the loss of messages that only the activity held which met this error."""
+    return Cause(code="ai_failed_once" if isinstance(error, AiError) else "channel_failed")
 
 
 def conversation_of(message: BufferedMessage) -> Conversation:

@@ -12,9 +12,11 @@ The webhook is the usual one: `getJob`; if the job is delayed, `updateData` with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -24,9 +26,10 @@ from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from sim.engine.options import choice, count, duration
 from sim.engine.system import WebhookFailedError
-from sim.engine.world import AiError, World
-from sim.systems.market.base import MarketSystem, conversation_of
+from sim.engine.world import AiError, ChannelError, World
+from sim.systems.market.base import SOCKET_TIMEOUT_S, MarketSystem, conversation_of
 from sim.witness.buffers import BufferedMessage
+from sim.witness.custody import Message
 
 LOCK_MS = 30_000
 STALLED_CHECK_MS = 30_000
@@ -84,8 +87,10 @@ class BullDelayOptions:
 
 @dataclass(slots=True)
 class _Job:
-    """Counts that BullMQ keeps with a job, and that no race touches."""
+    """Facts about a job that Redis keeps, so that a worker that starts finds them. No race touches them."""
 
+    messages: Sequence[BufferedMessage] = ()
+    """Messages of a job that is active."""
     attempts: int = 0
     stalled: int = 0
 
@@ -95,34 +100,53 @@ class BullDelay(MarketSystem):
 
     name: ClassVar[str] = "bull-delay"
     order: ClassVar[int] = 170
+    processes: ClassVar[Sequence[str]] = ("web", "worker")
     options_type: ClassVar[type[Any]] = BullDelayOptions
     options: BullDelayOptions
+    left_cause = Cause(code="redis_failed")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
+        self._of_worker = world.redis.client("worker", socket_timeout=SOCKET_TIMEOUT_S)
         self._jobs: dict[str, _Job] = {}
+        self._due: list[tuple[int, str]] = []
+        self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(self.options.concurrency)
 
-    def forget(self) -> None:
-        """Free the slots of the worker that died."""
-        self._slots = asyncio.Semaphore(self.options.concurrency)
+    async def start(self, process: str) -> None:
+        """Start the worker, which finds the jobs that it left active when it died."""
+        if process == "worker":
+            self._changed = asyncio.Event()
+            self._slots = asyncio.Semaphore(self.options.concurrency)
+            for job, facts in self._jobs.items():
+                if facts.messages:
+                    self.world.spawn(self._after_stall(job, facts), name="bull-delay stalled job")
+            self.world.spawn_daemon(self._take_jobs(), name="bull-delay worker")
+
+    def died(self, process: str) -> None:
+        """Forget nothing: jobs lie in Redis, and the worker finds them again."""
+
+    def at_rest(self) -> bool:
+        """Return True when no job is delayed or active."""
+        return not self._due and not any(facts.messages for facts in self._jobs.values())
+
+    def held_by_redis(self, key: str) -> Container[Message]:
+        """Return the messages of a job."""
+        data = self.observer.peek("HGET", key, "data")
+        return {message.identity for message in _DECODER.decode(data or b"[]")}
 
     async def webhook(self, arrival: Arrival) -> None:
         """Write the message into the user's job."""
         message = self.received(arrival)
         if self.options.acknowledge == "first":
-            self.start_task(self._write_or_lose(message))
-        elif not await self.serve(self._write(message)):
+            self.world.spawn(self._write_or_lose(message), name=f"bull-delay {message.id}")
+        elif not await self._write(message):
             raise WebhookFailedError("unavailable")
 
     async def _write_or_lose(self, message: BufferedMessage) -> None:
-        key = self.key(conversation_of(message))
-        try:
-            if not await self._write(message):
-                self.custody.lose(key, [message.identity], Cause(code="job_started"))
-        except asyncio.CancelledError:
-            self.custody.lose(key, [message.identity], Cause(code="process_restarted"))
-            raise
+        if not await self._write(message):
+            key = self.key(conversation_of(message))
+            self.custody.lose(key, [message.identity], Cause(code="job_started"))
 
     async def _write(self, message: BufferedMessage) -> bool:
         """Write the message into a job. Return False after an error."""
@@ -149,88 +173,108 @@ class BullDelay(MarketSystem):
         erased = [each.identity for each in _DECODER.decode(before) if each.identity not in written]
         self.custody.lose(job, erased, Cause(code="job_overwritten", writers=[message.id]))
         due_ms = self.world.now_ms() + self.options.delay_ms
+        self._look_at(job, due_ms)
         changed = await self.redis.eval(CHANGE_DELAY, 2, job, DELAYED, str(due_ms))
         if not changed:
             return False
         self.custody.store(job, message.identity)
-        self._wake_at(job, due_ms)
         return True
 
     async def _add(self, job: str, message: BufferedMessage) -> bool:
         """Add a delayed job. BullMQ ignores a job whose id exists, and says nothing."""
         due_ms = self.world.now_ms() + self.options.delay_ms
+        self._look_at(job, due_ms)
         is_new = await self.redis.eval(ADD, 2, job, DELAYED, msgspec.json.encode([message]), str(due_ms))
         self.custody.store(job, message.identity)
-        if is_new:
-            self._jobs[job] = _Job()
-            self._wake_at(job, due_ms)
-        else:
+        if not is_new:
             self.custody.lose(job, [message.identity], Cause(code="job_existed"))
         return True
 
-    def _wake_at(self, job: str, due_ms: int) -> None:
-        """Let the worker look at a job when it is due. A restart does not change that: the time is in Redis."""
-        self.world.spawn(self._when_due(job, due_ms), name="bull-delay due")
+    def _look_at(self, job: str, due_ms: int) -> None:
+        """Have the worker look at a job then. It takes the job if it is due, as Redis knows."""
+        heappush(self._due, (due_ms, job))
+        self._changed.set()
 
-    async def _when_due(self, job: str, due_ms: int) -> None:
-        await self.sleep(max(0, due_ms - self.world.env.now))
-        self.start_task(self._work(job, due_ms))
+    async def _take_jobs(self) -> None:
+        """Take each job when it is due, as a blocking command of the worker does."""
+        while True:
+            self._changed.clear()
+            now_ms = self.world.env.now
+            while self._due and self._due[0][0] <= now_ms:
+                due_ms, job = heappop(self._due)
+                self.world.spawn(self._work(job, due_ms), name=job)
+            next_ms = self._due[0][0] if self._due else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if next_ms is None else (next_ms - now_ms) / 1000):
+                    await self._changed.wait()
 
     async def _work(self, job: str, due_ms: int) -> None:
         """Take the job if it is still due, and answer its messages."""
-        messages: list[BufferedMessage] = []
-        try:
-            async with self._slots:
+        async with self._slots:
+            try:
                 messages = await self._start(job)
-                if messages:
-                    await self.reply(job, messages, "timer", due_ms)
-                    await self.redis.delete(job)
-        except AiError:
-            await self._fail(job, messages)
-        except (RedisError, asyncio.CancelledError) as error:
-            if messages:
-                self._stall(job, messages)
-            else:
-                self._wake_at(job, self.world.now_ms() + RECONNECT_MS)
-            if isinstance(error, asyncio.CancelledError):
-                raise
+            except RedisError:  # perhaps the job is active by now, perhaps not
+                self._look_at(job, self.world.now_ms() + RECONNECT_MS)
+                facts = self._jobs.setdefault(job, _Job())
+                self.world.spawn(self._after_stall(job, facts), name=f"{job} stalled")
+                return
+            if not messages:
+                return
+            facts = self._jobs.setdefault(job, _Job())
+            facts.messages = messages
+            try:
+                await self.reply(job, messages, "timer", due_ms)
+                del self._jobs[job]  # first, since a new job may have the name before the answer is here
+                await self._of_worker.delete(job)
+            except (AiError, ChannelError):
+                await self._fail(job, facts)
+            except RedisError:
+                self._jobs[job] = facts
+                self.world.spawn(self._after_stall(job, facts), name=f"{job} stalled")
 
-    async def _start(self, job: str) -> list[BufferedMessage]:
+    async def _start(self, job: str) -> Sequence[BufferedMessage]:
         """Make the job active; returns its messages as they are now, none if it is not due any more."""
-        data = await self.redis.eval(START, 2, job, DELAYED, str(self.world.now_ms()))
-        return [] if data is None else _DECODER.decode(data)
+        data = await self._of_worker.eval(START, 2, job, DELAYED, str(self.world.now_ms()))
+        return () if data is None else _DECODER.decode(data)
 
-    async def _fail(self, job: str, messages: Sequence[BufferedMessage]) -> None:
+    async def _fail(self, job: str, facts: _Job) -> None:
         """Try again later, or leave the job in the failed set, where people find it."""
-        facts = self._jobs[job]
         facts.attempts += 1
         if facts.attempts < self.options.attempts:
-            await self._delay_again(job, self.options.backoff_ms * 2 ** (facts.attempts - 1))
+            await self._delay_again(job, facts, self.options.backoff_ms * 2 ** (facts.attempts - 1))
         else:
-            await self._give_up(job, messages, facts.attempts)
+            await self._give_up(job, facts)
 
-    async def _delay_again(self, job: str, wait_ms: int) -> None:
-        due_ms = self.world.now_ms() + wait_ms
-        await self.redis.eval(DELAY_AGAIN, 2, job, DELAYED, str(due_ms))
-        self._wake_at(job, due_ms)
-
-    async def _give_up(self, job: str, messages: Sequence[BufferedMessage], attempts: int) -> None:
-        await self.redis.hset(job, "state", "failed")
-        for message in messages:
-            self.world.ledger.dead_lettered(conversation_of(message), message.id, attempts)
-
-    def _stall(self, job: str, messages: Sequence[BufferedMessage]) -> None:
-        """Leave the job active, under a lock that runs out."""
-        self.world.spawn(self._after_stall(job, messages), name="bull-delay stalled")
-
-    async def _after_stall(self, job: str, messages: Sequence[BufferedMessage]) -> None:
+    async def _after_stall(self, job: str, facts: _Job) -> None:
         """Move the job back at the first check after its lock ran out, or give it up if it stalls again."""
-        now_ms = self.world.now_ms()
-        check_ms = math.ceil((now_ms + LOCK_MS) / STALLED_CHECK_MS) * STALLED_CHECK_MS
-        await self.sleep(check_ms - now_ms)
-        facts = self._jobs[job]
+        lock_ends_ms = self.world.env.now + LOCK_MS
+        state = None
+        while state is None:
+            now_ms = self.world.env.now
+            check_ms = math.ceil(max(now_ms + 1, lock_ends_ms) / STALLED_CHECK_MS) * STALLED_CHECK_MS
+            await self.sleep(check_ms - now_ms)
+            with contextlib.suppress(RedisError):
+                state = await self._of_worker.hget(job, "state") or b"gone"
+        if state != b"active":
+            facts.messages = ()
+            return
         facts.stalled += 1
         if facts.stalled > STALLED_MAX:
-            await self._give_up(job, messages, facts.attempts + facts.stalled)
+            facts.attempts += facts.stalled
+            await self._give_up(job, facts)
         else:
-            await self._delay_again(job, 0)
+            await self._delay_again(job, facts, 0)
+
+    async def _delay_again(self, job: str, facts: _Job, wait_ms: int) -> None:
+        due_ms = self.world.now_ms() + wait_ms
+        with contextlib.suppress(RedisError):
+            await self._of_worker.eval(DELAY_AGAIN, 2, job, DELAYED, str(due_ms))
+        facts.messages = ()
+        self._look_at(job, due_ms)
+
+    async def _give_up(self, job: str, facts: _Job) -> None:
+        with contextlib.suppress(RedisError):
+            await self._of_worker.hset(job, "state", "failed")
+        for message in facts.messages:
+            self.world.ledger.dead_lettered(conversation_of(message), message.id, facts.attempts)
+        facts.messages = ()

@@ -12,9 +12,8 @@ while the AI works.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -23,11 +22,11 @@ from redis.exceptions import RedisError
 
 from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
-from sim.engine.ledger import Conversation
 from sim.engine.options import choice, count, duration
-from sim.engine.world import AiError
-from sim.systems.market.base import MarketSystem, conversation_of
+from sim.engine.world import AiError, ChannelError, World
+from sim.systems.market.base import MarketSystem, cause_of, conversation_of
 from sim.witness.buffers import BufferedMessage
+from sim.witness.custody import Message
 
 LOCK_MS = 30_000
 KNOWN_FOR_MS = 600_000
@@ -91,16 +90,27 @@ class ChatSdk(MarketSystem):
     options_type: ClassVar[type[Any]] = ChatSdkOptions
     options: ChatSdkOptions
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.left_cause = Cause(code="queued_unread", ttl_s=self.options.entry_ttl_ms // 1000)
+        self.locked: set[str] = set()
+        """Conversations whose lock a function holds that will look into the queue."""
+
     async def webhook(self, arrival: Arrival) -> None:
         """Handle the message after the webhook was acknowledged (`waitUntil`)."""
-        self.start_task(_Invocation(self, self.received(arrival)).run())
+        invocation = _Invocation(self, self.received(arrival))
+        self.world.spawn(invocation.run(), name=f"{self.name} {arrival.id}")
 
-    def cause(self, conversation: Conversation, message_id: str) -> Cause:
-        """Return the cause of a loss in the queue: nobody looked into it any more."""
-        cause = super().cause(conversation, message_id)
-        if cause["code"] == "vanished":
-            return Cause(code="queued_unread", ttl_s=self.options.entry_ttl_ms // 1000)
-        return cause
+    def died(self, process: str) -> None:
+        """Note that nothing reads the queues that the functions of the process would have read."""
+        for key in self.locked:
+            self.nobody_reads(key, Cause(code="process_died"))
+        self.locked.clear()
+
+    def held_by_redis(self, key: str) -> Container[Message]:
+        """Return the messages of the queue."""
+        entries = self.observer.peek("LRANGE", queue_key(key), 0, -1)
+        return {_DECODER.decode(entry).message.identity for entry in entries}
 
 
 class ChatSdkDebounce(ChatSdk):
@@ -109,6 +119,11 @@ class ChatSdkDebounce(ChatSdk):
     name: ClassVar[str] = "chat-sdk-debounce"
     order: ClassVar[int] = 160
     options_type: ClassVar[type[Any]] = ChatSdkDebounceOptions
+
+
+def queue_key(key: str) -> str:
+    """Return the key of the queue of a conversation."""
+    return f"chat-sdk:queue:{key}"
 
 
 class _Invocation:
@@ -120,7 +135,7 @@ class _Invocation:
         self._redis = system.redis
         self._message = message
         self._key = system.key(conversation_of(message))
-        self._queue, self._lock = f"chat-sdk:queue:{self._key}", f"chat-sdk:lock:{self._key}"
+        self._queue, self._lock = queue_key(self._key), f"chat-sdk:lock:{self._key}"
         self._token = str(message.delivery)
         self._hand = [message]
         """Messages that only this function knows: they are lost when it ends."""
@@ -131,11 +146,8 @@ class _Invocation:
             await self._handle()
         except RedisError:
             self._lose_hand(Cause(code="redis_failed"))
-        except AiError:
-            self._lose_hand(Cause(code="ai_failed_once"))
-        except asyncio.CancelledError:
-            self._lose_hand(Cause(code="process_restarted"))
-            raise
+        except (AiError, ChannelError) as error:
+            self._lose_hand(cause_of(error))
 
     async def _handle(self) -> None:
         message, world = self._message, self._system.world
@@ -160,23 +172,27 @@ class _Invocation:
     async def _with_lock(self) -> None:
         """Answer as the strategy says, then release the lock; a function that dies keeps it until it runs out."""
         strategy = self._options.strategy
+        if strategy != "drop":
+            self._system.locked.add(self._key)
         if strategy in ("queue", "drop"):
             work = self._dispatch(self._hand, "direct")
         else:
             await self._enqueue()
             if not self._system.has_timer(self._key):
+                self._system.locked.discard(self._key)
                 return
             work = self._debounce() if strategy == "debounce" else self._burst()
         try:
             await work
             if strategy == "queue":
                 await self._drain()
-        except (AiError, RedisError):
+        except (AiError, ChannelError, RedisError):
             await self._release()
             raise
         await self._release()
 
     async def _release(self) -> None:
+        self._system.locked.discard(self._key)
         with contextlib.suppress(RedisError):
             await self._redis.eval(RELEASE, 1, self._lock, self._token)
 
@@ -191,6 +207,7 @@ class _Invocation:
             pending += taken
             if not taken or not await self._redis.llen(self._queue):
                 break
+        self._system.locked.discard(self._key)
         if taken:
             await self._dispatch(pending, "timer", due_ms)
 
@@ -251,7 +268,7 @@ class _Invocation:
         if not self._options.renew_ms:
             yield
             return
-        renewal = self._system.start_task(self._renew())
+        renewal = self._system.world.spawn(self._renew(), name=f"{self._system.name} renewal")
         try:
             yield
         finally:

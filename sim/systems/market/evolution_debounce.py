@@ -63,10 +63,10 @@ class EvolutionDebounce(MarketSystem):
         """Return the name of a timer: the address of the user, whatever the bot."""
         return conversation.phone if self.options.bots == "shared" else super().key(conversation)
 
-    def forget(self) -> None:
+    def died(self, process: str) -> None:
         """Empty the map: all texts that wait are lost."""
-        for key in self._texts:
-            self.custody.lose(key, self.custody.waiting(key), Cause(code="process_restarted"))
+        for key in self.custody.storage_keys():
+            self.custody.lose(key, self.custody.waiting(key), Cause(code="process_died"))
         self._texts.clear()
         self._timers.clear()
         self._known.clear()
@@ -80,23 +80,19 @@ class EvolutionDebounce(MarketSystem):
             self.world.ledger.note(conversation, message.id, "known")
             return
         self._known[conversation, message.id] = now_ms
-        self.start_task(self._emit(message))
+        self.world.spawn(self._emit(message), name=f"{self.name} {message.id}")
 
     async def _emit(self, message: BufferedMessage) -> None:
         """Find the bot in the database, then append the text and restart the timer."""
         key = self.key(conversation_of(message))
-        try:
-            for _ in range(DATABASE_READS):
-                await self.sleep(self._database.sample_ms(self._database_times))
-        except asyncio.CancelledError:
-            self.custody.lose(key, [message.identity], Cause(code="process_restarted"))
-            raise
+        for _ in range(DATABASE_READS):
+            await self.sleep(self._database.sample_ms(self._database_times))
         self.custody.store(key, message.identity)
         self._texts.setdefault(key, []).append(message)
         if (running := self._timers.pop(key, None)) is not None:
             running.cancel()
         if self.has_timer(key):
-            self._timers[key] = self.start_task(self._fire(key))
+            self._timers[key] = self.world.spawn(self._fire(key), name=f"{self.name} timer")
 
     async def _fire(self, key: str) -> None:
         await self.sleep(self.options.debounce_ms)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from redis.exceptions import RedisError
 
@@ -20,7 +19,7 @@ from sim.witness.custody import Message
 class FlowSystem(MarketSystem):
     """A flow of n8n. Each message starts an execution, and each node of it takes some time (setting `node`).
 
-    An execution that fails or dies leaves what is in the list to the execution of the next message.
+    An execution that fails leaves what is in the list to the execution of the next message.
     """
 
     def __init__(self, world: World) -> None:
@@ -34,7 +33,7 @@ class FlowSystem(MarketSystem):
         """Start an execution; n8n acknowledges at once."""
         message = self.received(arrival)
         self._pushing.add(message.identity)
-        self.start_task(self._run(message))
+        self.world.spawn(self._run(message), name=f"{self.name} {message.id}")
 
     async def _run(self, message: BufferedMessage) -> None:
         key = self.key(conversation_of(message))
@@ -42,9 +41,6 @@ class FlowSystem(MarketSystem):
             await self.execute(key, message)
         except RedisError:
             self._ended_early(key, message, Cause(code="redis_failed"))
-        except asyncio.CancelledError:
-            self._ended_early(key, message, Cause(code="process_restarted"))
-            raise
 
     @abstractmethod
     async def execute(self, key: str, message: BufferedMessage) -> None:
@@ -63,9 +59,13 @@ class FlowSystem(MarketSystem):
             self.world.ledger.stored(conversation_of(message), message.id)
             return length
         self.custody.store(key, message.identity)
-        if message.identity not in self.peek_list(key):
+        if message.identity not in self.held_by_redis(key):
             self.custody.lose(key, [message.identity], Cause(code="deleted_unread"))
         return length
+
+    def held_by_redis(self, key: str) -> Container[Message]:
+        """Return the messages of the list."""
+        return {message.identity for message in decoded(self.observer.peek("LRANGE", key, 0, -1))}
 
     async def read(self, key: str) -> list[BufferedMessage]:
         """Read the list."""
@@ -78,12 +78,12 @@ class FlowSystem(MarketSystem):
     async def delete(self, key: str, *others: str) -> None:
         """Delete the list, and other keys. What came into it after it was read is lost."""
         await self.redis.delete(key, *others)
-        left = self.peek_list(key)
+        left = self.held_by_redis(key)
         gone = [each for each in self.custody.waiting(key) if each not in left and each not in self._read]
         self.custody.lose(key, gone, Cause(code="deleted_unread"))
 
     def _ended_early(self, key: str, message: BufferedMessage, cause: Cause) -> None:
-        self.nobody_looks(key, cause)
+        self.nobody_reads(key, cause)
         if message.identity in self._pushing:
             self._pushing.discard(message.identity)
             self.custody.lose(key, [message.identity], cause)

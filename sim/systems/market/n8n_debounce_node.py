@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 from reports.results.causes import Cause
 from sim.engine.ledger import Conversation
 from sim.engine.options import choice, count, duration, spread, words
-from sim.engine.world import AiError
+from sim.engine.world import AiError, ChannelError
 from sim.systems.market.base import conversation_of, decoded
 from sim.systems.market.flow import FlowSystem
 from sim.witness.buffers import BufferedMessage
@@ -85,7 +85,7 @@ class N8nDebounceNode(FlowSystem):
     async def _answer_nothing(self, conversation: Conversation) -> None:
         """Ask the AI about an empty text: a way out that found the list empty goes on all the same."""
         self.world.log("debounce.empty", messageCount=0)
-        with contextlib.suppress(AiError):
+        with contextlib.suppress(AiError, ChannelError):
             await self.world.whatsapp.send(conversation, [], await self.world.ai.answer(conversation, [], ""))
 
     async def _collect(self, key: str, message: BufferedMessage) -> tuple[Sequence[BufferedMessage], str]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from sim.engine.options import choice, count, duration, spread
+from sim.engine.world import World
+from sim.systems.market.base import conversation_of
 from sim.systems.market.flow import FlowSystem
 from sim.witness.buffers import BufferedMessage
 
@@ -45,13 +47,32 @@ class N8nWait(FlowSystem):
     options_type: ClassVar[type[Any]] = N8nWaitOptions
     options: N8nWaitOptions
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._stored: dict[BufferedMessage, int] = {}
+        """Executions whose wait lies in the database, by their messages, and when they go on."""
+
+    async def start(self, process: str) -> None:
+        """Go on with the executions whose wait lies in the database."""
+        for message, until_ms in self._stored.items():
+            wait_ms = max(0, until_ms - self.world.now_ms())
+            self.world.spawn(self._go_on(message, wait_ms), name=f"{self.name} {message.id}")
+
     async def execute(self, key: str, message: BufferedMessage) -> None:
         """Push, wait, read, compare; if the last message is this execution's own, delete, ask and send."""
         await self.node()
         await self.push(key, message)
         await self.node()
-        if not await self._wait(key):
+        if self.options.wait_ms >= STORED_WAIT_MS:
+            self._stored[message] = self.world.now_ms() + self.options.wait_ms
+        elif not self.has_timer(key):
             return
+        await self._go_on(message, self.options.wait_ms)
+
+    async def _go_on(self, message: BufferedMessage, wait_ms: float) -> None:
+        await self.sleep(wait_ms)
+        self._stored.pop(message, None)
+        key = self.key(conversation_of(message))
         await self.node()
         held = await self.read(key)
         await self.node()
@@ -62,16 +83,6 @@ class N8nWait(FlowSystem):
         await self.delete(key)
         due_ms = message.at_ms + self.options.wait_ms
         await self.answer(key, held, "timer", due_ms, tries=self.options.tries)
-
-    async def _wait(self, key: str) -> bool:
-        """Wait as the Wait node does. Return False if the wait never ends."""
-        if self.options.wait_ms >= STORED_WAIT_MS:
-            await self.sleep_in_database(self.options.wait_ms)
-        elif self.has_timer(key):
-            await self.sleep(self.options.wait_ms)
-        else:
-            return False
-        return True
 
     def _mark(self, message: BufferedMessage) -> str:
         """Return the part of a message that the If node compares; a message without text has its id only."""

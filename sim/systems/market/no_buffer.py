@@ -38,6 +38,7 @@ class NoBuffer(MarketSystem):
         message = self.received(arrival)
         key, tries = self.key(conversation_of(message)), self.options.tries
         if self.options.acknowledge == "first":
-            self.start_task(self.answer(key, [message], "direct", message.at_ms, tries=tries))
+            answer = self.answer(key, [message], "direct", message.at_ms, tries=tries)
+            self.world.spawn(answer, name=f"{self.name} {message.id}")
         else:  # the provider sees an error, and delivers again
-            await self.serve(self.reply(key, [message], "direct", message.at_ms, tries=tries))
+            await self.reply(key, [message], "direct", message.at_ms, tries=tries)

@@ -107,6 +107,6 @@ def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
     for surroundings, worker_died in ((str(tmp_path), 3), ("", 0)):
         account = opened(outside, tmp_path, monkeypatch, surroundings=surroundings)
         outside.events = [sent(account, 1, 5, "worker-1.1"), sent(account, 2, 20, "worker-2.1")]
-        write_faults([InjectedFault("kill-worker", 5.0, 6.0, "worker-1.1", 5.2)], tmp_path)
+        write_faults([InjectedFault("worker-dies", 5.0, 6.0, "worker-1.1", 5.2)], tmp_path)
         counts = account.settle().counts
         assert (counts["worker_died"], counts["duplicates"]) == (worker_died, 3 - worker_died)

@@ -107,11 +107,11 @@ def test_while_redis_is_away_a_send_cannot_be_noted(
 
 def test_deaths_and_outages_are_those_of_the_faults() -> None:
     faults = [
-        InjectedFault("stop-redis", 40.0),
-        InjectedFault("kill-worker", 10.0, 12.0, killed="worker-1.1", killed_s=10.2),
-        InjectedFault("pause-redis", 20.0, 25.0),
-        InjectedFault("ai-errors", 26.0, 30.0),
-        InjectedFault("kill-worker", 50.0),
+        InjectedFault("redis-away", 40.0),
+        InjectedFault("worker-dies", 10.0, 12.0, killed="worker-1.1", killed_s=10.2),
+        InjectedFault("redis-hangs", 20.0, 25.0),
+        InjectedFault("ai-fails", 26.0, 30.0),
+        InjectedFault("worker-dies", 50.0),
     ]
     assert deaths_of(faults, START_AT, until=1_055.0) == Deaths(
         {"worker-1.1": 1_010.2}, ((1_020.0, 1_025.0), (1_040.0, 1_055.0))

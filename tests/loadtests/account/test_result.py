@@ -10,7 +10,8 @@ import pytest
 from loadtests.account.result import result_of, thinned
 from loadtests.account.surroundings import USAGE_LOG, Surroundings, write_faults
 from loadtests.options import Limits
-from loadtests.stack.chaos import InjectedFault, parse_plan
+from loadtests.stack.chaos import InjectedFault
+from sim.faults import parse_faults
 from tests.loadtests.account.test_account import Outside, opened, sent
 
 
@@ -23,8 +24,8 @@ def test_thinning_keeps_the_extremes() -> None:
     ("injected", "error"),
     [
         ([], None),
-        ([InjectedFault("kill-worker", 0.1, 0.2, error="there is no worker")], "there is no worker"),
-        ([InjectedFault("kill-worker", 0.1, 0.2)], ""),
+        ([InjectedFault("worker-dies", 0.1, 0.2, error="there is no worker")], "there is no worker"),
+        ([InjectedFault("worker-dies", 0.1, 0.2)], ""),
     ],
 )
 def test_a_fault_of_the_plan_that_did_not_happen_makes_the_result_invalid(
@@ -37,13 +38,13 @@ def test_a_fault_of_the_plan_that_did_not_happen_makes_the_result_invalid(
     for sample in account.samples:
         sample.intended_at = sample.sent_at
     outside.events = [sent(account, 1, 1)]
-    Surroundings("", {}, {}, plan=list(parse_plan("kill-worker@100ms"))).write(tmp_path)
+    Surroundings("", {}, {}, plan=list(parse_faults(["worker-dies@100ms"], "load"))).write(tmp_path)
     write_faults(injected, tmp_path)
     (tmp_path / USAGE_LOG).write_bytes(b"")
     result = result_of(account, account.settle())
     happened = error == ""
     assert (result["valid"], result["ok"]) == (happened, happened)
-    missed = [{"code": "kill-worker", "at_s": 0.1, "error": error}]
+    missed = [{"code": "worker-dies", "at_s": 0.1, "error": error}]
     assert result.get("missed_faults", []) == ([] if happened else missed)
 
 

@@ -16,8 +16,9 @@ from loadtests.account.surroundings import (
     read_usage,
     write_faults,
 )
-from loadtests.stack.chaos import Fault, InjectedFault, parse_plan
+from loadtests.stack.chaos import InjectedFault
 from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
+from sim.faults import Fault, parse_faults
 
 
 def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
@@ -26,17 +27,17 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
         {"workers": 2, "ai": "constant:1s"},
         {"redis": "8"},
         [1.5],
-        [Fault("ai-errors", 3.0, 1.0)],
+        [Fault("ai-fails", 3000, 1000)],
     )
     written.write(tmp_path)
     assert read_surroundings(tmp_path) == written
     assert read_faults(tmp_path, until_s=9.0) == []
-    faults = [InjectedFault("kill-worker", 1.0, 2.5, "worker-1.1", 1.1), InjectedFault("ai-errors", 3.0)]
+    faults = [InjectedFault("worker-dies", 1.0, 2.5, "worker-1.1", 1.1), InjectedFault("ai-fails", 3.0)]
     write_faults(faults, tmp_path)
     assert read_injected(tmp_path) == faults
     assert read_faults(tmp_path, until_s=9.0) == [
-        {"code": "kill-worker", "start_s": 1.0, "end_s": 2.5},
-        {"code": "ai-errors", "start_s": 3.0, "end_s": 9.0},
+        {"code": "worker-dies", "start_s": 1.0, "end_s": 2.5},
+        {"code": "ai-fails", "start_s": 3.0, "end_s": 9.0},
     ]
 
 
@@ -44,16 +45,16 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
     ("injected", "missed"),
     [
         ([], [(5.0, None), (9.0, None), (20.0, None)]),
-        ([InjectedFault("kill-worker", 5.1, 6.0)], [(9.0, None), (20.0, None)]),
+        ([InjectedFault("worker-dies", 5.1, 6.0)], [(9.0, None), (20.0, None)]),
         (
-            [InjectedFault("kill-worker", 5.1, 6.0, error="no worker")],
+            [InjectedFault("worker-dies", 5.1, 6.0, error="no worker")],
             [(5.0, "no worker"), (9.0, None), (20.0, None)],
         ),
         (
             [
-                InjectedFault("kill-worker", 5.1),
-                InjectedFault("ai-errors", 9.0),
-                InjectedFault("kill-worker", 20.0),
+                InjectedFault("worker-dies", 5.1),
+                InjectedFault("ai-fails", 9.0),
+                InjectedFault("worker-dies", 20.0),
             ],
             [],
         ),
@@ -62,7 +63,7 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
 def test_faults_of_the_plan_that_did_not_happen_are_missed(
     injected: list[InjectedFault], missed: list[tuple[float, str | None]]
 ) -> None:
-    plan = parse_plan("kill-worker@20s,kill-worker@5s,ai-errors@9s:1s")
+    plan = parse_faults(["worker-dies@20s,worker-dies@5s,ai-fails@9s:1s"], "load")
     assert [(fault["at_s"], fault["error"]) for fault in missed_faults(plan, injected)] == missed
 
 

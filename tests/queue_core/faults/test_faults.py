@@ -286,7 +286,7 @@ async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Red
 @pytest.mark.newest_redis
 async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(redis_client: Redis) -> None:
     """Fault 29: he gets his turns one after the other; the others get theirs in between."""
-    queue, bot = MessageQueue(redis_client, quick(max_batch=100)), Bot()
+    queue, bot = MessageQueue(redis_client, quick(max_batch=100, redis_deadline_ms=20_000)), Bot()
     hot = [f"hot-{number}" for number in range(3_000)]
     others = [f"other-{number}" for number in range(10)]
     await asyncio.gather(*(queue.enqueue(message(it, "hot")) for it in hot))

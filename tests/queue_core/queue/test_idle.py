@@ -31,7 +31,7 @@ Duty = Callable[[], Awaitable[None]]
 
 
 def timers(loop: SimLoop) -> int:
-    return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
+    return loop.waiting_timers()
 
 
 def store_on(loop: SimLoop) -> StoreServer:

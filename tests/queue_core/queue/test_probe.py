@@ -107,6 +107,7 @@ async def test_a_replica(real_redis: Redis) -> None:
     assert "connect to its primary" in error
 
 
+@pytest.mark.parametrize("redis_client", ["fakeredis"], indirect=True)
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -6,7 +6,6 @@ import pytest
 from redis.asyncio import BlockingConnectionPool
 
 from queue_core import InvalidSettingsError, MessageQueue, QueueMessage, connect
-from queue_core.redis.connection import pack
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
 
@@ -69,17 +68,3 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
             )
             assert receipt.status == "queued"
             assert [it.message for it in await queue.pending("bot", "1")] == ["مرحبا"]
-
-
-@pytest.mark.parametrize(
-    ("command", "packed"),
-    [
-        (("PING",), b"*1\r\n$4\r\nPING\r\n"),
-        (("SET", "ключ", b"\xff\r\n"), "*3\r\n$3\r\nSET\r\n$8\r\nключ\r\n$3\r\n".encode() + b"\xff\r\n\r\n"),
-        (("X", "", 0, -17), b"*4\r\n$1\r\nX\r\n$0\r\n\r\n$1\r\n0\r\n$3\r\n-17\r\n"),
-    ],
-)
-def test_commands_are_packed_as_the_protocol_requires(
-    command: tuple[str | bytes | int, ...], packed: bytes
-) -> None:
-    assert pack(command) == packed

@@ -1,4 +1,4 @@
-"""The runner: which calls travel together, in which order, and which callers get an error."""
+"""The runner of calls on a client of redis-py: which calls travel together, in which order, and who gets an error."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from queue_core import (
     UnsupportedRedisError,
 )
 from queue_core.redis import scripts
-from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain
+from queue_core.redis.runner import PIPELINE_CALLS_MAX, ScriptRunner, explain
 from queue_core.redis.scripts.loader import LuaScript
-from tests.queue_core.bot import runner_of
 
 SETTINGS = QueueSettings(window_ms=0)
 
@@ -32,10 +31,19 @@ def message(number: int, phone: str = "1") -> QueueMessage:
     return QueueMessage(id=f"m{number}", instance_name="bot", user_phone=phone, message="x")
 
 
+def queue_on(redis: Redis, deadline_ms: int = 1_500) -> MessageQueue:
+    return MessageQueue(redis, SETTINGS, transport=ScriptRunner(redis, deadline_ms=deadline_ms))
+
+
+def runner_of(queue: MessageQueue) -> ScriptRunner:
+    assert isinstance(queue.transport, ScriptRunner)
+    return queue.transport
+
+
 @pytest.fixture
 async def queue(redis_client: Redis) -> MessageQueue:
     """A queue whose scripts Redis has."""
-    queue = MessageQueue(redis_client, SETTINGS)
+    queue = queue_on(redis_client)
     await queue.enqueue(message(0, "warm up"))
     (batch,) = (await queue.claim("p")).batches
     await queue.complete(batch)
@@ -224,7 +232,7 @@ class TestDeadline:
     async def test_every_caller_gets_an_error_in_time_and_the_runner_goes_on(
         self, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        queue = MessageQueue(redis_client, QueueSettings(redis_deadline_ms=30))
+        queue = queue_on(redis_client, deadline_ms=30)
 
         async def hangs(pipeline: Pipeline, raise_on_error: bool = True) -> list[Any]:
             await asyncio.Event().wait()
@@ -243,7 +251,7 @@ class TestDeadline:
 
     async def test_a_real_server_that_stalls(self, real_redis: Redis) -> None:
         """Fault 16: the call is carried out when the server goes on, and no other caller gets its answer."""
-        queue = MessageQueue(real_redis, QueueSettings(redis_deadline_ms=100))
+        queue = queue_on(real_redis, deadline_ms=100)
         await queue.enqueue(message(0))
         await real_redis.client_pause(300)
         with pytest.raises(QueueUnavailableError, match="did not answer in time"):

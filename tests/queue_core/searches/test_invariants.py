@@ -271,7 +271,12 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
 
 
 BUGS = {
-    "claim carries no change out": ("claim", "if has_changes(place) then", "if false then", "batches"),
+    "claim carries no change out": (
+        "claim",
+        "if has_more and has_changes(place) then",
+        "if false then",
+        "batches",
+    ),
     "record_reply keeps a reply to what was changed": (
         "record_reply",
         "if (lock[3] or lock[4]) and not is_kept() then",
@@ -468,13 +473,13 @@ BUGS = {
     "claim tries for ever": ("claim", "if #tries >= max_attempts then", "if false then", "batches"),
     "claim gives up on those who came later too": (
         "claim",
-        "count = reply_size(place) or tries[1]",
+        "count = head.size or tries[1]",
         "count = redis.call('LLEN', place.queue)",
         "batches",
     ),
     "claim takes more than fits": (
         "claim",
-        "math.min(redis.call('LLEN', place.queue), max_batch)",
+        "math.min(head.waiting, max_batch)",
         "99",
         "is held by|batches",
     ),
@@ -546,7 +551,7 @@ BUGS = {
     ),
     "claim hands over what was answered elsewhere": (
         "claim",
-        "if lock[4] and redis.call('EXISTS', place.reply) == 0 then",
+        "if lock[4] and not head.has_reply then",
         "if false then",
         "batches",
     ),
@@ -714,7 +719,7 @@ BUGS = {
         "batches",
     ),
     "claim keeps workers busy while the queue is held": (
-        "claim",
+        "gate",
         "  if is_on_hold then\n    return -1\n  elseif",
         "  if",
         "next due",

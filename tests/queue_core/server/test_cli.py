@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,6 +70,23 @@ def test_wrong_usage_names_the_command_that_shows_the_help(
     with pytest.raises(SystemExit, match="2"):
         parser().parse_args(arguments)
     assert capsys.readouterr().err.endswith(f"; see {command} --help\n")
+
+
+@pytest.mark.parametrize(("command", "loops"), [("worker", 1), ("status", 0)])
+def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, loops: int
+) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        made.append(asyncio.new_event_loop())
+        return made[-1]
+
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    main([command])  # ends at once: no AI is set, no Redis is there
+    assert len(made) == loops
 
 
 def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def test_other_settings_and_seeds_are_noted() -> None:
 
 def test_a_setting_that_one_side_does_not_name_is_unknown_and_not_different() -> None:
     before, after = load(1), load(1)
-    before["settings"] = {"rate_per_min": 600, "faults": "kill-worker@10s"}
+    before["settings"] = {"rate_per_min": 600, "faults": "worker-dies@10s"}
     after["settings"] = {"rate_per_min": 600, "faults": "", "system": "queue", "workers": 2}
     assert compare(before, after).notes == [
-        "The setting faults differs: kill-worker@10s before, none now.",
+        "The setting faults differs: worker-dies@10s before, none now.",
         "Settings that only one of the two results names, so that they may differ: system, workers.",
     ]
 

@@ -88,7 +88,7 @@ def test_faults_are_shaded_and_numbered_and_the_end_of_the_load_is_marked() -> N
 def test_faults_close_together_share_a_label_and_those_after_the_end_are_left_out() -> None:
     result = chaos()
     times = [(10.0, 10.1), (10.2, 10.3), (10.4, 10.5), (900.0, 910.0)]
-    result["faults"] = [{"code": "pause-redis", "start_s": start, "end_s": end} for start, end in times]
+    result["faults"] = [{"code": "redis-hangs", "start_s": start, "end_s": end} for start, end in times]
     rate = _plots(result)[0]
     assert ">1\u20133</text>" in rate.svg
     assert rate.svg.count('class="fault"') == 3

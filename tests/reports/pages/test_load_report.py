@@ -92,7 +92,7 @@ def test_a_threshold_that_could_not_be_measured_is_named_above_the_table() -> No
 def test_a_fault_of_the_plan_that_did_not_happen_makes_the_page_invalid_and_is_named() -> None:
     result = chaos()
     result["valid"] = False
-    result["missed_faults"] = [MissedFault(code="kill-worker", at_s=200.0, error=None)]
+    result["missed_faults"] = [MissedFault(code="worker-dies", at_s=200.0, error=None)]
     seen = "".join(Page(render_load_report(result)).text).replace("\u00a0", " ")
     assert (
         "1 fault of the plan did not happen, since the run ended before: worker killed at 3 min 20 s." in seen

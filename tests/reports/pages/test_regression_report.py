@@ -69,11 +69,11 @@ def test_the_heading_names_the_baseline_only_where_there_is_one() -> None:
 
 def test_settings_that_are_unknown_are_not_marked_as_different() -> None:
     comparison = comparison_example.clean()
-    before = replace(comparison.before, settings=[("faults", "kill-worker@10s"), ("window_ms", "8000")])
+    before = replace(comparison.before, settings=[("faults", "worker-dies@10s"), ("window_ms", "8000")])
     after = replace(comparison.after, settings=[("faults", ""), ("workers", "2"), ("window_ms", "8000")])
     rows = _Tables(render_regression_report(replace(comparison, before=before, after=after))).found
     assert rows["Settings of both sides"][2:] == [
-        ["faults", "kill-worker@10s", "≠ none"],
+        ["faults", "worker-dies@10s", "≠ none"],
         ["window ms", "8000", "8000"],
         ["workers", "unknown", "2"],
     ]

@@ -290,7 +290,10 @@ def test_settings_seed_and_command_are_shown() -> None:
 
 def test_faults_and_runs_that_never_came_to_rest_are_reported() -> None:
     made = example.incident()
-    made["runs"][0]["faults"] = {"timer-dies": 3, "http-fails": 0}
+    made["runs"][0]["faults"] = [
+        {"name": "timer-dies", "rate": 0.1, "struck": 3},
+        {"name": "redis-away", "start_ms": 20_000, "end_ms": 25_000, "struck": 1},
+    ]
     made["runs"][0]["came_to_rest"] = False
     seen = "".join(Page(render_replay_report(made)).text)
     assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen

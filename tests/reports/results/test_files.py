@@ -74,8 +74,8 @@ def test_the_error_for_a_file_cut_in_half_says_how_long_it_is(tmp_path: Path) ->
         (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
         (b'{"kind": "replay"}', "its schema is missing"),
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
-        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 2); update"),
-        (b'{"kind": "replay", "schema": 2}', "the key `seed` is missing - at `$`"),
+        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 3); update"),
+        (b'{"kind": "replay", "schema": 3}', "the key `seed` is missing - at `$`"),
         (b'{"kind": "replay", "schema": 1, "seed": NaN}', "holds NaN, which is not a number in JSON"),
         (b'{"kind": "replay", "schema": 1e999}', "a number that is too large"),
         (b"[" + b"9" * 5000 + b"]", "a number that is too large"),
@@ -118,11 +118,11 @@ def test_samples_of_two_clocks_may_be_negative(tmp_path: Path) -> None:
 def test_the_error_for_an_older_version_says_how_to_make_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = {"replay": (dict, 3)}
+    kinds = {"replay": (dict, 4)}
     monkeypatch.setattr("reports.results.files.KINDS", kinds)
     path = tmp_path / "result.json"
     path.write_bytes(VALID)
-    assert "an older version (schema 2, this one reads 3); make it again: python -m sim replay" in _error(
+    assert "an older version (schema 3, this one reads 4); make it again: python -m sim replay" in _error(
         path
     )
 
@@ -191,8 +191,18 @@ _CONTRADICTIONS = {
     'the setting "window_ms" is not a time - at `$.settings`': _broken(
         "replay", "settings", "window_ms", value="soon"
     ),
-    'the setting "faults" has a value that is not from 0 to 1 - at `$.settings`': _broken(
-        "replay", "settings", "faults", value={"timer-dies": None}
+    "the setting faults is not a list of texts - at `$.settings`": _broken(
+        "replay", "settings", "faults", value={"timer-dies": 0.1}
+    ),
+    "the rate of a fault exceeds 1 - at `$.runs[1].faults`": _broken(
+        "replay", "runs", 1, "faults", value=[{"name": "timer-dies", "rate": 1.5, "struck": 0}]
+    ),
+    "a fault has no times, or ends before it starts - at `$.runs[1].faults`": _broken(
+        "replay",
+        "runs",
+        1,
+        "faults",
+        value=[{"name": "redis-away", "start_ms": 9000, "end_ms": 8000, "struck": 1}],
     ),
     "answered is 5, but the ledger has 4 such messages - at `$.runs[1]`": _broken(
         "replay", "runs", 1, "ledger", 0, "fate", value="pending"
@@ -225,7 +235,7 @@ _CONTRADICTIONS = {
         "load", "batches", "sizes", value={"²": 1}
     ),
     "a fault ends before it starts - at `$.faults[0]`": _broken(
-        "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+        "load", "faults", value=[{"code": "worker-dies", "start_s": 9.0, "end_s": 2.0}]
     ),
     "a recommendation and a reason for none are both there, or both missing - at `$.no_recommendation`": _broken(
         "sweep", "no_recommendation", value=None

@@ -24,7 +24,7 @@ def test_there_is_a_schema_for_each_kind_and_no_other() -> None:
 
 def test_codes_are_listed_and_every_type_is_described() -> None:
     schema = json.loads(schema_text("replay"))
-    assert schema["$defs"]["ReplayResult"]["properties"]["schema"] == {"const": 2}
+    assert schema["$defs"]["ReplayResult"]["properties"]["schema"] == {"const": 3}
     assert "marked_unread" in schema["$defs"]["Cause"]["properties"]["code"]["enum"]
     assert all(definition["description"] for definition in schema["$defs"].values())
 

@@ -7,10 +7,11 @@ from typing import get_args
 
 import pytest
 
-from reports.results.load import FaultCode, MissedFault, Threshold, ThresholdCode
+from reports.results.faults import FaultName
+from reports.results.load import MissedFault, Threshold, ThresholdCode
+from reports.words.faults import fault_name
 from reports.words.language import speaking
 from reports.words.load import (
-    fault_name,
     limit_of,
     measured_of,
     outcome_of,
@@ -66,8 +67,8 @@ def test_a_threshold_that_could_not_be_measured_is_not_said_to_be_met() -> None:
 def test_a_run_whose_faults_did_not_happen_says_which_and_why() -> None:
     result = invalid()
     result["generator_lag"] = lag(3.0, ok=True)
-    late = MissedFault(code="kill-worker", at_s=200.0, error=None)
-    failed = MissedFault(code="ai-errors", at_s=20.0, error="no\x1b answer " + "x" * 500)
+    late = MissedFault(code="worker-dies", at_s=200.0, error=None)
+    failed = MissedFault(code="ai-fails", at_s=20.0, error="no\x1b answer " + "x" * 500)
     result["missed_faults"] = [late]
     words = plain(verdict(result))
     assert words.startswith(
@@ -154,7 +155,7 @@ def test_everything_has_its_words_in_arabic() -> None:
     with speaking("ar"):
         names = [
             *map(threshold_name, get_args(ThresholdCode)),
-            *map(fault_name, get_args(FaultCode)),
+            *map(fault_name, get_args(FaultName)),
             verdict(chaos()),
             verdict(invalid()),
         ]

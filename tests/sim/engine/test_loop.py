@@ -236,7 +236,7 @@ def test_two_loops_in_a_row_share_nothing() -> None:
         await asyncio.sleep(5)
         return loop.env.now
 
-    assert [run(main), run(main, SimEnvironment())] == [5_000, 5_000]
+    assert [run(main), run(main, SimLoop(SimEnvironment()))] == [5_000, 5_000]
 
 
 def test_ctrl_c_ends_a_simulation() -> None:

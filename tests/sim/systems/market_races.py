@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from queue_core.recording.format import Arrival
 from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
+from sim.faults import Fault
 from tests.sim.systems.races import Race, said
 
 NODES = {"node": "constant:50ms"}
@@ -52,7 +54,12 @@ def same(*messages: tuple[int, str]) -> tuple[Arrival, ...]:
     return tuple(Arrival(at_ms, "bot", "1", name, "ok", "text", at_ms) for at_ms, name in messages)
 
 
-FIRST_FAILS: Mapping[str, tuple[bool, ...]] = {"ai-fails": (True,)}
+def restarts(*times_ms: int) -> tuple[Fault, ...]:
+    """Make restarts of all processes, each of which takes a second."""
+    return tuple(Fault("process-restarts", at_ms=at_ms) for at_ms in times_ms)
+
+
+FIRST_FAILS: Mapping[FaultName, tuple[bool, ...]] = {"ai-fails": (True,)}
 TWO_BOTS = (*said((0, "m1"), instance="a"), *said((2000, "m2"), instance="b"))
 
 CASES: tuple[Case, ...] = (
@@ -73,7 +80,7 @@ CASES: tuple[Case, ...] = (
         strikes=FIRST_FAILS,
     ),
     case("no-buffer", "a second delivery", said((0, "m1"), (3000, "m1")), doubles=("m1",)),
-    case("no-buffer", "a restart", said((0, "m1")), {"m1": "process_restarted"}, restarts_at_ms=(3000,)),
+    case("no-buffer", "a restart", said((0, "m1")), {"m1": "process_died"}, faults=restarts(3000)),
     # m1 is pushed at 100 and its wait ends at 5200; it reads at 5300 and deletes at 5550. m2 is pushed at 5400.
     case(
         "n8n-wait",
@@ -115,15 +122,15 @@ CASES: tuple[Case, ...] = (
         "n8n-wait",
         "a restart in the wait and one during the AI's call",
         said((0, "m1"), (20_000, "m2")),
-        {"m1": "process_restarted", "m2": "process_restarted"},
-        restarts_at_ms=(3000, 28_000),
+        {"m1": "process_died", "m2": "process_died"},
+        faults=restarts(3000, 28_000),
     ),
     case(
         "n8n-wait",
         "a restart during a wait that is long enough to lie in the database",
         said((0, "m1")),
         options={"wait": "65s"},
-        restarts_at_ms=(3000,),
+        faults=restarts(3000),
     ),
     # m2 pushes at 3150 and is the second; it reads at 3750 and deletes at 3850. m3 is pushed at 3800.
     case(
@@ -180,8 +187,8 @@ CASES: tuple[Case, ...] = (
         "evolution-debounce",
         "a restart while messages wait",
         said((0, "m1"), (1000, "m2")),
-        {"m1": "process_restarted", "m2": "process_restarted"},
-        restarts_at_ms=(3000,),
+        {"m1": "process_died", "m2": "process_died"},
+        faults=restarts(3000),
     ),
     case(
         "evolution-debounce", "the AI fails", said((0, "m1")), {"m1": "ai_failed_once"}, strikes=FIRST_FAILS
@@ -287,9 +294,9 @@ CASES: tuple[Case, ...] = (
         "chat-sdk",
         "a function that dies keeps the lock for 30 s",
         said((0, "m1"), (10_000, "m2"), (35_000, "m3")),
-        {"m1": "process_restarted"},
+        {"m1": "process_died"},
         reorders=("m2",),
-        restarts_at_ms=(3000,),
+        faults=restarts(3000),
     ),
     case(
         "chat-sdk-debounce",
@@ -347,14 +354,14 @@ CASES: tuple[Case, ...] = (
     ),
     case("bull-delay", "the AI fails", said((0, "m1")), dead=("m1",), strikes=FIRST_FAILS),
     case("bull-delay", "a second attempt", said((0, "m1")), options={"attempts": "2"}, strikes=FIRST_FAILS),
-    case("bull-delay", "a restart while the job is delayed", said((0, "m1")), restarts_at_ms=(3000,)),
-    case("bull-delay", "a restart while the job is active", said((0, "m1")), restarts_at_ms=(10_000,)),
+    case("bull-delay", "a restart while the job is delayed", said((0, "m1")), faults=restarts(3000)),
+    case("bull-delay", "a restart while the job is active", said((0, "m1")), faults=restarts(10_000)),
     case(
         "bull-delay",
         "a job that stalls twice fails",
         said((0, "m1")),
         dead=("m1",),
-        restarts_at_ms=(10_000, 62_000),
+        faults=restarts(10_000, 62_000),
     ),
     case(
         "bull-delay",

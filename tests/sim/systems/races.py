@@ -15,15 +15,16 @@ from typing import Any
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
 from reports.results.replay import Run
 from sim.engine.distributions import Distribution
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
+from sim.faults import Fault
 from sim.replay import replay
 from sim.systems import System, all_systems
 from sim.systems._buffer import BufferSystem
 from sim.systems._list import ListSystem
-from sim.systems.market.base import MarketSystem
 
 V1, V2, LIST_V1, LIST_V2, QUEUE = "buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"
 
@@ -46,8 +47,8 @@ class Race:
     `ai` are the service times of calls, in order; the last one is repeated. `strikes` lists for a fault whether it
     strikes at its first occasion, its second, and so on; `rates` is for faults that always strike. `slow_calls` are
     round trips in ms of an old system's calls of Redis, by the number of the call, from 1. For systems of the market:
-    `doubles` and `dead` are the messages that are answered twice and dead-lettered, `options` are the system's
-    settings, and `restarts_at_ms` are the times at which its process restarts.
+    `doubles` and `dead` are the messages that are answered twice and dead-lettered, and `options` are the system's
+    settings.
     """
 
     name: str
@@ -56,13 +57,13 @@ class Race:
     reorders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ai: tuple[str, ...] = ("7s",)
     latency: str = "100ms"
-    strikes: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
-    rates: Mapping[str, float] = field(default_factory=dict)
+    strikes: Mapping[FaultName, tuple[bool, ...]] = field(default_factory=dict)
+    rates: Mapping[FaultName, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
     slow_calls: Mapping[int, float] = field(default_factory=dict)
     doubles: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
-    restarts_at_ms: tuple[int, ...] = ()
 
 
 def said(*messages: tuple[int, str], instance: str = "bot", phone: str = "1") -> tuple[Arrival, ...]:
@@ -93,7 +94,7 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
     settings = SimSettings(
         ai=f"constant:{race.ai[0]}",
         redis_latency=f"constant:{race.latency}",
-        faults=rates,
+        faults=tuple(Fault(name, rate=rate) for name, rate in rates.items()) + race.faults,
         seed=1,
         of_systems={system: race.options} if system != QUEUE else {},
     )
@@ -106,9 +107,6 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
             self.redis._round_trip_ms = _with_slow_calls(self.redis._round_trip_ms, race.slow_calls)
         if isinstance(self, ListSystem):
             self.poll_offset_ms = 0
-        if isinstance(self, MarketSystem):
-            for at_ms in race.restarts_at_ms:
-                world.loop.call_later(at_ms / 1000, self.restart)
         if prepare is not None:
             prepare(self)
 
@@ -145,7 +143,7 @@ class _OneAfterAnother(Distribution):
 def _stage(world: World, race: Race) -> None:
     world.ai._service_time = _OneAfterAnother([float(time.removesuffix("s")) * 1000 for time in race.ai])
     for fault, strikes in race.strikes.items():
-        world._fault_streams[fault] = _ByNumber(strikes)
+        world.faults.streams[fault] = _ByNumber(strikes)
 
 
 RACES: tuple[Race, ...] = (

@@ -8,8 +8,8 @@ import pytest
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
-from sim.engine.outages import OUTAGES
-from sim.engine.settings import SimSettings, parse_outages
+from sim.engine.settings import SimSettings
+from sim.faults import parse_faults
 from sim.replay import replay
 from sim.systems import all_systems
 from tests.sim.engine.test_outcome import arrival, recording
@@ -32,8 +32,8 @@ def traffic(users: int, messages: int) -> Recording:
 @pytest.mark.parametrize("rate", [0.3, 0.9])
 def test_an_ai_that_fails_costs_time_or_ends_in_dead_letters_and_loses_nothing(rate: float) -> None:
     """A turn that fails while others succeed has its attempts."""
-    run = replay(traffic(5, 12), QUEUE, SimSettings(faults={"ai-fails": rate}))
-    assert run["faults"]["ai-fails"] > 2
+    run = replay(traffic(5, 12), QUEUE, SimSettings(faults=parse_faults([f"ai-fails={rate}"], "sim")))
+    assert run["faults"][0]["struck"] > 2
     assert run["came_to_rest"]
     assert (run["lost"], run["duplicated"], run["reordered"], run["pending"]) == ([], [], [], [])
     assert run["answered"] + len(run["dead_lettered"]) == run["sent"] == 60
@@ -41,9 +41,9 @@ def test_an_ai_that_fails_costs_time_or_ends_in_dead_letters_and_loses_nothing(r
 
 
 def test_faults_of_the_old_systems_do_not_affect_the_queue() -> None:
-    run = replay(traffic(3, 6), QUEUE, SimSettings(faults={"timer-dies": 1.0, "http-fails": 1.0}))
+    run = replay(traffic(3, 6), QUEUE, SimSettings(faults=parse_faults(["timer-dies=1,http-fails=1"], "sim")))
     assert run["answered"] == 18
-    assert run["faults"] == {"timer-dies": 0, "http-fails": 0, "ai-fails": 0}
+    assert [fault["struck"] for fault in run["faults"]] == [0, 0]
 
 
 def test_a_redis_too_slow_to_answer_in_time_leads_to_the_direct_path() -> None:
@@ -123,18 +123,20 @@ class TestSupersede:
 @pytest.mark.parametrize(
     "rules", [{}, {"idle_ms": 3000, "cap_ms": 45_000, "supersede_ms": 45_000, "max_messages": 0}]
 )
-@pytest.mark.parametrize("outage", [f"{kind}@{at}" for kind in OUTAGES for at in ("5s:5s", "9s:20s")])
+@pytest.mark.parametrize(
+    "outage", [f"{kind}@{at}" for kind in ("redis-away", "redis-hangs") for at in ("5s:5s", "9s:20s")]
+)
 def test_while_redis_fails_nothing_is_lost_or_answered_twice(
     outage: str, rules: dict[str, Any], seed: int
 ) -> None:
-    settings = SimSettings(seed=seed, outages=parse_outages([outage]), **rules)
+    settings = SimSettings(seed=seed, faults=parse_faults([outage], "sim"), **rules)
     run = replay(traffic(4, 9), QUEUE, settings)
     assert (run["lost"], run["duplicated"], run["dead_lettered"], run["pending"]) == ([], [], [], [])
     assert (run["answered"], run["came_to_rest"]) == (36, True)
 
 
 def test_what_was_answered_without_redis_is_settled_although_no_further_message_comes() -> None:
-    settings = SimSettings(outages=parse_outages(["hangs@1s:30s"]), ai="constant:2s")
+    settings = SimSettings(faults=parse_faults(["redis-hangs@1s:30s"], "sim"), ai="constant:2s")
     run = replay(recording(arrival(0, "first", phone="2"), arrival(2000, "m")), QUEUE, settings)
     assert [batch["trigger"] for batch in run["batches"] if "m" in batch["ids"]] == ["direct"]
     assert (run["duplicated"], run["came_to_rest"]) == ([], True)

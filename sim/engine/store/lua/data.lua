@@ -71,6 +71,29 @@ function data.forget_all()
   entries, names, positions, latest = {}, {}, {}, 0
 end
 
+local function copied(value, copies)
+  if type(value) ~= 'table' then
+    return value
+  end
+  local copy = copies[value]
+  if not copy then
+    copy = {}
+    copies[value] = copy
+    for key, part in pairs(value) do copy[key] = copied(part, copies) end
+  end
+  return copy
+end
+
+-- Returns a copy of all keys.
+function data.copy()
+  return copied({entries, names, positions, latest}, {})
+end
+
+-- Puts a copy of all keys in their place. The copy stays as it is.
+function data.restore(copy)
+  entries, names, positions, latest = unpack(copied(copy, {}), 1, 4)
+end
+
 -- Returns the entry of a key, or nil. An entry of another kind is an error.
 function data.find(key, kind)
   local entry = entries[key]

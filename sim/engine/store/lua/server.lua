@@ -9,9 +9,13 @@ if jit then jit.off() end
 local FULL = "OOM command not allowed when used memory > 'maxmemory'."
 local REPLICA = "READONLY You can't write against a read only replica."
 
+local ABORTED = 'ERR the script was aborted, and what it wrote stays'
+
 local writes, grows = {}, {}
 local is_full, is_replica = false, false
-local has_written = false -- a script that has written may continue to write when Redis is full
+local has_written = false -- a script that has written may go on when Redis is full
+local abort_in = false    -- number of writes that a script may make before it is aborted
+local runs_script = false
 local unknown = false     -- a command that the store does not have
 
 function commands.TIME()
@@ -46,6 +50,13 @@ local function allowed(name)
     if is_replica then fail(REPLICA) end
     if is_full and grows[name] and not has_written then fail(FULL) end
     has_written = true
+    if abort_in and runs_script then
+      abort_in = abort_in - 1
+      if abort_in < 0 then
+        abort_in = false
+        fail(ABORTED)
+      end
+    end
   end
   return command
 end
@@ -124,7 +135,7 @@ end
 
 local store = {}
 
-function store.set_time(microseconds)
+local function set_time(microseconds)
   clock.us = microseconds
   clock.ms = math.floor(microseconds / 1000)
 end
@@ -133,10 +144,36 @@ function store.set_state(full, replica)
   is_full, is_replica = full, replica
 end
 
--- Runs a command, and returns its answer in RESP.
-function store.command(name, ...)
+-- Lets a script end with an error after some writes; `false` lets none. Returns true if the one before was not aborted.
+function store.abort_after(count)
+  local was_spared = abort_in and true or false
+  abort_in = count
+  return was_spared
+end
+
+-- Keeps a copy of the data under a name, and puts it back.
+local copies = {}
+
+function store.keep_copy(name)
+  copies[name] = data.copy()
+end
+
+function store.restore(name)
+  data.restore(copies[name])
+  data.touched = {}
+end
+
+-- Returns an answer in RESP, and what else is to be done: "unknown" when there was a command that the store does not
+-- have, "touched" when streams got entries, nil for nothing.
+local function answered(is_done, value)
+  return resp(is_done, value), unknown and 'unknown' or data.touched[1] and 'touched' or nil
+end
+
+-- Runs a command at a time in Unix microseconds.
+function store.command(microseconds, name, ...)
+  set_time(microseconds)
   has_written = false
-  return resp(pcall(redis.call, name, ...))
+  return answered(pcall(redis.call, name, ...))
 end
 
 -- Returns a script as a function. The script's functions and constants are created only once, here; Redis creates them at
@@ -162,19 +199,19 @@ function store.forget_scripts()
   scripts = {}
 end
 
--- Runs a script, and returns its answer in RESP.
-function store.run(sha, count, ...)
+-- Runs a script at a time in Unix microseconds; the inputs are `count` keys, and then the arguments.
+function store.run(microseconds, sha, count, ...)
   local script = scripts[sha]
   if not script then
-    return '-NOSCRIPT No matching script. Please use EVAL.\r\n'
+    return '-NOSCRIPT No matching script. Please use EVAL.\r\n', nil
   end
+  set_time(microseconds)
   has_written = false
-  local given, key_names = {...}, {}
-  local arguments = {}
-  for index = 1, count do key_names[index] = given[index] end
-  for index = count + 1, #given do arguments[index - count] = given[index] end
-  environment.KEYS, environment.ARGV = key_names, arguments
-  return resp(pcall(script))
+  environment.KEYS, environment.ARGV = {unpack({...}, 1, count)}, {select(count + 1, ...)}
+  runs_script = true
+  local is_done, answer = pcall(script)
+  runs_script = false
+  return answered(is_done, answer)
 end
 
 function store.unknown()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
+from sim.engine.process_loop import Process
 from tests.queue_core.searches.deployment.network import ALL_PARTS, HALF_TRIP_MS
-from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 

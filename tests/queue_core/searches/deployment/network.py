@@ -18,8 +18,8 @@ from queue_core.redis.listening import SPARE_S
 from queue_core.redis.scripts.loader import LuaScript, text
 from sim.engine.distributions import Constant
 from sim.engine.network import SimulatedRedis, unix_seconds
+from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.plan import ClockStep, LossKind, Outage, Plan
-from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Executed, Trace
 from tests.queue_core.searches.planting import ALL
 

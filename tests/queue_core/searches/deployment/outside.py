@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 from queue_core import Batch, GiveUpError, Intake, QueueMessage, RetryLaterError
 from queue_core.message import as_deletion, as_edit
+from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.plan import Answer, BackendOutage, Message, Plan, Send
-from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Acknowledgement, Ask, Delivery, Sending, Trace
 
 REDELIVERED_AFTER_S = 2.0

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from sim.engine.process_loop import Process
 from tests.queue_core.searches.deployment.licences import Licences
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS, PROBED_MS
-from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 

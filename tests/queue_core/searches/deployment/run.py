@@ -13,6 +13,7 @@ from queue_core import Batch, Intake, MessageQueue, Processor, QueueUnavailableE
 from queue_core.queue.attempt import Outcome
 from queue_core.queue.outages import OutageNews
 from sim.engine.network import server_time
+from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.network import EPOCH_MS, Server
 from tests.queue_core.searches.deployment.outside import Bot, Outside, Provider
 from tests.queue_core.searches.deployment.plan import (
@@ -24,7 +25,6 @@ from tests.queue_core.searches.deployment.plan import (
     Plan,
     ProcessFault,
 )
-from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Trace
 
 REST_MS = 500

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
+from sim.engine.process_loop import Process, ProcessLoop
 
 AskEnd = Literal["open", "answered", "failed", "away", "cancelled"]
 SendEnd = Literal["open", "ok", "refused", "away", "uncertain", "cancelled"]

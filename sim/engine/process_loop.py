@@ -20,8 +20,7 @@ class ProcessLoop(SimLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outside = contextvars.Context()
-        """Context of what belongs to none of the processes: Redis, the AI, the send API, the provider."""
+        self.outside: contextvars.Context = contextvars.Context()
 
     def now_ms(self) -> float:
         """Return simulated time."""
@@ -152,6 +151,11 @@ class Process:
                 task.cancel()
             await asyncio.wait(tasks, timeout=1)
         raise AssertionError(f"tasks of {self.name} never ended: {self.tasks}")
+
+
+def current_process() -> Process | None:
+    """Return the process whose code runs now; None outside of all processes."""
+    return _current.get()
 
 
 def _process_in(context: contextvars.Context | None) -> Process | None:

@@ -1,0 +1,77 @@
+"""Transport over links of its own, and the choice of a transport for a client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
+
+from queue_core.redis.durability import FsyncWait
+from queue_core.redis.path import Path
+from queue_core.redis.runner import LEAVE_AGAIN_S, ScriptRunner, check_lua, drop_connections
+from queue_core.redis.scripts.loader import Call
+from queue_core.redis.transport import Transport
+
+Result = TypeVar("Result")
+
+SOCKETS = (Connection, SSLConnection, UnixDomainSocketConnection)
+"""Classes of connections over whose sockets a link can take."""
+
+
+class LinkTransport(Transport):
+    """Transport to a single Redis over two links, made with the settings of the client's pool.
+
+    One link carries the gathered calls, the other those that must not wait behind them. The pool closes both.
+    """
+
+    def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+        self._redis = redis
+        self._pool: ConnectionPool = redis.connection_pool
+        self._deadline_s = deadline_ms / 1000
+        self._left_at = -LEAVE_AGAIN_S
+        self._leaving: asyncio.Task[None] | None = None
+        fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
+        self._gathered, self._urgent = (
+            Path(self._connection, deadline_s=self._deadline_s, fsync=fsync, left=self._leave_server)
+            for _ in range(2)
+        )
+
+    @property
+    def round_trips(self) -> int:
+        """Number of writes so far."""
+        return self._gathered.writes + self._urgent.writes
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Run a call in the order in which they were made. Cancelling the future does not cancel the call."""
+        return self._gathered.carry(call)
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """Run a call at once, not in order with gathered ones."""
+        return await self._urgent.carry(call)
+
+    async def load(self) -> None:
+        """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        await check_lua(self._redis, self._deadline_s)
+
+    def _connection(self) -> AbstractConnection:
+        """Make a connection that is not connected yet. It counts as taken from the pool, which may be exhausted."""
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
+        self._pool._in_use_connections.add(connection)
+        return connection
+
+    def _leave_server(self) -> None:
+        """Drop all connections, once a second at most."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._left_at >= LEAVE_AGAIN_S:
+            self._left_at = loop.time()
+            self._leaving = loop.create_task(drop_connections(self._pool, self._deadline_s))
+
+
+def transport_for(redis: Redis, *, deadline_ms: int, wait_for_fsync: bool) -> Transport:
+    """Return the fast transport where it can take over the client's sockets, otherwise one that uses the client."""
+    # A subclass may do in its own way what the links would do without it.
+    pool = redis.connection_pool if type(redis) is Redis else None
+    kind = LinkTransport if pool and pool.connection_class in SOCKETS else ScriptRunner
+    return kind(redis, deadline_ms=deadline_ms, wait_for_fsync=wait_for_fsync)

@@ -1,0 +1,281 @@
+"""Path: calls to one server over one link, in the order in which they were made, each with its own deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from queue_core.errors import QueueUnavailableError
+from queue_core.redis.durability import FsyncWait
+from queue_core.redis.link import Link
+from queue_core.redis.protocol import pack_fast
+from queue_core.redis.runner import explain, is_not_primary, result_of
+from queue_core.redis.scripts.loader import Call, LuaScript
+
+Result = TypeVar("Result")
+
+TICKS = 16
+"""Looks at the deadlines within one deadline: a call hears of it up to a sixteenth late."""
+WRITES_MAX = 2
+"""Times that a call is written: once more if its connection breaks. Scripts can be repeated."""
+_UNSENT = Exception("the script was not sent on this connection")
+
+
+class Trip:
+    """Call under way, and the future of its caller."""
+
+    __slots__ = ("call", "future", "since_s", "writes")
+
+    def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
+        self.call = call
+        self.future = future
+        self.since_s = since_s
+        self.writes = 0
+
+    @property
+    def is_given_up(self) -> bool:
+        """True after an error. A caller that was cancelled still wants the call to be made."""
+        return self.future.done() and not self.future.cancelled()
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller, if it still waits, in the queue's terms."""
+        if self.future.done():
+            return
+        if isinstance(error, exceptions.RedisError | OSError):
+            explained = explain(error)
+            explained.__cause__ = error
+            self.future.set_exception(explained)
+        else:
+            self.future.set_exception(error)
+
+
+class _Durable:
+    """Calls of one write whose answers count once the disk has them."""
+
+    def __init__(self, trips: list[Trip]) -> None:
+        self.trips = trips
+        self.answers: list[Any] = []
+
+
+class Path:
+    """Path of calls to the server that `connect` makes connections to, each call within `deadline_s`.
+
+    Calls of one turn of the event loop leave in one write, without waiting for earlier answers. A call that gets no
+    answer in time fails, whatever stands before it. The link is given up when it was silent for that long; what
+    it did not answer is sent again over the next one, once.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], AbstractConnection],
+        *,
+        deadline_s: float,
+        fsync: FsyncWait | None,
+        left: Callable[[], None],
+    ) -> None:
+        self._make_connection = connection
+        self._deadline_s = deadline_s
+        self._fsync = fsync
+        self._left = left
+        """Called when the server says that it is not a primary."""
+        self._wait: tuple[Any, ...] = ()
+        """Command at the end of a write that waits for the disk; empty where there is nothing to wait for."""
+        self._former: AbstractConnection | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.writes = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without a connection and without calls."""
+        self._connection: AbstractConnection | None = None
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: deque[Trip] = deque()
+        """Calls in the order of their deadlines; those that are answered leave with the next look."""
+        self._again: list[Trip] = []
+        """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
+        self._waiting: list[Trip] = []
+        self._sent: deque[Trip | LuaScript | _Durable] = deque()
+        """Whose answer comes next."""
+        self._heard_s = 0.0
+
+    def carry(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Send a call. The future raises QueueUnavailableError when there is no answer."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
+            self._former = (
+                self._connection
+            )  # kept: if it were collected, redis-py would close it in the old loop
+            self._loop = loop
+            self._forget()
+        trip = Trip(call, loop.create_future(), loop.time())
+        if not self._waiting:
+            loop.call_soon(self.ready)
+        self._waiting.append(trip)
+        self._due.append(trip)
+        if self._timer is None:
+            self._timer = loop.call_later(self._deadline_s / TICKS, self._look)
+        return trip.future
+
+    def ready(self) -> None:
+        """Write what waits, in one piece, as soon as there is a link that takes it."""
+        link = self._link
+        if link is None:
+            if self._loop and self._opening is None and (self._again or self._waiting):
+                self._opening = self._loop.create_task(self._open(), name="queue-connection")
+        elif not link.is_full and not (self._again and self._sent):
+            self._write(link, self._take())
+
+    def answered(self, answer: Any) -> None:
+        """Give an answer to the caller that is next. Raises InvalidResponse if there is none."""
+        if not self._sent:
+            raise exceptions.InvalidResponse("nothing was asked")
+        sent = self._sent.popleft()
+        if isinstance(sent, Trip):
+            self._settle(sent, answer)
+        elif isinstance(sent, _Durable):
+            sent.answers.append(answer)
+            if len(sent.answers) > len(sent.trips):
+                self._settle_durable(sent)
+        elif self._link and isinstance(answer, Exception):
+            self._link.scripts[sent.sha] = answer
+
+    def heard(self) -> None:
+        """Note a sign of life. Send again what the server had no script for."""
+        assert self._loop
+        self._heard_s = self._loop.time()
+        if self._again:
+            self.ready()
+
+    def lost(self, link: Link, error: Exception) -> None:
+        """Send what is under way once more, before everything else."""
+        if link is not self._link:
+            return
+        self._link = None
+        trips = [*self._again, *self._under_way()]
+        self._sent.clear()
+        self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
+        for trip in trips:
+            if trip.writes >= WRITES_MAX:
+                trip.fail(error)
+        self.ready()
+
+    def _take(self) -> list[Trip]:
+        """Return the calls to write now, without those that were given up."""
+        trips = [trip for trip in self._again + self._waiting if not trip.is_given_up]
+        self._again, self._waiting = [], []
+        return trips
+
+    def _write(self, link: Link, trips: list[Trip]) -> None:
+        if not self._sent and self._loop:
+            self._heard_s = self._loop.time()
+        durable = _Durable([]) if self._wait else None
+        commands = []
+        for trip in trips:
+            script = trip.call.script
+            try:
+                command = pack_fast(("EVALSHA", *trip.call.command()))
+            except Exception as error:  # noqa: BLE001 - a text that is not UTF-8, say: its caller alone gets the error
+                trip.fail(error)
+                continue
+            if link.scripts.get(script.sha, _UNSENT) is not None:
+                link.scripts[script.sha] = None
+                commands.append(pack_fast(("SCRIPT", "LOAD", script.source)))
+                self._sent.append(script)
+            trip.writes += 1
+            commands.append(command)
+            self._sent.append(durable or trip)
+            if durable:
+                durable.trips.append(trip)
+        if durable and commands:
+            commands.append(pack_fast(self._wait))
+            self._sent.append(durable)
+        if commands:
+            self.writes += 1
+            link.write(b"".join(commands))
+
+    def _settle(self, trip: Trip, answer: Any) -> None:
+        """Give a caller its result. A call whose script the server lost is kept, to be sent again."""
+        if isinstance(answer, exceptions.NoScriptError) and self._link:
+            sha = trip.call.script.sha
+            refusal = self._link.scripts.get(sha)
+            if refusal is None:
+                self._link.scripts.pop(sha, None)
+                trip.writes -= 1
+                self._again.append(trip)
+                return
+            answer = refusal
+        if isinstance(answer, Exception) and is_not_primary(answer):
+            self._left()
+        if not trip.future.done():
+            try:
+                trip.future.set_result(result_of(trip.call, answer))
+            except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
+                trip.future.set_exception(error)
+
+    def _settle_durable(self, sent: _Durable) -> None:
+        assert self._fsync
+        try:
+            self._fsync.check(sent.answers.pop())
+        except QueueUnavailableError as error:
+            for trip in sent.trips:
+                trip.fail(error)
+        else:
+            for trip, answer in zip(sent.trips, sent.answers, strict=True):
+                self._settle(trip, answer)
+
+    def _under_way(self) -> Iterator[Trip]:
+        for sent in dict.fromkeys(self._sent):
+            if isinstance(sent, Trip):
+                yield sent
+            elif isinstance(sent, _Durable):
+                yield from sent.trips
+
+    async def _open(self) -> None:
+        """Connect for the calls that wait. If it fails they hear why; if it takes too long, each at its deadline."""
+        try:
+            while self._link is None and (waiting := self._take()):
+                self._again = waiting
+                try:
+                    async with asyncio.timeout(self._deadline_s):
+                        self._link = await self._connect()
+                except (TimeoutError, exceptions.TimeoutError):
+                    await asyncio.sleep(self._deadline_s / TICKS)
+        except asyncio.CancelledError:
+            for trip in self._take():
+                trip.future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - every caller must get the error
+            for trip in self._take():
+                trip.fail(error)
+        finally:
+            self._opening = None
+        self.ready()
+
+    async def _connect(self) -> Link:
+        self._wait = await self._fsync.command() if self._fsync else ()
+        if self._connection is None:
+            self._connection = self._make_connection()
+        await self._connection.disconnect(nowait=True)
+        await self._connection.connect()  # type: ignore[no-untyped-call]  # in redis-py
+        return Link(self._connection, self)
+
+    def _look(self) -> None:
+        """Look at the deadlines."""
+        assert self._loop
+        now_s, due, patience_s = self._loop.time(), self._due, self._deadline_s
+        while due and (due[0].future.done() or now_s - due[0].since_s >= self._deadline_s):
+            trip = due.popleft()
+            if not trip.future.done():
+                trip.fail(TimeoutError())
+                patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        if self._link and self._sent and now_s - self._heard_s >= patience_s:
+            self._link.abandon(exceptions.TimeoutError("Redis is silent"))
+        goes_on = due or self._sent
+        self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look) if goes_on else None

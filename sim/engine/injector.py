@@ -1,0 +1,75 @@
+"""The faults of one run: which strikes now, and how often each has struck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from reports.results.faults import FaultName, StruckFault
+from sim.faults import Fault
+
+
+class Injector:
+    """Faults of a run. `stream` makes a random stream for a purpose, equal for all systems under test."""
+
+    def __init__(
+        self, faults: Sequence[Fault], *, now_ms: Callable[[], float], stream: Callable[[str], Random]
+    ) -> None:
+        self.faults = faults
+        self.streams = {
+            fault.name: stream(f"fault {fault.name}") for fault in faults if fault.rate is not None
+        }
+        self._now_ms = now_ms
+        self._by_name: dict[FaultName, list[Fault]] = {}
+        for fault in faults:
+            self._by_name.setdefault(fault.name, []).append(fault)
+        self._struck = [0] * len(faults)
+
+    @property
+    def last_end_ms(self) -> float:
+        """Return the time at which the last fault is over that has a time."""
+        return max((fault.at_ms + fault.lasts_ms for fault in self.faults if fault.rate is None), default=0.0)
+
+    def has(self, *names: FaultName) -> bool:
+        """Return True if the run may have one of these faults."""
+        return any(name in self._by_name for name in names)
+
+    def of(self, *names: FaultName) -> list[Fault]:
+        """Return the faults of these names that have a time."""
+        return [fault for fault in self.faults if fault.name in names and fault.rate is None]
+
+    def strikes(self, name: FaultName) -> bool:
+        """Return True, and count it, if a fault strikes at this occasion. Takes a draw from the stream of its rate."""
+        fault = self.drawn(name)
+        if fault is not None:
+            self.struck(fault)
+        return fault is not None
+
+    def drawn(self, name: FaultName) -> Fault | None:
+        """Return the fault that strikes at this occasion, not counted; None if none does."""
+        for fault in self._by_name.get(name, ()):
+            if fault.rate is None:
+                strikes = fault.at_ms <= self._now_ms() < fault.at_ms + fault.lasts_ms
+            else:
+                strikes = fault.rate > 0 and self.streams[name].random() < fault.rate
+            if strikes:
+                return fault
+        return None
+
+    def struck(self, fault: Fault) -> None:
+        """Count a fault that struck."""
+        self._struck[self.faults.index(fault)] += 1
+
+    def results(self) -> list[StruckFault]:
+        """Return the faults with their counts."""
+        return [_result(fault, struck) for fault, struck in zip(self.faults, self._struck, strict=True)]
+
+
+def _result(fault: Fault, struck: int) -> StruckFault:
+    result = StruckFault(name=fault.name, struck=struck)
+    if fault.rate is not None:
+        result["rate"] = fault.rate
+    else:
+        result["start_ms"] = round(fault.at_ms)
+        result["end_ms"] = round(fault.at_ms + fault.lasts_ms)
+    return result
