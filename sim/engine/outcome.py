@@ -50,9 +50,11 @@ def outcome(
     names = _Names(entries)
     lost = [entry for entry in entries if fates[entry.rank] == "lost"]
     for entry in lost:
-        if entry.loss is None:
+        if entry.loss is None or entry.loss["code"] == "vanished":
+            is_seen = entry.loss is not None
             entry.loss = _incident(world, entry) or _cause(world, system, entry)
-            entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
+            if not is_seen:
+                entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
     dropped = [batch for batch in ledger.batches if batch.superseded_at_ms is not None]
     twice, displaced = duplicated(ledger), reordered(ledger)
     return Run(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class StoreClient(redis.asyncio.Redis):
     """Client of one process. Of redis-py's connection `options`, only `retry` and the timeout have an effect."""
 
+    block_ms: int
+    """Length of a doorbell's blocking reads, if it differs from the one in `queue_core/queue/doorbell.py`."""
+
     def __init__(self, server: StoreServer, name: str, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
         self.connection_pool = None  # type: ignore[assignment]  # there are no connections
@@ -54,8 +57,11 @@ class StoreClient(redis.asyncio.Redis):
         return _Pipeline(self)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together, and return their answers, errors included. Repeats as `retry` says."""
-        if self._retry is None:
+        """Send commands together, and return their answers, errors included. Repeats as `retry` says.
+
+        A read that blocks is not repeated: its connection is that of a `listening_client`, whose owner must know.
+        """
+        if self._retry is None or _block_ms(commands[0]) is not None:
             return await self._send(commands)
         answers: list[Any] = await self._retry.call_with_retry(
             lambda: self._send(commands), lambda _: _nothing()

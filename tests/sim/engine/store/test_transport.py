@@ -63,7 +63,6 @@ def test_calls_of_one_turn_and_those_made_meanwhile_share_a_round_trip() -> None
         assert await enqueue(queue, 4, 5) == ["queued", "queued"]
         assert await first == ["queued"] * 3
         assert server.sent_at_s[3:] == [0.03, 0.04]
-        assert queue.transport
 
     with_queue(test)
 
