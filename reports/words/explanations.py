@@ -26,8 +26,8 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
         return ngettext(
             "No system here explains the %(num)s message without a reply or probably not read: look for another "
             "cause.",
-            "No system here explains the %(num)s messages without a reply or probably not read better than chance: look "
-            "for another cause.",
+            "No system here explains the %(num)s messages without a reply or probably not read better than chance: "
+            "look for another cause.",
             actual,
         )
     return gettext(
