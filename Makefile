@@ -57,7 +57,7 @@ unit: $(VENV)/.test ## all tests
 
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
 	$(BIN)/python tests/bench/core.py
-	$(BIN)/python tests/bench/answers.py
+	$(BIN)/python -m tests.bench.answers
 	$(BIN)/python tests/bench/engines.py
 	$(BIN)/python tests/bench/imports.py
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -21,11 +20,15 @@ CHARACTERS_MAX = 32_768
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text with deeper nesting is not read."""
 
-QUOTES_MAX = 10_000
-"""Limit on the quotes that are looked at in one object. A string without an end is searched to the end of the text, so
-many such strings would take quadratic time."""
-ENTRIES_MAX = 5_000
-"""Limit on the objects, keys and lists in clean JSON, together. Of a longer list the last objects are read."""
+EFFORT_MAX = 4 * CHARACTERS_MAX
+"""Limit on the effort for the damaged objects of a text: the characters that are searched for the ends of strings, and
+ITEM_EFFORT for each key and value. A string whose end is missing is searched to the end of the object; many such
+strings would take a time that grows with the square of the length."""
+ITEM_EFFORT = 30
+ENTRIES_MAX = 4_000
+"""Limit on the number of objects, their keys, lists and their items in clean JSON. Of a longer list the end is read."""
+SIGNS_MAX = 40_000
+"""Limit on the number of brackets and colons in a text. A text with more is read as if its JSON were damaged."""
 UNQUOTED_MAX = 4_000
 """Limit on the length of a string whose first quote is missing."""
 
@@ -42,27 +45,24 @@ _CONTAINERS = (dict, list)  # in a loop this is much faster than dict | list
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LITERALS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _decoder = json.JSONDecoder(strict=False, parse_constant=_LITERALS.get)  # line breaks in strings, NaN
-_QUOTES = {
-    '"': re.compile(r"\\.|\"", re.DOTALL),
-    "'": re.compile(r"\\.|'", re.DOTALL),
-    "“": re.compile(r"\\.|[”\"]", re.DOTALL),
-    "«": re.compile(r"\\.|»", re.DOTALL),
-}
-"""Opening quotes, each with the pattern of an escape or a closing quote."""
-_TELLING_QUOTES = {
-    quote: re.compile(rf"{pattern.pattern}(?:(?=[\s}}\]`/,\"'“]|\Z)|(?<=,.)|(?<=,..)|(?<=,...))", re.DOTALL)
-    for quote, pattern in _QUOTES.items()
-}
-"""Patterns that skip quotes which, by the characters beside them, neither end the string nor follow its end. This is
-much faster than looking at each quote."""
+_QUOTES = {'"': '"', "'": "'", "“": '”"', "«": "»"}
+"""Opening quotes, each with those that close it."""
 _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|(?:\$|[^\W\d])[\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“](?:\$|[^\W\d])[\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
 )
 """Text that may follow a string in an object, such as the next key, even if it is cut off. A quote before any other
 text belongs to the string."""
-_NEXT_KEY = re.compile(r"[^,]{0,2}(,)\s{0,2}[\"'“][A-Za-z_][\w-]{0,63}[\"'”]\s{0,100}:")
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
+_STRINGS = {
+    (quote, after): re.compile(
+        rf"(?:[^\\{closing}]++|\\.|[{closing}](?!{after.pattern}))*+[{closing}]", re.DOTALL
+    )
+    for quote, closing in _QUOTES.items()
+    for after in (_AFTER_STRING, _AFTER_ITEM)
+}
+"""Patterns of a string after its first quote, by this quote and by what may follow."""
+_NEXT_KEY = re.compile(r",\s{0,2}[\"'“][A-Za-z_][\w-]{0,63}[\"'”]\s{0,100}:")
 _CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
@@ -89,31 +89,50 @@ class LooseObject(LooseValue, frozen=True, kw_only=True):
     """Beginning of a key, if the text ends inside one."""
 
 
-def read_object(text: str, start: int) -> LooseObject | None:
-    """Reads the object whose brace is at `start`; None if there is none. Never raises; takes linear time."""
-    found = read_value(text, start) if text.startswith("{", start) else None
+class Effort:
+    """Effort that is left for the damaged objects of a text."""
+
+    def __init__(self, text: str) -> None:
+        self.left = EFFORT_MAX
+        self.is_dense = sum(map(text.count, "{[:")) > SIGNS_MAX
+
+
+def read_object(text: str, start: int, effort: Effort | None = None) -> LooseObject | None:
+    """Reads the object whose brace is at `start`; None if there is none. Never raises; takes linear time.
+
+    Objects of one text share their `effort`. When nothing is left of it, only clean JSON is read.
+    """
+    found = read_value(text, start, effort) if text.startswith("{", start) else None
     return found if isinstance(found, LooseObject) else None
 
 
-def read_value(text: str, start: int) -> LooseValue | None:
+def read_value(text: str, start: int, effort: Effort | None = None) -> LooseValue | None:
     """Reads the object or list whose bracket is at `start`, as `read_object` does."""
+    effort = effort or Effort(text)
+    found = None if effort.is_dense else read_clean(text, start)
+    return found or _read_loosely(text, start, effort)
+
+
+def read_clean(text: str, start: int) -> LooseValue | None:
+    """Reads the object or list at `start`; None if it is not correct JSON."""
     try:
         value, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return _read_loosely(text, start)
+        return None
     kind = LooseObject if isinstance(value, dict) else LooseValue
     if not isinstance(value, dict | list):
         return None
-    has_surrogates = _SURROGATE.search(text, start, end) is not None
-    if has_surrogates or _is_deep(value):
-        value = clean(value)
-    if sum(text.count(mark, start, end) for mark in "{[:") > ENTRIES_MAX:
+    if sum(text.count(mark, start, end) for mark in "{[:,") > ENTRIES_MAX:
         value = _Pruner(ENTRIES_MAX).pruned(value)
+    if _SURROGATE.search(text, start, end) or _is_deep(value):
+        value = clean(value)
     return kind(start=start, end=end, value=value, is_clean=True)
 
 
-def _read_loosely(text: str, start: int) -> LooseValue | None:
-    reader = _Reader(text, start)
+def _read_loosely(text: str, start: int, effort: Effort) -> LooseValue | None:
+    if not text.startswith(("{", "["), start) or effort.left <= 0:
+        return None
+    reader = _Reader(text, start, effort)
     is_list = text.startswith("[", start)
     value: Any = [] if is_list else {}
     kind = LooseValue if is_list else LooseObject
@@ -170,27 +189,29 @@ def _is_deep(value: Any) -> bool:
 
 
 class _Pruner:
-    """Reducer of a value to a limited number of objects and keys. Texts in lists do not count, and stay."""
+    """Reducer of a value to a number of objects, keys, lists and items."""
 
     def __init__(self, entries: int) -> None:
         self._left = entries
 
-    def pruned(self, value: Any) -> Any:
-        """Returns the value without the entries over the limit; None replaces an object over it."""
+    def pruned(self, value: Any, depth: int = DEPTH_MAX + 1) -> Any:
+        """Returns the value without what exceeds the number; None in the place of an object that is too deep."""
+        if not depth:
+            return None
         if isinstance(value, dict):
             self._left -= 1
             kept = list(islice(value.items(), max(self._left, 0)))
             self._left -= len(kept)
-            return {key: self.pruned(item) if isinstance(item, _CONTAINERS) else item for key, item in kept}
-        if not isinstance(value, list):
-            return value
-        items = []
+            return {
+                key: self.pruned(item, depth - 1) if isinstance(item, _CONTAINERS) else item
+                for key, item in kept
+            }
+        items: list[Any] = []
         for item in reversed(value):  # the last message of a conversation is the answer
-            if not isinstance(item, _CONTAINERS):
-                items.append(item)
-            elif self._left > 0:
-                self._left -= isinstance(item, list)
-                items.append(self.pruned(item))
+            if self._left <= 0:
+                break
+            self._left -= 1
+            items.append(self.pruned(item, depth - 1) if isinstance(item, _CONTAINERS) else item)
         return items[::-1]
 
 
@@ -201,13 +222,13 @@ class _NoObjectError(Exception):
 class _Reader:
     """Reader of one object. It looks at each character a bounded number of times."""
 
-    def __init__(self, text: str, start: int) -> None:
+    def __init__(self, text: str, start: int, effort: Effort) -> None:
         self._text = text
+        self._effort = effort
         self._end = min(len(text), start + CHARACTERS_MAX)
         self.at = start
         self.is_whole = True
         self.cut_key = ""
-        self._quotes_left = QUOTES_MAX
 
     def read(self, target: dict[str, Any], depth: int = 0) -> None:
         """Reads the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
@@ -242,7 +263,14 @@ class _Reader:
             return True
         return False
 
+    def _spend(self, effort: int) -> None:
+        """Raises _NoObjectError when no effort is left."""
+        self._effort.left -= effort
+        if self._effort.left < 0:
+            raise _NoObjectError
+
     def _key(self) -> str | None:
+        self._spend(ITEM_EFFORT)
         quoted = _KEY.match(self._text, self.at, self._end)
         if quoted:
             self.at = quoted.end()
@@ -255,6 +283,7 @@ class _Reader:
         return None
 
     def _value(self, depth: int, after_string: re.Pattern[str]) -> Any:
+        self._spend(ITEM_EFFORT)
         if self._is_cut():
             return None
         first = self._text[self.at]
@@ -285,34 +314,26 @@ class _Reader:
         self.at = bare.end()
         return value
 
-    def _tokens(self, quote: re.Pattern[str], start: int, end: int) -> Iterator[re.Match[str]]:
-        """Yields escapes and closing quotes. Raises _NoObjectError when too many have been looked at."""
-        for token in quote.finditer(self._text, start, end):
-            self._quotes_left -= 1
-            if self._quotes_left < 0:
-                raise _NoObjectError
-            yield token
-
     def _string_without_first_quote(self, after: re.Pattern[str]) -> str:
-        for token in self._tokens(_QUOTES['"'], self.at, min(self._end, self.at + UNQUOTED_MAX)):
-            if token[0] == '"' and after.match(self._text, token.end(), self._end):
-                start, self.at = self.at, token.end()
-                return _unescaped(self._text[start : token.start()])
+        text, start = self._text, self.at
+        if text.find('"', start, min(self._end, start + UNQUOTED_MAX)) >= 0:
+            closed = _STRINGS['"', after].match(text, start, self._end)
+            self._spend((closed.end() if closed else self._end) - start)
+            if closed and closed.end() <= start + UNQUOTED_MAX:
+                self.at = closed.end()
+                return _unescaped(closed[0][:-1])
         raise _NoObjectError
 
     def _string(self, quote: str, after: re.Pattern[str]) -> str:
         start = self.at + 1
-        next_key = None
-        for token in self._tokens(_TELLING_QUOTES[quote], start, self._end):
-            if token[0][0] == "\\":
-                continue
-            if after.match(self._text, token.end(), self._end):
-                self.at = token.end()
-                return _unescaped(self._text[start : token.start()])
-            if next_key is None:
-                next_key = _NEXT_KEY.match(self._text, max(start, token.start() - 3), self._end)
+        closed = _STRINGS[quote, after].match(self._text, start, self._end)
+        self._spend((closed.end() if closed else self._end) - start)
+        if closed:
+            self.at = closed.end()
+            return _unescaped(closed[0][:-1])
+        next_key = _NEXT_KEY.search(self._text, start, self._end)
         if next_key is not None:  # the closing quote is missing
-            self.at = next_key.start(1)
+            self.at = next_key.start()
             return _unescaped(self._text[start : self.at])
         self.is_whole = False
         self.at = self._end

@@ -14,10 +14,8 @@ import math
 import os
 import socket
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -29,6 +27,7 @@ from queue_core.queue.doorbell import doorbells
 from queue_core.queue.message_queue import Claimed, MessageQueue
 from queue_core.queue.observing import ProcessingObserver, ProcessingReport
 from queue_core.queue.outages import OutageNews
+from queue_core.queue.passes import Pass
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
 from queue_core.queue.watch import Watch, watch_of
@@ -42,33 +41,6 @@ SENT_MAX = 10_000
 _Conversation = tuple[str, str]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Pass:
-    """Batches in work, and counts of those that ended. `run` makes one endless pass."""
-
-    group: asyncio.TaskGroup
-    patience_s: float = math.inf
-    """Longest time to try to record the end of a batch in Redis; after that the batch is left to the next worker."""
-    in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
-    error: QueueError | None = None
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    messages: int = 0
-    dead_lettered: int = 0
-
-    def report(self, next_due_ms: int | None) -> ProcessingReport:
-        return ProcessingReport(
-            conversations=self.outcomes.total(),
-            messages=self.messages,
-            completed=self.outcomes["completed"],
-            superseded=self.outcomes["superseded"],
-            failed=self.outcomes["failed"],
-            lost_leases=self.outcomes["lost"],
-            handed_back=self.outcomes["handed back"],
-            dead_lettered=self.dead_lettered,
-            next_due_ms=next_due_ms,
-        )
 
 
 class Processor:
@@ -98,7 +70,7 @@ class Processor:
         self._settings = queue.settings
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
-        self._passes: set[_Pass] = set()
+        self._passes: set[Pass] = set()
         self._renewals = Renewals(queue)
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
@@ -186,9 +158,9 @@ class Processor:
                     attempt.lease_lost = True
 
     @asynccontextmanager
-    async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
+    async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[Pass]:
         """Open a pass, and wait at its end until all batches have ended; until then their leases are renewed."""
-        work = _Pass(asyncio.TaskGroup(), patience_s)
+        work = Pass(asyncio.TaskGroup(), patience_s)
         self._passes.add(work)
         try:
             async with work.group as group:
@@ -205,7 +177,7 @@ class Processor:
 
     # Claiming.
 
-    async def _claim_all_due(self, partition: int, work: _Pass, only: tuple[str, str] | None) -> int | None:
+    async def _claim_all_due(self, partition: int, work: Pass, only: tuple[str, str] | None) -> int | None:
         """Start everything that is due at this moment. Returns the time at which the partition next needs attention."""
         began_ms = None
         while True:
@@ -220,7 +192,7 @@ class Processor:
             elif claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
                 return claimed.next_due_ms
 
-    async def _claim_when_due(self, partition: int, watch: Watch, work: _Pass) -> None:
+    async def _claim_when_due(self, partition: int, watch: Watch, work: Pass) -> None:
         pause_s = REDIS_RETRY_S[0]
         is_unanswered = False
         while not self._stopping:
@@ -239,7 +211,7 @@ class Processor:
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
-    async def _is_to_claim(self, partition: int, watch: Watch, work: _Pass, *, at_once: bool) -> bool:
+    async def _is_to_claim(self, partition: int, watch: Watch, work: Pass, *, at_once: bool) -> bool:
         """Wait until it is this worker's turn. Return False if it only looked, and saw nothing left to claim."""
         await watch.until_due()
         at_once |= await self._wait_for_slot(partition, work, watch)
@@ -262,7 +234,7 @@ class Processor:
     async def _claim(
         self,
         partition: int,
-        work: _Pass,
+        work: Pass,
         only: tuple[str, str] | None = None,
         *,
         watch: Watch | None = None,
@@ -317,7 +289,7 @@ class Processor:
                 self._start(batch, work)
         return claimed
 
-    async def _start_if_held(self, claimed: Claimed, work: _Pass) -> None:
+    async def _start_if_held(self, claimed: Claimed, work: Pass) -> None:
         """Start batches of a claim whose answer was read late, and hand back those that cannot be started."""
         left = list(claimed.batches)
         try:
@@ -328,7 +300,7 @@ class Processor:
         finally:
             await self._hand_back_all(left)
 
-    async def _is_still_held(self, batch: Batch, work: _Pass) -> bool:
+    async def _is_still_held(self, batch: Batch, work: Pass) -> bool:
         """Renew a lease whose claim was answered late. Return False if it is lost, or not renewed before a stop."""
         clock = asyncio.get_running_loop().time
         latest = clock() + work.patience_s
@@ -358,7 +330,7 @@ class Processor:
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
-    async def _wait_for_slot(self, partition: int, work: _Pass, watch: Watch | None = None) -> bool:
+    async def _wait_for_slot(self, partition: int, work: Pass, watch: Watch | None = None) -> bool:
         """Wait until a slot is free, or until a stop. Meanwhile make claims that lease nothing (limit 0).
 
         These claims record that a worker looked at Redis without a gap. Otherwise an expired lease would never be taken
@@ -379,7 +351,7 @@ class Processor:
 
     # Batches in work.
 
-    def _start(self, batch: Batch, work: _Pass) -> None:
+    def _start(self, batch: Batch, work: Pass) -> None:
         """Begin an attempt. It does not repeat what this processor sent before and could not note in Redis."""
         before = self._sent.pop(_conversation_of(batch), None)
         if before and batch.reply is not None and before.batch.ids == batch.ids:
@@ -392,7 +364,7 @@ class Processor:
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
         self._renewals.begun.set()
 
-    async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
+    async def _work(self, attempt: Attempt, work: Pass) -> Outcome:
         outcome: Outcome = "lost"
         try:
             outcome = await self._attempts.run(attempt)
@@ -405,10 +377,10 @@ class Processor:
             self._slot_freed.set()
         return outcome
 
-    async def _hand_back_not_started(self, attempt: Attempt, work: _Pass) -> None:
+    async def _hand_back_not_started(self, attempt: Attempt, work: Pass) -> None:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
-    def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+    def _ended(self, attempt: Attempt, work: Pass, outcome: Outcome) -> None:
         """Count and report an attempt that is over. Remember it if it sent a reply that Redis has not noted."""
         self._renewals.failed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):

@@ -24,8 +24,7 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
     met = best["unanswered"]
     if not met["both"] or met["probability"] > CHANCE_MAX:
         return ngettext(
-            "No system here explains the %(num)s message without a reply or probably not read: look for another "
-            "cause.",
+            "No system here explains the %(num)s message without a reply or probably not read: look for another cause.",
             "No system here explains the %(num)s messages without a reply or probably not read better than chance: "
             "look for another cause.",
             actual,

@@ -32,6 +32,8 @@ from sim.engine.world import AiError, ChannelError, World
 WORKERS = 2
 SOCKET_TIMEOUT_S = 5.0
 """As in `queue_core.connect`."""
+CALM_BLOCK_MS = 3_600_000
+"""Length of blocking reads in runs without faults, in which no connection breaks and nothing is missed."""
 CONCURRENCY = 50
 """Conversations that one worker answers at a time."""
 
@@ -154,8 +156,11 @@ class QueueSystem(System):
             socket_timeout=SOCKET_TIMEOUT_S,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1),
         )
-        deadline_ms = self._settings.redis_deadline_ms
-        transport = client.transport(deadline_ms=deadline_ms) if isinstance(client, StoreClient) else None
+        transport = None
+        if isinstance(client, StoreClient):
+            transport = client.transport(deadline_ms=self._settings.redis_deadline_ms)
+            if not self.world.settings.faults:
+                client.block_ms = CALM_BLOCK_MS
         return MessageQueue(
             client, self._settings, rng=self.world.random(f"queue {process}"), transport=transport
         )

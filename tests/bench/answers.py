@@ -1,14 +1,24 @@
-"""Benchmark of the way from an AI's answer to the reply, for answers of 1 MiB: `make bench`. The aim is 50 ms."""
+"""Benchmark of the way from an AI's answer to the reply, for answers of 1 MiB: `make bench`. The aim is 50 ms.
+
+`python -m tests.bench.answers hostile [STEP]` measures every STEP-th (50) hostile answer and hostile Markdown of
+`tests/fuzz/hostile.py`, and prints the worst twenty.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from queue_core.ai.reply import extract
+from queue_core.channels.form.markdown import converted
+from tests.fuzz import hostile
 
 SIZE = 1_048_576
 REPEATS = 5
@@ -46,18 +56,38 @@ ANSWERS = {
 }
 
 
-def measured_ms(answer: str) -> float:
-    """Returns the shortest CPU time of a few extractions, in milliseconds."""
+def measured_ms(answer: str, function: Callable[[str], object] = extract) -> float:
+    """Returns the shortest CPU time of a few calls, in milliseconds."""
     times = []
     for _ in range(REPEATS):
         began = time.process_time()
-        extract(answer)
+        function(answer)
         times.append(time.process_time() - began)
     return min(times) * 1000
 
 
+def worst(texts: Iterable[tuple[str, str]], function: Callable[[str], object]) -> list[tuple[float, str]]:
+    """Returns times and names of the twenty texts that take the longest."""
+    return sorted(((measured_ms(text, function), name) for name, text in texts), reverse=True)[:20]
+
+
+def print_hostile(step: int) -> None:
+    """Prints the worst of the hostile texts."""
+    for title, texts, function in (
+        ("hostile answer of 1 MiB", hostile.answers(SIZE), extract),
+        ("hostile Markdown of 65,000 characters", hostile.markdown(65_000), converted),
+    ):
+        table = Table(title, "CPU ms")
+        for took_ms, name in worst(islice(texts, 0, None, step), function):
+            table.add_row(escape(name[:80]), f"{took_ms:.1f}")
+        Console().print(table)
+
+
 def main() -> None:
     """Prints a row for each kind of answer."""
+    if sys.argv[1:2] == ["hostile"]:
+        print_hostile(int(sys.argv[2]) if len(sys.argv) > 2 else 50)
+        return
     table = Table("answer of 1 MiB", "CPU ms", title="From an answer to the reply")
     for name, answer in ANSWERS.items():
         table.add_row(name, f"{measured_ms(answer):.1f}")

@@ -17,7 +17,7 @@ from tests.lint_language import _docstrings
 ROOT = Path(__file__).parents[2]
 FACTS = {
     ("reports/results/files.py", "REMEDIES"),
-    ("sim/synthetic/day.py", "_command"),
+    ("sim/synthetic/day.py", "command"),
 }
 """Places where a command is a fact, or is written by `typed` later."""
 

@@ -18,7 +18,7 @@ from queue_core.ai.reply.react import final_answer
 CALL_CHARACTERS_MAX = 10_000
 """Limit on the length of a tool call without marks."""
 TAGS_MAX = 100
-"""Limit on tags around an answer that are looked at."""
+"""Number of tags around an answer, and of escaped tags, that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
@@ -125,7 +125,7 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
         response = _RESPONSE.search(text, thoughts.end())
         return Uncovered(text[response.end() :] if response else "", "reasoning")
     if _ESCAPED_TAG.match(text):
-        return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text))
+        return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text, count=TAGS_MAX))
     if recipient := _RECIPIENT.match(text):  # Functionary
         return Uncovered(text[recipient.end() :] if recipient[1] == "all" else "", "call")
     role = _ROLE_LINE.match(text)

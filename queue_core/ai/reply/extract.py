@@ -19,7 +19,9 @@ from queue_core.ai.reply.whole import Whole, bare, read_whole
 from queue_core.message import well_formed
 
 COVERS_MAX = 12
-"""Limit on covers that are removed, such as a JSON string in a JSON string; the rest is shown."""
+"""Number of covers that are taken off, such as a string of JSON in a string of JSON; what is left is shown."""
+CHARACTERS_A_COVER = 131_072
+"""Length from which on the cover of a text counts as two, and so on: a long text is not read again and again."""
 
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
 _ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
@@ -50,31 +52,32 @@ def _extract(text: str, covers: int) -> ExtractedReply:
     text = text.strip().lstrip("\ufeff").strip()
     absence = "empty" if not text else absence_of_page(text)
     if absence == "stream" and covers:
-        return _of_stream(text, covers)
+        return _of_stream(text, covers - 1)
     if absence or not covers:
         return ExtractedReply(text="" if absence else text, absence=absence)
+    left = max(0, covers - 1 - len(text) // CHARACTERS_A_COVER)
     whole = read_whole(text)
     if whole is not None:
-        return _of_values(whole, covers)
+        return _of_values(whole, left)
     code = Code(text)
     uncovered = without_cover(text, code)
     if uncovered is None:
-        return _of_text(text, code, covers)
+        return _of_text(text, code, left)
     if uncovered.text:
-        return _extract(uncovered.text, covers - 1)
+        return _extract(uncovered.text, left)
     return ExtractedReply(text="", absence=uncovered.absence)
 
 
-def _of_stream(stream: str, covers: int) -> ExtractedReply:
-    """Finds the reply in a stream of events that arrived as one answer."""
+def _of_stream(stream: str, left: int) -> ExtractedReply:
+    """Finds the reply in a stream of events that came as one answer."""
     text = text_of_stream(stream)
     if text is None:
         return ExtractedReply(text="", absence="stream")
-    return _extract(text, covers - 1) if text else ExtractedReply(text="", absence="error")
+    return _extract(text, left) if text else ExtractedReply(text="", absence="error")
 
 
-def _of_values(whole: Whole, covers: int) -> ExtractedReply:
-    """Finds the reply in an answer that is only JSON: one value, or several values on a line each."""
+def _of_values(whole: Whole, left: int) -> ExtractedReply:
+    """Finds the reply in an answer that is JSON and nothing else: one value, or several, a line each."""
     values = whole.values
     absence = absence_of_json(values[0])
     if absence is not None:
@@ -85,7 +88,7 @@ def _of_values(whole: Whole, covers: int) -> ExtractedReply:
         for item in (value if isinstance(value, list) else [value])
         if isinstance(item, dict)
     ]
-    reply = _reply(_shown_of(values), objects, absence_of_value(values[-1]), covers)
+    reply = _reply(_shown_of(values), objects, absence_of_value(values[-1]), left)
     if whole.is_cut and not reply.text:
         return msgspec.structs.replace(reply, data=None, absence=reply.absence or "json")
     return reply
@@ -108,9 +111,9 @@ def _keys(value: Any) -> frozenset[str]:
     return frozenset(plain(key) for key in value) if isinstance(value, dict) else frozenset()
 
 
-def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, covers: int) -> ExtractedReply:
+def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: int) -> ExtractedReply:
     """Makes the reply of objects whose text is known; the text may have covers of its own."""
-    inner = _extract(shown, covers - 1)
+    inner = _extract(shown, left)
     if not inner.text and inner.absence == "json":  # JSON that the user asked for
         inner = ExtractedReply(text=shown.strip())
     found = [layer for value in reversed(objects) for layer in layers(value)]
@@ -128,11 +131,11 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, covers: 
     )
 
 
-def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
-    """Finds the reply in a text without covers, which may have JSON objects beside its words."""
+def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
+    """Finds the reply in a text without covers, beside which objects may stand."""
     beside = objects_beside(text, code) if "{" in text else None
     if beside is not None and beside.answers:
-        return _of_answers(text, beside.answers, covers)
+        return _of_answers(text, beside.answers, left)
     if beside is not None and beside.shown:
         visible = _with_shown(text, beside.shown)
         return ExtractedReply(text=visible, absence=None if visible else "call")
@@ -140,7 +143,7 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
     if (
         key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]
     ):  # the object's brace is missing
-        return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", covers - 1)
+        return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", left)
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     return ExtractedReply(text=visible, absence=None if visible else "json")
@@ -155,12 +158,12 @@ def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
     return "".join([*kept, text[at:]]).strip()
 
 
-def _of_answers(text: str, answers: list[LooseObject], covers: int) -> ExtractedReply:
-    """Finds the reply in a text with objects that answer. The text around them counts only if they have no text."""
+def _of_answers(text: str, answers: list[LooseObject], left: int) -> ExtractedReply:
+    """Finds the reply in a text with objects of ours. The text around them counts only if they hold none."""
     values = [answer.value for answer in answers]
     shown = _shown_of(values)
     last = answers[-1]
-    reply = _reply(shown, values, absence_of_value(last.value), covers)
+    reply = _reply(shown, values, absence_of_value(last.value), left)
     around = "" if reply.text else _around(text, answers)
     if around:
         reply = msgspec.structs.replace(reply, text=around, absence=None)

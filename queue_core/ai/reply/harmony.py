@@ -17,15 +17,17 @@ MESSAGES_MAX = 500
 TOKENS_MAX = 5_000
 """Limit on tokens that are looked at."""
 
-_HEADER = re.compile(
-    r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
+_HEADER = re.compile(  # a literal at its beginning makes the search fast
+    r"<\|(?:(?:start\|>(?P<role>[^<\n]{0,100})<\|)?channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
     r"(?:<\|constrain\|>[^<\n]{0,50})?<\|message\|>|(?P<cut_name>analysis|commentary|final)(?=\n|\Z|[A-Z]))"
-    r"|<\|start\|>(?P<bare_role>assistant[^<\n]{0,100})<\|message\|>"
+    r"|start\|>(?P<bare_role>assistant[^<\n]{0,100})<\|message\|>)"
 )
 _END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_MESSAGE_TO = r"\s?(?:commentary|analysis) to=[\w.]{1,80}"
 _STRIPPED_CALL = re.compile(
-    r"(?:assistant|【|^)\s?(?:commentary|analysis) to=[\w.]{1,80}|\bto=functions\.\w{1,80}(?: json| code)?\s{0,9}\{"
+    rf"assistant{_MESSAGE_TO}|【{_MESSAGE_TO}|to=(?<!\wto=)functions\.\w{{1,80}}(?: json| code)?\s{{0,9}}\{{"
 )
+_BEGINS_WITH_CALL = re.compile(_MESSAGE_TO)
 _CALL_BEGINS = ("commentary to=", "analysis to=", "to=functions.")
 """Beginnings of calls. A text without any of them has no call, which is quick to check."""
 _STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
@@ -36,8 +38,11 @@ def final_text(text: str, code: Code) -> str | None:
     """Returns the text for the user in harmony's channels; None if the text has no channels."""
     if "<|channel|>" in text or "<|message|>" in text:
         return _final_of_tokens(text, code)
-    if any(begin in text for begin in _CALL_BEGINS) and (call := _STRIPPED_CALL.search(text)):
-        return text[: call.start()]
+    if any(begin in text for begin in _CALL_BEGINS):
+        if _BEGINS_WITH_CALL.match(text):
+            return ""
+        if call := _STRIPPED_CALL.search(text):
+            return text[: call.start()]
     if _STRIPPED_START.match(text):
         at = text.rfind(_STRIPPED_FINAL)
         return text[at + len(_STRIPPED_FINAL) :] if at >= 0 else ""

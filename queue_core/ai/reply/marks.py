@@ -9,7 +9,7 @@ from itertools import islice
 
 import msgspec
 
-from queue_core.ai.loose_json import read_value
+from queue_core.ai.loose_json import read_clean
 from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
 from queue_core.ai.reply.quoting import Code, begins_line, continues, end_of_signs, is_quoted
 
@@ -270,8 +270,8 @@ class _Stripper:
         text = self._text
         while start < len(text) and text[start].isspace():
             start += 1
-        value = read_value(text, start) if text[start : start + 1] in ("{", "[") else None
-        return value.end if value is not None and value.is_clean else len(text)
+        value = read_clean(text, start)
+        return value.end if value is not None else len(text)
 
     def _end(self, mark: Mark) -> None:
         self._drop(mark, mark.end, "token")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from queue_core.ai.loose_json import LooseObject, read_object, read_value
+from queue_core.ai.loose_json import Effort, LooseObject, read_clean, read_object
 from queue_core.ai.reply.json_text import action_of, is_answer_only, is_call, layers, text_of
 from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plain
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
@@ -17,19 +17,24 @@ from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 OBJECTS_TRIED_MAX = 64
 """Limit on braces that are tried as objects. Later ones are tried only before a key of ours, for linear time."""
 BRACES_MAX = 5_000
-"""Limit on braces that are looked at."""
+"""Number of braces that are looked at."""
+KEYS_MAX = 1_000
+"""Number of our keys outside of objects that are looked at."""
+END_CHARACTERS = 262_144
+"""Length of the end of a text in which they are looked for."""
 UNREAD_MAX = 8
 """Limit, of the same kind, on braces that turn out to be prose, or whose object breaks off. After twice either limit,
 no brace is tried any more."""
 
-_FLAG = r"(?:needs_?data_?collection|requested_?fields)"
-_LEFTOVER = re.compile(
-    rf"\\{{0,8}}[\"'“]{_FLAG}(?:\\{{0,8}}[\"'”])?|{_FLAG}\\{{0,8}}[\"'”]"
-    r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
-    re.IGNORECASE,
+_FLAG = r"(?i:needs_?data_?collection|requested_?fields)"
+_LEFTOVER = re.compile(  # a class of characters at its beginning makes the search fast
+    r"[\\\"'“{nNrR](?:"
+    rf"(?:(?<=[\"'“])|(?<=\\)\\{{0,7}}[\"'“]){_FLAG}(?:\\{{0,8}}[\"'”])?"
+    r"|(?:(?<=[nN])(?i:eeds_?data_?collection)|(?<=[rR])(?i:equested_?fields))\\{0,8}[\"'”]"
+    r"|(?<=\{)\s{0,100}\\{0,8}[\"'“](?i:response)\\{0,8}[\"'”]\s{0,100}:)"
 )
-"""One of our keys outside of all objects that could be read."""
-_MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
+"""One of our keys outside every object that could be read."""
+_PARTS_OF_KEYS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
     r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
@@ -67,8 +72,8 @@ class Beside(msgspec.Struct, kw_only=True):
 
 def objects_beside(text: str, code: Code) -> Beside:
     """Finds the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
-    found = Beside()
-    for candidate in _candidates(text):
+    found, effort = Beside(), Effort(text)
+    for candidate in _candidates(text, effort):
         fence = code.fence_around(candidate.start)
         before = text[fence.body_start : candidate.start].strip() if fence else code.holds(candidate.start)
         if before:  # a part of code
@@ -87,7 +92,7 @@ def objects_beside(text: str, code: Code) -> Beside:
             shown = _shown_instead(candidate.value, fence)
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
             found.shown += [(start, end, shown)] if shown is not None else []
-    if "[" in text:
+    if "[" in text and not effort.is_dense:
         found.shown = sorted([*found.shown, *((*span, "") for span in _lists_of_calls(text, code))])
     return found
 
@@ -106,12 +111,12 @@ def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
     """Yields the lists at the beginning of a line that contain only calls."""
     for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
         start = match.end() - 1
-        found = None if code.holds(start) else read_value(text, start)
-        if found is not None and found.is_clean and all(_is_call(item) for item in found.value):
+        found = None if code.holds(start) else read_clean(text, start)
+        if found is not None and all(_is_call(item) for item in found.value):
             yield start, found.end
 
 
-def _candidates(text: str) -> Iterator[LooseObject]:
+def _candidates(text: str, effort: Effort) -> Iterator[LooseObject]:
     """Yields the objects in a text, in order, without those inside others."""
     at = unread = tried = 0
     for brace in islice(_BRACE.finditer(text), BRACES_MAX):
@@ -122,7 +127,7 @@ def _candidates(text: str) -> Iterator[LooseObject]:
         if start is None or brace.start() < at:
             continue
         tried += 1
-        candidate = read_object(text, start.start())
+        candidate = read_object(text, start.start(), effort)
         if candidate is not None and (
             candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)
         ):
@@ -184,17 +189,26 @@ def _is_call(value: Any) -> bool:
     return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
 
 
+def _may_have_leftovers(text: str) -> bool:
+    """Returns False, quickly, for nearly all texts without a key of ours."""
+    return any(quote in text for quote in "\"'“”") and any(part in text for part in _PARTS_OF_KEYS)
+
+
 def without_leftovers(text: str, code: Code) -> str:
-    """Removes the remains of an answer object that could not be read. Code and sentences about our keys stay."""
-    read = 0
-    for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
+    """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    read, effort = 0, Effort(text)
+    for key in (
+        islice(_LEFTOVER.finditer(text, max(0, len(text) - END_CHARACTERS)), KEYS_MAX)
+        if _may_have_leftovers(text)
+        else ()
+    ):
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
         if is_response and _is_embedded(text, key.start(), len(text)):
             continue
         read += is_response
-        if is_response and (read > UNREAD_MAX or _is_closed(text, key.start())):
+        if is_response and (read > UNREAD_MAX or _is_closed(text, key.start(), effort)):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):
@@ -205,9 +219,9 @@ def without_leftovers(text: str, code: Code) -> str:
     return text
 
 
-def _is_closed(text: str, start: int) -> bool:
-    """Returns True for a whole object, or one after which a sentence continues: the user shall see it."""
-    found = read_object(text, start)
+def _is_closed(text: str, start: int, effort: Effort) -> bool:
+    """Return True for an object that is whole, or after whose end a sentence goes on: the user is to see it."""
+    found = read_object(text, start, effort)
     if found is not None and found.is_whole:
         return True
     end = text.find("}", start)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from queue_core.ai.reply.quoting import Code
+from queue_core.ai.reply.quoting import Code, end_of_signs
 
 LABELS_MAX = 1_000
-"""Limit on labels that are looked at."""
+"""Number of labels that are looked at."""
+LINES_MAX = 20_000
+"""Number of lines that are looked at."""
 
 _THOUGHTS = ("thought", "pensamiento", "pensamento")
 _ACTIONS = ("action", "acción", "ação")
@@ -18,7 +20,7 @@ _FINAL = (
 )
 _STEP = f"{'|'.join(_THOUGHTS)}|action input|{'|'.join(_ACTIONS)}|observation|observación|observação|question"
 _LABEL = re.compile(
-    rf"\n[ \t>*#_]{{0,6}}(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
+    rf"\n[ \t>*#_]{{0,6}}+(?=[^\W\d])(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
     r" ?[*_]{0,2}[:：][*_]{0,2}[ \t]?",
     re.IGNORECASE,
 )
@@ -32,7 +34,8 @@ def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
     if ":" not in text and "：" not in text:
         return None
     text = f"\n{text}"
-    labels = [label for label in islice(_LABEL.finditer(text), LABELS_MAX) if not code.holds(label.start())]
+    found = _LABEL.finditer(text, 0, end_of_signs(text, LINES_MAX, "\n"))
+    labels = [label for label in islice(found, LABELS_MAX) if not code.holds(label.start())]
     if not labels:
         return None
     steps = {_step(label) for label in labels} - {""}

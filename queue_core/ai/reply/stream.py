@@ -11,8 +11,9 @@ import msgspec
 from queue_core.ai.reply.json_text import is_failure, text_of
 from queue_core.ai.reply.keys import plain
 
-EVENTS_MAX = 20_000
+EVENTS_MAX = 6_000
 """Limit on events; a longer stream is not an answer to a message."""
+LINES_MAX = 4 * EVENTS_MAX
 
 _EVENT = re.compile(r"\r?\n\r?\n")
 _FIELD = re.compile(r"(event|data):[ ]?(.*)")
@@ -54,7 +55,7 @@ _WHOLES = (
 def text_of_stream(stream: str) -> str | None:
     """Returns the text of a stream of events; None if its events are unknown, "" if one of them is an error."""
     blocks = _EVENT.split(stream, EVENTS_MAX)
-    if len(blocks) > EVENTS_MAX:
+    if len(blocks) > EVENTS_MAX or stream.count("\n") > LINES_MAX:
         return None
     pieces: list[str] = []
     whole = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from queue_core.ai.loose_json import read_string, read_value
+from queue_core.ai.loose_json import Effort, read_string, read_value
 
 STRINGS_MAX = 8
 """Limit on how often a text is decoded as a JSON string."""
@@ -46,10 +46,15 @@ def read_whole(text: str) -> Whole | None:
         return None
     text = _decoded(bare(text))
     values: list[Any] = []
+    effort = Effort(text)
     is_cut = False
     at = 0
     while at < len(text):
-        value = read_value(text, at) if _VALUE_START.match(text, at) and len(values) < VALUES_MAX else None
+        value = (
+            read_value(text, at, effort)
+            if _VALUE_START.match(text, at) and len(values) < VALUES_MAX
+            else None
+        )
         if value is None or (not value.is_whole and value.end < len(text)):
             return None
         values.append(value.value)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from markdown_it.token import Token
 
@@ -56,9 +56,8 @@ _LOOSE_BOLD = re.compile(
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Piece of a text. A fixed piece, such as code, is never styled."""
+class Piece(NamedTuple):
+    """A stretch of text. `text` of a break is a line break; a fixed piece, such as code, bears no style."""
 
     text: str
     styles: frozenset[Style] = frozenset()
@@ -161,6 +160,7 @@ class _Reader:
         self._text = _Text(children)
         self._partners = _partners(children)
         self._styles: Counter[Style] = Counter()
+        self._open_styles: frozenset[Style] = frozenset()
         self._pieces: list[Piece] = []
 
     def pieces(self) -> list[Piece]:
@@ -174,8 +174,12 @@ class _Reader:
 
     def _add(self, text: str, *, is_fixed: bool = False) -> None:
         if text:
-            styles = frozenset(style for style, count in self._styles.items() if count)
-            self._pieces.append(Piece(text, styles, is_fixed))
+            self._pieces.append(Piece(text, self._open_styles, is_fixed))
+
+    def _count(self, style: Style, change: int) -> None:
+        """Notes that a style opens or closes."""
+        self._styles[style] += change
+        self._open_styles = frozenset(style for style, count in self._styles.items() if count)
 
     def _read(self, index: int) -> int:
         """Reads the token at `index`, and returns the index of the next one."""
@@ -211,7 +215,7 @@ class _Reader:
         if meaning == "marks":
             self._add(token.markup)
         elif meaning == "style":
-            self._styles[style] += token.nesting
+            self._count(style, token.nesting)
 
     def _meaning(self, opening: int, closing: int) -> Literal["style", "marks", "nothing"]:
         """Returns what a pair of marks becomes: a style, the marks themselves, or nothing."""
@@ -279,7 +283,7 @@ class _Reader:
         elif tag is None or index not in self._partners:
             self._add("" if text.startswith("<!--") else text, is_fixed=True)
         elif name in _TAGS:
-            self._styles[_TAGS[name]] += -1 if tag[1] else 1
+            self._count(_TAGS[name], -1 if tag[1] else 1)
         elif name in _CODE_TAGS and self._dialect.has_marks:
             self._add("`", is_fixed=True)
         elif name == "a" and tag[1]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from types import SimpleNamespace
 
-from markdown_it import MarkdownIt
+from markdown_it import MarkdownIt, helpers
 from markdown_it.common.utils import normalizeReference
 from markdown_it.rules_block import StateBlock, fence
 from markdown_it.rules_inline import StateInline
@@ -21,11 +22,13 @@ from queue_core.channels.form.links import address_of
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
-"""Length up to which a reply is converted. WhatsApp accepts no longer message, and the time grows with the length."""
-WORK_MAX = 15_000
-"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK signs. It limits the time.
-Markdown of 65,536 characters has about 13,000 signs."""
-LINE_WORK = 4
+"""Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+WORK_MAX = 8_000
+"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them, and costly signs count
+twice. It bounds the time. Dense Markdown of 15,000 characters has about 8,000."""
+LINE_WORK = 10
+MISSES_MAX = 500
+"""Number of brackets that open no link, after which no more are looked at."""
 PASSES_MAX = 5
 """Limit on how often a text is converted until it no longer changes; once is nearly always enough."""
 RULE = "———"
@@ -34,6 +37,8 @@ RULE = "———"
 _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
 _WORK = re.compile(r"[*_~`#>|\[\]<&\\$!]")
+_COSTLY = "<&\\$[|"
+"""Signs that are each a mark, or the beginning of a link or a cell."""
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
@@ -51,8 +56,8 @@ _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Returns a text in WhatsApp's formatting, or without formatting. Converting the result again changes nothing."""
-    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or _work_of(text) > WORK_MAX:
+    """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
+    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or work_of(text) > WORK_MAX:
         return text
     written = _settled(text, has_marks)
     return (
@@ -60,8 +65,10 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     )  # for instance a mere comment: too much text is better than an empty reply
 
 
-def _work_of(text: str) -> int:
-    return len(_WORK.findall(text)) + LINE_WORK * text.count("\n")
+def work_of(text: str) -> int:
+    """Returns the number of signs of a text, as WORK_MAX counts them."""
+    lines = text.count("\n") - text.count("\n\n")
+    return len(_WORK.findall(text)) + sum(map(text.count, _COSTLY)) + LINE_WORK * lines
 
 
 def _settled(text: str, has_marks: bool) -> str:
@@ -298,6 +305,17 @@ def _end_of_address(address: str) -> str:
     return _AFTER_ADDRESS.sub("", address)
 
 
+def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> int:
+    """Returns the end of the label that the bracket at `start` opens, -1 for none."""
+    misses = state.env.get("label_misses", 0)
+    if misses > MISSES_MAX:
+        return -1
+    end = helpers.parseLinkLabel(state, start, disable_nested)
+    if end < 0:
+        state.env["label_misses"] = state.env.get("label_misses", 0) + 1
+    return end
+
+
 def _parser() -> MarkdownIt:
     """Makes a parser without indented code, underlined headings and HTML blocks, which are mostly plain text."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -305,6 +323,8 @@ def _parser() -> MarkdownIt:
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "address", _address)
     add_formulas(parser)
+    parser.helpers = SimpleNamespace(**(vars(helpers) | {"parseLinkLabel": _label_end}))  # type: ignore[assignment]
+    parser.normalizeLinkText = str  # type: ignore[method-assign,assignment]
     parser.normalizeLink = str.strip  # type: ignore[method-assign,assignment]  # an address stays readable
     return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from markdown_it.token import Token
 
@@ -15,14 +15,15 @@ def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
     A table of two columns becomes its headers and a line for each row. A wider table becomes a block for each row: the
     first cell as a heading, then a line "header: cell" for each other cell.
     """
-    plain = _rows(tokens, dialect, None)
-    bold = _rows(tokens, dialect, "bold")
+    cells_of = _rows(tokens)
+    plain = [[_text(cell, dialect) for cell in cells] for cells in cells_of]
     headers, rows = plain[0], plain[1:]
     if len(headers) <= 2:
-        heads = " – ".join(cell for cell in bold[0] if cell)
+        heads = _heads(cells_of[0], dialect)
         return [line for line in (heads, *(": ".join(cell for cell in row if cell) for row in rows)) if line]
-    lines = [] if rows else [" – ".join(cell for cell in bold[0] if cell)]
-    for row, title in zip(rows, (cells[0] for cells in bold[1:]), strict=True):
+    lines = [] if rows else [_heads(cells_of[0], dialect)]
+    titles = (_text(cells[0], dialect, "bold") for cells in cells_of[1:])
+    for row, title in zip(rows, titles, strict=True):
         lines += [""] * bool(lines)
         lines += [f"{headers[0]}: {title}" if headers[0] and title else title] * bool(title)
         lines += [
@@ -33,17 +34,22 @@ def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
     return lines
 
 
-def _rows(tokens: Sequence[Token], dialect: Dialect, style: Style | None) -> list[list[str]]:
-    """Returns the texts of all cells, row by row, beginning with the headers."""
-    rows: list[list[str]] = []
+def _rows(tokens: Sequence[Token]) -> list[list[Token]]:
+    """Returns the cells, row by row, beginning with the headers."""
+    rows: list[list[Token]] = []
     for token in tokens:
         if token.type == "tr_open":
             rows.append([])
         elif token.type == "inline":
-            rows[-1].append(" ".join(_words(token, dialect, style)))
+            rows[-1].append(token)
     return rows
 
 
-def _words(token: Token, dialect: Dialect, style: Style | None) -> Iterator[str]:
-    for line in lines_of(token.children or (), dialect, style=style):
-        yield from line.split()
+def _heads(cells: Sequence[Token], dialect: Dialect) -> str:
+    """Returns the headers as a line."""
+    return " – ".join(text for cell in cells if (text := _text(cell, dialect, "bold")))
+
+
+def _text(cell: Token, dialect: Dialect, style: Style | None = None) -> str:
+    lines = lines_of(cell.children or (), dialect, style=style)
+    return " ".join(word for line in lines for word in line.split())

@@ -8,6 +8,18 @@ local function confirm_duplicate(place, layers)
   keep_layers(place, layers)
 end
 
+-- Looks for the id of what arrives. Returns since when messages are stored in this layout, the layers of ids, and the answer
+-- for an id that was seen before, nil for a new one.
+local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+  local since, ids = layout_since(place, now_ms)
+  local layers = layers_in(ids)
+  local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+  if first_ms and waits_for_disk == '1' then
+    confirm_duplicate(place, layers)
+  end
+  return since, layers, first_ms and {'duplicate', first_ms, 0}
+end
+
 -- Stores the element, or makes a dead letter of it if it came too late and there is room. A message is late if it was
 -- written more than `late_ms` ago; nil means that no message is late. Returns the script's answer.
 local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)

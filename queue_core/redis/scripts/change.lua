@@ -15,14 +15,9 @@
 local SEARCHED_MAX = 500
 local CHUNK = 100
 
-local since, ids = layout_since(place, now_ms)
-local layers = layers_in(ids)
-local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
-if first_ms then
-  if waits_for_disk == '1' then
-    confirm_duplicate(place, layers)
-  end
-  return {'duplicate', first_ms, 0}
+local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+if duplicate then
+  return duplicate
 end
 
 local element = stamp(message, now_ms)

@@ -4,14 +4,9 @@
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 --   | {'moved', target}
 
-local since, ids = layout_since(place, now_ms)
-local layers = layers_in(ids)
-local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
-if first_ms then
-  if waits_for_disk == '1' then
-    confirm_duplicate(place, layers)
-  end
-  return {'duplicate', first_ms, 0}
+local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+if duplicate then
+  return duplicate
 end
 
 local target = follows == '1' and target_of(place, now_ms, aliases_ttl_ms)

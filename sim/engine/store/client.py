@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class StoreClient(redis.asyncio.Redis):
     """Client of one process. Of redis-py's connection `options`, only `retry` and the timeout have an effect."""
 
+    block_ms: int
+    """Length of a doorbell's blocking reads, if it differs from the one in `queue_core/queue/doorbell.py`."""
+
     def __init__(self, server: StoreServer, name: str, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
         self.connection_pool = None  # type: ignore[assignment]  # there are no connections

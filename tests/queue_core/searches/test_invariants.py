@@ -296,7 +296,7 @@ BUGS = {
         "in .* wait",
     ),
     "fail makes dead letters of deleted messages": ("fail", "if lock[4] then", "if false then", "given up"),
-    "change knows no id": ("change", "if first_ms then", "if false then", "receipt|places"),
+    "change knows no id": ("change", "if duplicate then", "if false then", "receipt|places"),
     "change takes an old edit for a new one": (
         "change",
         "provider_ms > 0 and provider_ms < edited_ms",
@@ -346,7 +346,7 @@ BUGS = {
         ")",
         "places|batches",
     ),
-    "enqueue keeps no note of the id": ("enqueue", "if first_ms then", "if false then", "receipt"),
+    "enqueue keeps no note of the id": ("enqueue", "if duplicate then", "if false then", "receipt"),
     "enqueue notes the id and stores nothing": (
         "enqueue",
         "local waiting = redis.call('RPUSH', place.queue, element)",

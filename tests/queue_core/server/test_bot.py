@@ -320,8 +320,8 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     world.journal.backend_changed(news)
     world.journal.backend_changed(msgspec.structs.replace(news, is_away=False))
     assert [record.getMessage() for record in caplog.records] == [
-        "the channel of shop\\n is away: turns wait, and one at a time tries it",
-        "the channel of shop\\n is back: the turns that waited are answered",
+        "the channel of shop\\n is away: turns that need it wait, and one at a time tries it",
+        "the channel of shop\\n is back: the waiting turns are answered now",
     ]
     assert vars(caplog.records[0])["error"] == "not sent: Evolution answered 503"
     assert "error" not in vars(caplog.records[1]), "it is over"

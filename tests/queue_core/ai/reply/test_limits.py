@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from queue_core.ai.reply import extract
+from tests.fuzz.hostile import steps
 
 MARKS = (
     *(
@@ -97,27 +96,11 @@ PIECES = (
 )
 
 
-def steps(text: str) -> int:
-    """Counts the calls of functions, Python's and C's, that an extraction makes."""
-    count = 0
-
-    def on_event(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(on_event)
-    try:
-        extract(text)
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("before", ["", '{"response": "'])
 def test_twice_the_text_takes_twice_the_steps_at_most(before: str) -> None:
     for piece in PIECES:
-        single, double = (steps(before + piece * (size // len(piece))) for size in (32_768, 65_536))
+        single, double = (steps(extract, before + piece * (size // len(piece))) for size in (32_768, 65_536))
         assert double <= 2.5 * single + 1_000, piece
 
 
@@ -127,7 +110,7 @@ STRINGS_WITHOUT_END = (', "a": "b ', '{"a": [{"b": "c"}, "d": "e", "f`\n')
 @pytest.mark.parametrize("piece", STRINGS_WITHOUT_END)
 def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: str) -> None:
     """Each of them would be searched to the end of the text: 4 times the text took 16 times the steps."""
-    short, long = (steps('{"x": ' + piece * (size // len(piece))) for size in (8_000, 32_000))
+    short, long = (steps(extract, '{"x": ' + piece * (size // len(piece))) for size in (8_000, 32_000))
     assert long <= 4.5 * short + 500_000
 
 
@@ -141,7 +124,7 @@ OBJECTS_WITHOUT_END = (
 @pytest.mark.parametrize("piece", OBJECTS_WITHOUT_END)
 def test_objects_without_an_end_are_read_a_bounded_number_of_times(piece: str) -> None:
     """Each of them would be read to the end of the text."""
-    assert steps('{"a": ' + piece * (32_000 // len(piece)) + '"}') <= 500_000
+    assert steps(extract, '{"a": ' + piece * (32_000 // len(piece)) + '"}') <= 500_000
 
 
 @pytest.mark.timeout(120)
@@ -176,7 +159,7 @@ def test_depth_is_bounded(depth: int, opens: str, closes: str) -> None:
 )
 def test_a_megabyte_of_small_values_takes_few_steps(objects: Any) -> None:
     """Without limits these take up to 80 million steps."""
-    assert steps(json.dumps(objects)) < 1_000_000
+    assert steps(extract, json.dumps(objects)) < 1_000_000
 
 
 def test_of_a_long_list_the_last_objects_are_read() -> None:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from queue_core.channels.form.markdown import CHARACTERS_MAX, converted
+from queue_core.channels.form.markdown import CHARACTERS_MAX, WORK_MAX, converted, work_of
+from tests.fuzz.hostile import MARKDOWN_PIECES, steps
 
 WRITTEN_ANEW = [
     ("**Hours**: 9 to 5", "*Hours*: 9 to 5"),
@@ -177,9 +178,9 @@ def test_a_reply_that_is_too_long_for_whatsapp_is_not_read() -> None:
 
 def test_a_reply_of_nothing_but_signs_is_not_read() -> None:
     """Reading takes a tenth of a millisecond for a sign."""
-    text = "**b**\n" * 3_000
+    text = "**b**\n" * 1_500
     assert converted(text) == text
-    assert converted(text[: len(text) // 2]) == ("*b*\n" * 1_500)
+    assert converted(text[: len(text) // 3]) == ("*b*\n" * 500)
 
 
 HOSTILE = (
@@ -256,10 +257,26 @@ HOSTILE = (
 )
 
 
+def longest(piece: str) -> str:
+    """Returns a text of pieces that is converted still."""
+    text = (piece * CHARACTERS_MAX)[:CHARACTERS_MAX]
+    while (work := work_of(text)) > WORK_MAX:
+        text = text[: min(len(text) - 1, len(text) * WORK_MAX // work)]
+    return text
+
+
 @pytest.mark.timeout(120)
 def test_the_time_grows_with_the_length() -> None:
     """A square of the length would take a minute."""
     for piece in HOSTILE:
         began = time.process_time()
-        converted((piece * CHARACTERS_MAX)[: CHARACTERS_MAX // 2])
-        assert time.process_time() - began < 10, piece
+        converted(longest(piece))
+        assert time.process_time() - began < 5, piece
+
+
+@pytest.mark.soak
+def test_twice_the_markdown_takes_twice_the_steps_at_most() -> None:
+    for piece in (*HOSTILE, *MARKDOWN_PIECES):
+        text = longest(piece)
+        half, whole = (steps(converted, part) for part in (text[: len(text) // 2], text))
+        assert whole <= 2.5 * half + 20_000, piece
