@@ -62,7 +62,7 @@ class SimSettings(TurnRules):
             bad := [fault for fault in self.faults if fault.name not in OF_OUTSIDE]
         ):
             raise SettingsError(
-                f"--fault: --engine fakeredis has no {bad[0].name}; it has {', '.join(OF_OUTSIDE)}. Leave out --engine"
+                f"engine: fakeredis has no {bad[0].name}; it has {', '.join(OF_OUTSIDE)}. Leave out --engine"
             )
 
     def rules(self) -> dict[str, Any]:

@@ -70,5 +70,5 @@ def test_fakeredis_has_no_faults_of_redis_and_processes() -> None:
         if fault.name == "ai-fails":
             SimSettings(engine="fakeredis", faults=(fault,))
             continue
-        with pytest.raises(SettingsError, match=f"--engine fakeredis has no {fault.name}"):
+        with pytest.raises(SettingsError, match=f"engine: fakeredis has no {fault.name}"):
             SimSettings(engine="fakeredis", faults=(fault,))
