@@ -184,6 +184,8 @@ def _show_recording(
         _show_estimates(estimates, console)
     if explanations:
         _show_explanations(explanations, console)
+    if recording.runs and recording.runs[0]["faults"]:
+        _show_faults(recording.runs, console)
     for loss in estimates:
         _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
@@ -239,6 +241,24 @@ def _show_explanations(explanations: Sequence[Explanation], console: Console) ->
     console.print(Text(terminal_text(f"  {explanation_words(explanations)}"), style="bold"))
 
 
+def _show_faults(runs: Sequence[Run], console: Console) -> None:
+    """Print how often each fault struck each system, over all runs."""
+    struck: dict[str, Counter[int]] = {}
+    for run in runs:
+        struck.setdefault(run["system"], Counter()).update(
+            {number: fault["struck"] for number, fault in enumerate(run["faults"])}
+        )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("how often faults struck")
+    for system in struck:
+        table.add_column(system, justify="right", no_wrap=True)
+    for number, fault in enumerate(runs[0]["faults"]):
+        table.add_row(
+            terminal_text(fault_words(fault)), *(f"{counts[number]:,}" for counts in struck.values())
+        )
+    print_table(table, console)
+
+
 def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:
     """Return the cells of a system's row by column."""
     first, last = _latency(recording, runs)
@@ -269,7 +289,7 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
 
 
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
-    """Print why a system lost messages, grouped by reason, and which faults struck."""
+    """Print why a system lost messages, grouped by reason."""
     system = runs[0]["system"] if runs else ""
     losses = recording.losses(runs)
     for loss in losses[:CAUSES_MAX]:
@@ -279,11 +299,6 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
     if others := losses[CAUSES_MAX:]:
         lost = sum(len(loss.messages) for loss in others)
         console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
-    fired: Counter[str] = Counter()
-    for run in runs:
-        fired.update({fault_words(fault): fault["struck"] for fault in run["faults"]})
-    if struck := [f"{name} {_count(count, 'time')}" for name, count in fired.items() if count]:
-        console.print(Text(f"  {system}: faults that struck: {', '.join(struck)}"))
     unfinished = sum(not run["came_to_rest"] for run in runs)
     if unfinished:
         console.print(

@@ -22,13 +22,13 @@ DEPTH_MAX = 32
 
 EFFORT_MAX = 4 * CHARACTERS_MAX
 """Limit on the effort for the damaged objects of a text: the characters that are searched for the ends of strings, and
-ITEM_EFFORT for each key and value. A string whose end is missing is searched to the end of the object; many such
-strings would take a time that grows with the square of the length."""
+ITEM_EFFORT for each key and value. A string without an end is searched to the end of its object, so many such strings
+would take quadratic time."""
 ITEM_EFFORT = 30
 ENTRIES_MAX = 4_000
-"""Limit on the number of objects, their keys, lists and their items in clean JSON. Of a longer list the end is read."""
+"""Limit on the objects, keys, lists and items in clean JSON, together. Of a longer list the last items are read."""
 SIGNS_MAX = 40_000
-"""Limit on the number of brackets and colons in a text. A text with more is read as if its JSON were damaged."""
+"""Limit on brackets and colons in a text. A text with more of them is read as if its JSON were damaged."""
 UNQUOTED_MAX = 4_000
 """Limit on the length of a string whose first quote is missing."""
 
@@ -189,13 +189,13 @@ def _is_deep(value: Any) -> bool:
 
 
 class _Pruner:
-    """Reducer of a value to a number of objects, keys, lists and items."""
+    """Reducer of a value to a limited number of objects, keys, lists and items."""
 
     def __init__(self, entries: int) -> None:
         self._left = entries
 
     def pruned(self, value: Any, depth: int = DEPTH_MAX + 1) -> Any:
-        """Returns the value without what exceeds the number; None in the place of an object that is too deep."""
+        """Returns the value without the entries over the limit; None replaces an object that is too deep."""
         if not depth:
             return None
         if isinstance(value, dict):

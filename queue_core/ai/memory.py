@@ -1,4 +1,4 @@
-"""Memory of an AI between the turns of a conversation. Best effort: without its memory, a message is answered still."""
+"""Memory of an AI between the turns of a conversation. If it cannot be read, the turn is answered without it."""
 
 from __future__ import annotations
 

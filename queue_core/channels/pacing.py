@@ -5,6 +5,8 @@ moment at which to go (`redis/scripts/pace.lua`), first come, first served, and 
 without asking. So a number far below its rate costs no round trips. A number at its rate may exceed it by a sixteenth
 for each process that does not ask.
 
+While Redis is away, each process keeps the rate by itself.
+
 When a provider refuses a message as one too many, the number pauses, and then sends at half its rate, in all processes
 that ask. A process that does not ask finds out when a message of its own is refused.
 """
@@ -91,8 +93,10 @@ class Pacer:
         now = self._clock()
         number.forget_before(now - 1.0)
         unasked_max = max(1, per_s // UNASKED_SHARE) if per_s else len(number.sent_at) + 1
-        is_far_below = now >= number.careful_until and len(number.sent_at) < unasked_max
-        if is_far_below or now < self._away_until:
+        if now < self._away_until:
+            await self._wait_alone(number, per_s)
+            return
+        if now >= number.careful_until and len(number.sent_at) < unasked_max:
             number.sent_at.append(now)
             number.unasked += 1
             return
@@ -103,9 +107,9 @@ class Pacer:
             )
         except QueueError as error:
             _log.debug("the pace of messages is not limited for now: %s", error)
-            self._away_until = now + AWAY_S
-            number.sent_at.append(now)
-            number.unasked += count
+            self._away_until = self._clock() + AWAY_S
+            number.unasked += count - 1
+            await self._wait_alone(number, per_s)
             return
         except asyncio.CancelledError:
             number.unasked += count - 1
@@ -113,16 +117,25 @@ class Pacer:
         self._note(number, answer.halvings)
         if not answer.is_granted:
             number.unasked += count - 1
-            raise RetryLaterError(
-                "not sent: the number slows down, since the provider refused messages"
-                if answer.halvings
-                else f"not sent: the number has reached its rate of {quantity(per_s, 'message')} a second",
-                after_ms=answer.wait_ms,
-                blames="limit",
-            )
+            raise _put_off(per_s, answer.wait_ms, slows_down=answer.halvings > 0)
         if answer.wait_ms:
             await self._sleep(answer.wait_ms / 1000)
         number.sent_at.append(self._clock())
+
+    async def _wait_alone(self, number: _Number, per_s: int) -> None:
+        """Waits, while Redis is away, until this process by itself would keep the rate."""
+        now = self._clock()
+        number.forget_before(now - 1.0)
+        moment = now
+        if per_s and len(number.sent_at) >= per_s:
+            moment = max(now, number.sent_at[-per_s] + 1.0)
+        wait_ms = round((moment - now) * 1000)
+        if wait_ms > WAIT_MS_MAX:
+            raise _put_off(per_s, wait_ms)
+        number.sent_at.append(moment)  # before the wait: messages at the same time take the next moments
+        number.unasked += 1
+        if moment > now:
+            await self._sleep(moment - now)
 
     async def _slow_down(self, channel: str, instance: str, asked_ms: int) -> None:
         number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
@@ -150,6 +163,16 @@ class Pacer:
         if len(self._numbers) > NUMBERS_MAX:
             del self._numbers[next(iter(self._numbers))]
         return number
+
+
+def _put_off(per_s: int, wait_ms: int, *, slows_down: bool = False) -> RetryLaterError:
+    """Makes the error of a message whose moment is too far away."""
+    reason = (
+        "the number slows down, since the provider refused messages"
+        if slows_down
+        else f"the number has reached its rate of {quantity(per_s, 'message')} a second"
+    )
+    return RetryLaterError(f"not sent: {reason}", after_ms=wait_ms, blames="limit")
 
 
 def _name(channel: str, instance: str) -> str:

@@ -1,1 +1,1 @@
-"""The legacy buffer, kept to be replayed and to be switched back to; this folder can be deleted one day."""
+"""Legacy buffer, kept for replays and for the switch back to it. Nothing else needs this folder."""

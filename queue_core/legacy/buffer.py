@@ -1,4 +1,4 @@
-"""The buffer that the queue replaces, kept to be replayed and to be switched back to. It loses messages.
+"""Legacy buffer, which the queue replaces. It is kept for replays and for the switch back, and it loses messages.
 
 Taken from the public source of the bot that the incident happened in (AbdelrahimE/convgo, commits b5064e9, buffer-v1,
 and f0f2b68, buffer-v2): the order of its Redis calls, its constants, timers, retries and log lines. The simulator
@@ -8,8 +8,8 @@ Its known losses are kept on purpose:
 
 - a message that comes while the AI is answering: it goes into the buffer, which is then marked as processed;
 - a message whose write is overwritten by another write at the same moment;
-- a turn on which the AI or the sending fails: its buffer is marked as processed all the same;
-- a buffer whose timer is gone with its process, or could not reach the processor.
+- a turn on which the AI or the sending fails: its buffer is marked as processed nevertheless;
+- a buffer whose timer died with its process, or could not reach the processor.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ Conversation = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BufferRules:
-    """The constants of one version of the buffer."""
+    """Constants of one version of the buffer."""
 
     buffer_ttl_s: int
-    """A buffer expires this long after the last write to it."""
+    """Time from the last write to a buffer until it expires."""
     processed_ttl_s: int
-    """A buffer that is marked as processed expires this long after the mark."""
+    """Time from the mark as processed until the buffer expires."""
     delay_ms: int = 8_000
     """Time from the webhook that created a buffer to the call that has it processed."""
     call_retries_ms: tuple[int, ...] = ()
     """Waits before a timer's failed call of the processor is made again."""
     lock_ms: int = 0
-    """The lock of additions and marks expires after this time; 0 means no lock."""
+    """Time after which the lock of additions and marks expires; 0 means no lock."""
     add_waits_ms: tuple[int, ...] = ()
-    """Waits between the tries for the lock before an addition, which then goes on without it."""
+    """Waits between the tries to get the lock for an addition; after the last try it is done without the lock."""
     mark_waits_ms: tuple[int, ...] = ()
-    """Waits between the tries for the lock before a mark, which then goes on without it."""
+    """Waits between the tries to get the lock for a mark; after the last try it is done without the lock."""
     grace_ms: tuple[int, int] = (0, 0)
-    """An addition to a buffer whose age lies between these two waits, and reads the buffer again."""
+    """Ages of a buffer between which an addition first waits `grace_wait_ms` and reads the buffer again."""
     grace_wait_ms: int = 0
     """Length of that wait; 0 means no wait."""
 
@@ -174,9 +174,9 @@ class LegacyBuffer(Generic[Kept]):
         self._decoder = decoder
 
     async def add(self, conversation: Conversation, message: Kept) -> None:
-        """Add a message that came just now; if it creates the buffer, it starts the timer.
+        """Add a message that came just now. If this creates the buffer, start the timer.
 
-        Raises QueueUnavailableError; then the message may be in the buffer all the same.
+        Raises QueueUnavailableError; the message may be in the buffer nevertheless.
         """
         async with self._lock(conversation, self._rules.add_waits_ms):
             created = await self._append(conversation, message)
@@ -287,7 +287,7 @@ class LegacyBuffer(Generic[Kept]):
 
     @asynccontextmanager
     async def _lock(self, conversation: Conversation, waits_ms: Sequence[int]) -> AsyncIterator[None]:
-        """Try for the lock, `waits_ms` apart, and go on without it when all tries failed."""
+        """Try to get the lock, `waits_ms` apart, and continue without it when all tries failed."""
         if not self._rules.lock_ms:
             yield
             return

@@ -1,4 +1,4 @@
-"""Reads of the legacy buffers for people. All raise QueueUnavailableError when Redis does not answer."""
+"""Inspection of the legacy buffers. All functions raise QueueUnavailableError when Redis does not answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def read_buffer(queue: MessageQueue, conversation: Conversation) -> Buffer
 
 
 async def count_buffered(queue: MessageQueue, *, pages_max: int | None = None) -> Buffered:
-    """Count what waits in the legacy buffers; looks at all keys, or at some pages of them."""
+    """Count the messages that wait in the legacy buffers; scans all keys, or at most `pages_max` pages of them."""
     buffers = _buffers(queue, pages_max)
     sizes = [len(buffer.messages) async for buffer in buffers if not buffer.processed]
     return Buffered(conversations=len(sizes), messages=sum(sizes))

@@ -21,9 +21,9 @@ from queue_core.redis.servers import scan
 from queue_core.sent import SentPart
 
 MOVES_MAX = 10
-"""Tries to empty a buffer to which messages are still added; then it is left to the next process."""
+"""Limit on tries to empty a buffer to which messages are still added; then the next process continues."""
 HandOver = Callable[[QueueMessage], Awaitable[object]]
-"""Takes a message over, as `MessageQueue.enqueue` does; it may be called twice with one message."""
+"""Function that takes a message over, as `MessageQueue.enqueue` does; it may be called twice with one message."""
 Kind = Literal["buffer", "lock", "answering"]
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A message in a buffer, and the time at which its webhook came (Unix ms)."""
+    """Message in a buffer, with the time at which its webhook came (Unix ms)."""
 
     message: QueueMessage
     at_ms: int
@@ -45,7 +45,7 @@ DECODER = msgspec.json.Decoder(Buffer[StoredMessage])
 
 
 class LegacyStore:
-    """The legacy keys of a deployment. Every call has a deadline, and raises QueueUnavailableError when it fails."""
+    """Legacy keys of a deployment. Every call has a deadline, and raises QueueUnavailableError when it fails."""
 
     def __init__(self, queue: MessageQueue) -> None:
         self._redis = queue.redis
@@ -54,7 +54,7 @@ class LegacyStore:
         self._prefix = f"{queue.settings.prefix}:legacy_"
 
     async def note_sent(self, batch: Batch, parts: Sequence[SentPart]) -> None:
-        """Note the ids that the provider gave to a reply. Logs a failure, which costs only what is reported on it."""
+        """Note the ids that the provider gave to a reply. Only logs a failure; reports on the reply are lost then."""
         try:
             await self._sent.note(batch, parts)
         except Exception as error:  # noqa: BLE001 - the user has the reply, whatever this raises
@@ -125,7 +125,7 @@ class LegacyStore:
             explained = explain(error)
             if isinstance(explained, QueueUnavailableError):
                 raise explained from error
-            # What Redis says may quote a key, and so a phone number.
+            # The words of Redis are left out: they may quote a key, and so a phone number.
             raise QueueUnavailableError(
                 f"Redis refused a call of the legacy buffer: {type(error).__name__}"
             ) from error

@@ -39,10 +39,10 @@ from queue_core.waiting import cancel_all, within
 ORPHAN_AGE_MS = 20_000
 """Age of a buffer whose timer (8 s) and retries (7 s in all) are over, with 5 s to spare."""
 ANSWERING_S = 30
-"""Time for which a buffer is marked as being answered, also when the process that answers it is killed."""
+"""Time for which a buffer is marked as being answered, even if the process that answers it is killed."""
 ADOPTION_EVERY_S = 5.0
 ADOPTION_PASSES_MAX = 15
-"""75 s in all: longer than a buffer lives (60 s)."""
+"""Number of passes, 75 s in all, which is longer than a buffer lives (60 s)."""
 HAND_OVERS_AT_ONCE = 64
 
 Clock = Callable[[], int]
@@ -59,13 +59,13 @@ def unix_ms() -> int:
 
 
 class LegacyIntake:
-    """Intake of messages into the legacy buffer, which `handle` and `send`, those of the Processor, answer.
+    """Intake of messages into the legacy buffer; `handle` and `send` are those of the Processor.
 
-    Messages are lost here as they were in the incident; `buffer.py` lists how. Nothing else is lost:
-    `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
+    Messages are lost here as they were in the incident; `buffer.py` lists how. No messages are lost in other ways:
+    `receive` raises unless the message is in Redis, and `close` hands over messages that were not answered.
 
-    The buffer lies in the Redis of `queue`, with its settings. `grace_s` is how long `close` waits for turns that are
-    being answered; `clock` (Unix ms) and `sleep` (seconds) are replaced in tests.
+    The buffer is in the Redis of `queue`, with its settings. `grace_s` is the longest time that `close` waits for turns
+    that are being answered; tests replace `clock` (Unix ms) and `sleep` (seconds).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Doorbell: tells a worker, without polling, when something is due earlier than it knows.
+"""Doorbell: tells a worker, without polling, that a conversation is due earlier than the worker knows.
 
 Scripts add an entry to the stream `wake` of a partition when they schedule a conversation before everything else in its
 index; the entry says when that is due. One blocking read, over a connection of its own, hears all partitions of a

@@ -57,7 +57,7 @@ class Holding:
         return now_ms if since_ms is None else since_ms
 
     async def since_ms(self) -> int | None:
-        """Return since when the queue is held, Unix ms; None if it is not."""
+        """Return the time from which the queue is held, Unix ms; None if it is not held."""
         return min((since for since in await self._since_ms() if since is not None), default=None)
 
     async def _since_ms(self) -> list[int | None]:

@@ -92,7 +92,7 @@ class Intake:
         return len(self._unsettled)
 
     async def receive(self, message: QueueMessage) -> Acknowledgement:
-        """Store or answer a message. After any of the four results the provider need not deliver it again.
+        """Store or answer a message, and say which. Once this returns, the provider need not deliver it again.
 
         Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError, or the error of
         the handler or sender, when the message is neither stored nor answered.

@@ -1,17 +1,17 @@
-"""Watch: knowledge of one worker about a partition, by which one worker claims what is due, and not all of them.
+"""Watch: a worker's knowledge of one partition, so that only one worker claims a conversation that becomes due.
 
-All workers hear each ring (`doorbell.py`), and all know when something is next due. Then one of them claims. The others
-look `STEP_S` later, each in its rank, whether that was done. A look is a small read, and says what is due next. If it
-was not done, since the worker is dead or slow, or has no free slot, the one that looks claims. So a worker that fails
-delays what is due by `STEP_S` at most, and all that fail together by `STEP_S * RANK_MAX`. A ring that a worker does not
-live to answer is lost for nobody.
+All workers hear each ring (`doorbell.py`), and all know when the next conversation is due. At that moment the first
+worker claims. The others check after it, in the order of their ranks and `STEP_S` apart, whether it has claimed. Such a
+look is a small read, and its answer says what is due next. If nobody has claimed, since the first worker is dead or
+slow or has no free slot, the worker that looks claims. So one worker that fails delays a turn by `STEP_S` at most, and
+several that fail together delay it by `STEP_S * RANK_MAX`. No ring is lost when the worker that should answer it dies.
 
-Redis keeps the workers that watch a partition, in `looks` (claim.lua). A worker enters at a claim, leaves when it has
-no free slot, and is left out when another one claims in its place; then it enters again. With each `SLICE_MS` of
-Redis's time another worker is the first, so that all get work alike.
+Redis keeps the names of the workers that watch a partition, in `looks` (claim.lua). A worker enters with a claim, and
+leaves when it has no free slot. It is left out when another worker claims in its place; then it enters again. In each
+`SLICE_MS` of Redis's time another worker is the first, so that all get equal work.
 
-While nothing waits, a worker waits for rings only. While something waits, it looks every `LOOK_S_MAX` nevertheless, in
-case a clock was set or the machine slept.
+While nothing waits, a worker only waits for rings. While messages wait, it also looks every `LOOK_S_MAX`, in case a
+clock was set or the machine slept.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ RANK_MAX = 4
 SLICE_MS = 100
 LOOK_S_MAX = 60.0
 WATCHERS_MAX = 8
-"""Limit on workers that watch a partition; the others look after them."""
+"""Limit on workers that watch a partition; any others look last."""
 GATHER_S = 0.002
-"""Shortest time from a claim that leased something to the next: under load, claims lease what came in that time."""
+"""Shortest time between a claim that leased turns and the next claim: under load, one claim leases several turns."""
 
 
 class Entry(NamedTuple):
     """Change among the workers that watch a partition; their names are encoded."""
 
     name: str = ""
-    """Worker that enters, and leaves if its claim leases as much as it has room for; "" for none."""
+    """Worker that enters, and leaves if its claim fills all its slots; "" for none."""
     left_out: tuple[str, ...] = ()
-    """Workers that leave if the claim finds something that is due."""
+    """Workers that are left out if the claim finds due conversations."""
     room: int = 0
+    """Number of turns that the worker can still begin."""
 
 
 def watch_of(processor_id: str, settings: QueueSettings) -> Watch:
@@ -54,10 +55,10 @@ def watch_of(processor_id: str, settings: QueueSettings) -> Watch:
 
 
 class Watch:
-    """Watch of the worker `name` over one partition. `look_again_s` is the time from a ring to a look.
+    """Watch of the worker `name` over one partition. `look_again_s` is the longest time from a ring to a look.
 
-    Of several rings in a row only the last may be heard. So the worker looks before leases that were taken since then
-    can end, whatever the last one says.
+    Of several rings in a row the worker may hear only the last. So it looks again before any lease that was taken in
+    the meantime can end, whenever the last ring says that the next turn is due.
     """
 
     def __init__(self, name: str, *, look_again_s: float = LOOK_S_MAX, step_s: float = STEP_S) -> None:
@@ -68,28 +69,28 @@ class Watch:
         self._watchers: tuple[str, ...] = ()
         self._is_ended = False
         self._due_s = -math.inf
-        """Time of the event loop from which on something is due, as far as is known."""
+        """Time of the event loop at which the next conversation is due, as far as the worker knows."""
         self._look_s = math.inf
-        """Time of the next look, whatever is due."""
+        """Time of the next look, even if nothing is due by then."""
         self._not_before_s = -math.inf
         self._has_more = False
-        """True if the last answer said that more is due at once: then nobody waits for others."""
+        """True if the last answer said that more conversations are due: then no worker waits for others."""
         self._server: tuple[int, float] | None = None
-        """Redis's time, and that of the event loop when it was read."""
+        """Redis's time, and the time of the event loop when it was read."""
         self.left_out: tuple[str, ...] = ()
-        """Workers that did not claim what is due, and in whose place this one does."""
+        """Workers that should have claimed the due conversation, and in whose place this worker claims it."""
 
-    # What comes to be known.
+    # News from Redis.
 
     def ring(self, wait_ms: float = 0.0) -> None:
-        """Note that something is due after `wait_ms`."""
+        """Note that a conversation is due after `wait_ms`."""
         now_s = asyncio.get_running_loop().time()
         self._due_s = min(self._due_s, now_s + wait_ms / 1000)
         self._look_s = min(self._look_s, now_s + self._look_again_s)
         self._changed.set()
 
     def begin(self) -> None:
-        """Note that the partition is asked now: its answer replaces what is known, but not rings from now on."""
+        """Forget what is known, since the partition is being asked; rings from now on count beside its answer."""
         self._due_s = self._look_s = math.inf
         self._has_more = False
         self.left_out = ()
@@ -107,15 +108,15 @@ class Watch:
             self._look_s = min(self._look_s, now_s + LOOK_S_MAX)
 
     def fail(self, pause_s: float) -> None:
-        """Note that the partition did not answer, and is to be asked again."""
+        """Note that the partition did not answer: the worker asks again after `pause_s`."""
         self._look_s = min(self._look_s, asyncio.get_running_loop().time() + pause_s)
 
     def end(self) -> None:
-        """End the wait, now and from now on."""
+        """End the wait, and any later one."""
         self._is_ended = True
         self._changed.set()
 
-    # What is to be done.
+    # Questions of the worker.
 
     async def until_due(self) -> None:
         """Wait until it is this worker's turn to look, or until the end."""
@@ -128,11 +129,11 @@ class Watch:
             await wait_for_event(self._changed, wait_s)
 
     def is_due(self) -> bool:
-        """Return True if something is due, as far as is known."""
+        """Return True if a conversation is due, as far as the worker knows."""
         return self._due_s <= asyncio.get_running_loop().time()
 
     def ahead(self) -> tuple[str, ...]:
-        """Return the workers that claim before this one what is due next, in order."""
+        """Return the workers that come before this one in claiming the next due conversation, in order."""
         watchers = self._watchers
         if self._has_more or not watchers or not self._server:
             return ()
@@ -143,13 +144,13 @@ class Watch:
         return ranked[: ranked.index(self._name)] if self._name in ranked else ranked
 
     def entry_with(self, room: int) -> Entry:
-        """Return what a claim of this worker, with `room` for so many turns, changes among the workers that watch."""
+        """Return the change that a claim of this worker, with `room` for that many turns, makes among the watchers."""
         is_wanted = self._name in self._watchers or len(self._watchers) < WATCHERS_MAX
         return Entry(self._name if is_wanted else "", self.left_out, room)
 
     @property
     def is_left_out(self) -> bool:
-        """True if this worker does not watch, and is to enter."""
+        """True if this worker does not watch, although it could."""
         return self._name not in self._watchers and len(self._watchers) < WATCHERS_MAX
 
     def _delay_s(self) -> float:

@@ -55,7 +55,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
-    """Ask one server for its facts; a refused command is one. Raises redis-py's errors when the server is away."""
+    """Ask one server for its facts, and whether it refuses to tell. Raises redis-py's errors when it is away."""
     info_availability, info = await _try_command(run, "INFO")
     config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
     _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")

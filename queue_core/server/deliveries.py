@@ -12,7 +12,7 @@ from queue_core.queue.sent_replies import Matched, Report
 from queue_core.server.journal import Journal
 
 LOOK_EVERY_S = 1.0
-"""Time between two looks at the reports of this process whose reply is not known yet."""
+"""Time between two checks of the reports that this process received on replies that are not known yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Deliveries:
     """Receiver of reports on replies, for one process.
 
-    A report on a reply that is not known yet waits in Redis. Each process looks after the reports that it received
-    every second (`watch`), and the monitor after all (`look`), so that a report outlives the process that received it.
+    A report on a reply that is not known yet waits in Redis. Every second each process checks the reports that it
+    received (`watch`). The monitor checks all reports (`look`), even those of processes that have ended.
     """
 
     def __init__(self, queue: MessageQueue, journal: Journal) -> None:

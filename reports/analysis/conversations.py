@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from reports.results.causes import Cause
+from reports.results.faults import StruckFault
 from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
 
 LaneFate: TypeAlias = Fate | Literal["unanswered"]
@@ -93,6 +94,8 @@ class Conversation:
     key: Key
     messages: Sequence[Message]
     lanes: Sequence[Lane]
+    faults: Sequence[StruckFault] = ()
+    """Faults that all systems met, those with times."""
 
     def lane(self, system: str) -> Lane:
         """Return the lane of one system, which must be among those that ran."""
@@ -118,8 +121,9 @@ class Conversation:
 def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Conversation]:
     """Return the recording's conversations by first arrival; `runs` has one run for each system."""
     parts = [_RunByConversation(run) for run in runs]
+    faults = [fault for fault in runs[0]["faults"] if "start_ms" in fault] if runs else []
     return [
-        Conversation(number, key, messages, [part.lane(key, messages) for part in parts])
+        Conversation(number, key, messages, [part.lane(key, messages) for part in parts], faults)
         for number, (key, messages) in enumerate(_messages(recording["messages"]).items(), 1)
     ]
 

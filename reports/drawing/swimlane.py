@@ -9,7 +9,9 @@ from reports.analysis.conversations import Conversation, Message, Span
 from reports.analysis.fates import lane_words, span_label
 from reports.drawing.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
 from reports.drawing.timescale import Label, TimeScale, busy_times, time_scale
+from reports.results.faults import StruckFault
 from reports.text import cut, is_right_to_left, one_line, width_px
+from reports.words.faults import fault_name, fault_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import moment
 
@@ -19,6 +21,10 @@ SCALE_MIN = 0.012
 """Smallest scale in px/ms on which a batch of a few seconds is visible."""
 TEXT_LENGTH_MAX = 26
 TEXT_ROWS_MAX = 4
+FAULTS_MAX = 20
+"""Maximum number of faults that a figure shades."""
+FAULT_PX_MIN = 3.0
+"""Width of a fault that strikes at one moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,18 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
+class Shade:
+    """The time of a fault, behind the lanes, and its name over them."""
+
+    left: float
+    width: float
+    label_x: float
+    label_y: float
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Swimlane:
     """The whole figure, sizes in px. `left_out` counts stretches of time that are not drawn."""
 
@@ -41,6 +59,7 @@ class Swimlane:
     scale: TimeScale
     axis_y: float
     captions: Sequence[Caption]
+    shades: Sequence[Shade]
     lanes: Sequence[DrawnLane]
     left_out: int
     description: str
@@ -66,6 +85,7 @@ def layout(conversation: Conversation) -> Swimlane:
     scale = _scale(conversation, busy)
     messages = [message for message in conversation.messages if _within(message.at_ms, busy)]
     captions, y = _captions(messages, scale)
+    shades, y = _shades(conversation.faults, scale, y)
     axis_y = y + 16
     y = axis_y + 8
     lanes = []
@@ -74,7 +94,7 @@ def layout(conversation: Conversation) -> Swimlane:
         lanes.append(drawn)
         y += drawn.height + 6
     width = max(WIDTH_PX, scale.right_px + MARGIN_PX)
-    return Swimlane(width, y, scale, axis_y, captions, lanes, left_out, _description(conversation))
+    return Swimlane(width, y, scale, axis_y, captions, shades, lanes, left_out, _description(conversation))
 
 
 def _scale(conversation: Conversation, busy: Sequence[tuple[int, int]]) -> TimeScale:
@@ -142,6 +162,27 @@ def _moments(conversation: Conversation) -> Iterable[int]:
 
 def _within(at_ms: int, busy: Sequence[tuple[int, int]]) -> bool:
     return any(start <= at_ms <= end for start, end in busy)
+
+
+def _shades(faults: Sequence[StruckFault], scale: TimeScale, y: float) -> tuple[list[Shade], float]:
+    """Return the times of faults that the scale shows, each with its name under `y`, and the y at which they end."""
+    rows: list[float] = []
+    shades = []
+    for fault in faults[:FAULTS_MAX]:
+        if (
+            "start_ms" not in fault
+            or "end_ms" not in fault
+            or not scale.shows(fault["start_ms"], fault["end_ms"])
+        ):
+            continue
+        left, right = scale.x(fault["start_ms"]), scale.x(fault["end_ms"])
+        name = fault_name(fault["name"])
+        width = width_px(name, LABEL_PX) + 8
+        x = max(0.0, min(left, scale.right_px - width))
+        row = free_row(rows, x, x + width)
+        words = fault_words(fault)
+        shades.append(Shade(left, max(right - left, FAULT_PX_MIN), x, y + 14 + row * 16, name, words))
+    return shades, y + 16 * len(rows)
 
 
 def _captions(messages: Sequence[Message], scale: TimeScale) -> tuple[list[Caption], float]:

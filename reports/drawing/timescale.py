@@ -51,6 +51,10 @@ class TimeScale:
                 return stretch.left_px + share * (stretch.right_px - stretch.left_px)
         return self.stretches[-1].right_px
 
+    def shows(self, start_ms: float, end_ms: float) -> bool:
+        """Return True if a part of the time from `start_ms` to `end_ms` is on the scale."""
+        return any(each.start_ms <= end_ms and start_ms <= each.end_ms for each in self.stretches)
+
     @property
     def right_px(self) -> float:
         """The axis's right end."""

@@ -86,6 +86,8 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
         yield from _in_ledger(run, f"$.runs[{index}]")
         yield from _in_causes(run, f"$.runs[{index}].causes")
         yield from _in_faults(run["faults"], f"$.runs[{index}].faults")
+    if len({tuple(fault["name"] for fault in run["faults"]) for run in result["runs"]}) > 1:
+        yield "the runs have different faults - at `$.runs`"
     for index, expectation in enumerate(result["expectations"]):
         yield from _in_expectation(expectation, names, f"$.expectations[{index}]")
     for index, explanation in enumerate(result.get("explanations", ())):

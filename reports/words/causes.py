@@ -87,14 +87,14 @@ SENTENCES: Mapping[CauseCode, str] = {
         "%(subject)s arrived while another message was being answered. %(system)s is set to drop such messages."
     ),
     "queue_full": marked(
-        "%(limit)s messages waited already, which is the limit of %(system)s. %(subject)s had to go."
+        "%(limit)s messages waited already, which is the limit of %(system)s, so it dropped %(messages)s."
     ),
     "queued_unread": marked(
-        "%(subject)s came into the queue when %(system)s had looked into it for the last time. It looks again when "
-        "the user writes again, and throws away what has waited for %(time)s by then."
+        "%(subject)s came into the queue after %(system)s had read it for the last time. %(system)s reads the queue "
+        "again when the user writes again, and then drops messages that have waited for more than %(time)s."
     ),
     "entry_expired": marked(
-        "%(subject)s waited for more than %(time)s, after which %(system)s throws a queued message away unread."
+        "%(subject)s waited for more than %(time)s. After that time %(system)s drops a queued message unread."
     ),
     "skipped": marked("%(system)s answered the latest message of the turn only. %(subject)s came before it."),
     "job_overwritten": marked(
@@ -102,7 +102,8 @@ SENTENCES: Mapping[CauseCode, str] = {
         "it erased %(messages)s."
     ),
     "job_existed": marked(
-        "Another webhook had just made a job of that name. BullMQ ignores a second one, and %(messages)s with it."
+        "Another webhook had just made a job with the same name. BullMQ ignored the second job, and %(messages)s "
+        "with it."
     ),
     "job_started": marked(
         "The worker took the job while the webhook of %(messages)s was changing it. The webhook failed after it had "

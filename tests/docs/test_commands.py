@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,20 @@ def test_make_targets_and_extras_exist() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = ",".join(re.findall(r"\.\[([\w,]+)\]", pages)).split(",")
     assert set(named) <= set(extras)
+
+
+def test_files_that_the_documents_tell_to_write_are_ignored_by_git() -> None:
+    ignored = [line.lstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
+    files = {
+        word
+        for command in COMMANDS
+        if command.text.startswith(_typed(STUDIES))
+        for word in command.words
+        if re.fullmatch(r"[\w.-]+(?:\.(?:jsonl?|log|xml)|/)", word) and word != "logs/"
+    }
+    files |= set(re.findall(r"Save this as `(\S+)`", (ROOT / "README.md").read_text("utf-8")))
+    assert {"bot.py", "dump.log", "monday.jsonl", "tables/"} <= files
+    assert [file for file in sorted(files) if not any(fnmatch(file, line) for line in ignored)] == []
 
 
 def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> None:

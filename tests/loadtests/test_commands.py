@@ -43,18 +43,18 @@ def run(*arguments: str) -> int | str | None:
         ("run --faults redis-hangs@3s", "--faults: 'redis-hangs@3s': how long? Write redis-hangs@3s:5s"),
         (
             "run --faults worker-dies@60s --duration 60s",
-            "--faults: worker-dies@60s comes after the end of the load (60s)",
+            "--faults: worker-dies@1m comes after the end of the load (60s)",
         ),
         (
             "run --faults worker-dies@3s,worker-dies@60s",
-            "--faults: worker-dies@60s comes after the end of the load (60s)",
+            "--faults: worker-dies@1m comes after the end of the load (60s)",
         ),
         (
             "run --scenario recorded",
             "the scenario recorded needs a recording: add --recording FILE.jsonl",
         ),
         ("stack --workers 0", "--workers: '0' is not a whole number from 1 to 64"),
-        ("stack --redis-memory lots", "--redis-memory: 'lots' is not a size of memory: write it as in 50mb"),
+        ("stack --redis-memory lots", "--redis-memory: 'lots' is not a memory size: write it as in 50mb"),
         ("stack -- -u 3", "only `run` passes options to Locust: leave out -- and everything after it"),
         ("sink --ai constant:5", "--ai: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
         ("run --send constant:5", "--send: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),

@@ -196,7 +196,7 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
         ([str(INCIDENT), "--idle", "-3s"], "idle: -3s is negative"),
         ([str(INCIDENT), "--max-messages", "1.5"], "max-messages"),
         ([str(INCIDENT), "--fault", "timer-dies=2"], "0 to 1"),
-        ([str(INCIDENT), "--fault", "sunshine=0.1"], "known are"),
+        ([str(INCIDENT), "--fault", "sunshine=0.1"], "there is no fault 'sunshine'"),
         ([str(INCIDENT), "--fault", "timer-deis=0.1"], 'did you mean "timer-dies"?'),
         ([str(INCIDENT), "--window", "2h"], "--window: must be from 0 to 1h, not 2h"),
         (
@@ -209,7 +209,10 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
             [str(INCIDENT), "--profile", "quick", "--profile", "quick"],
             "--profile quick: is given more than once; name each profile once",
         ),
-        ([str(INCIDENT), "--outage", "away@5s"], "--outage: 'away@5s' is not KIND@TIME:LENGTH"),
+        (
+            [str(INCIDENT), "--outage", "away@5s:5s"],
+            "--outage: is now a fault: write --fault redis-away@5s:5s",
+        ),
         ([str(INCIDENT), "--json", "x", "--report", "x"], "give two different files"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
@@ -268,13 +271,15 @@ def test_without_dropped_answers_there_is_no_column_of_them(tmp_path: Path) -> N
 
 
 def test_an_outage_leaves_expected_outcomes_unchecked_and_is_in_the_command(tmp_path: Path) -> None:
-    outage = ("--outage", "away@5s:2s")
+    outage = ("--fault", "redis-away@5s:2s")
     done = sim("replay", INCIDENT, *outage, "--system", "queue", "--json", "r.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "other settings were used: outage away@5s:2s instead of -" in done.stdout
+    assert "other settings were used: the fault redis-away@5s:2s" in done.stdout
     result = json.loads((tmp_path / "r.json").read_text("utf-8"))
-    assert result["settings"]["outages"] == "away@5s:2s"
-    assert result["command"].endswith("--outage away@5s:2s")
+    assert result["settings"]["faults"] == ["redis-away@5s:2s"]
+    assert [fault["struck"] for run in result["runs"] for fault in run["faults"]] == [1]
+    assert "how often faults struck" in done.stdout
+    assert result["command"].endswith("--fault redis-away@5s:2s")
 
 
 def test_the_systems_are_listed(tmp_path: Path) -> None:
@@ -308,7 +313,7 @@ def test_help_names_every_option(tmp_path: Path) -> None:
     assert done.returncode == 0
     for option in ("--system", "--runs", "--seed", "--ai", "--redis-latency", "--window", "--max-messages"):
         assert option in done.stdout
-    for option in ("--cap", "--supersede", "--profile", "--outage"):
+    for option in ("--cap", "--supersede", "--profile"):
         assert option in done.stdout
     for option in ("--idle", "--fault", "--report", "--json", "--quiet", "--skip-bad-lines", "--jobs"):
         assert option in done.stdout

@@ -13,7 +13,7 @@ NAMES = ("incident", "storm-100-in-10-s", "never-stops", "hostile-names", "deliv
 def result(tmp_path: Path, *options: str, hash_seed: str = "0") -> bytes:
     paths = [REPOSITORY / "logs" / f"{name}.jsonl" for name in NAMES]
     faults = ("--fault", "timer-dies=0.1", "--fault", "http-fails=0.1", "--fault", "ai-fails=0.1")
-    outages = ("--outage", "away@3s:20s", "--outage", "hangs@25s:4s")
+    others = ("--fault", "redis-away@3s:20s", "--fault", "process-restarts@25s,answers-lost=0.02")
     profiles = ("--profile", "plan", "--profile", "quick")
     arguments = (
         "--no-report",
@@ -23,7 +23,7 @@ def result(tmp_path: Path, *options: str, hash_seed: str = "0") -> bytes:
         "--runs",
         "2",
         *faults,
-        *outages,
+        *others,
         *profiles,
     )
     done = sim("replay", *paths, *arguments, *options, cwd=tmp_path, PYTHONHASHSEED=hash_seed)

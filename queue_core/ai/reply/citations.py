@@ -8,9 +8,9 @@ from itertools import islice
 from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
 
 CITATIONS_MAX = 2_000
-"""Number of marks that are looked at; later ones stay."""
+"""Limit on citation marks that are removed; later ones stay."""
 SIGNS_MAX = 10_000
-"""Number of brackets that are looked at."""
+"""Limit on brackets that are looked at."""
 
 _MARKS_BEGIN = {
     "†": ("†",),
@@ -18,7 +18,7 @@ _MARKS_BEGIN = {
     "[": ("[oaicite", "[cit", "[CIT", "[^"),
     "<": ("<co", "</co", "<grok:"),
 }
-"""Beginnings of marks, by their first character. A text without any of these has no mark, which is quick to see."""
+"""Beginnings of the marks, by first character. A text without any of them has no mark, which is quick to check."""
 _CITATION = re.compile(  # each alternative begins with a literal, which makes the search fast
     r"【\d{1,3}(?::\d{1,3})?†[^【】\n]{0,200}】"  # OpenAI's file search, and gpt-oss
     r"|:contentReference\[oaicite:\d{1,4}\](?:\{index=\d{1,4}\})?"

@@ -12,13 +12,15 @@ from queue_core.ai.reply.citations import without_citations
 from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
-from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues, end_of_signs
 from queue_core.ai.reply.react import final_answer
 
 CALL_CHARACTERS_MAX = 10_000
 """Limit on the length of a tool call without marks."""
 TAGS_MAX = 100
-"""Number of tags around an answer, and of escaped tags, that are looked at."""
+"""Limit on tags around an answer, and on escaped tags, that are looked at."""
+SIGNS_MAX = 10_000
+"""Limit on angle brackets that are looked at for such tags."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
@@ -140,7 +142,8 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
         is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())
         all_opened = _ANSWERS_OPEN.match(text) if is_cut else None
         return Uncovered(text[all_opened.end() :], "empty") if all_opened else None
-    for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
+    last = end_of_signs(text, SIGNS_MAX, "<")
+    for opening in islice(_ANSWER_OPENS.finditer(text, 0, last), TAGS_MAX):
         closing = f"</{opening[1]}>"
         if code.holds(opening.start()) or not begins_line(text, opening.start()):
             continue
@@ -149,7 +152,7 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
     is_word = text[closed.start() - 1 : closed.start()] in (" ", "(") and not begins_line(
         text, closed.start()
     )
-    return None if is_word or _ANSWER_OPENS.search(text) else Uncovered(text[: closed.start()])
+    return None if is_word or _ANSWER_OPENS.search(text, 0, last) else Uncovered(text[: closed.start()])
 
 
 def _calls(text: str, code: Code) -> Uncovered | None:

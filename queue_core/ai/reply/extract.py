@@ -19,9 +19,9 @@ from queue_core.ai.reply.whole import Whole, bare, read_whole
 from queue_core.message import well_formed
 
 COVERS_MAX = 12
-"""Number of covers that are taken off, such as a string of JSON in a string of JSON; what is left is shown."""
+"""Limit on covers that are removed, such as a JSON string in a JSON string; the rest is shown."""
 CHARACTERS_A_COVER = 131_072
-"""Length from which on the cover of a text counts as two, and so on: a long text is not read again and again."""
+"""Length of text for which a cover counts once more, so that a long text is read only a few times."""
 
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
 _ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
@@ -69,7 +69,7 @@ def _extract(text: str, covers: int) -> ExtractedReply:
 
 
 def _of_stream(stream: str, left: int) -> ExtractedReply:
-    """Finds the reply in a stream of events that came as one answer."""
+    """Finds the reply in a stream of events that arrived as one answer."""
     text = text_of_stream(stream)
     if text is None:
         return ExtractedReply(text="", absence="stream")
@@ -77,7 +77,7 @@ def _of_stream(stream: str, left: int) -> ExtractedReply:
 
 
 def _of_values(whole: Whole, left: int) -> ExtractedReply:
-    """Finds the reply in an answer that is JSON and nothing else: one value, or several, a line each."""
+    """Finds the reply in an answer that is only JSON: one value, or several values on a line each."""
     values = whole.values
     absence = absence_of_json(values[0])
     if absence is not None:
@@ -132,7 +132,7 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: in
 
 
 def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
-    """Finds the reply in a text without covers, beside which objects may stand."""
+    """Finds the reply in a text without covers, which may have JSON objects beside its words."""
     beside = objects_beside(text, code) if "{" in text else None
     if beside is not None and beside.answers:
         return _of_answers(text, beside.answers, left)
@@ -159,7 +159,7 @@ def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
 
 
 def _of_answers(text: str, answers: list[LooseObject], left: int) -> ExtractedReply:
-    """Finds the reply in a text with objects of ours. The text around them counts only if they hold none."""
+    """Finds the reply in a text with objects that answer. The text around them counts only if they have no text."""
     values = [answer.value for answer in answers]
     shown = _shown_of(values)
     last = answers[-1]

@@ -17,11 +17,11 @@ from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 OBJECTS_TRIED_MAX = 64
 """Limit on braces that are tried as objects. Later ones are tried only before a key of ours, for linear time."""
 BRACES_MAX = 5_000
-"""Number of braces that are looked at."""
+"""Limit on braces that are looked at."""
 KEYS_MAX = 1_000
-"""Number of our keys outside of objects that are looked at."""
+"""Limit on our keys outside of objects that are looked at."""
 END_CHARACTERS = 262_144
-"""Length of the end of a text in which they are looked for."""
+"""Length of the end of a text in which such keys are looked for."""
 UNREAD_MAX = 8
 """Limit, of the same kind, on braces that turn out to be prose, or whose object breaks off. After twice either limit,
 no brace is tried any more."""
@@ -33,7 +33,7 @@ _LEFTOVER = re.compile(  # a class of characters at its beginning makes the sear
     r"|(?:(?<=[nN])(?i:eeds_?data_?collection)|(?<=[rR])(?i:equested_?fields))\\{0,8}[\"'”]"
     r"|(?<=\{)\s{0,100}\\{0,8}[\"'“](?i:response)\\{0,8}[\"'”]\s{0,100}:)"
 )
-"""One of our keys outside every object that could be read."""
+"""One of our keys outside of all objects that could be read."""
 _PARTS_OF_KEYS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
@@ -195,13 +195,12 @@ def _may_have_leftovers(text: str) -> bool:
 
 
 def without_leftovers(text: str, code: Code) -> str:
-    """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    """Removes the remains of an answer object that could not be read. Code and sentences about our keys stay."""
+    if not _may_have_leftovers(text):
+        return text
     read, effort = 0, Effort(text)
-    for key in (
-        islice(_LEFTOVER.finditer(text, max(0, len(text) - END_CHARACTERS)), KEYS_MAX)
-        if _may_have_leftovers(text)
-        else ()
-    ):
+    found = _LEFTOVER.finditer(text, max(0, len(text) - END_CHARACTERS))
+    for key in islice(found, KEYS_MAX):
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
@@ -220,7 +219,7 @@ def without_leftovers(text: str, code: Code) -> str:
 
 
 def _is_closed(text: str, start: int, effort: Effort) -> bool:
-    """Return True for an object that is whole, or after whose end a sentence goes on: the user is to see it."""
+    """Returns True for a whole object, or one after which a sentence continues: the user shall see it."""
     found = read_object(text, start, effort)
     if found is not None and found.is_whole:
         return True

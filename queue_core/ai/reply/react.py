@@ -8,9 +8,9 @@ from itertools import islice
 from queue_core.ai.reply.quoting import Code, end_of_signs
 
 LABELS_MAX = 1_000
-"""Number of labels that are looked at."""
+"""Limit on labels that are looked at."""
 LINES_MAX = 20_000
-"""Number of lines that are looked at."""
+"""Limit on lines that are looked at."""
 
 _THOUGHTS = ("thought", "pensamiento", "pensamento")
 _ACTIONS = ("action", "acción", "ação")

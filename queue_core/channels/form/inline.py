@@ -57,7 +57,7 @@ _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
 class Piece(NamedTuple):
-    """A stretch of text. `text` of a break is a line break; a fixed piece, such as code, bears no style."""
+    """Piece of a text. A fixed piece, such as code, is never styled."""
 
     text: str
     styles: frozenset[Style] = frozenset()

@@ -22,13 +22,13 @@ from queue_core.channels.form.links import address_of
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
-"""Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+"""Length up to which a reply is converted. WhatsApp accepts no longer message, and the time grows with the length."""
 WORK_MAX = 8_000
-"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them, and costly signs count
-twice. It bounds the time. Dense Markdown of 15,000 characters has about 8,000."""
+"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK signs, and costly signs count
+twice. It limits the time. Dense Markdown of 15,000 characters has about 8,000 signs."""
 LINE_WORK = 10
 MISSES_MAX = 500
-"""Number of brackets that open no link, after which no more are looked at."""
+"""Limit on brackets that open no link; after that many no more are looked at."""
 PASSES_MAX = 5
 """Limit on how often a text is converted until it no longer changes; once is nearly always enough."""
 RULE = "———"
@@ -56,7 +56,7 @@ _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
+    """Returns a text in WhatsApp's formatting, or without formatting. Converting the result again changes nothing."""
     if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or work_of(text) > WORK_MAX:
         return text
     written = _settled(text, has_marks)

@@ -3,8 +3,8 @@
 --
 -- While Redis is away no worker can renew a lease, so an expired lease does not prove that its holder is dead. It is taken
 -- over only when claims have come without a gap for `grace_ms`: then Redis could be reached, and a living holder would have
--- renewed it. Claims look at a lease that is not renewed from the middle of its time on, so `grace_ms` is over when it ends:
--- where no other claims come, a dead worker's lease is still taken over without delay.
+-- renewed it. From the middle of its time on, claims look at each lease that was not renewed. So even if no other claims
+-- come, `grace_ms` is over when the lease ends, and a dead worker's lease is taken over without delay.
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed, if there are any.
 -- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`. A late copy of a claim,

@@ -21,12 +21,13 @@ from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
 from reports.words.faults import fault_words
 from reports.words.language import gettext, ngettext
-from reports.words.numbers import TIMES, duration
+from reports.words.numbers import duration
 
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
 """Smallest number of replies of a system with which a recording gets a plot of reply times of its own."""
 EXPECTATION_LENGTH_MAX = 300
+FAULTS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class RecordingView:
     tallies: Sequence[Tally]
     run_count: int
     remarks: Sequence[str]
+    faults: Sequence[tuple[str, Sequence[int]]]
+    """Faults in words, each with the number of times that it struck each system."""
     losses: Sequence[Loss]
     checks: Checks | None
     estimates: Estimates | None
@@ -139,6 +142,7 @@ def recording_view(
         tallies=tallies,
         run_count=run_count,
         remarks=[words for run in first_runs for words in _remarks(run)],
+        faults=_faults(first_runs),
         losses=[loss for run in first_runs for loss in recording.losses([run])],
         checks=_checks(result, recording),
         estimates=Estimates(estimates) if estimates and run_count > 1 else None,
@@ -182,13 +186,16 @@ def _remarks(run: Run) -> Iterable[str]:
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )
-    faults = [f"{fault_words(fault)} {fault['struck']:,}{TIMES}" for fault in run["faults"]]
-    if faults:
-        yield gettext(
-            "Injected faults on %(system)s: %(faults)s.",
-            system=run["system"],
-            faults=gettext(", ").join(faults),
-        )
+
+
+def _faults(runs: Sequence[Run]) -> list[tuple[str, list[int]]]:
+    """Return each fault with its counts; all systems have the same faults."""
+    if not runs:
+        return []
+    return [
+        (fault_words(fault), [run["faults"][number]["struck"] for run in runs])
+        for number, fault in enumerate(runs[0]["faults"][:FAULTS_MAX])
+    ]
 
 
 def _checks(result: ReplayResult, recording: ReplayedRecording) -> Checks | None:

@@ -21,7 +21,7 @@ from reports.pages.replay.story import Story, story_of
 from reports.results.systems import is_of_system, is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
-from reports.words.numbers import duration, share
+from reports.words.numbers import duration
 from reports.words.systems import system_summary
 from reports.words.verdicts import Verdict, replay_verdict
 
@@ -115,9 +115,9 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
                 name,
                 gettext(", ").join(f"{key}: {words or gettext('none')}" for key, words in value.items()),
             )
-        elif isinstance(value, Mapping):
-            rates = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
-            yield name, rates or gettext("none")
+        elif name == "faults":
+            faults = gettext(", ").join(cut(one_line(str(fault)), VALUE_LENGTH_MAX) for fault in value)
+            yield name, faults or gettext("none")
         elif name.endswith("_ms"):
             yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else gettext("off")
         else:

@@ -138,15 +138,12 @@ class Store:
             return b"OK"
         raise UnknownCommandError(f"SCRIPT {subcommand.decode()}")
 
-    def _read(self, answer: bytes | tuple[bytes, bytes]) -> Any:
-        if isinstance(answer, tuple):
-            words, further = answer
-            if further == b"unknown":
-                raise UnknownCommandError(self._unknown().decode())
-            self.has_touched = further is not None
-            self._reader.feed(words)
-        else:
-            self._reader.feed(answer)
+    def _read(self, answered: tuple[bytes, bytes | None]) -> Any:
+        answer, further = answered
+        if further == b"unknown":
+            raise UnknownCommandError(self._unknown().decode())
+        self.has_touched = further is not None
+        self._reader.feed(answer)
         return self._reader.gets()
 
 

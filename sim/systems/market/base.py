@@ -1,4 +1,4 @@
-"""The base of the systems of the market: one process of a bot, its Redis, and which messages wait where.
+"""Base of the systems that others run today: one process of a bot, its Redis, and the messages that wait in each place.
 
 A message is lost when a step loses it, or when the run ends while it waits where nothing will read it.
 """
@@ -30,7 +30,7 @@ _DECODER = msgspec.json.Decoder(BufferedMessage)
 
 
 class MarketSystem(System):
-    """A system of the market. What it does in a process ends with the process, and so does what it holds in memory."""
+    """System that others run today. Its activities and its memory end with their process."""
 
     is_market: ClassVar[bool] = True
     others_lost: ClassVar[Cause] = SHARED_KEY
@@ -119,7 +119,7 @@ class MarketSystem(System):
         tries: int = 1,
         typing_ms: int = 0,
     ) -> None:
-        """Reply to the messages, which nothing but this activity holds: an error loses them.
+        """Reply to the messages. Only this activity holds them, so an error loses them.
 
         An AI that fails is asked again at once, up to `tries` times.
         """
@@ -160,7 +160,7 @@ class MarketSystem(System):
 
 
 def cause_of(error: AiError | ChannelError) -> Cause:
-    """Return the cause of the loss of messages that only the activity held which met this error."""
+    """Return the cause of loss of messages that only the failed activity held."""
     return Cause(code="ai_failed_once" if isinstance(error, AiError) else "channel_failed")
 
 

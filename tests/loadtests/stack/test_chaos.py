@@ -136,8 +136,8 @@ def test_other_faults_may_come_while_redis_is_paused() -> None:
         ("redis-away@20s:5s", ["stop", "start"], 5),
         ("redis-restarts@20s", ["restart"], 0),
         ("redis-hangs@20s:5s", ["pause", "resume"], 5),
-        ("ai-fails@20s:10s", ["ai-fails 10"], 10),
-        ("channel-fails@20s:10s", ["channel-fails 10"], 10),
+        ("ai-fails@20s:10s", ["ai-errors 10"], 10),
+        ("channel-fails@20s:10s", ["channel-errors 10"], 10),
     ],
 )
 def test_a_fault_strikes_at_its_time_and_lasts_as_long_as_planned(

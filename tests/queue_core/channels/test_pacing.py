@@ -201,10 +201,33 @@ async def test_messages_go_while_redis_is_away_or_refuses(
     with pytest.raises(NumberLimitError):
         await world.send()
     assert len(world.went_at) == 30
+    assert world.most_in_a_second() <= 16, "the process keeps the rate by itself"
     assert world.asked == 1, "the next message does not wait for Redis again"
     world.time.now_s += 5
     await world.send(parts=2)
     assert world.asked == 2
+
+
+async def test_messages_at_the_same_time_keep_the_rate_while_redis_is_away(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message takes the moment after those that wait already; without that, all would go after one second."""
+    world, waits_s = World(redis_client, per_s=16), list[float]()
+
+    async def fail(*_: object, **_more: object) -> PaceAnswer:
+        raise QueueUnavailableError("away")
+
+    async def wait(seconds: float) -> None:
+        waits_s.append(seconds)
+
+    monkeypatch.setattr(world.pacers[0]._shared, "take", fail)
+    monkeypatch.setattr(world.pacers[0], "_sleep", wait)
+    for _ in range(3 * 16):
+        await world.send()
+    assert waits_s == [1.0] * 16 + [2.0] * 16
+    with pytest.raises(RetryLaterError, match="rate of 16 messages a second") as raised:
+        await world.send()
+    assert raised.value.after_ms == 3_000
 
 
 async def test_the_channel_is_closed_when_the_sending_ends_early(redis_client: Redis) -> None:

@@ -282,7 +282,7 @@ def test_settings_seed_and_command_are_shown() -> None:
         "seed7",
         "window8.0\u00a0s",
         "idleoff",
-        "timer-dies: 5.00\u00a0%",
+        "timer-dies=0.05",
         "python -m sim replay logs/ --seed 7",
     ):
         assert words in seen
@@ -290,14 +290,22 @@ def test_settings_seed_and_command_are_shown() -> None:
 
 def test_faults_and_runs_that_never_came_to_rest_are_reported() -> None:
     made = example.incident()
-    made["runs"][0]["faults"] = [
-        {"name": "timer-dies", "rate": 0.1, "struck": 3},
-        {"name": "redis-away", "start_ms": 20_000, "end_ms": 25_000, "struck": 1},
-    ]
+    for run in made["runs"]:
+        run["faults"] = [
+            {"name": "timer-dies", "rate": 0.1, "struck": 3},
+            {"name": "redis-away", "start_ms": 8_000, "end_ms": 13_000, "struck": 1},
+            {"name": "worker-dies", "start_ms": 900_000, "end_ms": 900_000, "struck": 0},
+        ]
     made["runs"][0]["came_to_rest"] = False
     seen = "".join(Page(render_replay_report(made)).text)
     assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
-    assert "Injected faults on buffer-v1: timer-dies 3" in seen
+    assert "timer dead (10.0\u00a0%)" in seen
+    assert "Redis away at 8\u00a0s for 5.0\u00a0s" in seen
+    html = render_replay_report(made)
+    figure = html[html.index('<svg class="swimlane"') :].split("</svg>")[0]
+    shaded = figure.split('<g class="fault">')[1:]
+    assert len(shaded) == 1, "one fault has no time, and one is not in the picture"
+    assert "Redis away" in shaded[0]
     assert "http-fails" not in seen
 
 

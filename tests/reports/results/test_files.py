@@ -194,6 +194,9 @@ _CONTRADICTIONS = {
     "the setting faults is not a list of texts - at `$.settings`": _broken(
         "replay", "settings", "faults", value={"timer-dies": 0.1}
     ),
+    "the runs have different faults - at `$.runs`": _broken(
+        "replay", "runs", 1, "faults", value=[{"name": "timer-dies", "rate": 0.5, "struck": 0}]
+    ),
     "the rate of a fault exceeds 1 - at `$.runs[1].faults`": _broken(
         "replay", "runs", 1, "faults", value=[{"name": "timer-dies", "rate": 1.5, "struck": 0}]
     ),

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,8 +152,19 @@ def test_a_long_replay_is_announced_with_what_shortens_it(capsys: pytest.Capture
     options = argparse.Namespace(quiet=False, jobs=1)
     say_estimate([load_day()] * 1000, contenders, 10, options)
     said = capsys.readouterr().err
-    assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 40 minutes; ")
+    assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 17 minutes; ")
     assert "--system NAME takes one of them, --from and --to a part of the time" in said
+    assert "is not split" not in said
     say_estimate([load_day()], contenders, 1, options)
     say_estimate([load_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))
     assert capsys.readouterr().err == ""
+
+
+def test_a_large_run_that_cannot_use_all_processes_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    day = load_day()
+    large = replace(day, arrivals=day.arrivals * 2500)
+    contenders = [Contender("queue", "queue")]
+    say_estimate([large], contenders, 1, argparse.Namespace(quiet=False, jobs=2))
+    assert "1 of 2 processes can help: a run is not split by conversation" in capsys.readouterr().err
+    say_estimate([large], contenders, 2, argparse.Namespace(quiet=False, jobs=2))
+    assert "is not split" not in capsys.readouterr().err

@@ -200,7 +200,7 @@ async def test_show_says_how_late_a_message_was_in_days(console: Console) -> Non
     await console.queue.enqueue(late)
     (letter,) = await console.queue.dead_letters()
     shown = await console.run("dead", "show", letter.id)
-    assert "2 d 02 h before it was given up" in next(
+    assert "2 d 02 h before it became a dead letter" in next(
         line for line in shown.lines if line.startswith("written")
     )
     assert not [line for line in shown.lines if line.startswith("kind")], (
@@ -225,8 +225,8 @@ async def test_drop_all_needs_a_yes(console: Console) -> None:
     [
         ([], "give the ids of dead letters, or --all"),
         (["0/1-1", "--all"], "give either ids or --all"),
-        (["0/1-1", "--reason", "x"], "with --reason give --all and no ids"),
-        (["--phone", "201", "--instance", "bot"], "with --instance and --phone give --all"),
+        (["0/1-1", "--reason", "x"], "together with --reason, give --all and no ids"),
+        (["--phone", "201", "--instance", "bot"], "together with --instance and --phone, give --all"),
     ],
     ids=str,
 )

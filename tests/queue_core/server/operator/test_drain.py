@@ -58,7 +58,7 @@ async def test_drain_names_conversations_that_nobody_takes(console: Console) -> 
     partition = console.queue.keys.partitions[0]
     await console.queue.redis.zadd(partition.active, {"bot:201": 1})
     answer = await console.run("drain", "--timeout", "10ms")
-    assert "1 conversation overdue: is a worker running?" in answer.out
+    assert "1 conversation overdue: check that a worker runs" in answer.out
 
 
 async def test_drain_says_that_the_queue_is_held(console: Console) -> None:

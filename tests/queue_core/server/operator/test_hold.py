@@ -41,7 +41,7 @@ async def test_hold_shows_what_would_be_answered(console: Console) -> None:
     assert re.search(r"^oldest +26 h 00 min old, of ", words, re.MULTILINE)
     assert re.search(r"^newest +0\.\d s old, of ", words, re.MULTILINE)
     assert re.search(
-        r"^perhaps sent +1 recorded answer; QUEUE_UNSURE_SENDS says: sent again$", words, re.MULTILINE
+        r"^perhaps sent +1 recorded answer; by QUEUE_UNSURE_SENDS they are sent again$", words, re.MULTILINE
     )
     assert re.search(r"^dead letters +1$", words, re.MULTILINE)
     as_json = (await console.run("hold", "--json")).json

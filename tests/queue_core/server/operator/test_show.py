@@ -271,7 +271,7 @@ async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -
     assert "201" in next(line for line in shown.lines if line.startswith("phone"))
     unknown = await console.run("show", tags.of("bot", "202"))
     assert unknown.code == 1
-    assert unknown.err.startswith("queue_core: no conversation is known with the tag")
+    assert unknown.err.startswith("queue_core: no known conversation has the tag")
 
 
 async def test_messages_that_their_user_changed(
