@@ -164,15 +164,26 @@ async def claimed_batch(queue: MessageQueue, processor_id: str = "other") -> Bat
     return claimed.batches[0]
 
 
-async def let_leases_run_out(queue: MessageQueue) -> None:
-    """Lets all leases run out, as if their workers had died and others had looked on for as long as a lease lasts."""
+_RUN_OUT = """
+local holder = redis.call('HGET', KEYS[1], 'processorId')
+if holder and (ARGV[2] == '' or ARGV[2] == holder) then
+  redis.call('HSET', KEYS[1], 'expiresAt', '0')
+  redis.call('ZADD', KEYS[2], 0, ARGV[1])
+end
+"""
+"""One step: a turn that ends meanwhile is not put back into the index."""
+
+
+async def let_leases_run_out(queue: MessageQueue, *, holder: str = "") -> None:
+    """Lets all leases run out, as if their workers had died and others had looked on for as long as a lease lasts.
+
+    With `holder`, only the leases of that worker.
+    """
     for partition in queue.keys.partitions:
         await queue.claim("looks on", limit=0)
         for conversation in map(text, await queue.redis.zrange(partition.active, 0, -1)):
             lock = f"{partition.base}processing_lock:{conversation}"
-            if await queue.redis.hexists(lock, "token"):
-                await queue.redis.hset(lock, "expiresAt", "0")
-                await queue.redis.zadd(partition.active, {conversation: 0})
+            await queue.redis.eval(_RUN_OUT, 2, lock, partition.active, conversation, holder)
         await queue.redis.hset(partition.looks, "since", "0")
 
 

@@ -127,7 +127,7 @@ async def test_a_handler_that_ignores_its_cancellation_still_changes_nothing(red
             async with running(taker):
                 async with asyncio.timeout(PATIENCE_S):
                     while len(bot.asked) < 2:  # its next renewal may come before the other one's claim
-                        await let_leases_run_out(queue)
+                        await let_leases_run_out(queue, holder="stubborn")
                         await asyncio.sleep(0.005)
                 await at_rest(queue)
                 taken_over.set()
