@@ -191,17 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         Option("sink-port", "N", 8090, "port of the sink; 0: any", _PORT),
     )
     stack.set_defaults(run=_stack)
-    run = commands.add_parser(
-        "run",
-        help="run a whole load test: stack, Locust, faults, report",
-        description="Starts the stack, sends the load with Locust, makes the faults happen, writes the report, and\n"
-        "stops everything. What follows -- goes to Locust, as in: -- --processes 2",
-        epilog=_EPILOG_OF_RUN,
-    )
-    _add(run, *_STACK, _AI, _SEND, *_RUN)
-    run.add_argument("--chaos", type=_renamed, help=argparse.SUPPRESS)
-    add_load_options(run)
-    run.set_defaults(run=_load)
+    run = _parser_of_run(commands)
     validate = commands.add_parser(
         "validate",
         help="compare the simulator's prediction with a measurement",
@@ -229,6 +219,21 @@ def _parser() -> argparse.ArgumentParser:
     for parser in (stack, run, validate):
         parser.add_argument("--legacy", action="store_true", help="test the legacy buffer, not the queue")
     return top
+
+
+def _parser_of_run(commands: argparse._SubParsersAction[_Parser]) -> argparse.ArgumentParser:
+    run = commands.add_parser(
+        "run",
+        help="run a whole load test: stack, Locust, faults, report",
+        description="Starts the stack, sends the load with Locust, makes the faults happen, writes the report, and\n"
+        "stops everything. What follows -- goes to Locust, as in: -- --processes 2",
+        epilog=_EPILOG_OF_RUN,
+    )
+    _add(run, *_STACK, _AI, _SEND, *_RUN)
+    run.add_argument("--chaos", type=_renamed, help=argparse.SUPPRESS)
+    add_load_options(run)
+    run.set_defaults(run=_load)
+    return run
 
 
 # Commands.

@@ -20,13 +20,18 @@ from queue_core.redis.scripts.answers import (
     ForgetAnswer,
     InventoryAnswer,
     LookAnswer,
-    MatchAnswer,
     MovedAnswer,
     PaceAnswer,
     Standing,
     SurveyAnswer,
 )
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
+from queue_core.redis.scripts.sent_replies import ForgetSent as ForgetSent
+from queue_core.redis.scripts.sent_replies import MatchReports as MatchReports
+from queue_core.redis.scripts.sent_replies import NoteSent as NoteSent
+from queue_core.redis.scripts.sent_replies import NoteUndelivered as NoteUndelivered
+from queue_core.redis.scripts.sent_replies import ReportSent as ReportSent
+from queue_core.redis.scripts.sent_replies import SettleReport as SettleReport
 from queue_core.settings import Rules
 
 
@@ -304,87 +309,6 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     ]
     now_ms: Now
     drop_waiting: Digits
-
-
-@stub("note_sent")
-class NoteSent(Call[bool], frozen=True, kw_only=True):
-    """Notes the id of a reply. Returns True if there was a report on it already."""
-
-    read = staticmethod(answers.read_is_found)
-    partition: Annotated[Partition, "reports_due damaged sent"]
-    fingerprint: bytes
-    note: bytes
-    now_ms: Now
-    ttl_ms: Number
-
-
-@stub("report_sent")
-class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
-    """Finds the reply of a report, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
-
-    read = staticmethod(answers.read_texts)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
-    fingerprint: bytes
-    kind: str
-    report: bytes
-    now_ms: Now
-    keep_ms: Number
-    ttl_ms: Number
-    reports_max: Number
-
-
-@stub("match_reports")
-class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
-    """Returns reports that are due, with the replies that they are about."""
-
-    read = staticmethod(answers.read_matches)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
-    now_ms: Now
-    ttl_ms: Number
-    again_ms: Number
-    limit: Number
-
-
-@stub("settle_report")
-class SettleReport(Call[bool], frozen=True, kw_only=True):
-    """Ends a failure that its conversation has noted. Returns True if the id is still known."""
-
-    read = staticmethod(answers.read_is_found)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
-    fingerprint: bytes
-    now_ms: Now
-    ttl_ms: Number
-
-
-@stub("note_undelivered")
-class NoteUndelivered(Call[str], frozen=True, kw_only=True):
-    """Notes in a conversation that a reply did not reach the user."""
-
-    read = staticmethod(text)
-    place: Annotated[Place, "undelivered dead damaged conversation"]
-    now_ms: Now
-    head: bytes
-    element: bytes
-    letter: bytes
-    reason: str
-    reply: str
-    ttl_ms: Number
-    undelivered_max: Number
-    dead_letters_max: Number
-
-
-@stub("forget_sent", mends=False)
-class ForgetSent(Call[int], frozen=True, kw_only=True):
-    """Deletes the ids of the replies to a conversation from some buckets, and reports on them; counts both."""
-
-    read = staticmethod(answers.read_count)
-    partition: Annotated[Partition, "reports sent"]
-    conversation: str
-    address: bytes
-    now_ms: Now
-    ttl_ms: Number
-    first: Number
-    last: Number
 
 
 @stub("rescue")

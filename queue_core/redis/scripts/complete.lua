@@ -13,8 +13,10 @@ end
 local send_state = redis.call('HGET', place.reply, 'state')
 local elements = release_changes(place, redis.call('LRANGE', place.queue, 0, size - 1), now_ms)
 note_settled(place, token, now_ms, stats_ttl_ms)
-redis.call('LTRIM', place.queue, size, -1)
+-- The lease ends first: if Redis stops the script here, the turn is answered again, while a lease of a batch that is gone
+-- would take as many of the next messages with it.
 redis.call('DEL', place.lock, place.reply)
+redis.call('LTRIM', place.queue, size, -1)
 schedule_rest(place, rules, now_ms)
 
 -- The turn is done. The archive comes last, so that its failure does no other harm.
