@@ -95,7 +95,7 @@ def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
     assert ended.stderr.splitlines() == [
         "queue_core: PORT: is not a whole number",
         "queue_core: AI: must be 'echo', 'dify', 'openai' or 'http'",
-        "queue_core: warning: QUEUE_WINDOW is not a setting and changes nothing; did you mean QUEUE_WINDOW_MS?",
+        "queue_core: warning: QUEUE_WINDOW is not a setting and has no effect; did you mean QUEUE_WINDOW_MS?",
     ]
 
 

@@ -131,7 +131,7 @@ def test_a_long_search_finds_no_fault_that_breaks_one(plan: Plan) -> None:
     [
         (
             "claim",
-            "if has_changes(place) then",
+            "if has_more and has_changes(place) then",
             "if false then",
             "was read as it was|was not read|not at rest",
         ),

@@ -32,15 +32,15 @@ async def mark_as_processed(console: Console) -> None:
 async def test_status_counts_the_old_buffer(console: Console) -> None:
     assert "legacy buffer" not in (await console.run("status")).out
     await fill(console)
-    assert "legacy buffer      3 messages of 2 conversations" in (await console.run("status")).lines
+    assert "legacy buffer   3 messages of 2 conversations" in (await console.run("status")).lines
     assert (await console.run("status", "--json")).json["oldBuffer"] == {"conversations": 2, "messages": 3}
     await mark_as_processed(console)
-    assert "legacy buffer      1 message of 1 conversation" in (await console.run("status")).lines
+    assert "legacy buffer   1 message of 1 conversation" in (await console.run("status")).lines
 
 
 async def test_status_names_the_old_buffer_while_it_is_in_use(console: Console) -> None:
     console.settings = console.settings.model_copy(update={"use_queue_system": False})
-    assert "legacy buffer      0 messages of 0 conversations" in (await console.run("status")).lines
+    assert "legacy buffer   0 messages of 0 conversations" in (await console.run("status")).lines
 
 
 async def test_show_lists_the_old_buffer(console: Console) -> None:
