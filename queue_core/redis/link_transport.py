@@ -56,8 +56,9 @@ class LinkTransport(Transport):
         await check_lua(self._redis, self._deadline_s)
 
     def _connection(self) -> AbstractConnection:
-        """Make a connection that is not connected yet. It counts as taken from the pool, which may be exhausted."""
+        """Make a connection that is not connected yet. The pool closes it, and has a place more for it."""
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
+        self._pool.max_connections += 1
         self._pool._in_use_connections.add(connection)
         return connection
 

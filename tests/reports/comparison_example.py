@@ -114,7 +114,7 @@ def hostile() -> Comparison:
     )
 
 
-def endless(number: int = 3_000) -> Comparison:
+def endless(number: int = 4_000) -> Comparison:
     """Return a comparison with more of everything than a page has room for."""
     levels: Sequence[Level] = ("worse", "better", "changed")
     return Comparison(

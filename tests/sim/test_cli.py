@@ -57,7 +57,7 @@ def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path)
     )
     assert "The queue lost, duplicated and reordered none of 5 messages" in " ".join(done.stdout.split())
     result = json.loads((tmp_path / "result.json").read_text("utf-8"))
-    assert (result["schema"], result["kind"]) == (2, "replay")
+    assert (result["schema"], result["kind"]) == (3, "replay")
     runs = {run["system"]: run for run in result["runs"]}
     assert list(runs) == ["buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"]
     for name in ("buffer-v1", "buffer-v2"):

@@ -62,7 +62,7 @@ async def test_without_a_sender_the_handler_does_all(redis_client: Redis) -> Non
 
 @on_newest
 def test_a_concurrency_of_0_is_refused(redis_client: Redis) -> None:
-    with pytest.raises(ValueError, match="concurrency is 0, must be at least 1"):
+    with pytest.raises(ValueError, match="concurrency is 0, but must be at least 1"):
         Processor(MessageQueue(redis_client), Bot().handle, concurrency=0)
 
 

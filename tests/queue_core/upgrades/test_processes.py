@@ -100,7 +100,7 @@ async def test_a_release_that_is_too_old_for_the_data_refuses(
 ) -> None:
     """At the start, and while it runs: the provider delivers again, to a process that was upgraded."""
     environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
-    refusal = "queue_core: the data in this Redis was converted by a newer release"
+    refusal = "queue_core: a newer release converted the data in this Redis"
     async with connect(redis_server.url) as client:
         (partition,) = MessageQueue(client).keys.partitions
         async with running("serve", environment=environment, folder=tmp_path) as serve:

@@ -39,7 +39,7 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
         subject="conversation 1, message 4 (m4)",
         before="answered after 4,024 ms",
         after="lost",
-        cause="The AI failed on message 4. queue marked the turn as done all the same, and nobody tried again.",
+        cause="The AI failed on message 4. queue marked the turn as done nevertheless, and did not try again.",
         topic="loss",
     )
     assert comparison.is_worse
