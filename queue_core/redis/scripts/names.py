@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _COMMENT = re.compile(r"--.*")
 _STRING = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
@@ -55,19 +56,29 @@ def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
     return sorted(used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
 
 
-def used_fields(table: str, body: str, lib: str) -> set[str]:
+@cache
+def used_fields(table: str, body: str, lib: str) -> frozenset[str]:
     """Return the fields of an input that a script uses itself, or through functions of the library that it calls."""
     code = _code(body)
     fields = set(re.findall(rf"(?<![\w.]){table}\.(\w+)", code))
-    for name, parameters, inside in _LIB_FUNCTION.findall(_code(lib)):
+    for name, parameters, inside in _functions(lib):
+        if name not in code:
+            continue
         for call in re.findall(rf"\b{name}(?:\(|, )([^()]*)", code):  # also as in pcall(name, …)
             given = [word.strip() for word in call.split(",")]
             if table in given:
                 parameter = parameters.split(", ")[given.index(table)]
                 fields |= used_fields(parameter, inside, lib)
-    return fields
+    return frozenset(fields)
 
 
+@cache
+def _functions(lib: str) -> list[tuple[str, str, str]]:
+    """Return name, parameters and body of each function of the library."""
+    return _LIB_FUNCTION.findall(_code(lib))
+
+
+@cache
 def _code(source: str) -> str:
     """Return a source without comments and strings, and without names of fields in table constructors."""
     code = _STRING.sub("''", _COMMENT.sub("", source))
