@@ -50,7 +50,7 @@ async def test_a_number_of_the_cloud_api_has_the_rate_of_its_setting(redis_serve
             if error := await put_off(site.runtime.bot, site.runtime.queue.pacing):
                 break
     assert error is not None
-    assert "1 messages a second" in str(error)
+    assert "1 message a second" in str(error)
     assert error.blames == "limit"
     assert server.bodies
 

@@ -115,7 +115,7 @@ async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_ha
         outside() as world,
         running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
     ):
-        rules = await server.says("profile plan: a message that comes while the AI works waits")
+        rules = await server.says("profile plan: a message that arrives while the AI works waits")
         assert "QUEUE_SUPERSEDE_MS=45000" in rules["event"]
         assert (rules["window_ms"], rules["max_messages"], rules["supersede_ms"]) == (300, 5, 0)
         await answer_m1_while_m2_comes(world, server)
@@ -126,7 +126,7 @@ async def test_a_message_that_comes_while_the_ai_works_joins_its_turn(tmp_path: 
     async with outside() as world:
         environment = {**QUICK, **world.environment(), "QUEUE_SUPERSEDE_MS": "45000"}
         async with running("serve", environment=environment, folder=tmp_path) as server:
-            await server.says("profile plan: a message that comes while the AI works joins its turn")
+            await server.says("profile plan: a message that arrives while the AI works joins its turn")
             await answer_m1_while_m2_comes(world, server)
             assert world.asked == [("m1",), ("m1", "m2")]
             assert world.sent == [("966500000001", "re m1 m2")]
@@ -148,7 +148,7 @@ async def answer_m1_while_m2_comes(world: Outside, server: Process) -> None:
 async def test_a_patient_bot_answers_after_a_silence_however_many_messages_there_are(tmp_path: Path) -> None:
     environment = {**QUICK, "QUEUE_PROFILE": "patient", "QUEUE_IDLE_MS": "2000"}
     async with running("serve", environment=environment, folder=tmp_path) as server:
-        rules = await server.says("profile patient: a message that comes while the AI works joins its turn")
+        rules = await server.says("profile patient: a message that arrives while the AI works joins its turn")
         assert (rules["idle_ms"], rules["cap_ms"], rules["max_messages"]) == (2_000, 45_000, 0)
         posts = [server.post("/webhook/evolution", evolution(f"m{number}")) for number in range(7)]
         assert [status for status, _ in await asyncio.gather(*posts)] == [200] * 7
