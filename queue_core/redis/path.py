@@ -14,7 +14,7 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.redis.durability import FsyncWait
 from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import explain, is_not_primary, result_of
+from queue_core.redis.runner import explain, is_not_primary, settle
 from queue_core.redis.scripts.loader import Call, LuaScript
 
 Result = TypeVar("Result")
@@ -213,11 +213,7 @@ class Path:
             answer = refusal
         if isinstance(answer, Exception) and is_not_primary(answer):
             self._left()
-        if not trip.future.done():
-            try:
-                trip.future.set_result(result_of(trip.call, answer))
-            except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
-                trip.future.set_exception(error)
+        settle(trip.call, trip.future, answer)
 
     def _settle_durable(self, sent: _Durable) -> None:
         assert self._fsync

@@ -83,7 +83,7 @@ class ScriptRunner(Transport):
     async def alone(self, call: Call[Result]) -> Result:
         """Run a call at once, in a round trip of its own; it may overtake gathered calls."""
         (answer,) = await self._execute([call])
-        return result_of(call, answer)
+        return _result(call, answer)
 
     async def load(self) -> None:
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
@@ -114,12 +114,7 @@ class ScriptRunner(Transport):
                     future.set_exception(error)
             return
         for (call, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            try:
-                future.set_result(result_of(call, answer))
-            except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
-                future.set_exception(error)
+            settle(call, future, answer)
 
     async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Return the answers, error replies included. If the server lacks scripts, load them and call again."""
@@ -196,7 +191,17 @@ def is_not_primary(error: Exception) -> bool:
     return bool(_NOT_PRIMARY.search(str(error)))
 
 
-def result_of(call: Call[Result], answer: Any) -> Result:
+def settle(call: Call[Result], future: asyncio.Future[Result], answer: Any) -> None:
+    """Give a caller that still waits the result, or the error, that an answer says."""
+    if future.done():
+        return
+    try:
+        future.set_result(_result(call, answer))
+    except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
+        future.set_exception(error)
+
+
+def _result(call: Call[Result], answer: Any) -> Result:
     """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         newer = _NEWER_LAYOUT.search(str(answer))

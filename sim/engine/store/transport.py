@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions
 
-from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain, result_of
+from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain, settle
 from queue_core.redis.scripts.loader import Call, LuaScript
 from queue_core.redis.transport import Transport
 from sim.engine.process_loop import current_process
@@ -148,7 +148,7 @@ class _Pipeline:
             if type(answer) is exceptions.NoScriptError:
                 missing.append(waiting)
             else:
-                _settle(waiting, answer)
+                settle(*waiting, answer)
         if missing:
             self._calls = missing
             scripts = {call.script for call, _ in missing}
@@ -215,13 +215,3 @@ class _CallsRequest(Request):
 def _explained(error: Exception) -> Exception:
     is_of_redis = isinstance(error, exceptions.RedisError | TimeoutError | OSError)
     return explain(error) if is_of_redis else error
-
-
-def _settle(waiting: _Waiting, answer: Any) -> None:
-    call, future = waiting
-    if future.done():
-        return
-    try:
-        future.set_result(result_of(call, answer))
-    except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
-        future.set_exception(error)
