@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line, or says what to install where a package that it needs is missing."""
+    """Run the command line, or say what to install where a package that it needs is missing."""
     try:
         if sys.argv[1:2] == ["redis"]:  # `pip install .` brings all that it needs
             from queue_core.redis_server.command import main as run_redis  # noqa: PLC0415 - a package may be missing

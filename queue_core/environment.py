@@ -25,6 +25,6 @@ Url = Annotated[str, BeforeValidator(_base_url), Field(pattern=r"^(https?://[^\s
 
 
 def faults_of_secret(environment_name: str, secret: SecretStr) -> Iterator[str]:
-    """Yields a sentence about a secret that is set and too short."""
+    """Yield a sentence about a secret that is set and too short."""
     if 0 < len(secret) < SECRET_CHARACTERS_MIN:
         yield f"{environment_name}: can be guessed; give it {SECRET_CHARACTERS_MIN} characters or more"

@@ -51,7 +51,7 @@ class HttpAnswer(msgspec.Struct, frozen=True):
         return int((self.retry_after_s or 0) * 1000)
 
     def json(self) -> Any:
-        """Decodes the body as JSON; None if it is not JSON."""
+        """Decode the body as JSON; None if it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -59,7 +59,7 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 
 def new_session() -> aiohttp.ClientSession:
-    """Opens a session for one process, which keeps connections and no cookies. The caller closes it."""
+    """Open a session for one process, which keeps connections and no cookies. The caller closes it."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -104,7 +104,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Reads a Retry-After header (RFC 9110, 10.2.3): seconds, or a date."""
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date."""
     if not value:
         return None
     text = value.strip()

@@ -1,4 +1,4 @@
-"""Check of the language: the first word of each docstring, and messages that say "is no …". `make lint` runs it.
+"""Check of the language: the first words of docstrings, and messages that say "is no …". `make lint` runs it.
 
     python tests/lint_language.py
 
@@ -19,6 +19,10 @@ PLANTED = "tests/test_lint_language.py"
 """A file that the check leaves out, since it has faults on purpose."""
 
 _FIRST = re.compile(r"(?:What|Whether|It|Its|The same|How|Why|Where|When)\b")
+_THIRD_PERSON = re.compile(
+    r"(?:Add|Ask|Call|Check|Close|Count|Delete|Describe|Do|End|Find|Join|Make|Note|Open|Raise|Read|Record|Remove|Return"
+    r"|Run|Send|Take|Wait|Write|Yield)(?:s|es)(?! (?:of|are)\b)\b"
+)
 _IS_NO = re.compile(r"(?<![Tt]here )\bis no [a-z]")
 
 
@@ -31,6 +35,10 @@ def faults(source: str, file: str) -> Iterator[str]:
         if _FIRST.match(first_line):
             yield f'{file}:{docstring.lineno}: begin with a verb or a noun: "{first_line}"'
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("test_"):
+            docstring = ast.get_docstring(node) or ""
+            if _THIRD_PERSON.match(docstring):
+                yield f'{file}:{node.lineno}: begin with "Return", not "Returns": "{docstring.splitlines()[0]}"'
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in docstrings:
             continue
         text = node.value.strip()

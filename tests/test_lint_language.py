@@ -15,6 +15,7 @@ from tests.lint_language import check, faults
         'class A:\n    """It does things."""',
         'X = 1\n"""The same for the others."""',
         'class A:\n    x = 1\n    """How many there are."""',
+        'def f():\n    """Returns a number."""',
         'raise ValueError("this is no duration")',
         'print(f"{value!r} is no number")',
     ],
@@ -28,7 +29,7 @@ def test_a_fault_is_found(source: str) -> None:
     "source",
     [
         '"""Itself, Whatever, Whenever: words of their own."""',
-        'def f():\n    """Returns the number of messages when there are some; None where there is no queue."""',
+        'def f():\n    """Return the number of messages when there are some; None where there is no queue."""',
         'print("what it is", "there is no worker 3", "this is not a duration")',
         "x = 1  # What is no docstring is not looked at.",
     ],

@@ -38,7 +38,7 @@ class NoTextError(RetryLaterError):
 
 
 def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
-    """Makes the error for an answer without a text for the user; its message says what the operator can do.
+    """Make the error for an answer without a text for the user; its message says what the operator can do.
 
     The AI is asked once more. If that answer has no text either, the turn's messages become dead letters, which can be
     requeued once the AI or flow is corrected. HTML pages and errors count as an outage of the AI, and turns wait.
@@ -96,7 +96,7 @@ class Asking:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch, body: Any = None) -> str:
-        """Returns the value as a text if it has a text for the user, or says that there is none; else raises `no_text`.
+        """Return the value, which is a text for the user. Raises the error of `no_text` for any other value.
 
         If the value is missing, the reason is taken from `body`, in which it was searched for.
         """
@@ -107,7 +107,7 @@ class Asking:
         return value
 
     def no_text(self, absence: Absence, batch: Batch) -> QueueError:
-        """Makes the error for an answer without a text for the user, with the wait before the next attempt."""
+        """Make the error for an answer without a text for the user, with the wait before the next attempt."""
         return no_text(absence, batch, after_ms=self._after_ms(batch))
 
     def later(
@@ -119,7 +119,7 @@ class Asking:
         *,
         blames: Blamed = "backend",
     ) -> RetryLaterError:
-        """Makes the error to raise. Its wait before the next attempt is `waits_s` or the AI's, whichever is longer."""
+        """Make the error to raise. Its wait before the next attempt is `waits_s` or the AI's, whichever is longer."""
         return kind(reason, after_ms=self._after_ms(batch, retry_after_s), blames=blames)
 
     def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:
@@ -131,7 +131,7 @@ _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: Refuse
 
 
 def error_code(answer: HttpAnswer) -> str:
-    """Returns the API's own code for an error: `code`, `error.code` or `error.type`; "" without one."""
+    """Return the API's own code for an error: `code`, `error.code` or `error.type`; "" without one."""
     body = answer.json()
     if not isinstance(body, dict):
         return ""

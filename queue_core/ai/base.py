@@ -25,7 +25,7 @@ class Backend(Protocol):
     name: str
 
     async def answer(self, batch: Batch) -> Answer:
-        """Asks the AI to answer a turn. Saves no memory, since the answer may be dropped or asked for again.
+        """Ask the AI to answer a turn. Saves no memory, since the answer may be dropped or asked for again.
 
         Raises RetryLaterError or GiveUpError; after any other error the turn is retried with the queue's backoff.
         """

@@ -58,7 +58,7 @@ class DifyBackend:
 
 
 def _user(batch: Batch) -> str:
-    """Returns a name for the user that is the same in all turns and does not reveal the phone number."""
+    """Return a name for the user that is the same in all turns and does not reveal the phone number."""
     return hashlib.sha256(
         f"{batch.instance_name}\0{batch.user_phone}".encode("utf-8", "replace")
     ).hexdigest()[:32]

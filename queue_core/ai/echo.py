@@ -12,5 +12,5 @@ class EchoBackend:
     name = "echo"
 
     async def answer(self, batch: Batch) -> Answer:
-        """Returns the texts of the turn, one per line."""
+        """Return the texts of the turn, one per line."""
         return Answer(batch.text)

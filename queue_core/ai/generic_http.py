@@ -68,7 +68,7 @@ def _body(batch: Batch) -> dict[str, Any]:
 
 
 def _is_empty(body: Any) -> bool:
-    """Returns True for an empty `response` without our other keys: the flow had no result."""
+    """Return True for an empty `response` without our other keys: the flow had no result."""
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict) or any(key in first for key in _FLAGS):
         return False
@@ -77,7 +77,7 @@ def _is_empty(body: Any) -> bool:
 
 
 def _text(answer: HttpAnswer) -> str | None:
-    """Returns the body as text, or the text that its JSON encodes; None for JSON that cannot be a text."""
+    """Return the body as text, or the text that its JSON encodes; None for JSON that cannot be a text."""
     raw = answer.body.decode("utf-8-sig", "replace")
     body = answer.json()
     if isinstance(body, str):

@@ -98,7 +98,7 @@ class Effort:
 
 
 def read_object(text: str, start: int, effort: Effort | None = None) -> LooseObject | None:
-    """Reads the object whose brace is at `start`; None if there is none. Never raises; takes linear time.
+    """Read the object whose brace is at `start`; None if there is none. Never raises; takes linear time.
 
     Objects of one text share their `effort`. When nothing is left of it, only clean JSON is read.
     """
@@ -107,14 +107,14 @@ def read_object(text: str, start: int, effort: Effort | None = None) -> LooseObj
 
 
 def read_value(text: str, start: int, effort: Effort | None = None) -> LooseValue | None:
-    """Reads the object or list whose bracket is at `start`, as `read_object` does."""
+    """Read the object or list whose bracket is at `start`, as `read_object` does."""
     effort = effort or Effort(text)
     found = None if effort.is_dense else read_clean(text, start)
     return found or _read_loosely(text, start, effort)
 
 
 def read_clean(text: str, start: int) -> LooseValue | None:
-    """Reads the object or list at `start`; None if it is not correct JSON."""
+    """Read the object or list at `start`; None if it is not correct JSON."""
     try:
         value, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -154,7 +154,7 @@ def _read_loosely(text: str, start: int, effort: Effort) -> LooseValue | None:
 
 
 def read_string(text: str) -> str | None:
-    """Decodes a JSON string, quotes included; None if the text is not one."""
+    """Decode a JSON string, quotes included; None if the text is not one."""
     try:
         value = _decoder.decode(text)
     except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ def read_string(text: str) -> str | None:
 
 
 def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
-    """Returns a copy without lone surrogates and without values that lie deeper than `depth`."""
+    """Return a copy without lone surrogates and without values that lie deeper than `depth`."""
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, dict):
@@ -174,7 +174,7 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Returns True if a value has parts nested deeper than DEPTH_MAX; empty parts do not count."""
+    """Return True if a value has parts nested deeper than DEPTH_MAX; empty parts do not count."""
     level = [value]
     for _ in range(DEPTH_MAX + 1):
         level = [
@@ -195,7 +195,7 @@ class _Pruner:
         self._left = entries
 
     def pruned(self, value: Any, depth: int = DEPTH_MAX + 1) -> Any:
-        """Returns the value without the entries over the limit; None replaces an object that is too deep."""
+        """Return the value without the entries over the limit; None replaces an object that is too deep."""
         if not depth:
             return None
         if isinstance(value, dict):
@@ -231,13 +231,13 @@ class _Reader:
         self.cut_key = ""
 
     def read(self, target: dict[str, Any], depth: int = 0) -> None:
-        """Reads the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
+        """Read the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
         self._enter(depth)
         while not self._is_over("}") and (key := self._key()) is not None:
             target[key] = self._value(depth, _AFTER_STRING)
 
     def read_list(self, target: list[Any], depth: int = 0) -> None:
-        """Reads the list whose bracket is at `at` into `target`, as `read` does."""
+        """Read the list whose bracket is at `at` into `target`, as `read` does."""
         self._enter(depth)
         while not self._is_over("]"):
             target.append(self._value(depth, _AFTER_ITEM))
@@ -248,7 +248,7 @@ class _Reader:
         self.at += 1
 
     def _is_over(self, closing: str) -> bool:
-        """Skips separators; returns True when the object or list ends here, or the whole text does."""
+        """Skip separators; returns True when the object or list ends here, or the whole text does."""
         if self.is_whole and not self._is_cut():
             if self._text[self.at] != closing:
                 return False
@@ -264,7 +264,7 @@ class _Reader:
         return False
 
     def _spend(self, effort: int) -> None:
-        """Raises _NoObjectError when no effort is left."""
+        """Raise _NoObjectError when no effort is left."""
         self._effort.left -= effort
         if self._effort.left < 0:
             raise _NoObjectError
@@ -300,7 +300,7 @@ class _Reader:
         return self._bare_value(after_string)
 
     def _bare_value(self, after_string: re.Pattern[str]) -> Any:
-        """Reads a number, a word, or a string whose first quote is missing."""
+        """Read a number, a word, or a string whose first quote is missing."""
         bare = _BARE.match(self._text, self.at, self._end)
         is_over = bare is not None and _AFTER_ITEM.match(self._text, bare.end(), self._end)
         if bare is None or not is_over:
@@ -352,7 +352,7 @@ def _literal(text: str) -> Any:
 
 
 def _unescaped(text: str) -> str:
-    """Decodes the escapes of a string; a backslash that begins no escape stays."""
+    """Decode the escapes of a string; a backslash that begins no escape stays."""
     return _ESCAPE.sub(_escaped, text)
 
 

@@ -42,11 +42,11 @@ class Store(Protocol):
     """Store of one value for each conversation, such as `MessageQueue.notes`. Methods raise QueueError on failure."""
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
-        """Returns the value, or None."""
+        """Return the value, or None."""
         ...
 
     async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
-        """Replaces the value; it is kept for `ttl_s`."""
+        """Replace the value; it is kept for `ttl_s`."""
         ...
 
 
@@ -58,7 +58,7 @@ class ConversationMemory:
         self._ttl_s = ttl_s
 
     async def load(self, instance_name: str, user_phone: str) -> Memory | None:
-        """Returns the memory of a conversation: an empty one when none is kept, None when it cannot be read now.
+        """Return the memory of a conversation: an empty one when none is kept, None when it cannot be read now.
 
         After None, do not save a memory: it would replace the one that could not be read.
         """
@@ -76,7 +76,7 @@ class ConversationMemory:
             return None
 
     async def save(self, instance_name: str, user_phone: str, memory: Memory) -> None:
-        """Replaces the memory of a conversation."""
+        """Replace the memory of a conversation."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await self._store.put(instance_name, user_phone, _encoded(memory), ttl_s=self._ttl_s)

@@ -72,7 +72,7 @@ class OpenAiBackend:
 
 
 def _content(body: Any) -> Any:
-    """Returns `choices[0].message.content`, which is a text or a list of parts, or else the message's `refusal`."""
+    """Return `choices[0].message.content`, which is a text or a list of parts, or else the message's `refusal`."""
     try:
         message = body["choices"][0]["message"]
         content = message.get("content") or message.get("refusal")

@@ -154,7 +154,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         set_aside: Callable[[Any, str], Unreadable],
         skipped: Mapping[str, int] | None = None,
     ) -> Inbound:
-        """Reads each item with `read`. Counts skipped items by reason; unreadable ones go through `set_aside`.
+        """Read each item with `read`. Counts skipped items by reason; unreadable ones go through `set_aside`.
 
         An item that cannot be read does not affect the others.
         """
@@ -182,12 +182,12 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:
-        """Returns the content of a webhook that has an event and no message."""
+        """Return the content of a webhook that has an event and no message."""
         return cls(skipped={skipped: 1}, events={name: 1} if skipped == "event" else {})
 
 
 def _where(error: Exception) -> str:
-    """Returns type and source line of an error. Its message is left out, since it could quote what a user wrote."""
+    """Return type and source line of an error. Its message is left out, since it could quote what a user wrote."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"with {type(error).__name__} in {frame.name}, line {frame.lineno} of {PurePath(frame.filename).name}"
@@ -202,7 +202,7 @@ class Channel(Protocol):
     """Form of the channel's replies, unless the settings of the deployment give another one."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
+        """Send a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last part. Raises RetryLaterError if the
         part was certainly not sent and may be tried again (NumberLimitError if the number has sent too much),
@@ -212,7 +212,7 @@ class Channel(Protocol):
         ...
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """Shows the user "typing…". Never raises, since a failure does no harm."""
+        """Show the user "typing…". Never raises, since a failure does no harm."""
         ...
 
 
@@ -233,7 +233,7 @@ class Provider(EnvironmentSettings, ABC):
 
     @classmethod
     def environment_name(cls, field: str) -> str:
-        """Returns the name of a field in the environment."""
+        """Return the name of a field in the environment."""
         return f"{cls.name}_{field}".upper()
 
     @property
@@ -252,23 +252,23 @@ class Provider(EnvironmentSettings, ABC):
         return bool(getattr(self, self.secured_by))
 
     def faults(self) -> Iterator[str]:
-        """Yields a sentence for each contradiction among the settings."""
+        """Yield a sentence for each contradiction among the settings."""
         yield from ()
 
     @abstractmethod
     def authenticate(self, post: Post) -> None:
-        """Raises UnauthorizedError unless the post proves the secret; without a secret in the settings, always."""
+        """Raise UnauthorizedError unless the post proves the secret; without a secret in the settings, always."""
 
     @abstractmethod
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
-        """Returns the content of a post, with placeholders in `language`.
+        """Return the content of a post, with placeholders in `language`.
 
         Raises InvalidWebhookError for a post that is not a webhook of this provider.
         """
 
     @abstractmethod
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> Channel:
-        """Returns a channel that sends through `session` and waits at most `timeout_s` for an answer."""
+        """Return a channel that sends through `session` and waits at most `timeout_s` for an answer."""
 
 
 @runtime_checkable
@@ -276,5 +276,5 @@ class Handshake(Protocol):
     """Provider that checks a webhook's address by a GET before it posts there."""
 
     def answer_handshake(self, query: Mapping[str, str]) -> str:
-        """Returns the plain text to answer with. Raises UnauthorizedError."""
+        """Return the plain text to answer with. Raises UnauthorizedError."""
         ...

@@ -23,7 +23,7 @@ class ConsoleChannel:
         self.form = Form(characters_max=TEXT_CHARACTERS_MAX, format="unchanged")
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """Prints the reply. Control codes are printed as text, so that they do not act on the terminal."""
+        """Print the reply. Control codes are printed as text, so that they do not act on the terminal."""
         count = len(batch.messages)
         head = f"{batch.instance_name}/{batch.user_phone}, {count} message{'s' * (count != 1)}"
 
@@ -34,4 +34,4 @@ class ConsoleChannel:
         return send_all(self.form.parts_of(reply), print_reply, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """Does nothing."""
+        """Do nothing."""

@@ -64,7 +64,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def joined(*parts: str) -> str:
-    """Joins a placeholder and the text that the user wrote."""
+    """Join a placeholder and the text that the user wrote."""
     return " ".join(part for part in parts if part)
 
 
@@ -77,7 +77,7 @@ def media(
     transcription: str = "",
     facts: Object | None = None,
 ) -> Content:
-    """Describes media: "[image] the caption", "[voice message, 7 s] its transcription", "[document: offer.pdf]"."""
+    """Describe media: "[image] the caption", "[voice message, 7 s] its transcription", "[document: offer.pdf]"."""
     known = mapping(facts)
     seconds = whole_number(known.get("seconds")) if kind == "audio" else 0
     placeholder = say.said(
@@ -90,7 +90,7 @@ def media(
 
 
 def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
-    """Describes a location by name, address and coordinates, as far as they are known."""
+    """Describe a location by name, address and coordinates, as far as they are known."""
     latitude = part.get("latitude", part.get("degreesLatitude"))
     longitude = part.get("longitude", part.get("degreesLongitude"))
     names = [name(part.get("name")), name(part.get("address"))]
@@ -105,7 +105,7 @@ def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
 
 
 def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
-    """Describes contact cards, which are {"name", "phones", "emails", "organisation"}."""
+    """Describe contact cards, which are {"name", "phones", "emails", "organisation"}."""
     described = [
         say.listed(
             [
@@ -122,13 +122,13 @@ def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
 
 
 def reaction(say: Phrases, emoji: str, target: str) -> Content:
-    """Describes a reaction to the message with the id `target`."""
+    """Describe a reaction to the message with the id `target`."""
     facts = {"reaction": filled(emoji=emoji, id=target)}
     return Content(kind="reaction", text=say.said("reaction", emoji), facts=facts)
 
 
 def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", description: str = "") -> Content:
-    """Describes a button or row that the user chose, by its title, or else its id."""
+    """Describe a button or row that the user chose, by its title, or else its id."""
     words = title or chosen_id or say.said("chose")
     if title and description:
         words = f"{title} ({description})"
@@ -136,12 +136,12 @@ def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", descript
 
 
 def is_routine(body: str) -> bool:
-    """Returns True for the body that WhatsApp gives to every filled-in form: "Sent", or nothing."""
+    """Return True for the body that WhatsApp gives to every filled-in form: "Sent", or nothing."""
     return body.strip().lower() in ("", "sent")
 
 
 def form(say: Phrases, form_name: str, fields: Object, *, body: str = "") -> Content:
-    """Describes a filled-in form: "[form: date: 2026-12-01; guests: 4]", or "[form]" if its fields cannot be read."""
+    """Describe a filled-in form: "[form: date: 2026-12-01; guests: 4]", or "[form]" if its fields cannot be read."""
     answers = [f"{key}: {value}" for key, value in _answers(fields)]
     placeholder = say.said("form", _several(say, answers))
     facts = filled(form=filled(name=form_name, fields=_without_secrets(fields)))
@@ -159,7 +159,7 @@ def order(
     title: str = "",
     total: str = "",
 ) -> Content:
-    """Describes an order. Items are {"id", "quantity", "price", "currency"}; `count` is their number, if known."""
+    """Describe an order. Items are {"id", "quantity", "price", "currency"}; `count` is their number, if known."""
     described = [
         joined(f"{label(item.get('quantity')) or 1} x {label(item.get('id')) or '?'}", _price(item))
         for item in items
@@ -177,27 +177,27 @@ def order(
 
 
 def product(say: Phrases, facts: Object, *, note: str = "") -> Content:
-    """Describes a product of a catalogue: {"id", "title", "price", "currency", "catalog"}."""
+    """Describe a product of a catalogue: {"id", "title", "price", "currency", "catalog"}."""
     detail = say.listed([name(facts.get("title")), label(facts.get("id")), _price(facts).strip("()")])
     words = joined(say.said("product", detail), note)
     return Content(kind="product", text=words, facts={"product": filled(**facts)})
 
 
 def poll(say: Phrases, question: str, options: Sequence[str]) -> Content:
-    """Describes a poll: "[poll: Which day? Mon / Tue]"."""
+    """Describe a poll: "[poll: Which day? Mon / Tue]"."""
     detail = joined(question, " / ".join(options[:ITEMS_MAX]))
     facts = {"poll": filled(name=question, options=list(options))}
     return Content(kind="poll", text=say.said("poll", detail), facts=facts)
 
 
 def vote(say: Phrases, options: Sequence[str], target: str = "") -> Content:
-    """Describes a vote in the poll with the id `target`. No options mean that the vote is encrypted."""
+    """Describe a vote in the poll with the id `target`. No options mean that the vote is encrypted."""
     words = say.said("vote", say.listed(options[:ITEMS_MAX]))
     return Content(kind="poll", text=words, facts={"vote": filled(options=list(options), id=target)})
 
 
 def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content:
-    """Describes an event: {"name", "description", "place", "start_ms", "end_ms", "link"}. Times are UTC."""
+    """Describe an event: {"name", "description", "place", "start_ms", "end_ms", "link"}. Times are UTC."""
     times = [_utc(facts.get("start_ms")), _utc(facts.get("end_ms"))]
     detail = say.listed(
         [name(facts.get("name")), " - ".join(time for time in times if time), name(facts.get("place"))]
@@ -208,32 +208,32 @@ def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content
 
 
 def event_answer(say: Phrases, answer: str, guests: Any = 0) -> Content:
-    """Describes an answer to the invitation to an event; `answer` is "" if the answer is encrypted."""
+    """Describe an answer to the invitation to an event; `answer` is "" if the answer is encrypted."""
     others = whole_number(guests)
     parts = [answer, say.counted("guests", others) if answer and 0 < others < GUESTS_MAX else ""]
     return placeholder(say, "event", "event answer", say.listed(parts))
 
 
 def planned_call(say: Phrases, title: str, start_ms: Any) -> Content:
-    """Describes a call that the user has planned. The time is UTC."""
+    """Describe a call that the user has planned. The time is UTC."""
     content = placeholder(say, "call", "call", say.listed([title, _utc(start_ms)]))
     return with_notes(content, [], filled(call=filled(title=title, start_ms=whole_number(start_ms))))
 
 
 def edit(say: Phrases, target: str, new: Content | None) -> Content:
-    """Describes an edit of the message with the id `target`; `new` is None if its new content is not known."""
+    """Describe an edit of the message with the id `target`; `new` is None if its new content is not known."""
     words = f"{say.said('edited')} {new.text}" if new else say.said("edited, unknown")
     change = Change("edit", target, new.text, new.kind) if new else Change("edit", target)
     return Content(kind="edit", text=words, facts=new.facts if new else {}, change=change)
 
 
 def deletion(say: Phrases, target: str) -> Content:
-    """Describes that the user deleted the message with the id `target`."""
+    """Describe that the user deleted the message with the id `target`."""
     return Content(kind="deletion", text=say.said("deleted"), change=Change(what="deletion", id=target))
 
 
 def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None) -> Content:
-    """Describes a message of a kind that this version does not know, or that the provider does not pass on.
+    """Describe a message of a kind that this version does not know, or that the provider does not pass on.
 
     For an unknown kind, `part` is searched for text that the user wrote.
     """
@@ -243,18 +243,18 @@ def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None)
 
 
 def placeholder(say: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
-    """Describes a message by a placeholder, and `note`, the text that the user wrote with it."""
+    """Describe a message by a placeholder, and `note`, the text that the user wrote with it."""
     return Content(kind=kind, text=joined(say.said(code, detail), note))
 
 
 def ad_note(say: Phrases, ad: Object) -> str:
-    """Returns a line about the ad or post from which the user came: {"source", "title", "body", "url", …}."""
+    """Return a line about the ad or post from which the user came: {"source", "title", "body", "url", …}."""
     code = "from post" if ad.get("source") == "post" else "from ad"
     return say.said(code, "; ".join(part for part in (name(ad.get("title")), name(ad.get("body"))) if part))
 
 
 def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content:
-    """Returns a content with lines added before its words, and facts added to its facts."""
+    """Return a content with lines added before its words, and facts added to its facts."""
     if not notes and not facts:
         return content
     lines = "\n".join([*notes, *([content.text] if content.text else [])])
@@ -262,7 +262,7 @@ def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content
 
 
 def price(amount: Any, currency: Any, *, fraction: Any = 1000) -> str:
-    """Returns an amount such as "1.5 USD". WhatsApp counts in thousandths of the currency, or in another `fraction`."""
+    """Return an amount such as "1.5 USD". WhatsApp counts in thousandths of the currency, or in another `fraction`."""
     count, parts = whole_number(amount), whole_number(fraction)
     is_amount = 0 < count < 10**15 and 0 < parts <= 10**9
     return joined(f"{count / parts:.15g}", name(currency)) if is_amount else ""
@@ -281,7 +281,7 @@ def _several(say: Phrases, parts: Sequence[str]) -> str:
 
 
 def _answers(fields: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yields the answers of a form with their names; nested ones as `outer.inner`."""
+    """Yield the answers of a form with their names; nested ones as `outer.inner`."""
     if file_name := name(at(fields, "file_name")):  # an attachment, whose other fields mean nothing to an AI
         yield name(key), file_name
     elif isinstance(fields, Mapping) and depth < DEPTH_MAX:

@@ -66,7 +66,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         return max(known_ms or 0, self.asked_ms) if self.asked_ms or known_ms is not None else None
 
     def error(self) -> QueueError:
-        """Makes the error that tells the queue what follows."""
+        """Make the error that tells the queue what follows."""
         meaning = self.meaning
         sentence = f"{self.detail}: {meaning.words}"
         if meaning.follows == "operator" and self.look_at:
@@ -124,14 +124,14 @@ OTHERS = (
 
 
 def meaning_of_status(status: int) -> Meaning:
-    """Returns the meaning of an HTTP status that is not 2xx."""
+    """Return the meaning of an HTTP status that is not 2xx."""
     if status in STATUSES:
         return STATUSES[status]
     return OTHERS[0 if status < 400 else 1 if status < 500 else 2]
 
 
 def refusal_by_status(answer: HttpAnswer, *, detail: str, settings: str) -> Refusal:
-    """Reads an answer that is not 2xx by its status alone.
+    """Read an answer that is not 2xx by its status alone.
 
     `detail` names who answered; `settings` names the settings to look at when access is refused.
     """

@@ -32,7 +32,7 @@ DEPTH_MAX = 100
 
 
 def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
-    """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} replaces media over `characters_max`.
+    """Return a copy in which {"omitted": "base64", "bytes": …, "sha256": …} replaces media over `characters_max`.
 
     `sha256` is the hash of the string in the webhook; the provider still has the media, under the message's key. Bytes
     in JavaScript's forms, a list of numbers or an object with numbered keys, are replaced too.

@@ -75,7 +75,7 @@ class Pacer:
     async def paced(
         self, channel: str, instance: str, sending: AsyncGenerator[None, None]
     ) -> AsyncGenerator[None, None]:
-        """Lets a channel send its parts at their moments. Yields and raises as Channel.send does."""
+        """Let a channel send its parts at their moments. Yields and raises as Channel.send does."""
         async with aclosing(sending):
             while True:
                 await self._wait(channel, instance)
@@ -123,7 +123,7 @@ class Pacer:
         number.sent_at.append(self._clock())
 
     async def _wait_alone(self, number: _Number, per_s: int) -> None:
-        """Waits, while Redis is away, until this process by itself would keep the rate."""
+        """Wait, while Redis is away, until this process by itself would keep the rate."""
         now = self._clock()
         number.forget_before(now - 1.0)
         moment = now
@@ -156,7 +156,7 @@ class Pacer:
             number.careful_until = self._clock() + CAREFUL_S
 
     def _number(self, channel: str, instance: str) -> _Number:
-        """Returns the record of a number. Of too many records, the longest unused one is forgotten."""
+        """Return the record of a number. Of too many records, the longest unused one is forgotten."""
         name = channel, instance
         number = self._numbers.pop(name) if name in self._numbers else _Number()
         self._numbers[name] = number
@@ -166,7 +166,7 @@ class Pacer:
 
 
 def _put_off(per_s: int, wait_ms: int, *, slows_down: bool = False) -> RetryLaterError:
-    """Makes the error of a message whose moment is too far away."""
+    """Make the error of a message whose moment is too far away."""
     reason = (
         "the number slows down, since the provider refused messages"
         if slows_down

@@ -84,20 +84,20 @@ class Phrases:
         self._comma = "، " if language == "ar" else ", "
 
     def said(self, code: str, detail: str = "", *, extra: str = "") -> str:
-        """Returns `[phrase: detail]`, `[phrase, extra]` or `[phrase]`."""
+        """Return `[phrase: detail]`, `[phrase, extra]` or `[phrase]`."""
         head = self.listed([self._phrases[code], extra])
         return f"[{head}: {detail}]" if detail else f"[{head}]"
 
     def word(self, code: str) -> str:
-        """Returns a phrase without brackets."""
+        """Return a phrase without brackets."""
         return self._phrases[code]
 
     def counted(self, code: str, count: int) -> str:
-        """Returns a phrase with a number."""
+        """Return a phrase with a number."""
         return self._phrases[code] % {"count": count}
 
     def listed(self, parts: Iterable[str]) -> str:
-        """Joins the parts that are not empty with the language's comma."""
+        """Join the parts that are not empty with the language's comma."""
         return self._comma.join(part for part in parts if part)
 
 
@@ -106,5 +106,5 @@ _BY_LANGUAGE = {language: Phrases(language) for language in get_args(Language)}
 
 
 def phrases(language: Language) -> Phrases:
-    """Returns the phrases of a language."""
+    """Return the phrases of a language."""
     return _BY_LANGUAGE[language]

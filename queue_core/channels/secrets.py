@@ -23,7 +23,7 @@ _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
 def without_secrets(value: Any) -> Any:
-    """Returns a copy of a JSON value without entries that have the name of a secret, at any depth.
+    """Return a copy of a JSON value without entries that have the name of a secret, at any depth.
 
     The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}, be a parameter in a URL, or
     be inside a text that is JSON, as in `response_json` and `paramsJson` of forms.
@@ -47,7 +47,7 @@ def _is_json_name(name: str) -> bool:
 
 
 def _without_secrets_in_json(value: Any) -> Any:
-    """Returns a text that is a JSON object without its secrets; treats any other value as `without_secrets` does."""
+    """Return a text that is a JSON object without its secrets; treats any other value as `without_secrets` does."""
     fields = json_object(value) if isinstance(value, str) else {}
     if is_deeper_than(fields, DEPTH_MAX):
         return value
@@ -56,7 +56,7 @@ def _without_secrets_in_json(value: Any) -> Any:
 
 
 def _without_parameters(url: re.Match[str]) -> str:
-    """Returns a URL without its secret parameters, and without the name and the password before its host."""
+    """Return a URL without its secret parameters, and without the name and the password before its host."""
     if url[5]:
         return url[5] + url[6]
     kept = [pair for pair in url[3].split("&") if not is_secret_name(unquote(pair.partition("=")[0]))]
@@ -64,5 +64,5 @@ def _without_parameters(url: re.Match[str]) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Returns True for the name of a secret."""
+    """Return True for the name of a secret."""
     return bool(_SECRET_NAME.search(_PUNCTUATION.sub("", name.lower())))

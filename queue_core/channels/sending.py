@@ -13,7 +13,7 @@ from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
 
 
 def address(base_url: str, before: str, name: str, after: str = "") -> URL:
-    """Returns `base_url/before/name/after`. Slashes and dots in `name` are quoted, so it stays one part of the path."""
+    """Return `base_url/before/name/after`. Slashes and dots in `name` are quoted, so it stays one part of the path."""
     quoted = quote(name, safe="", errors="replace").replace(".", "%2E")
     return URL(
         "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
@@ -24,7 +24,7 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
 async def send_all(
     parts: list[str], send: Callable[[str], Awaitable[None]], *, after: int
 ) -> AsyncGenerator[None, None]:
-    """Sends the parts that come after the first `after` ones, and yields between two parts."""
+    """Send the parts that come after the first `after` ones, and yield between two parts."""
     for number, part in enumerate(parts[after:]):
         if number:
             yield
@@ -32,7 +32,7 @@ async def send_all(
 
 
 async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:
-    """Performs a request. Raises RetryLaterError if no connection was made, SendUncertainError if no answer came."""
+    """Perform a request. Raises RetryLaterError if no connection was made, SendUncertainError if no answer came."""
     try:
         return await request
     except NotReachedError as error:

@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 
 
 def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: Any, reason: str) -> Unreadable:
-    """Returns a stand-in for a message that cannot be read, with the part of its payload that is kept."""
+    """Return a stand-in for a message that cannot be read, with the part of its payload that is kept."""
     message = QueueMessage(
         id="unreadable",
         instance_name=name(instance) or UNKNOWN,
@@ -33,7 +33,7 @@ def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: An
 
 
 def bounded(payload: Any) -> Any:
-    """Returns a payload as it is, or the start of its JSON if it is longer than PAYLOAD_BYTES_MAX."""
+    """Return a payload as it is, or the start of its JSON if it is longer than PAYLOAD_BYTES_MAX."""
     try:
         encoded = msgspec.json.encode(payload)
     except (TypeError, ValueError, RecursionError):

@@ -22,52 +22,52 @@ _DIGITS = re.compile(r"\s*-?[0-9]{1,20}\s*")
 
 
 def text(value: Any) -> str:
-    """Returns a text as it is; "" for anything else."""
+    """Return a text as it is; "" for anything else."""
     return value if isinstance(value, str) else ""
 
 
 def name(value: Any) -> str:
-    """Returns a name on one line, cut to NAME_CHARACTERS_MAX; "" for anything but a text."""
+    """Return a name on one line, cut to NAME_CHARACTERS_MAX; "" for anything but a text."""
     return " ".join(text(value)[: NAME_CHARACTERS_MAX * 10].split())[:NAME_CHARACTERS_MAX]
 
 
 def profile_name(value: Any) -> str:
-    """Returns the name that a user chose; "" for mere punctuation, such as "~" or "-", which means no name."""
+    """Return the name that a user chose; "" for mere punctuation, such as "~" or "-", which means no name."""
     chosen = name(value)
     return chosen if any(map(_says_something, chosen)) else ""
 
 
 def _says_something(letter: str) -> bool:
-    """Returns True for letters, digits and emoji."""
+    """Return True for letters, digits and emoji."""
     return letter.isalnum() or (not letter.isascii() and unicodedata.category(letter)[0] == "S")
 
 
 def label(value: Any) -> str:
-    """Returns a name, or a number as a text; "" for anything else."""
+    """Return a name, or a number as a text; "" for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:.15g}" if is_coordinate(value) else ""
     return name(value)
 
 
 def mapping(value: Any) -> Object:
-    """Returns an object as it is; {} for anything else."""
+    """Return an object as it is; {} for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: Any) -> list[Object]:
-    """Returns the objects of a list; [] for anything else."""
+    """Return the objects of a list; [] for anything else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def at(value: Any, *path: str) -> Any:
-    """Returns the value at a path of keys; None where the path leads nowhere."""
+    """Return the value at a path of keys; None where the path leads nowhere."""
     for key in path:
         value = mapping(value).get(key)
     return value
 
 
 def whole_number(value: Any) -> int:
-    """Reads a number written as 12, 12.0, "12" or the protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
+    """Read a number written as 12, 12.0, "12" or the protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
     if isinstance(value, Mapping):
         low, high = value.get("low"), value.get("high")
         if isinstance(low, Mapping) or isinstance(high, Mapping):
@@ -83,7 +83,7 @@ def whole_number(value: Any) -> int:
 
 
 def timestamp_ms(value: Any) -> int:
-    """Converts Unix seconds or an ISO date to milliseconds; keeps milliseconds; returns 0 for anything else."""
+    """Convert Unix seconds or an ISO date to milliseconds; keeps milliseconds; returns 0 for anything else."""
     if isinstance(value, str) and "T" in value[:32]:
         return _iso_ms(value)
     seconds = whole_number(value)
@@ -93,12 +93,12 @@ def timestamp_ms(value: Any) -> int:
 
 
 def is_coordinate(value: Any) -> bool:
-    """Returns True for a finite number."""
+    """Return True for a finite number."""
     return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) < 1e15
 
 
 def json_object(value: Any) -> Object:
-    """Reads a text that is a JSON object; {} for anything else."""
+    """Read a text that is a JSON object; {} for anything else."""
     if not isinstance(value, str) or len(value) > JSON_CHARACTERS_MAX:
         return mapping(value)
     try:
@@ -108,7 +108,7 @@ def json_object(value: Any) -> Object:
 
 
 def filled(**facts: Any) -> dict[str, Any]:
-    """Returns the known facts, which are neither None nor empty, 0 or False."""
+    """Return the known facts, which are neither None nor empty, 0 or False."""
     return {key: value for key, value in facts.items() if value}
 
 

@@ -17,7 +17,7 @@ _LINE = re.compile(
 
 
 def read_vcard(card: str, *, display_name: str = "") -> dict[str, Any]:
-    """Returns {"name", "phones", "emails", "organisation"} of a card, as far as they are known."""
+    """Return {"name", "phones", "emails", "organisation"} of a card, as far as they are known."""
     found: dict[str, list[str]] = {}
     for line in _LINE.finditer(card[:CARD_CHARACTERS_MAX]):
         value = name(line[2].replace("\\,", ",").replace("\\;", ";"))

@@ -33,13 +33,13 @@ class LineError(Exception):
 
 
 def quote(value: str) -> str:
-    """Quotes text from a file for an error message: shortened, and in one line."""
+    """Quote text from a file for an error message: shortened, and in one line."""
     short = value if len(value) <= 60 else value[:59] + "…"
     return f'"{visible(short)}"'
 
 
 def time(value: object, name: str) -> tuple[int, bool]:
-    """Reads a time; returns milliseconds, and whether it was an ISO time."""
+    """Read a time; returns milliseconds, and whether it was an ISO time."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, False
     if isinstance(value, str):
@@ -50,7 +50,7 @@ def time(value: object, name: str) -> tuple[int, bool]:
 
 
 def _iso_ms(value: str, name: str) -> int:
-    """Converts an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
+    """Convert an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
     match = _ISO_TIME.fullmatch(value)
     if match is None:
         raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
@@ -68,7 +68,7 @@ def _iso_ms(value: str, name: str) -> int:
 
 
 def moment(event: Mapping[str, Any]) -> tuple[int, bool]:
-    """Reads the time of an event, `at`; returns milliseconds, and whether it was an ISO time."""
+    """Read the time of an event, `at`; returns milliseconds, and whether it was an ISO time."""
     at, is_iso = time(event["at"], "at")
     if not is_iso and not -SPAN_MS_MAX <= at <= SPAN_MS_MAX:
         raise LineError(f'"at" must be at most {SPAN_MS_MAX} ms (20 years) from the start, not {at} ms')
@@ -76,14 +76,14 @@ def moment(event: Mapping[str, Any]) -> tuple[int, bool]:
 
 
 def an_object(value: object, where: str) -> dict[str, Any]:
-    """Checks an object."""
+    """Check an object."""
     if not isinstance(value, dict):
         raise LineError(f"{quote(where)} must be an object, not {kind_of(value)}")
     return value
 
 
 def identifier(value: object, where: str) -> str:
-    """Checks an instance, phone, id or other short name; `where` names it in the LineError."""
+    """Check an instance, phone, id or other short name; `where` names it in the LineError."""
     if not isinstance(value, str):
         raise LineError(f"{quote(where)} must be text, not {kind_of(value)}")
     if not value.strip():
@@ -96,7 +96,7 @@ def identifier(value: object, where: str) -> str:
 
 
 def text_of(value: object, where: str) -> str:
-    """Checks a text, which may be empty."""
+    """Check a text, which may be empty."""
     if not isinstance(value, str):
         raise LineError(f"{quote(where)} must be text, not {kind_of(value)}")
     if len(value) > TEXT_LENGTH_MAX:
@@ -109,7 +109,7 @@ def text_of(value: object, where: str) -> str:
 
 
 def length(value: object, where: str) -> int:
-    """Checks a number of characters."""
+    """Check a number of characters."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise LineError(f"{quote(where)} must be a whole number, not {kind_of(value)}")
     if not 0 <= value <= LENGTH_MAX:
@@ -118,7 +118,7 @@ def length(value: object, where: str) -> int:
 
 
 def word(value: object, where: str, known: Iterable[str]) -> str:
-    """Checks a word that must be one of `known`."""
+    """Check a word that must be one of `known`."""
     if not isinstance(value, str) or value not in known:
         shown = quote(value) if isinstance(value, str) else kind_of(value)
         raise LineError(f"{quote(where)} must be {' or '.join(sorted(known))}, not {shown}")
@@ -126,19 +126,19 @@ def word(value: object, where: str, known: Iterable[str]) -> str:
 
 
 def check_event_fields(event: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Checks that an event has no unknown field, apart from free ones."""
+    """Check that an event has no unknown field, apart from free ones."""
     check_fields({name for name in event if not name.startswith(FREE_FIELD_PREFIX)}, known, "")
 
 
 def check_fields(names: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    """Checks that all names are known; `where` stands before a name in the LineError."""
+    """Check that all names are known; `where` stands before a name in the LineError."""
     for name in sorted(names):
         if name not in known:
             raise LineError(f"unknown field {quote(where + name)}{suggestion(name, known)}")
 
 
 def kind_of(value: object) -> str:
-    """Names the kind of a JSON value."""
+    """Name the kind of a JSON value."""
     if value is None:
         return "null"
     if isinstance(value, bool):

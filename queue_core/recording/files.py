@@ -49,11 +49,11 @@ class RecordingFiles:
         self._is_closed = False
 
     def is_open(self, kind: Kind) -> bool:
-        """Returns True if a file of the kind is being written."""
+        """Return True if a file of the kind is being written."""
         return kind in self._open
 
     def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Writes one line. If the file is full and `starts_file` is true, the line begins another file."""
+        """Write one line. If the file is full and `starts_file` is true, the line begins another file."""
         if self._is_closed:
             return
         now_ms = self._now_ms()
@@ -80,7 +80,7 @@ class RecordingFiles:
         return deleted
 
     def close(self) -> None:
-        """Ends all files; nothing is written afterwards."""
+        """End all files; nothing is written afterwards."""
         self._is_closed = True
         self._close_all()
 
@@ -111,7 +111,7 @@ class RecordingFiles:
         return free_line("note", now_ms, {"text": text}).encode()
 
     def _failed(self, error: Exception, now_ms: int) -> None:
-        """Closes all files. The next attempt begins new files, so that no file has a gap inside."""
+        """Close all files. The next attempt begins new files, so that no file has a gap inside."""
         if self._failed_at_ms is None:
             _log.warning("cannot record for now; messages are not affected: %s", error)
         self._failed_at_ms = now_ms
@@ -138,7 +138,7 @@ class _File:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
 
     def append(self, lines: bytes) -> None:
-        """Writes the lines, all or none."""
+        """Write the lines, all or none."""
         written = os.write(self._descriptor, lines)
         if written < len(lines):
             os.ftruncate(self._descriptor, self.size)
@@ -146,7 +146,7 @@ class _File:
         self.size += written
 
     def close(self) -> None:
-        """Closes the file, and removes it if it is empty."""
+        """Close the file, and remove it if it is empty."""
         with suppress(OSError):
             os.close(self._descriptor)
         if not self.size:

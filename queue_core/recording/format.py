@@ -75,7 +75,7 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Returns all ids that are named, in the order of the fields."""
+        """Return all ids that are named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 

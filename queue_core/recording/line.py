@@ -48,7 +48,7 @@ _INTEGER_DIGITS_MAX = 19
 
 
 def parse_line(line: bytes, version: int = FORMAT_VERSION) -> Header | MessageEvent | OtherEvent | None:
-    """Reads one line of a recording of `version`. Returns None for an event that is ignored. Raises LineError."""
+    """Read one line of a recording of `version`. Returns None for an event that is ignored. Raises LineError."""
     event = _json_object(line)
     name = event.get("event")
     if "event" not in event:

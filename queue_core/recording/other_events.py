@@ -49,7 +49,7 @@ class _Common(TypedDict):
 
 
 def read_other(event: Mapping[str, Any], name: str, *, is_free: bool = False) -> OtherEvent | None:
-    """Reads an event of `OTHER_EVENTS`. Raises LineError if it breaks the format; with `is_free`, returns None then."""
+    """Read an event of `OTHER_EVENTS`. Raises LineError if it breaks the format; with `is_free`, returns None then."""
     fields, read = _READERS[name]
     try:
         if not is_free:
@@ -62,7 +62,7 @@ def read_other(event: Mapping[str, Any], name: str, *, is_free: bool = False) ->
 
 
 def kind_word(event: Mapping[str, Any]) -> str:
-    """Reads the field `kind`, such as "text" or "image"."""
+    """Read the field `kind`, such as "text" or "image"."""
     kind = event.get("kind", "text")
     if not isinstance(kind, str):
         raise LineError(f'"kind" must be text, not {kind_of(kind)}')
@@ -72,7 +72,7 @@ def kind_word(event: Mapping[str, Any]) -> str:
 
 
 def characters(event: Mapping[str, Any]) -> int | None:
-    """Reads the field `characters`, the length of a text."""
+    """Read the field `characters`, the length of a text."""
     return length(event["characters"], "characters") if "characters" in event else None
 
 
@@ -90,7 +90,7 @@ def _common(event: Mapping[str, Any], *, is_shared: bool) -> _Common:
 
 
 def _name(event: Mapping[str, Any], field: str) -> str:
-    """Reads a short name that may be missing."""
+    """Read a short name that may be missing."""
     return identifier(event[field], field) if field in event else ""
 
 

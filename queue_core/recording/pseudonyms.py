@@ -32,14 +32,14 @@ class Pseudonyms:
         self.instance = lru_cache(NAMES_REMEMBERED)(self._instance)
 
     def message_id(self, value: str) -> str:
-        """Returns the hash of a message id; some ids hold the phone."""
+        """Return the hash of a message id; some ids hold the phone."""
         return self._hashed("id", value)
 
     def _phone(self, value: str) -> str:
         return self._hashed("phone", value)
 
     def _instance(self, name: str) -> str:
-        """Returns the name of an instance, or a hash if it holds a number or cannot be a name."""
+        """Return the name of an instance, or a hash if it holds a number or cannot be a name."""
         try:
             if not _NUMBER.search(identifier(well_formed(name), "instance")):
                 return well_formed(name)
@@ -57,5 +57,5 @@ class Pseudonyms:
 
 
 def without_numbers(text: str) -> str:
-    """Returns a text in which # replaces each number that is as long as a phone number."""
+    """Return a text in which # replaces each number that is as long as a phone number."""
     return _NUMBER.sub("#", text)

@@ -68,7 +68,7 @@ class RecordingError(Exception):
 
 
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
-    """Reads files, and the `*.jsonl` files of folders except hidden ones; a file given twice is read once.
+    """Read files, and the `*.jsonl` files of folders except hidden ones; a file given twice is read once.
 
     With `skip_bad_lines`, broken lines are collected in `Recording.skipped`; otherwise the first one raises
     RecordingError. A file that is missing, unreadable, without messages, or has more than MESSAGES_MAX messages or
@@ -89,7 +89,7 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
 def read_recording(
     path: Path, name: str, *, skip_bad_lines: bool = False, opener: Callable[[], BinaryIO] | None = None
 ) -> Recording:
-    """Reads one recording, named `name`; `opener` opens its content if that is not the file itself. See `load`."""
+    """Read one recording, named `name`; `opener` opens its content if that is not the file itself. See `load`."""
     return _Reader(path, name, skip_bad_lines, opener).read()
 
 
@@ -142,7 +142,7 @@ class _Reader:
         return file
 
     def _check_kind(self, start: bytes) -> None:
-        """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
+        """Refuse a file of another kind, and say how to convert it. Raises RecordingError."""
         for mark, (kind, command) in _CONVERSIONS.items():
             if start.startswith(mark):
                 hint = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")
@@ -182,7 +182,7 @@ class _Reader:
         self._others.append(event)
 
     def _check_time(self, number: int, event: MessageEvent | OtherEvent) -> None:
-        """Checks that a time has the form of the first event's time, and lies near it."""
+        """Check that a time has the form of the first event's time, and lies near it."""
         if self._first is None:
             self._first, self._first_event_line = event, number
         elif event.is_iso != self._first.is_iso:
@@ -220,7 +220,7 @@ class _Reader:
         )
 
     def _checked_expect(self) -> Mapping[str, Expectation]:
-        """Returns the expectations; none if any of them names an id that the file does not have."""
+        """Return the expectations; none if any of them names an id that the file does not have."""
         missing = {
             message_id: name
             for name, expected in self._header.expect.items()
@@ -236,7 +236,7 @@ class _Reader:
 
 
 def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes | None]]:
-    """Yields numbered lines with their line breaks; None for a line that is too long. Keeps one line in memory."""
+    """Yield numbered lines with their line breaks; None for a line that is too long. Keeps one line in memory."""
     number = 0
     while line := file.readline(bytes_max + 2):
         number += 1
@@ -250,7 +250,7 @@ def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[
 
 
 def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
-    """Sorts the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
+    """Sort the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not in memory twice.
     """
@@ -272,7 +272,7 @@ def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
 
 
 def others_of(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
-    """Sorts the other events and counts their times from the start. Drops events whose times have another form."""
+    """Sort the other events and count their times from the start. Drops events whose times have another form."""
     events.sort(key=lambda event: event.at)
     return tuple(
         replace(event, at=event.at - start, is_iso=False) for event in events if event.is_iso == is_iso
@@ -280,7 +280,7 @@ def others_of(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[Ot
 
 
 def _files(path: Path) -> list[Path]:
-    """Returns the path itself, or the recordings in the folder. Raises RecordingError."""
+    """Return the path itself, or the recordings in the folder. Raises RecordingError."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISDIR(mode):
@@ -308,7 +308,7 @@ def _regular(path: Path, mode: int) -> Path:
 
 
 def short_names(files: Sequence[Path]) -> list[str]:
-    """Names each file by the shortest end of its path that no other file has."""
+    """Name each file by the shortest end of its path that no other file has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)
     while True:

@@ -91,7 +91,7 @@ class Recorder:
         self._warned_of_event = False
 
     def message(self, message: QueueMessage, kind: str) -> None:
-        """Records a delivery of a message when it arrives; a repeated delivery is recorded too.
+        """Record a delivery of a message when it arrives; a repeated delivery is recorded too.
 
         An edit or a deletion is recorded both as a message and as a change.
         """
@@ -101,15 +101,15 @@ class Recorder:
             self._record("change", lambda at_ms: self._change(message, change, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Records that a message was acknowledged, and how: "queued", "duplicate" and so on."""
+        """Record that a message was acknowledged, and how: "queued", "duplicate" and so on."""
         self._note("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
-        """Records that a message was answered directly, since Redis was away."""
+        """Record that a message was answered directly, since Redis was away."""
         self._note("fallback", lambda: self._of(message))
 
     def batch(self, batch: Batch) -> None:
-        """Records that a worker took a turn."""
+        """Record that a worker took a turn."""
         self._record_other(
             lambda at_ms: BatchTaken(
                 at=at_ms, **self._whose(batch), trigger=batch.trigger, attempt=batch.attempt
@@ -123,7 +123,7 @@ class Recorder:
         needs_data_collection: bool = False,
         requested_fields: tuple[str, ...] = (),
     ) -> None:
-        """Records the reply to a turn. An answer that was dropped is not recorded."""
+        """Record the reply to a turn. An answer that was dropped is not recorded."""
 
         def line(at_ms: int) -> str:
             is_cut = len(reply) > TEXT_LENGTH_MAX
@@ -144,7 +144,7 @@ class Recorder:
         self._record("reply", line)
 
     def reply_of_others(self, instance: str, phone: str, reply_id: str) -> None:
-        """Records that somebody other than the bot wrote to a user from the bot's number."""
+        """Record that somebody other than the bot wrote to a user from the bot's number."""
 
         def event(at_ms: int) -> Reply:
             return Reply(
@@ -158,15 +158,15 @@ class Recorder:
         self._record_other(event)
 
     def superseded(self, batch: Batch) -> None:
-        """Records that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
+        """Record that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
         self._note("note", lambda: {**self._of(batch), "what": "superseded"})
 
     def sent(self, batch: Batch) -> None:
-        """Records that a channel accepted the reply."""
+        """Record that a channel accepted the reply."""
         self._note("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
-        """Records that messages became dead letters. Unless texts are kept, the reason does not quote users."""
+        """Record that messages became dead letters. Unless texts are kept, the reason does not quote users."""
 
         def event(at_ms: int) -> GivenUp:
             messages = about.messages if isinstance(about, Batch) else (about,)
@@ -176,7 +176,7 @@ class Recorder:
         self._record_other(event)
 
     def fault(self, fault: str, state: FaultState, reason: str = "", *, instance: str = "") -> None:
-        """Records that a fault begins or ends. Unless texts are kept, only the kind of an error is recorded."""
+        """Record that a fault begins or ends. Unless texts are kept, only the kind of an error is recorded."""
 
         def event(at_ms: int) -> Fault:
             return Fault(
@@ -191,18 +191,18 @@ class Recorder:
         self._record_other(event)
 
     def note(self, text: str) -> None:
-        """Records a remark of the operator or the program, word for word."""
+        """Record a remark of the operator or the program, word for word."""
         self._note("note", lambda: {"text": _clean(text)})
 
     def expire(self, older_than_ms: float) -> int:
-        """Deletes files of all recorders in the folder whose newest event is older than `older_than_ms`, or a day.
+        """Delete files of all recorders in the folder whose newest event is older than `older_than_ms`, or a day.
 
         Files of this recorder that are a day old are closed, and new ones begin. Returns the number of deleted files.
         """
         return self._files.expire(older_than_ms)
 
     def close(self) -> None:
-        """Ends the recording; later events are not recorded."""
+        """End the recording; later events are not recorded."""
         self._files.close()
 
     def _record_other(self, event_at: Callable[[int], OtherEvent]) -> None:
@@ -254,7 +254,7 @@ class Recorder:
         )
 
     def _change(self, message: QueueMessage, change: Mapping[str, Any], at_ms: int) -> str:
-        """Writes an edit or a deletion; `by` is the id of the message that brought it."""
+        """Write an edit or a deletion; `by` is the id of the message that brought it."""
         deletion = Delete(
             at=at_ms,
             instance=self._names.instance(message.instance_name),
@@ -277,12 +277,12 @@ class Recorder:
         )
 
     def _characters(self, text: str) -> int | None:
-        """Returns the length of a text that is left out or cut; None for one that is recorded whole."""
+        """Return the length of a text that is left out or cut; None for one that is recorded whole."""
         is_whole = not text or (self._show_text and len(text) <= TEXT_LENGTH_MAX)
         return None if is_whole else min(len(text), LENGTH_MAX)
 
     def _whose(self, about: Batch | QueueMessage) -> _Whose:
-        """Returns the conversation and its messages, hashed."""
+        """Return the conversation and its messages, hashed."""
         ids = about.ids[:IDS_MAX] if isinstance(about, Batch) else (about.id,)
         return _Whose(
             instance=self._names.instance(about.instance_name),
@@ -291,7 +291,7 @@ class Recorder:
         )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
-        """Returns the fields that name the conversation and its messages, hashed."""
+        """Return the fields that name the conversation and its messages, hashed."""
         fields: dict[str, Any] = {
             "instance": self._names.instance(about.instance_name),
             "phone": self._names.phone(about.user_phone),
@@ -304,12 +304,12 @@ class Recorder:
 
 
 def _clean(text: str) -> str:
-    """Returns a text as recordings allow it: without NUL and half surrogate pairs, and not too long."""
+    """Return a text as recordings allow it: without NUL and half surrogate pairs, and not too long."""
     return well_formed(text[:TEXT_LENGTH_MAX]).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
-    """Returns a reason without texts of users and without phone numbers.
+    """Return a reason without texts of users and without phone numbers.
 
     Errors of the queue, its AI backends and channels do not quote users; of other errors only the type is kept.
     """

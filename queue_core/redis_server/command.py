@@ -20,7 +20,7 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to a command line; `args.run_alone(args)` runs it and returns the exit code."""
+    """Add the command to a command line; `args.run_alone(args)` runs it and returns the exit code."""
     about = "run a redis-server in the foreground and print its address"
     parser = commands.add_parser(
         "redis",
@@ -48,7 +48,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `redis` where the packages of the other commands are not installed."""
+    """Run `redis` where the packages of the other commands are not installed."""
     parser = argparse.ArgumentParser(prog=typed("python -m queue_core"))
     add_command(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the server until a signal, and returns the exit code."""
+    """Run the server until a signal, and return the exit code."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:

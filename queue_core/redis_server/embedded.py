@@ -127,11 +127,11 @@ class EmbeddedRedis:
         return self._process.pid
 
     def is_running(self) -> bool:
-        """Returns True while the process is alive, paused or not."""
+        """Return True while the process is alive, paused or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the server and returns when it answers. Does nothing when it runs.
+        """Start the server and return when it answers. Does nothing when it runs.
 
         Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or the server is silent.
         """
@@ -152,29 +152,29 @@ class EmbeddedRedis:
             raise
 
     def stop(self) -> None:
-        """Ends the server after it has written its data; kills it after 10 s. Removes a temporary folder."""
+        """End the server after it has written its data; kills it after 10 s. Removes a temporary folder."""
         self._end_process(signal.SIGTERM)
         self._remove_temporary_folder()
 
     def kill(self) -> None:
-        """Ends the server at once, as a crash would (SIGKILL). What it had on disk stays."""
+        """End the server at once, as a crash would (SIGKILL). What it had on disk stays."""
         self._end_process(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stops the server if it runs, and starts it again with the same address and data folder."""
+        """Stop the server if it runs, and start it again with the same address and data folder."""
         self._end_process(signal.SIGTERM)
         self.start()
 
     def pause(self) -> None:
-        """Freezes the server: connections stay open and nothing answers, as on a stalled machine (SIGSTOP)."""
+        """Freeze the server: connections stay open and nothing answers, as on a stalled machine (SIGSTOP)."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Undoes `pause`; the server then carries out what clients sent meanwhile (SIGCONT)."""
+        """Undo `pause`; the server then carries out what clients sent meanwhile (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def log_tail(self, lines: int = LOG_LINES_SHOWN) -> str:
-        """Returns the last lines of the server's log."""
+        """Return the last lines of the server's log."""
         try:
             text = (self.data_dir / LOG_NAME).read_text("utf-8", "replace")
         except FileNotFoundError:
@@ -267,7 +267,7 @@ class EmbeddedRedis:
         return f"redis-server {event}. Its log ends:\n{self.log_tail() or '(it is empty)'}"
 
     def _ping(self) -> str:
-        """Returns the first line of the answer to PING, or "" if none came yet."""
+        """Return the first line of the answer to PING, or "" if none came yet."""
         with (
             contextlib.suppress(OSError),
             self._connect() as connection,
@@ -312,7 +312,7 @@ class EmbeddedRedis:
 
 @contextlib.contextmanager
 def _lock(data_dir: Path) -> Iterator[IO[bytes]]:
-    """Locks a data folder: two servers that wrote one append-only file would destroy it."""
+    """Lock a data folder: two servers that wrote one append-only file would destroy it."""
     with (data_dir / LOCK_NAME).open("ab") as lock:
         deadline = time.monotonic() + LOCK_WAIT_S
         while True:

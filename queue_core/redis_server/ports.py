@@ -6,7 +6,7 @@ import socket
 
 
 def claim_port(port: int, host: str = "127.0.0.1") -> int:
-    """Claims a port, or a free one for 0, for a server that starts within a minute. Raises OSError if it is in use.
+    """Claim a port, or a free one for 0, for a server that starts within a minute. Raises OSError if it is in use.
 
     On a free port, one connection is made and closed. For a minute the system then gives that port to no other process,
     but lets a server bind it by number with SO_REUSEADDR, as Redis and asyncio do.

@@ -26,7 +26,7 @@ class BadBodyError(Exception):
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Reads the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
+    """Read the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
 
     The content type is required since any web page can make a browser post to this machine, but not with that type.
     """
@@ -46,7 +46,7 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Decodes the JSON of a body. Broken UTF-8 becomes U+FFFD. Raises BadBodyError."""
+    """Decode the JSON of a body. Broken UTF-8 becomes U+FFFD. Raises BadBodyError."""
     try:
         value = _decode(body)
     except (ValueError, RecursionError):

@@ -69,7 +69,7 @@ class Bot:
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> Reply:
-        """Asks the AI about a turn and returns the reply. An empty `response` of the AI makes an empty reply.
+        """Ask the AI about a turn and return the reply. An empty `response` of the AI makes an empty reply.
 
         The AI's memory is saved only when the reply is recorded, so that a dropped answer leaves no trace.
         """
@@ -85,7 +85,7 @@ class Bot:
         )
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """Sends a reply through the channel of the newest message. Yields and raises as Channel.send does."""
+        """Send a reply through the channel of the newest message. Yields and raises as Channel.send does."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
@@ -106,20 +106,20 @@ class Bot:
                         await self._sleep(pause_s)
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
-        """Returns the channel for the reply to a message; the console if no provider is configured."""
+        """Return the channel for the reply to a message; the console if no provider is configured."""
         return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
 
     def show_typing(self, message: QueueMessage) -> None:
-        """Begins to show "typing…", and returns at once."""
+        """Begin to show "typing…", and return at once."""
         if channel := self.channel_of(message):
             self._typing.show(channel, message)
 
     async def close(self) -> None:
-        """Cancels all running "typing…" calls."""
+        """Cancel all running "typing…" calls."""
         await self._typing.close()
 
     async def _formed(self, batch: Batch, text: str) -> str:
-        """Returns a reply in the form of the channel that will send it, without delaying other turns."""
+        """Return a reply in the form of the channel that will send it, without delaying other turns."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             return text
@@ -130,7 +130,7 @@ class Bot:
         )
 
     async def _recorded(self, batch: Batch, reply: ExtractedReply, memory: Memory | None) -> None:
-        """Notes the reply, and saves the AI's memory with the data for which it asks the user."""
+        """Note the reply, and save the AI's memory with the data for which it asks the user."""
         self._journal.replied(batch, reply)
         conversation = batch.instance_name, batch.user_phone
         is_asking = reply.needs_data_collection or bool(reply.requested_fields)
@@ -154,7 +154,7 @@ class _Typing:
         self._shown_at: dict[tuple[str, str], float] = {}
 
     def show(self, channel: Channel, message: QueueMessage, *, again: bool = False) -> None:
-        """Shows "typing…", but not too often. With `again`, shows it after a message of the bot, which ended it."""
+        """Show "typing…", but not too often. With `again`, shows it after a message of the bot, which ended it."""
         now = asyncio.get_running_loop().time()
         user = message.instance_name, message.user_phone
         if len(self._tasks) >= TYPING_TASKS_MAX or (
@@ -179,7 +179,7 @@ class _Typing:
 
 @contextmanager
 def _timed(report: Callable[[str, float], None]) -> Iterator[None]:
-    """Calls `report` with "ok", or the kind of error that ended the block, and the block's duration in seconds."""
+    """Call `report` with "ok", or the kind of error that ended the block, and the block's duration in seconds."""
     clock = asyncio.get_running_loop().time
     began = clock()
     outcome = "cancelled"
@@ -196,7 +196,7 @@ def _timed(report: Callable[[str, float], None]) -> Iterator[None]:
 def make_backend(
     settings: ServerSettings, session: aiohttp.ClientSession, memory: ConversationMemory
 ) -> Backend:
-    """Makes the AI that the settings name."""
+    """Make the AI that the settings name."""
     key = settings.ai_key.get_secret_value()
     asking = Asking(session, timeout_s=settings.ai_timeout_s, waits_s=settings.ai_unavailable_waits_s)
     match settings.ai:
@@ -221,7 +221,7 @@ def make_backend(
 def make_channels(
     settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
 ) -> dict[str, Channel]:
-    """Opens the channels that the settings name; without any, the console channel."""
+    """Open the channels that the settings name; without any, the console channel."""
     channels: dict[str, Channel] = {}
     for provider in settings.providers:
         if provider.is_enabled:

@@ -91,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Makes the whole command line."""
+    """Make the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
     top: argparse.ArgumentParser = _Parser(
         prog=typed("python -m queue_core"), description=_DESCRIPTION, formatter_class=raw
@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code. An error is printed in one line, without a traceback."""
+    """Run one command and return the exit code. An error is printed in one line, without a traceback."""
     chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
     with with_env_file(chosen.env_file):
         return _run(chosen)

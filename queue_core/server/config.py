@@ -36,7 +36,7 @@ SUPERSEDE_MS = PROFILES["patient"]["supersede_ms"]
 
 
 def supersede_ms_of(ai: str | None) -> int:
-    """Returns the default of `supersede_ms` for an AI.
+    """Return the default of `supersede_ms` for an AI.
 
     The default for http is 0, since it may be a flow with side effects, such as an order, which must not run twice.
     """
@@ -163,7 +163,7 @@ class ServerSettings(EnvironmentSettings):
         return any(provider.is_enabled for provider in self.providers)
 
     def with_ai(self, *, may_echo: bool = False) -> ServerSettings:
-        """Returns the settings with an AI: the one that is set, or an echo if no user can be reached.
+        """Return the settings with an AI: the one that is set, or an echo if no user can be reached.
 
         `may_echo` allows the echo everywhere. Otherwise raises InvalidSettingsError when no AI is set but a Redis or
         a channel is.
@@ -194,7 +194,7 @@ class FaultySettingsError(InvalidSettingsError):
 
 
 def environment_names() -> dict[str, str]:
-    """Returns every name that is read, with the field that it sets: `port`, `queue.window_ms`, `cloud.app_secret`."""
+    """Return every name that is read, with the field that it sets: `port`, `queue.window_ms`, `cloud.app_secret`."""
     names: dict[str, str] = {}
     for field in ServerSettings.model_fields:
         if field == "providers":
@@ -209,7 +209,7 @@ def environment_names() -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Loaded:
-    """Reads settings from a file and from `environ`, which takes precedence. Empty values count as not set.
+    """Read settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
     Without `env_file` the file is `.env`, if there is one; a file that is named must exist. Raises
     InvalidSettingsError, which lists every fault and shows no secret.
@@ -249,7 +249,7 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
 
 
 def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
-    """Returns the settings in the file, and a warning for each line that cannot be read."""
+    """Return the settings in the file, and a warning for each line that cannot be read."""
     path = Path(ENV_FILE if env_file is None else env_file)
     if env_file is not None and (path.is_dir() or not path.exists()):
         raise InvalidSettingsError(
@@ -331,7 +331,7 @@ def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
 def _suspects(
     file_values: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yields a warning for each name that is probably a mistake.
+    """Yield a warning for each name that is probably a mistake.
 
     In the file, any unknown name with one of our prefixes counts; most names in the environment belong to other
     programs.

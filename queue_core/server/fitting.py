@@ -26,7 +26,7 @@ class Fitted(NamedTuple):
 
 
 def fit(message: QueueMessage, bytes_max: int) -> Fitted:
-    """Leaves out the webhook if the message is too large, and cuts the text if it is still too large.
+    """Leave out the webhook if the message is too large, and cut the text if it is still too large.
 
     WhatsApp itself takes texts of up to 65,536 characters.
     """
@@ -43,14 +43,14 @@ def fit(message: QueueMessage, bytes_max: int) -> Fitted:
 
 
 def _new_text(message: QueueMessage) -> str:
-    """Returns the text that an edit gives to an earlier message, "" for any other message."""
+    """Return the text that an edit gives to an earlier message, "" for any other message."""
     change = message.message_data.get("change")
     text = change.get("text") if isinstance(change, dict) else None
     return text if isinstance(text, str) else ""
 
 
 def _with_texts(message: QueueMessage, characters: int, end: str) -> QueueMessage:
-    """Returns the message with its texts cut to a length; `end` stands at the end of each."""
+    """Return the message with its texts cut to a length; `end` stands at the end of each."""
     kept = max(0, characters - len(end))
     data = message.message_data
     if new := _new_text(message):

@@ -46,12 +46,12 @@ class Journal:
     # Events at the webhook.
 
     def arrived(self, message: QueueMessage) -> None:
-        """Notes that a message arrived, before anything is done with it."""
+        """Note that a message arrived, before anything is done with it."""
         if self._recorder:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """Notes that a message is safe.
+        """Note that a message is safe.
 
         `how` is "queued", "changed", "duplicate", "late", "answered" (directly) or "buffered" (by the legacy buffer).
         """
@@ -65,14 +65,14 @@ class Journal:
         _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
-        """Notes that a message was neither stored nor answered; the provider is asked to deliver it again."""
+        """Note that a message was neither stored nor answered; the provider is asked to deliver it again."""
         waits = isinstance(error, OlderMessageWaitsError)
         self.metrics.rejected("older message waits" if waits else "unavailable")
         reason = f"{type(error).__name__}: {error}"
         _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
 
     def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
-        """Notes that a message was too large for the queue. `characters` is the length of its text before the cut."""
+        """Note that a message was too large for the queue. `characters` is the length of its text before the cut."""
         self.metrics.cut(missing)
         fields: dict[str, Any] = {"conversation": self._tag(message), "max_message_bytes": bytes_max}
         if missing == "text":
@@ -85,12 +85,12 @@ class Journal:
             _log.warning("message too large: queued without its webhook", extra=fields)
 
     def rejected(self, reason: str, detail: str) -> None:
-        """Notes a post that can never be a message."""
+        """Note a post that can never be a message."""
         self.metrics.rejected(reason)
         _log.warning("webhook rejected: %s", detail, extra={"reason": reason})
 
     def inbound(self, inbound: Inbound, skipped: Mapping[str, int]) -> None:
-        """Notes the other content of a webhook: items that no user wrote, events, unknown kinds."""
+        """Note the other content of a webhook: items that no user wrote, events, unknown kinds."""
         for reason, count in skipped.items():
             self.metrics.skipped(reason, count)
         for name, count in inbound.events.items():
@@ -102,7 +102,7 @@ class Journal:
                 self._name_once("kind", kind, "message of the unknown kind %s: the AI reads a placeholder")
 
     def own_message(self, report: Report, sender: OwnSender) -> None:
-        """Notes a message of the bot's own number, and who sent it."""
+        """Note a message of the bot's own number, and who sent it."""
         self.metrics.own_message(sender)
         if sender == "others":
             if self._recorder:
@@ -114,7 +114,7 @@ class Journal:
     def undelivered(
         self, report: Report, reply: SentReply | None, outcome: Undelivery, *, is_new: bool = True
     ) -> None:
-        """Notes that a reply did not reach its user. `is_new` is False if a report on it was noted before."""
+        """Note that a reply did not reach its user. `is_new` is False if a report on it was noted before."""
         if is_new:
             self.metrics.undelivered(report.code)
         self.metrics.given_up(int(outcome == "dead letter"))
@@ -129,24 +129,24 @@ class Journal:
         _log.log(level, "a reply did not reach its user: %s", report.reason, extra=fields)
 
     def joined(self, change: AddressChange) -> None:
-        """Notes that a user's new address leads to the conversation of the old one."""
+        """Note that a user's new address leads to the conversation of the old one."""
         tags = [self._tags.of(change.instance_name, name) for name in change.names]
         _log.info("the user has a new address", extra={"conversation": tags[0], "names": " ".join(tags)})
 
     def not_joined(self, change: AddressChange, error: Exception) -> None:
-        """Notes that a user's addresses could not be joined yet; the provider is asked to deliver the report again."""
+        """Note that a user's addresses could not be joined yet; the provider is asked to deliver the report again."""
         tag = self._tags.of(change.instance_name, next(iter(change.names)))
         _log.warning("the user's addresses could not be joined: %s", error, extra={"conversation": tag})
 
     def unreadable(self, message: QueueMessage, reason: str) -> None:
-        """Notes a message that cannot be read, and is a dead letter now."""
+        """Note a message that cannot be read, and is a dead letter now."""
         self.metrics.unreadable()
         if self._recorder:
             self._recorder.dead_letter(message, reason)
         _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
 
     def _name_once(self, what: str, name: str, words: str) -> None:
-        """Logs a name when it first appears, up to NAMES_MAX names."""
+        """Log a name when it first appears, up to NAMES_MAX names."""
         if (what, name) not in self._named and len(self._named) < NAMES_MAX:
             self._named.add((what, name))
             _log.info(words, visible(name))
@@ -154,13 +154,13 @@ class Journal:
     # Events at the worker.
 
     def claimed(self, batch: Batch) -> None:
-        """Notes that a worker took a turn."""
+        """Note that a worker took a turn."""
         self.metrics.claimed(batch)
         if self._recorder:
             self._recorder.batch(batch)
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Notes that the attempt ended."""
+        """Note that the attempt ended."""
         self.metrics.ended(batch, outcome, reason, dead_lettered)
         answered_s = self._answered_s.pop(_lease(batch), 0.0)
         if outcome == "superseded":
@@ -184,13 +184,13 @@ class Journal:
         _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
-        """Notes messages that became dead letters in a claim: after all attempts, or after too long a wait."""
+        """Note messages that became dead letters in a claim: after all attempts, or after too long a wait."""
         self.metrics.given_up(messages)
         if messages:
             _log.error("messages became dead letters", extra={"messages": messages})
 
     def backend_changed(self, news: OutageNews) -> None:
-        """Notes that the AI or a channel went away, or came back."""
+        """Note that the AI or a channel went away, or came back."""
         self.metrics.backend_changed(news)
         if self._recorder:
             state: FaultState = "begins" if news.is_away else "ends"
@@ -205,18 +205,18 @@ class Journal:
             _log.warning("%s is back: the waiting turns are answered now", news.name, extra=fields)
 
     def asked(self, batch: Batch, backend: str, outcome: str, seconds: float) -> None:
-        """Notes that the AI answered, or failed."""
+        """Note that the AI answered, or failed."""
         self.metrics.ai(backend, outcome, seconds)
         if outcome == "ok" and batch.trigger != "direct":  # `ended` is not called for a direct answer
             self._answered_s[_lease(batch)] = seconds
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes a reply that will be used. Dropped answers are not noted."""
+        """Note a reply that will be used. Dropped answers are not noted."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 
     def sent(self, batch: Batch, channel: str, outcome: str, seconds: float) -> None:
-        """Notes that a channel accepted the reply, or failed."""
+        """Note that a channel accepted the reply, or failed."""
         self.metrics.send(channel, outcome, seconds)
         if self._recorder and outcome == "ok":
             self._recorder.sent(batch)

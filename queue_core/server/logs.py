@@ -29,7 +29,7 @@ _QUIET = ("aiohttp.access", "aiohttp.client", "asyncio")
 
 
 def configure_logging(format: Literal["json", "text"], level: str) -> None:  # noqa: A002 - the setting's name
-    """Sends everything of `level` ("debug", "info", "warning", "error") and above to standard error.
+    """Send everything of `level` ("debug", "info", "warning", "error") and above to standard error.
 
     A second call replaces the first. Raises ValueError for a level that does not exist.
     """
@@ -85,7 +85,7 @@ def _moment(unix_s: float) -> str:
 
 
 def _with_moment(field: tuple[str, Any]) -> tuple[str, Any]:
-    """Returns a field for people: Unix milliseconds become a date. A number too small for one is a duration."""
+    """Return a field for people: Unix milliseconds become a date. A number too small for one is a duration."""
     name, value = field
     if name.endswith("_ms") and type(value) is int and value in _MOMENTS_MS:
         return name.removesuffix("_ms"), _moment(value / 1000)
@@ -100,7 +100,7 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    """Returns the fields of `extra`, then exception and stack, as values that JSON can represent."""
+    """Return the fields of `extra`, then exception and stack, as values that JSON can represent."""
     fields = [(str(name), _plain(value)) for name, value in vars(record).items() if name not in _STANDARD]
     if record.exc_info and record.exc_info[0]:
         text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
@@ -135,7 +135,7 @@ def _cut(text: str, *, keeps_end: bool = False) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Formats a value for `key=value`, in quotes if it contains spaces, quotes or `=`."""
+    """Format a value for `key=value`, in quotes if it contains spaces, quotes or `=`."""
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)

@@ -163,7 +163,7 @@ class Metrics:
     # Events at the webhook.
 
     def acknowledged(self, how: str, seconds: float) -> None:
-        """Counts a message that is safe, by how it was acknowledged: "queued", "changed", "duplicate" and so on."""
+        """Count a message that is safe, by how it was acknowledged: "queued", "changed", "duplicate" and so on."""
         if counter := self._by_acknowledgement.get(how):
             counter.inc()
         if how == "late":
@@ -172,86 +172,86 @@ class Metrics:
         self._recent.observe(seconds)
 
     def rejected(self, reason: str) -> None:
-        """Counts a webhook or message that was answered with 4xx, or with 503.
+        """Count a webhook or message that was answered with 4xx, or with 503.
 
         The reasons of a 503 are "unavailable" and "older message waits".
         """
         self._rejected.labels(self._rejected_reasons.bounded(reason)).inc()
 
     def skipped(self, reason: str, count: int = 1) -> None:
-        """Counts items in a webhook that are not a user's message."""
+        """Count items in a webhook that are not a user's message."""
         self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(count)
 
     def event(self, name: str, count: int = 1) -> None:
-        """Counts events without messages, by name."""
+        """Count events without messages, by name."""
         self._events.labels(self._event_names.bounded(name)).inc(count)
 
     def unknown_kind(self, name: str) -> None:
-        """Counts a message of an unknown kind, by the provider's name of the kind."""
+        """Count a message of an unknown kind, by the provider's name of the kind."""
         self._unknown_kinds.labels(self._kind_names.bounded(name)).inc()
 
     def unreadable(self) -> None:
-        """Counts a message that cannot be read, and is a dead letter now."""
+        """Count a message that cannot be read, and is a dead letter now."""
         self._unreadable.inc()
         self._dead_letters.inc()
 
     def undelivered(self, code: str) -> None:
-        """Counts a reply that did not reach its user, by the provider's code."""
+        """Count a reply that did not reach its user, by the provider's code."""
         self._undelivered.labels(self._codes.bounded(f"error {code}" if code else "none")).inc()
 
     def own_message(self, sender: OwnSender) -> None:
-        """Counts a message of the bot's number, by who sent it."""
+        """Count a message of the bot's number, by who sent it."""
         self._own_messages.labels(sender).inc()
 
     def cut(self, part: Part) -> None:
-        """Counts a message that was stored without its webhook, or with its text cut."""
+        """Count a message that was stored without its webhook, or with its text cut."""
         self._cut.labels(part).inc()
 
     # Events at the worker: the methods of a ProcessingObserver, and the two slow calls.
 
     def claimed(self, batch: Batch) -> None:
-        """Counts a turn that a worker took."""
+        """Count a turn that a worker took."""
         self._size.observe(len(batch.messages))
         self._lag.observe(max(0, batch.claimed_at_ms - batch.due_at_ms) / 1000)
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Counts an attempt that ended; `dead_lettered` of its messages became dead letters."""
+        """Count an attempt that ended; `dead_lettered` of its messages became dead letters."""
         self._batches.labels(batch.trigger, outcome).inc()
         self._dead_letters.inc(dead_lettered)
         if outcome == "failed" and dead_lettered < len(batch.messages):
             self._retries.inc()
 
     def given_up(self, messages: int) -> None:
-        """Counts messages that became dead letters when their turn came."""
+        """Count messages that became dead letters when their turn came."""
         self._dead_letters.inc(messages)
 
     def backend_changed(self, news: OutageNews) -> None:
-        """Counts an outage of the AI or a channel when it begins."""
+        """Count an outage of the AI or a channel when it begins."""
         if news.is_away:
             self._outages.labels(news.kind).inc()
 
     def ai(self, backend: str, outcome: str, seconds: float) -> None:
-        """Records the duration of a call of the AI, by outcome: "ok" or the kind of error."""
+        """Record the duration of a call of the AI, by outcome: "ok" or the kind of error."""
         labels = self._backends.bounded(backend), self._ai_outcomes.bounded(outcome)
         self._ai.labels(*labels).observe(seconds)
 
     def ai_dropped(self, seconds: float) -> None:
-        """Adds the time of an answer that was dropped, since a newer message joined the turn."""
+        """Add the time of an answer that was dropped, since a newer message joined the turn."""
         self._ai_dropped.inc(seconds)
 
     def send(self, channel: str, outcome: str, seconds: float) -> None:
-        """Records the duration of a send, by outcome: "ok" or the kind of error."""
+        """Record the duration of a send, by outcome: "ok" or the kind of error."""
         labels = self._channels.bounded(channel), self._send_outcomes.bounded(outcome)
         self._send.labels(*labels).observe(seconds)
 
     # State of the queue.
 
     def health(self, report: HealthReport) -> None:
-        """Sets the gauges from a report."""
+        """Set the gauges from a report."""
         self._health.set(report)
 
     def exposition(self) -> tuple[bytes, str]:
-        """Returns all metrics in Prometheus's text format, and the content type."""
+        """Return all metrics in Prometheus's text format, and the content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -291,7 +291,7 @@ class _Recent(Collector):
         self._samples.append((self._clock_s(), seconds))
 
     def collect(self) -> Iterable[Metric]:
-        """Computes the quantiles; NaN without samples, as for any summary."""
+        """Compute the quantiles; NaN without samples, as for any summary."""
         oldest = self._clock_s() - RECENT_S
         while self._samples and self._samples[0][0] <= oldest:
             self._samples.popleft()

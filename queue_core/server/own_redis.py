@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def redis_url(settings: ServerSettings) -> str:
-    """Returns the address of the Redis to use: REDIS_URL, or that of a `serve` or `redis` with its data in DATA_DIR.
+    """Return the address of the Redis to use: REDIS_URL, or that of a `serve` or `redis` with its data in DATA_DIR.
 
     Raises InvalidSettingsError when there is neither of them.
     """
@@ -53,14 +53,14 @@ def none_runs(settings: ServerSettings) -> str:
 
 @asynccontextmanager
 async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
-    """Opens the queue for a command. Raises InvalidSettingsError when no Redis is configured."""
+    """Open the queue for a command. Raises InvalidSettingsError when no Redis is configured."""
     async with connect(redis_url(settings)) as client:
         yield MessageQueue(client, settings.queue)
 
 
 @asynccontextmanager
 async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
-    """Runs a redis-server with its data in DATA_DIR; starts it again whenever it dies, and stops it at the end.
+    """Run a redis-server with its data in DATA_DIR, start it again whenever it dies, and stop it at the end.
 
     Raises EmbeddedRedisError when there is no redis-server on this machine, or the folder is in use.
     """

@@ -50,7 +50,7 @@ _log = logging.getLogger("queue_core.events")
 async def run(
     settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False, holds: bool = False
 ) -> None:
-    """Runs the roles until a signal. With `holds`, holds the queue first.
+    """Run the roles until a signal. With `holds`, holds the queue first.
 
     Raises the error that prevented the start, or that ended a role early.
     """
@@ -84,7 +84,7 @@ async def run(
 
 
 async def _check_redis(runtime: Runtime) -> None:
-    """Raises an error if this Redis cannot carry the queue; only warns if Redis is away, since it may come back."""
+    """Raise an error if this Redis cannot carry the queue; only warns if Redis is away, since it may come back."""
     try:
         await runtime.queue.check()
     except QueueUnavailableError as error:
@@ -92,7 +92,7 @@ async def _check_redis(runtime: Runtime) -> None:
 
 
 async def _hold(runtime: Runtime) -> None:
-    """Holds the queue and logs what workers would answer. Raises QueueUnavailableError when Redis does not answer."""
+    """Hold the queue and log what workers would answer. Raises QueueUnavailableError when Redis does not answer."""
     holding = runtime.queue.holding
     since_ms = await holding.hold()
     inventory = await holding.inventory()
@@ -111,7 +111,7 @@ async def _hold(runtime: Runtime) -> None:
 
 
 def _warn_of_stand_ins(settings: ServerSettings) -> None:
-    """Warns if an echo stands in for an AI, and if replies are printed on the terminal."""
+    """Warn if an echo stands in for an AI, and if replies are printed on the terminal."""
     if settings.ai == "echo":
         _log.warning("an echo answers instead of an AI: set AI and AI_URL")
     if not settings.has_channel:
@@ -120,7 +120,7 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
 
 
 def _say_rules(settings: ServerSettings) -> None:
-    """Logs the batching rules, and what becomes of a message that arrives while the AI works."""
+    """Log the batching rules, and what becomes of a message that arrives while the AI works."""
     if settings.queue.supersede_ms:
         follows = "joins its turn, and the AI is asked again"
     elif settings.ai == "http":
@@ -140,7 +140,7 @@ def _say_rules(settings: ServerSettings) -> None:
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
-    """Runs all parts until all have ended. When one ends by itself, stops the others in an orderly way."""
+    """Run all parts until all have ended. When one ends by itself, stops the others in an orderly way."""
     parts: dict[Role, Part] = {"web": _web, "worker": _worker, "monitor": _monitor}
 
     async def until_stopped(part: Part) -> None:
@@ -202,7 +202,7 @@ async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
-    """Opens the receiver of new messages: the queue, or, after the switch back, the legacy buffer.
+    """Open the receiver of new messages: the queue, or, after the switch back, the legacy buffer.
 
     In both cases, messages that a killed process left in the buffer are moved into the queue.
     """
@@ -242,7 +242,7 @@ async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 
 
 async def _settle(intake: Intake) -> None:
-    """Records in Redis, if it answers, which messages were answered directly, since only this ending process knows."""
+    """Record in Redis, if it answers, which messages were answered directly, since only this ending process knows."""
     try:
         await intake.settle()
     except QueueError as error:
@@ -271,7 +271,7 @@ async def _listening(
 
 
 def _check_free(settings: ServerSettings) -> None:
-    """Raises InvalidSettingsError if another program uses the port of the web app, before anything is started."""
+    """Raise InvalidSettingsError if another program uses the port of the web app, before anything is started."""
     if settings.port == 0 or settings.reuse_port:
         return
     try:
@@ -295,7 +295,7 @@ def _cannot_listen(
 
 
 def _cause(error: OSError | UnicodeError) -> str:
-    """Returns the operating system's reason, without asyncio's text around it."""
+    """Return the operating system's reason, without asyncio's text around it."""
     if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: no domain can have such a name
         return "this machine has no such address"
     return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
@@ -306,7 +306,7 @@ def _shown(host: str) -> str:
 
 
 async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-    """Waits until the event is set, or the task has ended by itself."""
+    """Wait until the event is set, or the task has ended by itself."""
     stopped = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({stopped, task}, return_when=asyncio.FIRST_COMPLETED)
@@ -316,7 +316,7 @@ async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
-    """Handles signals: the first sets the event, the second ends the process. After `end_within_s` it is killed."""
+    """Handle signals: the first sets the event, the second ends the process. After `end_within_s` it is killed."""
     loop = asyncio.get_running_loop()
     handled = (signal.SIGTERM, signal.SIGINT)
 

@@ -54,7 +54,7 @@ class Runtime:
     """Warnings about Redis that the monitor does not log, since this process chose the settings in question itself."""
 
     def new_processor(self) -> Processor:
-        """Makes a worker on this process's queue and bot."""
+        """Make a worker on this process's queue and bot."""
         return Processor(
             self.queue,
             self.bot.handle,
@@ -65,7 +65,7 @@ class Runtime:
         )
 
     async def look_after(self) -> tuple[HealthReport, dict[str, int]]:
-        """Examines the queue and repairs stranded conversations. Returns the report, and the numbers of repairs."""
+        """Examine the queue and repair stranded conversations. Returns the report, and the numbers of repairs."""
         cleaned = {"stranded": 0, "locks": 0}
         try:
             rescued = await self.queue.rescue()
@@ -121,7 +121,7 @@ class Runtime:
             )
 
     async def monitor(self) -> None:
-        """Examines and repairs the queue every MONITOR_EVERY_S, until cancelled."""
+        """Examine and repair the queue every MONITOR_EVERY_S, until cancelled."""
         while True:
             report, _ = await self.look_after()
             _log.info(
@@ -139,7 +139,7 @@ class Runtime:
 
 
 async def _expire_recordings(recorder: Recorder, days: int) -> None:
-    """Deletes old recordings now and every hour, until cancelled."""
+    """Delete old recordings now and every hour, until cancelled."""
     while True:
         if deleted := recorder.expire(days * DAY_MS):
             _log.info("deleted recordings older than RECORD_DAYS", extra={"files": deleted})
@@ -147,7 +147,7 @@ async def _expire_recordings(recorder: Recorder, days: int) -> None:
 
 
 def print_reply(line: str) -> None:
-    """Prints a reply on the terminal, when no channel is configured."""
+    """Print a reply on the terminal, when no channel is configured."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -160,7 +160,7 @@ async def open_runtime(
     write: Callable[[str], None] = print_reply,
     expected: Collection[str] = (),
 ) -> AsyncIterator[Runtime]:
-    """Opens the parts, and closes them when the block ends. Redis need not be reachable yet.
+    """Open the parts, and close them when the block ends. Redis need not be reachable yet.
 
     `records` is the kind of file that this process writes to RECORD_TO, if that is set; `expected` are warnings about
     Redis that are not logged. Raises InvalidSettingsError when no Redis is configured.

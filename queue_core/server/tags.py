@@ -33,12 +33,12 @@ class ConversationTags:
         self._is_shared = bool(key)
 
     def of(self, instance: str, phone: str) -> str:
-        """Returns the tag of a conversation."""
+        """Return the tag of a conversation."""
         name = f"{instance}\0{phone}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, name, hashlib.sha256).hex()[:TAG_CHARACTERS]
 
     async def share_key(self, notes: Notes) -> bool:
-        """Takes the key from Redis, or stores this process's key if Redis has none. Returns False if Redis is away."""
+        """Take the key from Redis, or store this process's key if Redis has none. Returns False if Redis is away."""
         if self._is_shared:
             return True
         try:
@@ -51,12 +51,12 @@ class ConversationTags:
         return True
 
     async def keep_sharing(self, notes: Notes) -> None:
-        """Tries to share the key until that succeeds."""
+        """Try to share the key until that succeeds."""
         while not await self.share_key(notes):  # noqa: ASYNC110 - nothing signals that Redis is back
             await asyncio.sleep(RETRY_EVERY_S)
 
     async def find(self, tag: str, queue: MessageQueue) -> list[tuple[str, str]]:
-        """Finds instance and phone of the conversations with a tag: usually one; none if Redis has no data of it.
+        """Find instance and phone of the conversations with a tag: usually one; none if Redis has no data of it.
 
         Raises QueueUnavailableError.
         """

@@ -35,7 +35,7 @@ class Web:
         self._examining = asyncio.Lock()
 
     def app(self) -> web.Application:
-        """Makes the app: with health and metrics always, with the other routes only if it serves webhooks."""
+        """Make the app: with health and metrics always, with the other routes only if it serves webhooks."""
         app = web.Application(
             client_max_size=self._runtime.settings.body_bytes_max,
             middlewares=[_json_as_lines, _errors_as_json],
@@ -65,7 +65,7 @@ class Web:
         return web.json_response({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Answers 200 if the process can take work. A web process can do so even while Redis is away."""
+        """Answer 200 if the process can take work. A web process can do so even while Redis is away."""
         report = await self._health()
         is_ready = not self.stopping.is_set() and (report.reachable or self._webhooks is not None)
         body = {
@@ -84,12 +84,12 @@ class Web:
     # Calls for schedulers.
 
     async def queue_processor(self, request: web.Request) -> web.Response:
-        """Makes one pass over all turns that are due, and answers with a ProcessingReport."""
+        """Make one pass over all turns that are due, and answer with a ProcessingReport."""
         self._check_token(request)
         return await self._pass(lambda processor: processor.process_all_queues())
 
     async def process_queued_messages(self, request: web.Request) -> web.Response:
-        """Makes a pass over one conversation, if it is due: {"instance": …, "phone": …}."""
+        """Make a pass over one conversation, if it is due: {"instance": …, "phone": …}."""
         self._check_token(request)
         try:
             wanted = msgspec.convert(parse_json(await read_body(request)), _Conversation)
@@ -102,7 +102,7 @@ class Web:
         )
 
     async def queue_monitor(self, request: web.Request) -> web.Response:
-        """Examines and repairs the queue, and answers with a HealthReport and the numbers of repairs."""
+        """Examine and repair the queue, and answer with a HealthReport and the numbers of repairs."""
         self._check_token(request)
         report, cleaned = await self._runtime.look_after()
         body = {**msgspec.to_builtins(report), "cleaned": cleaned}
@@ -157,7 +157,7 @@ def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
 
 @web.middleware
 async def _json_as_lines(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Ends JSON with a line break, so that a terminal's next output begins on a new line."""
+    """End JSON with a line break, so that a terminal's next output begins on a new line."""
     try:
         return _with_line_end(await handler(request))
     except web.HTTPException as error:
@@ -173,7 +173,7 @@ def _with_line_end(response: web.StreamResponse) -> web.StreamResponse:
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answers errors as JSON, without a traceback."""
+    """Answer errors as JSON, without a traceback."""
     try:
         return await handler(request)
     except web.HTTPException as error:

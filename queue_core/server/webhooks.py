@@ -55,7 +55,7 @@ class Join(Protocol):
     """Function that joins the conversations of a user who has a new number or id."""
 
     async def __call__(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
-        """Joins them. Returns False if the user is unknown. Raises QueueError if the call must be repeated later."""
+        """Join them. Returns False if the user is unknown. Raises QueueError if the call must be repeated later."""
         ...
 
 
@@ -63,7 +63,7 @@ class Receiver(Protocol):
     """Destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message, and says which. After an error, the message is neither stored nor answered."""
+        """Store or answer a message, and say which. After an error, the message is neither stored nor answered."""
         ...
 
 
@@ -91,7 +91,7 @@ class Webhooks:
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
 
     def routes(self) -> list[web.RouteDef]:
-        """Returns the routes of every provider."""
+        """Return the routes of every provider."""
         routes = []
         for provider in self._settings.providers:
             routes += [web.post(path, partial(self._post, provider)) for path in provider.paths]
@@ -131,7 +131,7 @@ class Webhooks:
         return web.Response(text=text, content_type="text/plain")
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
-        """Hands all messages to the receiver concurrently; it keeps those of each user in order."""
+        """Hand all messages to the receiver concurrently; it keeps those of each user in order."""
         skipped = Counter(inbound.skipped)
         answer = Counter[str]()
         wanted = []
@@ -168,7 +168,7 @@ class Webhooks:
         return web.json_response(body)
 
     async def _joined(self, change: AddressChange) -> bool:
-        """Joins the conversations of a user's old and new addresses. Returns False if the report must come again."""
+        """Join the conversations of a user's old and new addresses. Returns False if the report must come again."""
         try:
             is_known = await self._join(change.instance_name, change.names, event_id=change.event_id)
         except QueueError as error:
@@ -179,7 +179,7 @@ class Webhooks:
         return True
 
     async def _report(self, inbound: Inbound) -> int:
-        """Passes on the reports on replies. Returns the number of failures that could not be noted."""
+        """Pass on the reports on replies. Returns the number of failures that could not be noted."""
         own = (self._deliveries.written(message) for message in inbound.own)
         failures = (self._deliveries.failed(failure) for failure in inbound.failures)
         _, results = await asyncio.gather(
@@ -193,7 +193,7 @@ class Webhooks:
         return len(refused)
 
     async def _set_aside(self, item: Unreadable) -> str:
-        """Keeps a message that cannot be read as a dead letter."""
+        """Keep a message that cannot be read as a dead letter."""
         message = fit(_without_secrets(item.message), self._settings.queue.max_message_bytes).message
         try:
             await self._keep(message, f"unreadable: {item.reason}")
@@ -234,7 +234,7 @@ def _without_secrets(message: QueueMessage) -> QueueMessage:
 
 
 def _with_short_names(message: QueueMessage) -> QueueMessage:
-    """Returns a message whose names are short enough to be stored; a refused message may have very long names."""
+    """Return a message whose names are short enough to be stored; a refused message may have very long names."""
     return msgspec.structs.replace(
         message,
         id=message.id[:NAME_CHARACTERS_MAX],

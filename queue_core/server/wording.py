@@ -26,7 +26,7 @@ _FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
 
 
 def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
-    """Yields a sentence for each wrong field, without its value. `names` has the names of fields for people."""
+    """Yield a sentence for each wrong field, without its value. `names` has the names of fields for people."""
     earlier = set()
     for fault in error.errors(include_url=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""

@@ -75,7 +75,7 @@ class Context:
     """Values that an importer keeps from one file of an import to the next."""
 
     def note(self, sentence: str) -> None:
-        """Notes a sentence for the user; it is shown once."""
+        """Note a sentence for the user; it is shown once."""
         self.notes[sentence] = self.notes.get(sentence, 0) + 1
 
 
@@ -127,8 +127,8 @@ class Importer(ABC):
 
     @abstractmethod
     def recognise(self, sample: Sample) -> Evidence | None:
-        """Returns the signs that a file has this format; None without any."""
+        """Return the signs that a file has this format; None without any."""
 
     @abstractmethod
     def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
-        """Yields the events of a file, and its parts that are left out. Raises ImportFailedError."""
+        """Yield the events of a file, and its parts that are left out. Raises ImportFailedError."""

@@ -12,7 +12,7 @@ SHOWN_CHARACTERS = 100
 
 
 def importer_named(name: str) -> Importer:
-    """Returns the importer of that name, or with that alias. Raises ImportFailedError."""
+    """Return the importer of that name, or with that alias. Raises ImportFailedError."""
     for importer in IMPORTERS:
         if name == importer.name or name in importer.aliases:
             return importer
@@ -20,12 +20,12 @@ def importer_named(name: str) -> Importer:
 
 
 def format_names() -> list[str]:
-    """Returns the names of all formats."""
+    """Return the names of all formats."""
     return [importer.name for importer in IMPORTERS]
 
 
 def detect(sample: Sample, before: Importer | None = None) -> tuple[Importer, Evidence] | None:
-    """Returns the most likely format of a file, with the signs of it; None if no format is likely.
+    """Return the most likely format of a file, with the signs of it; None if no format is likely.
 
     `before` is the format of the previous file, since files in a folder mostly have the same format.
     """
@@ -40,7 +40,7 @@ def detect(sample: Sample, before: Importer | None = None) -> tuple[Importer, Ev
 
 
 def unknown(sample: Sample) -> ImportFailedError:
-    """Makes the error for a file of unknown format, which says how the file begins and what to type."""
+    """Make the error for a file of unknown format, which says how the file begins and what to type."""
     if not sample.data:
         return ImportFailedError(f"{sample.name}: is empty")
     names = ", ".join(format_names())

@@ -51,7 +51,7 @@ class Import:
         self.summary = Summary()
 
     def events(self) -> Iterator[RecordedEvent]:
-        """Yields the events, in the order of the files, with times in Unix milliseconds. Raises ImportFailedError."""
+        """Yield the events, in the order of the files, with times in Unix milliseconds. Raises ImportFailedError."""
         taker: Taker | None = None
         importer = importer_named(self._options.format) if self._options.format else None
         is_fixed = importer is not None
@@ -75,7 +75,7 @@ class Import:
         self._check()
 
     def header(self, title: str = "") -> Header:
-        """Returns the `recording` event, which is complete once all events were read."""
+        """Return the `recording` event, which is complete once all events were read."""
         names = ", ".join(sorted({file.title for file in self.summary.files if file.format}))
         texts = "texts are kept" if self._options.shows_text else "texts are left out"
         return Header(
@@ -87,7 +87,7 @@ class Import:
         )
 
     def recording(self, name: str) -> Recording:
-        """Reads everything into a recording. Raises ImportFailedError."""
+        """Read everything into a recording. Raises ImportFailedError."""
         messages: list[MessageEvent] = []
         others: list[OtherEvent] = []
         for event in self.events():
@@ -123,7 +123,7 @@ class Import:
                 yield from taker.take(item, file, keeps_hashes=importer.keeps_hashes)
 
     def _leave_out(self, source: Source, sample: Sample) -> None:
-        """Leaves a file out: counts it if it is in a folder or an archive, raises an error if the user named it."""
+        """Leave a file out: counts it if it is in a folder or an archive, raises an error if the user named it."""
         if source.path in self._paths or (len(self._paths) == 1 and self._paths[0].name == "-"):
             raise unknown(sample)
         file = FileSummary(source.name)
@@ -131,7 +131,7 @@ class Import:
         self.summary.files.append(file)
 
     def _check(self) -> None:
-        """Raises ImportFailedError for an import without messages, or with more than a recording may have."""
+        """Raise ImportFailedError for an import without messages, or with more than a recording may have."""
         messages = self.summary.events[MessageEvent.name]
         shown = visible(", ".join(str(path) for path in self._paths))
         if messages > MESSAGES_MAX:
@@ -145,7 +145,7 @@ class Import:
             raise ImportFailedError(f"{shown}: holds no message{only}{self._reasons()}")
 
     def _reasons(self) -> str:
-        """Returns a sentence on how the files were read, and what was left out."""
+        """Return a sentence on how the files were read, and what was left out."""
         formats = {file.title: file.evidence for file in self.summary.files if file.format}
         seen = "; ".join(f"read as {title}, since {evidence}" for title, evidence in formats.items())
         counts = ", ".join(

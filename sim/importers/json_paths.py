@@ -31,7 +31,7 @@ class BrokenJsonError(Exception):
 
 
 def values_at(source: Source, descends: Callable[[Path, str], bool]) -> Iterator[tuple[Path, Any]]:
-    """Yields each value with its path. Objects and lists whose path `descends` accepts are yielded in parts.
+    """Yield each value with its path. Objects and lists whose path `descends` accepts are yielded in parts.
 
     `descends` is called with a path and the opening bracket. Several values may follow each other, as in JSON lines.
     Raises BrokenJsonError.
@@ -56,7 +56,7 @@ class _Scanner:
         self._is_at_end = False
 
     def value(self, path: Path) -> Iterator[tuple[Path, Any]]:
-        """Yields the value at the position, whole or in parts."""
+        """Yield the value at the position, whole or in parts."""
         opening = self.peek()
         if opening in ("{", "[") and len(path) < _DEPTH_MAX and self._descends(path, opening):
             self._at += 1
@@ -88,7 +88,7 @@ class _Scanner:
             raise BrokenJsonError("is not JSON from here on" if character else "the file ends in the middle")
 
     def peek(self) -> str:
-        """Returns the next character that is not white space; "" at the end of the file."""
+        """Return the next character that is not white space; "" at the end of the file."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _BLANK:
                 self._at += 1
@@ -98,7 +98,7 @@ class _Scanner:
                 return ""
 
     def _decoded(self) -> Any:
-        """Decodes the whole value at the position, and reads on until it is complete."""
+        """Decode the whole value at the position, and read on until it is complete."""
         if not self.peek():
             raise BrokenJsonError("the file ends in the middle")
         wanted = 0
@@ -123,7 +123,7 @@ class _Scanner:
             self._read()
 
     def _read(self) -> bool:
-        """Reads more of the file; returns False at its end."""
+        """Read more of the file; returns False at its end."""
         if self._is_at_end:
             return False
         data = self._stream.read(_CHUNK_BYTES)

@@ -23,7 +23,7 @@ _DECODER = json.JSONDecoder()
 
 
 def values_in(source: Source) -> Iterator[tuple[int, Any]]:
-    """Yields the number of each value, from 1, and the value; an Omission for a value that cannot be read."""
+    """Yield the number of each value, from 1, and the value; an Omission for a value that cannot be read."""
     number = 0
     with source.open() as stream:
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -59,7 +59,7 @@ def values_in(source: Source) -> Iterator[tuple[int, Any]]:
 
 
 def _reason(error: Exception, text: str, position: int, *, is_at_end: bool) -> str:
-    """Returns the reason why a value cannot be read; "" if more of the file is needed."""
+    """Return the reason why a value cannot be read; "" if more of the file is needed."""
     if not isinstance(error, json.JSONDecodeError):
         return "is nested too deeply"
     is_near_end = error.pos >= len(text) - _NEAR_END or error.msg.startswith("Unterminated string")

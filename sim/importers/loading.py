@@ -36,7 +36,7 @@ def load_any(
     progress: Callable[[], None] = lambda: None,
     meter: Meter | None = None,
 ) -> Loaded:
-    """Reads recordings, and imports everything else; a path given twice is read once.
+    """Read recordings, and import everything else; a path given twice is read once.
 
     Each recording of this project stays one recording, but all files of a live recorder in a folder become one. All
     other files in a folder become one recording. Raises RecordingError and ImportFailedError.
@@ -69,14 +69,14 @@ class _Loader:
         self._seen: set[Path] = set()
 
     def take(self, path: Path) -> None:
-        """Adds the entries for a path."""
+        """Add the entries for a path."""
         if path != STANDARD_INPUT and path.is_dir():
             self._take_folder(path)
         elif self._is_new(path):
             self._take_file(path)
 
     def loaded(self) -> Loaded:
-        """Reads all entries."""
+        """Read all entries."""
         names = short_names([entry.path for entry in self._entries])
         recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
         return Loaded([self._part_of(recording) for recording in recordings], self._imports)
@@ -87,7 +87,7 @@ class _Loader:
         return is_new
 
     def _take_folder(self, folder: Path) -> None:
-        """Adds the files of a folder that have names of recordings; if there are none, imports the whole folder."""
+        """Add the files of a folder that have names of recordings; if there are none, imports the whole folder."""
         files = [file for file in files_of(folder) if file.parent == folder and self._is_new(file)]
         live = [file for file in files if FILE_NAME.fullmatch(file.name)]
         named = [file for file in files if file.suffix == ".jsonl" and file not in live]
@@ -115,7 +115,7 @@ class _Loader:
             self._entries.append(_Entry(inner, partial(self._own_in, source)))
 
     def _is_own(self, source: Source, path: Path) -> bool:
-        """Returns True for a recording of this project, or a file with the name of one and no other known format."""
+        """Return True for a recording of this project, or a file with the name of one and no other known format."""
         if self._options.format:
             return isinstance(importer_named(self._options.format), Recordings)
         sample = source.sample()
@@ -148,7 +148,7 @@ class _Loader:
         return read_recording(path, name, skip_bad_lines=self._skip_bad_lines, opener=source.open)
 
     def _part_of(self, recording: Recording) -> Recording:
-        """Returns the part of a recording that `--from`, `--to` and `--instance` select."""
+        """Return the part of a recording that `--from`, `--to` and `--instance` select."""
         options = self._options
         low = float("-inf") if options.from_ms is None else options.from_ms - recording.epoch_ms
         high = float("inf") if options.to_ms is None else options.to_ms - recording.epoch_ms

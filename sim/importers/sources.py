@@ -69,7 +69,7 @@ class Source:
     """Path of a plain file on disk; None for other sources."""
 
     def open(self) -> BinaryIO:
-        """Opens the file's content, in UTF-8 without a byte order mark. Raises ImportFailedError."""
+        """Open the file's content, in UTF-8 without a byte order mark. Raises ImportFailedError."""
         try:
             stream = self.opener()
             start = stream.read(4)
@@ -85,12 +85,12 @@ class Source:
         return whole
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """Yields numbered lines with their line breaks; None for a line over LINE_BYTES_MAX."""
+        """Yield numbered lines with their line breaks; None for a line over LINE_BYTES_MAX."""
         with self.open() as stream:
             yield from numbered_lines(stream, LINE_BYTES_MAX)
 
     def sample(self) -> Sample:
-        """Reads the beginning. Raises ImportFailedError."""
+        """Read the beginning. Raises ImportFailedError."""
         with self.open() as stream:
             data = stream.read(SAMPLE_BYTES)
             if b"\n" not in data:  # the first line may have a picture
@@ -99,7 +99,7 @@ class Source:
 
 
 def text_of(line: bytes, context: Context) -> str:
-    """Decodes a line; a line that is not UTF-8 is read as Windows-1252, with a note."""
+    """Decode a line; a line that is not UTF-8 is read as Windows-1252, with a note."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -108,7 +108,7 @@ def text_of(line: bytes, context: Context) -> str:
 
 
 def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:
-    """Yields the files at the paths, in order; `-` is standard input. Raises ImportFailedError."""
+    """Yield the files at the paths, in order; `-` is standard input. Raises ImportFailedError."""
     for path in paths:
         if path == STANDARD_INPUT:
             yield from _unwrapped(_standard_input())
@@ -118,12 +118,12 @@ def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:
 
 
 def plain_source(path: Path, meter: Meter) -> Source:
-    """Returns a file on disk as it is, without unpacking it."""
+    """Return a file on disk as it is, without unpacking it."""
     return Source(visible(str(path)), _metered(path, meter), path)
 
 
 def size_of(paths: Iterable[Path]) -> int:
-    """Returns the number of bytes in the files at the paths, as far as it is known."""
+    """Return the number of bytes in the files at the paths, as far as it is known."""
     total = 0
     for path in paths:
         if path != STANDARD_INPUT:
@@ -134,7 +134,7 @@ def size_of(paths: Iterable[Path]) -> int:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the path itself, or all files in the folder and its subfolders, without hidden ones."""
+    """Return the path itself, or all files in the folder and its subfolders, without hidden ones."""
     try:
         if not path.exists():
             raise ImportFailedError(f"{visible(str(path))}: does not exist")
@@ -159,7 +159,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
-    """Yields the source, or the files in it if it is an archive."""
+    """Yield the source, or the files in it if it is an archive."""
     try:
         with source.opener() as stream:
             start = stream.read(512)
@@ -184,7 +184,7 @@ def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
 
 
 def _size(stream: BinaryIO) -> int:
-    """Returns the size of a file on disk, at least 1; that of a file in an archive is unknown until it was read."""
+    """Return the size of a file on disk, at least 1; that of a file in an archive is unknown until it was read."""
     try:
         return max(1, stream.seek(0, io.SEEK_END))
     except (OSError, io.UnsupportedOperation):
@@ -217,7 +217,7 @@ def _metered(path: Path, meter: Meter) -> Opener:
 
 
 def _standard_input() -> Source:
-    """Puts standard input into a temporary file, so that it can be read several times."""
+    """Put standard input into a temporary file, so that it can be read several times."""
     file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the source
     shutil.copyfileobj(sys.stdin.buffer, file, 1024 * 1024)
     file.flush()

@@ -39,7 +39,7 @@ class Spreader:
         return bool(self._groups)
 
     def add(self, event: RecordedEvent, precision: Precision) -> list[RecordedEvent]:
-        """Takes an event, and returns those that are ready."""
+        """Take an event, and return those that are ready."""
         conversation = (event.instance, event.phone)
         unit_ms = UNIT_MS[precision]
         start_ms = event.at - event.at % unit_ms
@@ -59,7 +59,7 @@ class Spreader:
         return ready
 
     def rest(self) -> Iterator[RecordedEvent]:
-        """Yields all events that still wait."""
+        """Yield all events that still wait."""
         for conversation in list(self._groups):
             yield from self._end(conversation)
 
@@ -73,7 +73,7 @@ class Spreader:
         ]
 
     def _draw(self, conversation: tuple[str, str], group: _Group, number: int) -> int:
-        """Draws a moment from the seed, the conversation and the second, independently of the rest of the file."""
+        """Draw a moment from the seed, the conversation and the second, independently of the rest of the file."""
         about = f"{conversation}{group.start_ms}/{number}".encode("utf-8", "replace")
         drawn = hashlib.blake2b(about, digest_size=8, key=self._seed[:64]).digest()
         return int.from_bytes(drawn, "big") * group.unit_ms >> 64

@@ -39,7 +39,7 @@ class FileSummary:
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def omit(self, omission: Omission) -> None:
-        """Counts a part that was left out."""
+        """Count a part that was left out."""
         reason = omission.reason
         if reason not in self.left_out and len(self.left_out) >= REASONS_MAX:
             reason = "other reasons"
@@ -64,7 +64,7 @@ class Summary:
     """Hashes of the conversations with messages."""
 
     def take(self, event: RecordedEvent, precision: Precision) -> None:
-        """Counts an event of the recording, with the names that it has there."""
+        """Count an event of the recording, with the names that it has there."""
         if precision != "ms":
             self.coarse += 1
             self.precision = max(self.precision, precision, key=PRECISIONS.index)
@@ -89,7 +89,7 @@ class Summary:
         return Counter(dict(counts.most_common()))
 
     def as_json(self) -> dict[str, object]:
-        """Returns the facts as a JSON object."""
+        """Return the facts as a JSON object."""
         return {
             "schema": 1,
             "kind": "import",

@@ -62,7 +62,7 @@ class ImportOptions:
     """True to keep names and texts, for recordings of this project that are only joined."""
 
     def context(self, state: dict[str, Any]) -> Context:
-        """Returns the context of an importer for one file; `state` is kept for the whole import."""
+        """Return the context of an importer for one file; `state` is kept for the whole import."""
         return Context(
             zone=self.zone,
             date_order=self.date_order,
@@ -84,7 +84,7 @@ class Taker:
         """Number of messages without an id."""
 
     def take(self, taken: Taken, file: FileSummary, *, keeps_hashes: bool = False) -> Iterator[RecordedEvent]:
-        """Takes an event; yields the events that are ready to be written."""
+        """Take an event; yields the events that are ready to be written."""
         event = taken.event
         if reason := self._refusal(event):
             file.omit(Omission(reason, taken.place))
@@ -100,11 +100,11 @@ class Taker:
             yield from self._spreader.add(event, "ms" if is_exact else taken.precision)
 
     def rest(self) -> Iterator[RecordedEvent]:
-        """Yields the remaining events at the end."""
+        """Yield the remaining events at the end."""
         return self._spreader.rest()
 
     def _refusal(self, event: RecordedEvent) -> str:
-        """Returns the reason why an event is left out; "" if it is taken."""
+        """Return the reason why an event is left out; "" if it is taken."""
         options = self._options
         if not TIME_MS_MIN <= event.at < TIME_MS_MAX:
             return "a time outside the years 1970 to 2199"
@@ -117,7 +117,7 @@ class Taker:
         return ""
 
     def _private(self, event: RecordedEvent, names: Pseudonyms) -> RecordedEvent:
-        """Returns the event with hashed names and, unless they are asked for, without texts."""
+        """Return the event with hashed names and, unless they are asked for, without texts."""
         instance = names.instance(event.instance or self._options.instance or NO_INSTANCE)
         phone = names.phone(event.phone) if event.phone or not isinstance(event, Fault) else ""
         if isinstance(event, MessageEvent):
@@ -132,7 +132,7 @@ class Taker:
         return self._other(event, instance, phone, names)
 
     def _new_id(self, names: Pseudonyms) -> str:
-        """Makes an id for a message without one; a repetition of the message cannot be recognised."""
+        """Make an id for a message without one; a repetition of the message cannot be recognised."""
         self._unnamed += 1
         return f"none-{names.message_id(f'message {self._unnamed} without an id')}"
 
@@ -163,7 +163,7 @@ class Taker:
         return replace(event, instance=instance, phone=phone)
 
     def _text(self, text: str, characters: int | None) -> tuple[str, int | None]:
-        """Returns the text to record, and the original length if the text is left out or cut."""
+        """Return the text to record, and the original length if the text is left out or cut."""
         length = len(text) if characters is None else characters
         if not self._options.shows_text:
             return "", min(length, LENGTH_MAX) if length else None
@@ -174,7 +174,7 @@ class Taker:
 
 @lru_cache(1024)
 def _kind(kind: str) -> str:
-    """Returns a kind in a form that a recording allows."""
+    """Return a kind in a form that a recording allows."""
     return kind if _KIND.fullmatch(kind) else "other"
 
 

@@ -40,7 +40,7 @@ class Moment:
 
 
 def moment_of(value: object) -> Moment | None:
-    """Reads an ISO-like time, or Unix seconds, milliseconds, microseconds or nanoseconds; else returns None."""
+    """Read an ISO-like time, or Unix seconds, milliseconds, microseconds or nanoseconds; else returns None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -55,7 +55,7 @@ def moment_of(value: object) -> Moment | None:
 
 
 def moment_in(text: str) -> Moment | None:
-    """Finds the first time in the beginning of a log line; None without one."""
+    """Find the first time in the beginning of a log line; None without one."""
     if match := _TIME.search(text):
         return _written(match)
     if match := _NAMED_MONTH.search(text):
@@ -66,7 +66,7 @@ def moment_in(text: str) -> Moment | None:
 
 
 def _with_named_month(match: re.Match[str]) -> Moment | None:
-    """Reads `11/Feb/2025:19:05:12 +0000` of a web server, or `Feb 11 2025 19:05:12` of JavaScript."""
+    """Read `11/Feb/2025:19:05:12 +0000` of a web server, or `Feb 11 2025 19:05:12` of JavaScript."""
     day, month, year, name, day2, year2, time, fraction, zone = match.groups()
     position = _MONTHS.find((month or name).lower())
     if position % 4:  # also for -1, an unknown month
@@ -98,7 +98,7 @@ def _written(match: re.Match[str]) -> Moment | None:
 
 @lru_cache(1024)
 def _day_ms(year: str, month: str, day: str) -> int | None:
-    """Returns the beginning of a day in UTC; None for a day that does not exist."""
+    """Return the beginning of a day in UTC; None for a day that does not exist."""
     try:
         return (datetime(int(year), int(month), int(day), tzinfo=UTC) - _UNIX_EPOCH).days * 86_400_000
     except ValueError:
@@ -106,7 +106,7 @@ def _day_ms(year: str, month: str, day: str) -> int | None:
 
 
 def in_zone(local_ms: int, zone: tzinfo) -> int:
-    """Converts local milliseconds to Unix milliseconds."""
+    """Convert local milliseconds to Unix milliseconds."""
     local = (_UNIX_EPOCH + timedelta(milliseconds=local_ms)).replace(tzinfo=None)
     offset = local.replace(tzinfo=zone).utcoffset() or timedelta()
     return local_ms - round(offset.total_seconds() * 1000)
@@ -125,7 +125,7 @@ class ZoneFinder:
         self._sightings: dict[int, int] = {}
 
     def unix_ms(self, local_ms: int, provider_ms: int) -> int:
-        """Converts local to Unix milliseconds; `provider_ms` is the provider's time of the message, 0 if unknown."""
+        """Convert local to Unix milliseconds; `provider_ms` is the provider's time of the message, 0 if unknown."""
         if self._context.zone is not None:
             return in_zone(local_ms, self._context.zone)
         if provider_ms:
@@ -138,7 +138,7 @@ class ZoneFinder:
         return local_ms - self._offset_ms
 
     def _offset(self, difference_ms: int) -> int:
-        """Returns the offset from UTC of a message's local time, and learns from the message.
+        """Return the offset from UTC of a message's local time, and learn from the message.
 
         A difference that is close to a multiple of a quarter of an hour shows the zone; any other contains a delay.
         """
@@ -167,7 +167,7 @@ class ZoneFinder:
 
 
 def zone_words(offset_ms: int) -> str:
-    """Writes an offset from UTC, as in UTC-03:00."""
+    """Write an offset from UTC, as in UTC-03:00."""
     minutes = abs(offset_ms) // 60_000
     if not minutes:
         return "UTC"

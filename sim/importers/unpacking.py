@@ -33,7 +33,7 @@ class Closable(Protocol):
     """Object that can be closed."""
 
     def close(self) -> None:
-        """Closes the object."""
+        """Close the object."""
 
 
 Unpacked: TypeAlias = tuple[BinaryIO, *tuple[Closable, ...]]
@@ -53,7 +53,7 @@ READ_ERRORS = (
 
 
 def failure(name: str, error: Exception) -> ImportFailedError:
-    """Makes an error in words from an error of reading or unpacking."""
+    """Make an error in words from an error of reading or unpacking."""
     if isinstance(error, EOFError):
         return ImportFailedError(f"{name}: is cut off in the middle; get the whole file")
     if isinstance(error, FileNotFoundError):
@@ -76,11 +76,11 @@ class Rejoined(io.RawIOBase):
         self._stream = stream
 
     def readable(self) -> bool:
-        """Returns True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
-        """Reads into the buffer. Raises ImportFailedError."""
+        """Read into the buffer. Raises ImportFailedError."""
         size = len(buffer)
         if self._start:
             data, self._start = self._start[:size], self._start[size:]
@@ -93,7 +93,7 @@ class Rejoined(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Closes the stream too."""
+        """Close the stream too."""
         if not self.closed:
             self._stream.close()
         super().close()
@@ -110,11 +110,11 @@ class Recoded(io.RawIOBase):
         self._is_at_end = False
 
     def readable(self) -> bool:
-        """Returns True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
-        """Reads into the buffer. Raises ImportFailedError."""
+        """Read into the buffer. Raises ImportFailedError."""
         while not self._pending and not self._is_at_end:
             data = self._stream.read(64 * 1024)
             self._is_at_end = not data
@@ -129,7 +129,7 @@ class Recoded(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Closes the stream too."""
+        """Close the stream too."""
         if not self.closed:
             self._stream.close()
         super().close()
@@ -145,11 +145,11 @@ class Bounded(io.RawIOBase):
         self._bytes = 0
 
     def readable(self) -> bool:
-        """Returns True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
-        """Reads into the buffer. Raises ImportFailedError."""
+        """Read into the buffer. Raises ImportFailedError."""
         data = self._stream.read(len(buffer))
         self._bytes += len(data)
         if self._bytes > UNPACKED_BYTES_MAX:
@@ -163,7 +163,7 @@ class Bounded(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Closes the stream, and the streams that it reads."""
+        """Close the stream, and the streams that it reads."""
         if not self.closed:
             for stream in (self._stream, *self._others):
                 stream.close()
@@ -171,19 +171,19 @@ class Bounded(io.RawIOBase):
 
 
 def too_large(name: str) -> ImportFailedError:
-    """Makes the error for an archive over the limit."""
+    """Make the error for an archive over the limit."""
     return ImportFailedError(
         f"{name}: unpacks to more than {UNPACKED_BYTES_MAX // 1024**3} GiB; unpack it, and import it in parts"
     )
 
 
 def unpacker(start: bytes) -> Callable[[str, BinaryIO], Unpacked] | None:
-    """Returns the function that unpacks a compressed file, by the file's first bytes."""
+    """Return the function that unpacks a compressed file, by the file's first bytes."""
     return next((unpack for mark, unpack in _UNPACKERS.items() if start.startswith(mark)), None)
 
 
 def members(name: str, opener: Opener) -> Iterator[tuple[str, int, Callable[[], Unpacked]]]:
-    """Yields the files of a zip archive: name, size in the archive, opener. Raises ImportFailedError."""
+    """Yield the files of a zip archive: name, size in the archive, opener. Raises ImportFailedError."""
     try:
         with opener() as packed, zipfile.ZipFile(packed) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -225,7 +225,7 @@ def _xz(_: str, packed: BinaryIO) -> Unpacked:
 
 
 def _zstd(name: str, packed: BinaryIO) -> Unpacked:
-    """Opens zstd by Python's own module (3.14), the package zstandard, or the program zstd."""
+    """Open zstd by Python's own module (3.14), the package zstandard, or the program zstd."""
     for module in ("compression.zstd", "zstandard"):
         try:
             return cast("BinaryIO", importlib.import_module(module).open(packed, "rb")), packed
@@ -253,11 +253,11 @@ class _ZstdProgram(io.RawIOBase):
             )
 
     def readable(self) -> bool:
-        """Returns True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
-        """Reads into the buffer. Raises ImportFailedError."""
+        """Read into the buffer. Raises ImportFailedError."""
         assert self._process.stdout
         data = self._process.stdout.read(len(buffer))
         if not data and self._process.wait():
@@ -268,7 +268,7 @@ class _ZstdProgram(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Ends the program."""
+        """End the program."""
         if not self.closed:
             self._process.kill()
             self._process.communicate()

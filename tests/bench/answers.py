@@ -57,7 +57,7 @@ ANSWERS = {
 
 
 def measured_ms(answer: str, function: Callable[[str], object] = extract) -> float:
-    """Returns the shortest CPU time of a few calls, in milliseconds."""
+    """Return the shortest CPU time of a few calls, in milliseconds."""
     times = []
     for _ in range(REPEATS):
         began = time.process_time()
@@ -67,12 +67,12 @@ def measured_ms(answer: str, function: Callable[[str], object] = extract) -> flo
 
 
 def worst(texts: Iterable[tuple[str, str]], function: Callable[[str], object]) -> list[tuple[float, str]]:
-    """Returns times and names of the twenty texts that take the longest."""
+    """Return times and names of the twenty texts that take the longest."""
     return sorted(((measured_ms(text, function), name) for name, text in texts), reverse=True)[:20]
 
 
 def print_hostile(step: int) -> None:
-    """Prints the worst of the hostile texts."""
+    """Print the worst of the hostile texts."""
     for title, texts, function in (
         ("hostile answer of 1 MiB", hostile.answers(SIZE), extract),
         ("hostile Markdown of 65,000 characters", hostile.markdown(65_000), converted),
@@ -84,7 +84,7 @@ def print_hostile(step: int) -> None:
 
 
 def main() -> None:
-    """Prints a row for each kind of answer."""
+    """Print a row for each kind of answer."""
     if sys.argv[1:2] == ["hostile"]:
         print_hostile(int(sys.argv[2]) if len(sys.argv) > 2 else 50)
         return

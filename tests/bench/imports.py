@@ -71,7 +71,7 @@ def _loads(path: Path) -> None:
 
 
 def measured_s(work: Callable[[Path], None], path: Path) -> float:
-    """Returns the shortest CPU time of a few repeats."""
+    """Return the shortest CPU time of a few repeats."""
     times = []
     for _ in range(REPEATS):
         began = time.process_time()
@@ -81,7 +81,7 @@ def measured_s(work: Callable[[Path], None], path: Path) -> float:
 
 
 def main() -> None:
-    """Prints a row for each provider."""
+    """Print a row for each provider."""
     table = Table("webhooks of", "lines/s", "json.loads/s", "ratio", title="From webhooks to a recording")
     with tempfile.TemporaryDirectory() as folder:
         for name, body in CASES.items():

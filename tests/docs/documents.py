@@ -36,7 +36,7 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Returns all commands of all pages, in the order in which they stand there."""
+    """Return all commands of all pages, in the order in which they stand there."""
     return [command for page in PAGES for command in _commands_of(page)]
 
 
@@ -51,12 +51,12 @@ def _commands_of(page: Path) -> Iterator[Command]:
 
 
 def block(page: str, language: str) -> str:
-    """Returns the first fenced block of a language on a page."""
+    """Return the first fenced block of a language on a page."""
     return (ROOT / page).read_text("utf-8").split(f"```{language}\n")[1].split("```")[0]
 
 
 def table_under(page: str, heading: str) -> str:
-    """Returns the text between a heading of the second level and the next one."""
+    """Return the text between a heading of the second level and the next one."""
     return (ROOT / page).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 

@@ -19,7 +19,7 @@ _ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it(?: \(\d\))?) \|$", re
 
 
 def examples(heading: str) -> list[tuple[str, str]]:
-    """Returns the answers of a table, each with what the user sees of it."""
+    """Return the answers of a table, each with what the user sees of it."""
     rows = [(row[2], row[3] or row[2]) for row in _ROW.finditer(table_under(PAGE, heading))]
     return [(_written(answer), _written(shown)) for answer, shown in rows]
 

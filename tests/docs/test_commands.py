@@ -199,7 +199,7 @@ def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> Non
 
 @contextlib.contextmanager
 def _started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Runs Python until the end of the block, with its output in pipes."""
+    """Run Python until the end of the block, with its output in pipes."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [sys.executable, *words],
@@ -271,7 +271,7 @@ async def _dead_id(queue: MessageQueue) -> str:
 
 
 async def _damaged_id(queue: MessageQueue) -> str:
-    """Returns the id of a damaged key; damages one if there is none."""
+    """Return the id of a damaged key; damages one if there is none."""
     message = QueueMessage(instance_name="bot", user_phone="2", message="?")
     if not [key async for key in queue.damage.iterate()]:
         stored = encode(message, queue.settings.max_message_bytes)
@@ -282,7 +282,7 @@ async def _damaged_id(queue: MessageQueue) -> str:
 
 
 async def _value(word: str, server: Process) -> str:
-    """Returns what a reader puts in the place of a word in capitals."""
+    """Return what a reader puts in the place of a word in capitals."""
     match word:
         case "INSTANCE":
             return "bot"

@@ -26,7 +26,7 @@ _HEAD = "| error | meaning | what follows |\n|---|---|---|\n"
 
 
 def table(meanings: Iterable[Meaning]) -> str:
-    """Returns a table of meanings, with one row for neighbours that have the same one."""
+    """Return a table of meanings, with one row for neighbours that have the same one."""
     rows = []
     for _, group in groupby(meanings, key=lambda meaning: (meaning.words, meaning.follows, meaning.after_ms)):
         same = list(group)

@@ -24,7 +24,7 @@ _HEAD = "| the user sends | `kind` | the AI reads | in Arabic |\n|---|---|---|--
 
 
 def table(parse: Callable[..., Inbound], webhooks: Iterable[tuple[str, dict[str, Any]]]) -> str:
-    """Returns a table of what the AI reads of each webhook, in both languages."""
+    """Return a table of what the AI reads of each webhook, in both languages."""
     rows = []
     for what, webhook in webhooks:
         english, arabic = (

@@ -24,7 +24,7 @@ Target = tuple[list[Any], Callable[[Any, random.Random], Any], Callable[[Any], N
 
 
 def target(name: str, folder: Path | None) -> Target:
-    """Returns examples, the function that changes them, and the check of the result."""
+    """Return examples, the function that changes them, and the check of the result."""
     files = sorted(folder.glob("*.json")) if folder else []
     contents = [json.loads(file.read_text("utf-8")) for file in files]
     if name == "webhooks":
@@ -34,7 +34,7 @@ def target(name: str, folder: Path | None) -> Target:
 
 
 def run(chosen: Target, *, seed: int, seconds: float = math.inf, examples: float = math.inf) -> int:
-    """Checks changed examples for some seconds or up to a number of them; returns it. Raises AssertionError."""
+    """Check changed examples for some seconds or up to a number of them; returns it. Raises AssertionError."""
     seeds, change, check = chosen
     ends, count = time.monotonic() + seconds, 0
     while count < examples and time.monotonic() < ends:
@@ -49,7 +49,7 @@ def run(chosen: Target, *, seed: int, seconds: float = math.inf, examples: float
 
 
 def main() -> None:
-    """Reads the command line and runs."""
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("target", choices=["webhooks", "answers"])
     parser.add_argument("--seconds", type=float, default=60)

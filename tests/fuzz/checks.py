@@ -32,7 +32,7 @@ S_PER_CHARACTER_MAX = 20e-6
 
 
 def check_webhook(payload: Any) -> None:
-    """Asserts for every parser: it answers, stumbles over nothing, and accounts for each part of the webhook."""
+    """Assert for every parser: it answers, stumbles over nothing, and accounts for each part of the webhook."""
     size = len(json.dumps(payload))
     for name, parse in PARSERS.items():
         began = time.process_time()
@@ -62,7 +62,7 @@ def _check_messages(inbound: Inbound) -> None:
 
 
 def parts_in(name: str, payload: Any) -> int:
-    """Returns the number of parts of a webhook that must each be accounted for."""
+    """Return the number of parts of a webhook that must each be accounted for."""
     if name == "cloud":
         return sum(_parts_of_entry(entry) for entry in payload["entry"])
     data = payload.get("data")
@@ -88,7 +88,7 @@ def _parts_of_change(change: Any) -> int:
 
 
 def check_answer(answer: str) -> None:
-    """Asserts for an answer: a text that can be sent or a reason, and never an exception."""
+    """Assert for an answer: a text that can be sent or a reason, and never an exception."""
     began = time.process_time()
     reply = extract(answer)
     _check_time(began, len(answer))

@@ -17,12 +17,12 @@ from tests.queue_core.channels.corpus import messages, others
 
 
 def webhooks() -> list[Any]:
-    """Returns webhooks with and without a message."""
+    """Return webhooks with and without a message."""
     return [body for _, body in (*messages(), *others())]
 
 
 def answers() -> list[str]:
-    """Returns answers with marks, with JSON, and with neither, and a text around each mark."""
+    """Return answers with marks, with JSON, and with neither, and a text around each mark."""
     tables = (test_families.ANSWERS, test_shapes.ANSWERS, test_extract.TEXTS)
     given = [answer for table in tables for answer, _ in table.values()]
     marked = [f"We open {mark} at nine.\n{mark}\nBye." for mark in ROLES]

@@ -23,7 +23,7 @@ DONORS = 2
 
 
 def run(chosen: Target, corpus: Path, seconds: float, seed: int) -> None:
-    """Checks changed inputs for some seconds."""
+    """Check changed inputs for some seconds."""
     seeds, change, check = chosen
 
     def mutated(data: bytes, size_max: int, number: int) -> bytes:
@@ -53,7 +53,7 @@ def _decoded(data: bytes) -> Any:
 
 
 def main() -> None:
-    """Reads the command line and runs."""
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided")
     parser.add_argument("target", choices=["webhooks", "answers"])
     parser.add_argument("corpus", type=Path)

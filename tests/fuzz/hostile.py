@@ -13,7 +13,7 @@ from queue_core.ai.reply.families import CLOSERS, ROLES
 
 
 def _pieces(text: str) -> tuple[str, ...]:
-    """Reads pieces with escapes, a bar after each; a line break after a bar counts as nothing."""
+    """Read pieces with escapes, a bar after each; a line break after a bar counts as nothing."""
     pieces = text.strip().replace("¦\n", "¦").removesuffix("¦").split("¦")
     return tuple(piece.encode("latin-1", "backslashreplace").decode("unicode-escape") for piece in pieces)
 
@@ -80,7 +80,7 @@ ROWS: tuple[Any, ...] = (
 
 
 def steps(function: Callable[[str], object], text: str) -> int:
-    """Counts the calls of functions, Python's and C's, that a function makes for a text."""
+    """Count the calls of functions, Python's and C's, that a function makes for a text."""
     count = 0
 
     def on_event(frame: FrameType, event: str, argument: Any) -> None:
@@ -100,7 +100,7 @@ def _filled(piece: str, size: int) -> str:
 
 
 def shapes(piece: str, size: int) -> Iterator[tuple[str, str]]:
-    """Yields texts that are made of a piece, each with the name of its shape."""
+    """Yield texts that are made of a piece, each with the name of its shape."""
     for name, between in (
         ("", ""),
         (" with spaces", " "),
@@ -117,7 +117,7 @@ def shapes(piece: str, size: int) -> Iterator[tuple[str, str]]:
 
 
 def nested(size: int) -> Iterator[tuple[str, str]]:
-    """Yields marks that are nested, alternate, or close what is not open."""
+    """Yield marks that are nested, alternate, or close what is not open."""
     for opening, closings in CLOSERS.items():
         for closing in sorted(closings - {""}):
             half = size // 2
@@ -140,7 +140,7 @@ def nested(size: int) -> Iterator[tuple[str, str]]:
 
 
 def values(size: int) -> Iterator[tuple[str, str]]:
-    """Yields JSON of many small values, sound and damaged, and encoded again and again."""
+    """Yield JSON of many small values, sound and damaged, and encoded again and again."""
     for row in ROWS:
         count = size // (len(json.dumps(row)) + 2)
         whole = json.dumps([row] * count)
@@ -163,7 +163,7 @@ def values(size: int) -> Iterator[tuple[str, str]]:
 
 
 def mixes(pieces: list[str], size: int, count: int, seed: int = 1) -> Iterator[tuple[str, str]]:
-    """Yields texts of a few pieces, in turn, at random, and one after the other."""
+    """Yield texts of a few pieces, in turn, at random, and one after the other."""
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         chosen = rng.sample(pieces, rng.randint(2, 6))
@@ -183,7 +183,7 @@ def mixes(pieces: list[str], size: int, count: int, seed: int = 1) -> Iterator[t
 
 
 def answers(size: int, mixed: int = 300, seed: int = 1) -> Iterator[tuple[str, str]]:
-    """Yields hostile answers of about a size, each with its name."""
+    """Yield hostile answers of about a size, each with its name."""
     pieces = [*ROLES, *ANSWER_PIECES]
     for piece in pieces:
         yield from shapes(piece, size)
@@ -193,7 +193,7 @@ def answers(size: int, mixed: int = 300, seed: int = 1) -> Iterator[tuple[str, s
 
 
 def markdown(size: int, mixed: int = 300, seed: int = 1) -> Iterator[tuple[str, str]]:
-    """Yields hostile Markdown of about a size, each with its name."""
+    """Yield hostile Markdown of about a size, each with its name."""
     for piece in MARKDOWN_PIECES:
         for name, text in shapes(piece, size):
             if "object" not in name and "string" not in name:

@@ -109,7 +109,7 @@ _PIECES = (
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yields the path of every part of a JSON value."""
+    """Yield the path of every part of a JSON value."""
     yield path
     keyed = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in keyed if len(path) < DEPTH_MAX else ():
@@ -117,14 +117,14 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def part(value: Any, path: tuple[Any, ...]) -> Any:
-    """Returns the part of a JSON value at a path."""
+    """Return the part of a JSON value at a path."""
     for key in path:
         value = value[key]
     return value
 
 
 def replaced(value: Any, path: tuple[Any, ...], new: Callable[[Any], Any]) -> Any:
-    """Returns a copy of a JSON value in which `new` has replaced the part at a path."""
+    """Return a copy of a JSON value in which `new` has replaced the part at a path."""
     if not path:
         return new(value)
     copy = value.copy()
@@ -133,7 +133,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Callable[[Any], Any]) -> An
 
 
 def changed_webhook(seeds: Sequence[Any], rng: random.Random) -> Any:
-    """Returns a webhook with some changes."""
+    """Return a webhook with some changes."""
     webhook = rng.choice(seeds)
     for _ in range(rng.randint(1, MUTATIONS_MAX)):
         path = rng.choice(list(places(webhook)))
@@ -142,7 +142,7 @@ def changed_webhook(seeds: Sequence[Any], rng: random.Random) -> Any:
 
 
 def _changed_part(old: Any, donor: Any, rng: random.Random) -> Any:
-    """Returns another value for a part of a webhook; `donor` is the webhook from which pieces are taken."""
+    """Return another value for a part of a webhook; `donor` is the webhook from which pieces are taken."""
     path = rng.choice(list(places(donor)))
     choice = rng.random()
     if isinstance(old, dict) and old and choice < 0.5:
@@ -167,7 +167,7 @@ def _changed_part(old: Any, donor: Any, rng: random.Random) -> Any:
 
 
 def changed_text(seeds: Sequence[str], rng: random.Random) -> str:
-    """Returns a text with some changes: cut, repeated, joined with another one, encoded, with marks inside."""
+    """Return a text with some changes: cut, repeated, joined with another one, encoded, with marks inside."""
     text = rng.choice(seeds)
     for _ in range(rng.randint(1, MUTATIONS_MAX)):
         start, end = sorted(rng.randrange(len(text) + 1) for _ in range(2))
@@ -177,7 +177,7 @@ def changed_text(seeds: Sequence[str], rng: random.Random) -> str:
 
 
 def _changes_of(head: str, inside: str, tail: str, other: str, rng: random.Random) -> Iterator[str]:
-    """Yields changes of a text of three parts, with pieces of another one."""
+    """Yield changes of a text of three parts, with pieces of another one."""
     whole, at = head + inside + tail, rng.randrange(len(other) + 1)
     yield head + tail
     yield head + inside

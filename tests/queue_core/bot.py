@@ -64,12 +64,12 @@ def message(message_id: str, phone: str = "201000000001", *, timestamp: int = 0)
 
 
 async def enqueue(queue: MessageQueue, ids: Iterable[str], phone: str = "201000000001") -> list[Receipt]:
-    """Enqueues messages, in order and in one pipeline: a window does not end between them."""
+    """Enqueue messages, in order and in one pipeline: a window does not end between them."""
     return await asyncio.gather(*(queue.enqueue(message(message_id, phone)) for message_id in ids))
 
 
 async def eventually(is_so: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
-    """Returns as soon as it is so; fails when it is not in time."""
+    """Return as soon as it is so; fails when it is not in time."""
     deadline = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
@@ -77,7 +77,7 @@ async def eventually(is_so: Callable[[], object], what: str, *, within_s: float 
 
 
 async def happens(event: asyncio.Event) -> None:
-    """Waits for an event with patience."""
+    """Wait for an event with patience."""
     async with asyncio.timeout(PATIENCE_S):
         await event.wait()
 
@@ -118,7 +118,7 @@ class Bot:
         return "re " + " ".join(batch.ids)
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """Shows the user the reply."""
+        """Show the user the reply."""
         if self.on_send:
             await self.on_send(batch)
         self.sent.append((batch, reply))
@@ -148,7 +148,7 @@ async def running(*processors: Processor) -> AsyncIterator[list[asyncio.Task[Non
 
 
 async def at_rest(queue: MessageQueue) -> None:
-    """Returns when nothing is left in the queue."""
+    """Return when nothing is left in the queue."""
     deadline = time.monotonic() + PATIENCE_S
     while await queue.depth():
         assert time.monotonic() < deadline, f"still waiting: {await queue.active_conversations()}"
@@ -175,7 +175,7 @@ end
 
 
 async def let_leases_run_out(queue: MessageQueue, *, holder: str = "") -> None:
-    """Lets all leases run out, as if their workers had died and others had looked on for as long as a lease lasts.
+    """Let all leases run out, as if their workers had died and others had looked on for as long as a lease lasts.
 
     With `holder`, only the leases of that worker.
     """

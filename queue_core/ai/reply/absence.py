@@ -63,7 +63,7 @@ _STARTED = re.compile(r"workflow (?:was started|got started|executed successfull
 
 
 def absence_of_page(text: str) -> Absence | None:
-    """Returns the reason if the text is an HTML page, a stream, or the answer of a flow that has not run yet."""
+    """Return the reason if the text is an HTML page, a stream, or the answer of a flow that has not run yet."""
     if _HTML.match(text):
         return "html"
     if text.startswith(_STREAM_BEGINS) and _STREAM.match(text):
@@ -74,7 +74,7 @@ def absence_of_page(text: str) -> Absence | None:
 
 
 def absence_of_json(value: Any) -> Absence | None:
-    """Returns the reason if the value is a known body without a text, such as that of an unfinished run."""
+    """Return the reason if the value is a known body without a text, such as that of an unfinished run."""
     fields = _fields(value) if not isinstance(value, dict) or len(value) <= KEYS_MAX else {}
     if {"runid", "threadid", "status"} <= fields.keys():
         return "langgraph run"
@@ -85,7 +85,7 @@ def absence_of_json(value: Any) -> Absence | None:
 
 
 def absence_of_value(value: Any) -> Absence:
-    """Returns the reason why a JSON value has no text."""
+    """Return the reason why a JSON value has no text."""
     fields = _fields(value)
     if {"workflowrunid", "data"} <= fields.keys():
         return "dify workflow"
@@ -99,7 +99,7 @@ def absence_of_value(value: Any) -> Absence:
 
 
 def absence_of_body(body: Any) -> Absence:
-    """Returns the reason why an API's body lacks the field in which that API puts the text."""
+    """Return the reason why an API's body lacks the field in which that API puts the text."""
     message = _message_of(body)
     if message is None:
         absence = absence_of_json(body) or absence_of_value(body)
@@ -110,7 +110,7 @@ def absence_of_body(body: Any) -> Absence:
 
 
 def _message_of(body: Any) -> dict[str, Any] | None:
-    """Returns the fields of the message in the body of a chat completion."""
+    """Return the fields of the message in the body of a chat completion."""
     try:
         message = body["choices"][0]["message"]
     except (TypeError, KeyError, IndexError):

@@ -36,7 +36,7 @@ _SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
 
 
 def without_citations(text: str, code: Code) -> str:
-    """Returns the text without citation marks; marks in code and in quotation marks stay.
+    """Return the text without citation marks; marks in code and in quotation marks stay.
 
     Quotation marks only protect marks that look like words, since sentences hardly speak about marks with numbers.
     """

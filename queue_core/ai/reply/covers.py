@@ -55,7 +55,7 @@ class Uncovered(msgspec.Struct, frozen=True):
 
 
 def without_cover(text: str, code: Code) -> Uncovered | None:
-    """Removes one cover from the text; returns None if there is none."""
+    """Remove one cover from the text; returns None if there is none."""
     for cover in _COVERS:
         uncovered = cover(text, code)
         if uncovered is not None and uncovered.text.strip() != text:
@@ -73,7 +73,7 @@ def _channels(text: str, code: Code) -> Uncovered | None:
 
 
 def _fences(text: str, code: Code) -> Uncovered | None:
-    """Removes fenced calls, and a fence around the whole text. Neither they nor a fence with only marks are code."""
+    """Remove fenced calls, and a fence around the whole text. Neither they nor a fence with only marks are code."""
     for fence in code.fences:
         if fence.label in CALL_LABELS or _DEFAULT_API.match(text, fence.body_start):
             return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))
@@ -113,7 +113,7 @@ def _agent(text: str, code: Code) -> Uncovered | None:
 
 
 def _thought_process(text: str, code: Code) -> Uncovered | None:
-    """Removes reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
+    """Remove reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
     if (
         details := _DETAILS.search(text)
         if "<details" in text and not code.holds(text.find("<details"))
@@ -135,7 +135,7 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
 
 
 def _answer_tag(text: str, code: Code) -> Uncovered | None:
-    """Takes the text out of `<answer>…</answer>`, if these tags end the answer; one of them may be missing."""
+    """Take the text out of `<answer>…</answer>`, if these tags end the answer; one of them may be missing."""
     closed = _ANSWER_CLOSES.match(text, text.rfind("</")) if text.endswith(">") else None
     if closed is None or code.holds(closed.start()):
         opened = _ANSWER_OPENS.match(text)
@@ -156,7 +156,7 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
 
 
 def _calls(text: str, code: Code) -> Uncovered | None:
-    """Removes tool calls that are written as code, without marks."""
+    """Remove tool calls that are written as code, without marks."""
     if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
         return Uncovered("")
     line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None

@@ -44,7 +44,7 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def extract(answer: str) -> ExtractedReply:
-    """Finds the reply in an answer. Never raises."""
+    """Find the reply in an answer. Never raises."""
     return _extract(well_formed(answer), COVERS_MAX)
 
 
@@ -69,7 +69,7 @@ def _extract(text: str, covers: int) -> ExtractedReply:
 
 
 def _of_stream(stream: str, left: int) -> ExtractedReply:
-    """Finds the reply in a stream of events that arrived as one answer."""
+    """Find the reply in a stream of events that arrived as one answer."""
     text = text_of_stream(stream)
     if text is None:
         return ExtractedReply(text="", absence="stream")
@@ -77,7 +77,7 @@ def _of_stream(stream: str, left: int) -> ExtractedReply:
 
 
 def _of_values(whole: Whole, left: int) -> ExtractedReply:
-    """Finds the reply in an answer that is only JSON: one value, or several values on a line each."""
+    """Find the reply in an answer that is only JSON: one value, or several values on a line each."""
     values = whole.values
     absence = absence_of_json(values[0])
     if absence is not None:
@@ -95,7 +95,7 @@ def _of_values(whole: Whole, left: int) -> ExtractedReply:
 
 
 def _shown_of(values: list[Any]) -> str:
-    """Returns the texts of all values. If the AI's object comes after a draft with fewer keys, only its text counts."""
+    """Return the texts of all values. If the AI's object comes after a draft with fewer keys, only its text counts."""
     if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
         return "".join(text_of(value) for value in values)
     if (
@@ -112,7 +112,7 @@ def _keys(value: Any) -> frozenset[str]:
 
 
 def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: int) -> ExtractedReply:
-    """Makes the reply of objects whose text is known; the text may have covers of its own."""
+    """Make the reply of objects whose text is known; the text may have covers of its own."""
     inner = _extract(shown, left)
     if not inner.text and inner.absence == "json":  # JSON that the user asked for
         inner = ExtractedReply(text=shown.strip())
@@ -132,7 +132,7 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: in
 
 
 def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
-    """Finds the reply in a text without covers, which may have JSON objects beside its words."""
+    """Find the reply in a text without covers, which may have JSON objects beside its words."""
     beside = objects_beside(text, code) if "{" in text else None
     if beside is not None and beside.answers:
         return _of_answers(text, beside.answers, left)
@@ -150,7 +150,7 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
 
 
 def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
-    """Returns the text with its objects replaced by other texts."""
+    """Return the text with its objects replaced by other texts."""
     kept, at = [], 0
     for start, end, instead in shown:
         kept += [text[at:start] if instead else text[at:start].rstrip(), instead]
@@ -159,7 +159,7 @@ def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
 
 
 def _of_answers(text: str, answers: list[LooseObject], left: int) -> ExtractedReply:
-    """Finds the reply in a text with objects that answer. The text around them counts only if they have no text."""
+    """Find the reply in a text with objects that answer. The text around them counts only if they have no text."""
     values = [answer.value for answer in answers]
     shown = _shown_of(values)
     last = answers[-1]
@@ -173,7 +173,7 @@ def _of_answers(text: str, answers: list[LooseObject], left: int) -> ExtractedRe
 
 
 def _around(text: str, objects: list[LooseObject]) -> str:
-    """Returns the text outside the objects."""
+    """Return the text outside the objects."""
     parts, at = [], 0
     for item in objects:
         parts.append(text[at : item.start].strip())
@@ -192,7 +192,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _fields(value: Any) -> tuple[str, ...]:
-    """Reads names from a list of names, a list of objects with a name, or a text with commas."""
+    """Read names from a list of names, a list of objects with a name, or a text with commas."""
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, list):

@@ -35,7 +35,7 @@ _STRIPPED_FINAL = "assistantfinal"
 
 
 def final_text(text: str, code: Code) -> str | None:
-    """Returns the text for the user in harmony's channels; None if the text has no channels."""
+    """Return the text for the user in harmony's channels; None if the text has no channels."""
     if "<|channel|>" in text or "<|message|>" in text:
         return _final_of_tokens(text, code)
     if any(begin in text for begin in _CALL_BEGINS):

@@ -56,7 +56,7 @@ _NOT_WORDS = re.compile(r"(?![^\W\d_]+[.!?…؟。]?\Z)\S+|[\d\s:T.,+Z/-]+")
 
 
 def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
-    """Returns the text for the user; "" if there is none."""
+    """Return the text for the user; "" if there is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -68,7 +68,7 @@ def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """Joins texts, each on its own line; a text with a space at its border is joined without a line break."""
+    """Join texts, each on its own line; a text with a space at its border is joined without a line break."""
     text = ""
     pieces: list[str] = []
     for part in parts:
@@ -82,7 +82,7 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def _last_turn(items: list[Any]) -> list[Any]:
-    """Returns the items after the last message of the user, if this is a list of messages with roles."""
+    """Return the items after the last message of the user, if this is a list of messages with roles."""
     kept = items
     for index in range(len(items) - 1, -1, -1):
         if _role(items[index]) in USER_ROLES:
@@ -115,7 +115,7 @@ def _text_of_object(value: dict[str, Any], depth: int) -> str:
 
 
 def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> str:
-    """Returns the text of an object without a text key: that of an object inside it, or else its only text."""
+    """Return the text of an object without a text key: that of an object inside it, or else its only text."""
     choices = fields.get("choices")
     if isinstance(choices, list):
         fields["choices"] = choices[:1]
@@ -123,7 +123,7 @@ def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> s
 
 
 def _in_order(fields: dict[str, Any], ranks: dict[str, int]) -> list[str]:
-    """Returns the keys of an object that have a rank, in the order of the ranks."""
+    """Return the keys of an object that have a rank, in the order of the ranks."""
     return sorted(fields.keys() & ranks.keys(), key=ranks.__getitem__)
 
 
@@ -132,7 +132,7 @@ def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
 
 
 def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
-    """Returns name and input of a ReAct agent's action or of a function call; None for any other object."""
+    """Return name and input of a ReAct agent's action or of a function call; None for any other object."""
     if fields.keys().isdisjoint(_INPUTS_OF_NAMES):
         return None
     for name_key, input_keys in _INPUTS_OF_NAMES.items():
@@ -144,7 +144,7 @@ def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def is_call(fields: dict[str, Any]) -> bool:
-    """Returns True for an object that only calls a tool. `fields` has its keys in their plain form."""
+    """Return True for an object that only calls a tool. `fields` has its keys in their plain form."""
     if fields.keys().isdisjoint(_CALL_KEYS):
         return False
     if any(fields.get(key) for key in _CALL_KEYS if key != "function"):
@@ -154,7 +154,7 @@ def is_call(fields: dict[str, Any]) -> bool:
 
 
 def is_failure(fields: dict[str, Any]) -> bool:
-    """Returns True for the body of an error. `fields` has its keys in their plain form."""
+    """Return True for the body of an error. `fields` has its keys in their plain form."""
     if fields.keys().isdisjoint(_FAILURE_KEYS):
         return False
     if any(
@@ -173,7 +173,7 @@ def is_failure(fields: dict[str, Any]) -> bool:
 
 
 def _only_text(value: dict[str, Any], depth: int) -> str:
-    """Returns the text of an object with unknown keys: the value of its only key, or its only sentence."""
+    """Return the text of an object with unknown keys: the value of its only key, or its only sentence."""
     kept = {key: item for key, item in value.items() if plain(key) not in _SILENT_KEYS}
     if len(kept) > 1 and len({_NUMBER.sub("", key) for key in kept}) == 1:  # text_1, text_2, …
         return joined(item for item in kept.values() if isinstance(item, str))
@@ -208,7 +208,7 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
 
 
 def is_piece(value: Any) -> bool:
-    """Returns True for a piece of a text from a stream, which has a piece on each line: n8n, Ollama, OpenAI."""
+    """Return True for a piece of a text from a stream, which has a piece on each line: n8n, Ollama, OpenAI."""
     if not isinstance(value, dict):
         return False
     is_chunk = isinstance(value.get("done"), bool) or plain(value.get("object")).endswith("chunk")
@@ -216,7 +216,7 @@ def is_piece(value: Any) -> bool:
 
 
 def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
-    """Yields the entries with our keys: those of the object, then those of each object inside it."""
+    """Yield the entries with our keys: those of the object, then those of each object inside it."""
     if not isinstance(value, dict):
         return
     ours = {
@@ -231,7 +231,7 @@ def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
 
 
 def is_answer_only(value: dict[str, Any]) -> bool:
-    """Returns True if the object has a text key, and otherwise only keys that answers have."""
+    """Return True if the object has a text key, and otherwise only keys that answers have."""
     keys = {plain(key) for key in value}
     if keys.isdisjoint(TEXT_KEYS) or not keys <= _ANSWER_KEYS:
         return False
@@ -239,7 +239,7 @@ def is_answer_only(value: dict[str, Any]) -> bool:
 
 
 def _is_text(value: Any, depth: int = LAYERS_MAX) -> bool:
-    """Returns True for a value that a text key may have in an answer: a text, texts, or objects with only a text."""
+    """Return True for a value that a text key may have in an answer: a text, texts, or objects with only a text."""
     if isinstance(value, list):
         return depth > 0 and all(_is_text(item, depth - 1) for item in value)
     return is_answer_only(value) if isinstance(value, dict) else True

@@ -118,7 +118,7 @@ USER_ROLES = frozenset(("user", "human", "humanmessage", "usermessage"))
 
 
 def plain(key: object) -> str:
-    """Returns a key in lower case, without `_`, `-` and spaces."""
+    """Return a key in lower case, without `_`, `-` and spaces."""
     if not isinstance(key, str):
         return ""
     if key.isascii() and key.isalnum():  # most keys: this is much faster

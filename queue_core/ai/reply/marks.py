@@ -20,7 +20,7 @@ SIGNS_MAX = 10_000
 
 
 def _tags() -> str:
-    """Returns a pattern for all tag names, grouped by their first letters, which makes the search fast."""
+    """Return a pattern for all tag names, grouped by their first letters, which makes the search fast."""
     names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -68,7 +68,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
-    """Returns the text without marks, reasoning and calls, and what was removed: "reasoning", "call", "token"."""
+    """Return the text without marks, reasoning and calls, and what was removed: "reasoning", "call", "token"."""
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
@@ -114,7 +114,7 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
 
 
 def _key(match: re.Match[str]) -> str:
-    """Returns the plain form of a mark, as the table has it."""
+    """Return the plain form of a mark, as the table has it."""
     if match["tag"]:
         return f"<{match['tag'].lower()}>"
     if match["token"]:
@@ -129,7 +129,7 @@ def _key(match: re.Match[str]) -> str:
 
 
 def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
-    """Removes the text between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
+    """Remove the text between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
     tokens = [
         token
         for token in islice(_CTRL.finditer(text), MARKS_MAX)
@@ -214,7 +214,7 @@ class _Stripper:
         self.removed.add(what)
 
     def _closer(self, mark: Mark) -> Mark | None:
-        """Returns the next mark that closes this one; prefers marks that are neither code nor a word of a sentence."""
+        """Return the next mark that closes this one; prefers marks that are neither code nor a word of a sentence."""
         keys = CLOSERS.get(mark.key) or frozenset(
             (_BEGIN.sub("_end|>", mark.key).replace("<dsml", "</dsml"),)
         )
@@ -242,7 +242,7 @@ class _Stripper:
         self._drop(mark, closer.end if closer else len(self._text), "reasoning")
 
     def _is_spoken_of(self, mark: Mark, closer: Mark | None) -> bool:
-        """Returns True if a sentence speaks about this tag, or about the pair."""
+        """Return True if a sentence speaks about this tag, or about the pair."""
         text = self._text
         if closer is None or closer.is_text:
             return continues(text, mark.end)
@@ -266,7 +266,7 @@ class _Stripper:
         self._drop(mark, closer.end if closer else self._end_of_payload(mark.end), "call")
 
     def _end_of_payload(self, start: int) -> int:
-        """Returns the index after the JSON of a call without a closing mark; without JSON, the end of the text."""
+        """Return the index after the JSON of a call without a closing mark; without JSON, the end of the text."""
         text = self._text
         while start < len(text) and text[start].isspace():
             start += 1
@@ -291,7 +291,7 @@ class _Stripper:
             self._at = self._next_turn(mark)
 
     def _next_turn(self, mark: Mark) -> int:
-        """Returns the index of the mark that ends this turn, which is not the assistant's, or begins the next one."""
+        """Return the index of the mark that ends this turn, which is not the assistant's, or begins the next one."""
         index = bisect_right(self._marks, mark.start, key=lambda item: item.start)
         following = (item.start for item in self._marks[index : index + 20] if item.role in ("end", "turn"))
         return next(following, len(self._text))
@@ -311,7 +311,7 @@ class _Stripper:
 
 
 def _joined(parts: list[str]) -> str:
-    """Joins the parts around removed text, with the space that stood there, but without extra blank lines."""
+    """Join the parts around removed text, with the space that stood there, but without extra blank lines."""
     kept: list[str] = []
     spaces: list[str] = []
     for part in parts:

@@ -71,7 +71,7 @@ class Beside(msgspec.Struct, kw_only=True):
 
 
 def objects_beside(text: str, code: Code) -> Beside:
-    """Finds the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
+    """Find the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
     found, effort = Beside(), Effort(text)
     for candidate in _candidates(text, effort):
         fence = code.fence_around(candidate.start)
@@ -98,7 +98,7 @@ def objects_beside(text: str, code: Code) -> Beside:
 
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
-    """Returns the text that replaces an object: "" for a call, None for an example, which stays."""
+    """Return the text that replaces an object: "" for a call, None for an example, which stays."""
     if value and {plain(key) for key in value} <= HIDDEN_KEYS:
         return ""
     if is_answer_only(value):
@@ -108,7 +108,7 @@ def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
 
 
 def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
-    """Yields the lists at the beginning of a line that contain only calls."""
+    """Yield the lists at the beginning of a line that contain only calls."""
     for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
         start = match.end() - 1
         found = None if code.holds(start) else read_clean(text, start)
@@ -117,7 +117,7 @@ def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
 
 
 def _candidates(text: str, effort: Effort) -> Iterator[LooseObject]:
-    """Yields the objects in a text, in order, without those inside others."""
+    """Yield the objects in a text, in order, without those inside others."""
     at = unread = tried = 0
     for brace in islice(_BRACE.finditer(text), BRACES_MAX):
         if unread >= 2 * UNREAD_MAX or tried >= 2 * OBJECTS_TRIED_MAX:
@@ -139,7 +139,7 @@ def _candidates(text: str, effort: Effort) -> Iterator[LooseObject]:
 
 
 def _is_of_answer(candidate: LooseObject) -> bool:
-    """Returns True if a damaged object has only keys of an answer or of reasoning."""
+    """Return True if a damaged object has only keys of an answer or of reasoning."""
     keys = {plain(key) for key in candidate.value}
     return is_answer_only(candidate.value) or (bool(keys) and keys <= HIDDEN_KEYS)
 
@@ -154,7 +154,7 @@ def _has_our_key(candidate: LooseObject) -> bool:
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
-    """Returns True for an object with our flags, or with only an answer, if no sentence speaks about it."""
+    """Return True for an object with our flags, or with only an answer, if no sentence speaks about it."""
     keys = {key for layer in layers(candidate.value) for key in layer}
     if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
         return True
@@ -162,14 +162,14 @@ def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> 
 
 
 def _is_embedded(text: str, start: int, end: int) -> bool:
-    """Returns True for an object in other JSON or in code, such as a key's value or an argument."""
+    """Return True for an object in other JSON or in code, such as a key's value or an argument."""
     before = text[max(0, start - 50) : start].rstrip()
     after = text[end : end + 50].lstrip()
     return before.endswith(_CODE_BEFORE) or after.startswith(_CODE_AFTER)
 
 
 def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
-    """Returns True for an object that is alone in its fence, or after which no sentence continues."""
+    """Return True for an object that is alone in its fence, or after which no sentence continues."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
     if continues(text, candidate.end) or _is_embedded(text, candidate.start, candidate.end):
@@ -180,7 +180,7 @@ def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> boo
 
 
 def _is_sentence(text: str) -> bool:
-    """Returns True for words that address a user, False for a value such as SUCCESS."""
+    """Return True for words that address a user, False for a value such as SUCCESS."""
     return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?") or text.istitle()
 
 
@@ -190,12 +190,12 @@ def _is_call(value: Any) -> bool:
 
 
 def _may_have_leftovers(text: str) -> bool:
-    """Returns False, quickly, for nearly all texts without a key of ours."""
+    """Return False, quickly, for nearly all texts without a key of ours."""
     return any(quote in text for quote in "\"'“”") and any(part in text for part in _PARTS_OF_KEYS)
 
 
 def without_leftovers(text: str, code: Code) -> str:
-    """Removes the remains of an answer object that could not be read. Code and sentences about our keys stay."""
+    """Remove the remains of an answer object that could not be read. Code and sentences about our keys stay."""
     if not _may_have_leftovers(text):
         return text
     read, effort = 0, Effort(text)
@@ -219,7 +219,7 @@ def without_leftovers(text: str, code: Code) -> str:
 
 
 def _is_closed(text: str, start: int, effort: Effort) -> bool:
-    """Returns True for a whole object, or one after which a sentence continues: the user shall see it."""
+    """Return True for a whole object, or one after which a sentence continues: the user shall see it."""
     found = read_object(text, start, effort)
     if found is not None and found.is_whole:
         return True
@@ -228,5 +228,5 @@ def _is_closed(text: str, start: int, effort: Effort) -> bool:
 
 
 def without_open_fence(text: str) -> str:
-    """Removes a fence that opens at the end of the text."""
+    """Remove a fence that opens at the end of the text."""
     return _FENCE_AT_END.sub("", text).strip() if text.count("```") % 2 else text

@@ -47,12 +47,12 @@ class Code:
         self._text = text
 
     def holds(self, at: int) -> bool:
-        """Returns True if the character at this index is code."""
+        """Return True if the character at this index is code."""
         index = bisect_right(self._ranges, at, key=_first) - 1
         return index >= 0 and at < self._ranges[index][1]
 
     def fence_around(self, at: int) -> Fence | None:
-        """Returns the fenced block that holds the character at this index."""
+        """Return the fenced block that holds the character at this index."""
         index = bisect_right(self.fences, at, key=lambda fence: fence.start) - 1
         return self.fences[index] if index >= 0 and at < self.fences[index].end else None
 
@@ -85,7 +85,7 @@ def _fences(text: str) -> Iterator[Fence]:
 
 
 def _spans(text: str, fences: list[Fence]) -> Iterator[tuple[int, int]]:
-    """Yields code spans outside of fences: from a run of backticks to the paragraph's next run of that length."""
+    """Yield code spans outside of fences: from a run of backticks to the paragraph's next run of that length."""
     borders = sorted([end for fence in fences for end in (fence.start, fence.end)])
     ticks = islice(_TICKS.finditer(text), CODE_MAX)
     runs = [run.span() for run in ticks if not bisect_right(borders, run.start()) % 2]
@@ -110,7 +110,7 @@ def _are_near(start: int, end: int, *borders: list[int]) -> bool:
 
 
 def end_of_signs(text: str, count: int, *signs: str) -> int:
-    """Returns the index of the sign after the first `count` ones; the end of the text if there are not more.
+    """Return the index of the sign after the first `count` ones; the end of the text if there are not more.
 
     Up to this index, a search that looks at each sign takes limited time.
     """
@@ -121,7 +121,7 @@ def end_of_signs(text: str, count: int, *signs: str) -> int:
 
 
 def is_quoted(text: str, start: int, end: int) -> bool:
-    """Returns True if the mark from `start` to `end` is a word of a sentence, or stands in quotes or brackets."""
+    """Return True if the mark from `start` to `end` is a word of a sentence, or stands in quotes or brackets."""
     before, after = text[start - 1 : start], text[end : end + 1]
     if before and before in _OPENING and after and after in _CLOSING:
         return True
@@ -129,14 +129,14 @@ def is_quoted(text: str, start: int, end: int) -> bool:
 
 
 def begins_line(text: str, start: int) -> bool:
-    """Returns True if `start` begins its line or its sentence; the mark of a list may stand before it."""
+    """Return True if `start` begins its line or its sentence; the mark of a list may stand before it."""
     line = text[max(0, start - _LINE_MAX) : start]
     line = line[line.rfind("\n") + 1 :].strip()
     return not line or line[-1] in _SENTENCE_ENDS or _LIST_ITEM.fullmatch(line) is not None
 
 
 def continues(text: str, end: int) -> bool:
-    """Returns True if a sentence continues after `end`: with punctuation, or with a space and no capital letter."""
+    """Return True if a sentence continues after `end`: with punctuation, or with a space and no capital letter."""
     after = text[end : end + 2]
     if after[:1] in _PUNCTUATION:
         return bool(after)

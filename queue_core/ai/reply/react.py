@@ -30,7 +30,7 @@ _FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
 
 
 def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
-    """Returns an agent's answer, and True if it calls a tool instead; None if the text is not from an agent."""
+    """Return an agent's answer, and True if it calls a tool instead; None if the text is not from an agent."""
     if ":" not in text and "：" not in text:
         return None
     text = f"\n{text}"
@@ -59,6 +59,6 @@ def _step(label: re.Match[str]) -> str:
 
 
 def _segment(text: str, labels: list[re.Match[str]], index: int) -> str:
-    """Returns the text after a label, up to the next step that the agent invents."""
+    """Return the text after a label, up to the next step that the agent invents."""
     end = next((label.start() for label in labels[index + 1 :] if label["step"]), len(text))
     return text[labels[index].end() : end].strip()

@@ -53,7 +53,7 @@ _WHOLES = (
 
 
 def text_of_stream(stream: str) -> str | None:
-    """Returns the text of a stream of events; None if its events are unknown, "" if one of them is an error."""
+    """Return the text of a stream of events; None if its events are unknown, "" if one of them is an error."""
     blocks = _EVENT.split(stream, EVENTS_MAX)
     if len(blocks) > EVENTS_MAX or stream.count("\n") > LINES_MAX:
         return None
@@ -73,7 +73,7 @@ def text_of_stream(stream: str) -> str | None:
 
 
 def _events(blocks: list[str]) -> Iterator[tuple[str, Any]]:
-    """Yields the name of each event, and the value of its data; data that is not JSON is left out."""
+    """Yield the name of each event, and the value of its data; data that is not JSON is left out."""
     for block in blocks:
         fields = [field for line in block.splitlines() if (field := _FIELD.fullmatch(line))]
         name = next((field[2].strip() for field in fields if field[1] == "event"), "")

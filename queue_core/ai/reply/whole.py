@@ -22,7 +22,7 @@ _LABELS = ("", "json", "jsonc", "json5", "jsonl", "ndjson", "text", "txt", "plai
 
 
 def bare(text: str) -> str:
-    """Removes a fence around the text, or half of one, and the marks of a code span around JSON."""
+    """Remove a fence around the text, or half of one, and the marks of a code span around JSON."""
     text = text.strip()
     if text.startswith(("`{", "`[")) and text.endswith(("}`", "]`")):
         return text[1:-1].strip()
@@ -40,7 +40,7 @@ class Whole(NamedTuple):
 
 
 def read_whole(text: str) -> Whole | None:
-    """Reads a text that is only JSON, or its beginning; returns None for any other text."""
+    """Read a text that is only JSON, or its beginning; returns None for any other text."""
     fence = _FENCE_AT_START.match(text)
     if fence and fence[1].lower() not in _LABELS:
         return None
@@ -65,7 +65,7 @@ def read_whole(text: str) -> Whole | None:
 
 
 def _decoded(text: str) -> str:
-    """Decodes an object or a text that was written as a JSON string, also repeatedly; quotes around a text stay."""
+    """Decode an object or a text that was written as a JSON string, also repeatedly; quotes around a text stay."""
     for _ in range(STRINGS_MAX):
         if not text.startswith(('"{', '"[', '"\\', '{\\"', "{\\n", '[\\"', "[\\n", '"```', '[{\\"', '"<')):
             break
@@ -77,7 +77,7 @@ def _decoded(text: str) -> str:
 
 
 def _has_words(value: Any) -> bool:
-    """Returns True for a value with words; False for a list of numbers, which is text as it stands."""
+    """Return True for a value with words; False for a list of numbers, which is text as it stands."""
     if isinstance(value, list):
         return any(isinstance(item, dict | str | list) and _has_words(item) for item in value)
     return isinstance(value, dict) or bool(value)

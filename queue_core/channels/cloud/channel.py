@@ -57,7 +57,7 @@ class CloudChannel:
         return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """Marks the message as read and shows "typing…" for up to 25 s, or until the reply."""
+        """Mark the message as read and show "typing…" for up to 25 s, or until the reply."""
         body = {
             "messaging_product": "whatsapp",
             "status": "read",

@@ -139,7 +139,7 @@ _CODE_IN_WORDS = re.compile(r"\(#([0-9]{1,9})\)")
 
 
 def meaning_of(code: int | str) -> Meaning:
-    """Returns the meaning of a code. For a code without a row, the turn is tried again."""
+    """Return the meaning of a code. For a code without a row, the turn is tried again."""
     number = code if isinstance(code, int) else int(code) if _NUMBER.fullmatch(code) else -1
     if number in CODES:
         return CODES[number]
@@ -147,7 +147,7 @@ def meaning_of(code: int | str) -> Meaning:
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal:
-    """Reads an answer that is not 2xx. Its error code decides if the table has a row for it, else its status."""
+    """Read an answer that is not 2xx. Its error code decides if the table has a row for it, else its status."""
     said = f"the Cloud API answered {answer.status}"
     error = _error(answer.json())
     code = _code(error)
@@ -167,14 +167,14 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
 
 
 def words_of_failure(code: str, reason: str) -> str:
-    """Returns words for a report of a failed delivery: the meaning of its code, and the reason that Meta gives."""
+    """Return words for a report of a failed delivery: the meaning of its code, and the reason that Meta gives."""
     number = int(code) if _NUMBER.fullmatch(code) else -1
     known = CODES[number].words if number in CODES else ""
     return ": ".join(part for part in (known, reason) if part)
 
 
 def _regained_ms(answer: HttpAnswer) -> int:
-    """Returns the wait until an account may call again, which the Graph API gives in minutes."""
+    """Return the wait until an account may call again, which the Graph API gives in minutes."""
     usage = json_object(answer.headers.get("X-Business-Use-Case-Usage"))
     minutes = (
         whole_number(limit.get("estimated_time_to_regain_access"))
@@ -185,19 +185,19 @@ def _regained_ms(answer: HttpAnswer) -> int:
 
 
 def _error(body: Any) -> Mapping[str, Any]:
-    """Returns the object that describes the error: Meta's `error`, or the first of a partner gateway's `errors`."""
+    """Return the object that describes the error: Meta's `error`, or the first of a partner gateway's `errors`."""
     error = mapping(body).get("error")
     return mapping(error) or next(iter(objects(mapping(body).get("errors"))), {})
 
 
 def _is_unknown_id(code: int, error: Mapping[str, Any]) -> bool:
-    """Returns True if code 100 is about the id in the URL. Newer API versions leave out the subcode that says so."""
+    """Return True if code 100 is about the id in the URL. Newer API versions leave out the subcode that says so."""
     subcode, words = whole_number(error.get("error_subcode")), text(error.get("message"))[:500]
     return code == 100 and (subcode == 33 or ("Object with ID" in words and "does not exist" in words))
 
 
 def _code(error: Mapping[str, Any]) -> int | None:
-    """Returns the code of an error. A gateway may write it as a string, or only in the message."""
+    """Return the code of an error. A gateway may write it as a string, or only in the message."""
     code = error.get("code")
     if isinstance(code, str) and _NUMBER.fullmatch(code):
         return int(code)

@@ -12,7 +12,7 @@ PATH = "/webhook/cloud"
 def example_webhook(
     message_id: str, text: str, *, phone: str, instance: str, unix_s: int = 0, name: str = "Somebody"
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
+    """Return the body that the provider posts for one text message. `name` is the user's profile name."""
     message = example_message(message_id, "text", {"body": text}, phone=phone, unix_s=unix_s)
     return webhook_of(message, instance=instance, name=name)
 
@@ -20,12 +20,12 @@ def example_webhook(
 def example_message(
     message_id: str, kind: str, content: Any, *, phone: str, unix_s: int = 0
 ) -> dict[str, Any]:
-    """Returns one message as it stands in a webhook."""
+    """Return one message as it stands in a webhook."""
     return {"from": phone, "id": message_id, "timestamp": str(unix_s), "type": kind, kind: content}
 
 
 def webhook_of(*messages: dict[str, Any], instance: str, name: str = "Somebody") -> dict[str, Any]:
-    """Returns the body that the provider posts for these messages; `instance` is the id of the bot's number."""
+    """Return the body that the provider posts for these messages; `instance` is the id of the bot's number."""
     phones = dict.fromkeys(message["from"] for message in messages)
     value = {
         "messaging_product": "whatsapp",
@@ -40,5 +40,5 @@ def webhook_of(*messages: dict[str, Any], instance: str, name: str = "Somebody")
 
 
 def example_headers(body: bytes, secret: str) -> dict[str, str]:
-    """Returns the headers with a post's signature, made with CLOUD_APP_SECRET."""
+    """Return the headers with a post's signature, made with CLOUD_APP_SECRET."""
     return {"X-Hub-Signature-256": signature(body, secret)}

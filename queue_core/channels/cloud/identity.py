@@ -34,12 +34,12 @@ class User(NamedTuple):
 
 
 def is_user_id(address: str) -> bool:
-    """Returns True for a BSUID, such as US.13491208655302741918."""
+    """Return True for a BSUID, such as US.13491208655302741918."""
     return bool(_USER_ID.fullmatch(address))
 
 
 def user_of(message: Object, value: Object) -> User:
-    """Returns the user of a message; its id is "" if the webhook does not say who it is."""
+    """Return the user of a message; its id is "" if the webhook does not say who it is."""
     sender = text(message.get("from")).strip().removeprefix("+")
     user_id = text(message.get("from_user_id")).strip() or (sender if is_user_id(sender) else "")
     phone = "" if is_user_id(sender) else sender
@@ -57,7 +57,7 @@ def user_of(message: Object, value: Object) -> User:
 
 
 def changed_names(message: Object) -> dict[str, str]:
-    """Returns the addresses of a user who has a new number or id, the old ones first, with their kinds.
+    """Return the addresses of a user who has a new number or id, the old ones first, with their kinds.
 
     Returns {} for any other message, and for one that does not name both the old and the new address. Meta:
     developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system.
@@ -73,7 +73,7 @@ def changed_names(message: Object) -> dict[str, str]:
 
 
 def _kinds_of(addresses: list[Any]) -> dict[str, str]:
-    """Returns the addresses that are phone numbers or BSUIDs, with their kinds."""
+    """Return the addresses that are phone numbers or BSUIDs, with their kinds."""
     cleaned = (text(address).strip().removeprefix("+") for address in addresses)
     return {
         address: "user_id" if is_user_id(address) else "phone"
@@ -83,7 +83,7 @@ def _kinds_of(addresses: list[Any]) -> dict[str, str]:
 
 
 def _contact_of(value: Object, phone: str, user_id: str) -> Object:
-    """Returns the contact card of this user. A single card counts as the user's unless it names somebody else."""
+    """Return the contact card of this user. A single card counts as the user's unless it names somebody else."""
     cards = objects(value.get("contacts"))
     for card in cards:
         if (phone and card.get("wa_id") == phone) or (user_id and card.get("user_id") == user_id):

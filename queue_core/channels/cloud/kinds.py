@@ -57,7 +57,7 @@ def _contacts(say: Phrases, message: Object) -> Content:
 
 
 def _card(card: Object) -> dict[str, Any]:
-    """Reads a contact. If a user shared a number on request, a vCard replaces most fields."""
+    """Read a contact. If a user shared a number on request, a vCard replaces most fields."""
     known = filled(
         name=_name_of(card),
         phones=_several(card.get("phones"), "phone", "wa_id"),
@@ -87,7 +87,7 @@ def _button(say: Phrases, message: Object) -> Content:
 
 
 def _interactive(say: Phrases, message: Object) -> Content:
-    """Describes an interactive message: what the user chose, filled in or asks about."""
+    """Describe an interactive message: what the user chose, filled in or asks about."""
     part = mapping(message.get("interactive"))
     for kind, read in _INTERACTIVE.items():
         if isinstance(part.get(kind), dict):
@@ -113,7 +113,7 @@ def _reply(kind: str) -> Reader:
 
 
 def _flow(say: Phrases, part: Object) -> Content:
-    """Describes a filled-in flow. Other forms have a text of their own in their body."""
+    """Describe a filled-in flow. Other forms have a text of their own in their body."""
     body, fields = text(part.get("body")), json_object(part.get("response_json"))
     if not fields and not contents.is_routine(body):
         return contents.choice(say, "interactive", title=body)
@@ -182,7 +182,7 @@ def _opened(say: Phrases, _: Object) -> Content:
 
 
 def _system(_: Phrases, message: Object) -> Content:
-    """Raises SkippedError, since no user wrote a system text: it says that a number, an id or a key changed."""
+    """Raise SkippedError, since no user wrote a system text: it says that a number, an id or a key changed."""
     raise SkippedError(CHANGES.get(text(at(message, "system", "type")), "system"))
 
 
@@ -209,7 +209,7 @@ KINDS: Mapping[str, Reader] = {
 
 
 def read_kind(say: Phrases, message: Object) -> Content:
-    """Returns the content of a message. Raises SkippedError for a message that no user wrote."""
+    """Return the content of a message. Raises SkippedError for a message that no user wrote."""
     kind = name(message.get("type"))
     if reader := KINDS.get(kind):
         return reader(say, message)
@@ -221,5 +221,5 @@ def read_kind(say: Phrases, message: Object) -> Content:
 
 
 def _described(error: Object) -> str:
-    """Returns the words of an error, "" if it only says "unknown", as for all kinds that Meta does not pass on."""
+    """Return the words of an error, "" if it only says "unknown", as for all kinds that Meta does not pass on."""
     return "" if error.get("code") in _SAYS_NOTHING else name(error.get("title"))

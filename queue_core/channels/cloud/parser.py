@@ -57,7 +57,7 @@ class _Item(NamedTuple):
 
 
 def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
-    """Reads a webhook, in order. Raises InvalidWebhookError for anything but a webhook of the Cloud API."""
+    """Read a webhook, in order. Raises InvalidWebhookError for anything but a webhook of the Cloud API."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
     items: list[_Item] = []
@@ -96,7 +96,7 @@ def _address_changes(messages: list[Any], value: Object) -> Iterator[AddressChan
 
 
 def _changes(payload: Object) -> Iterator[tuple[str, Object]]:
-    """Yields field and value of each change; for one of another form, the name of the subscribed object and {}."""
+    """Yield field and value of each change; for one of another form, the name of the subscribed object and {}."""
     for entry in payload["entry"]:
         changes = at(entry, "changes")
         for change in changes if isinstance(changes, list) and changes else [None]:
@@ -106,7 +106,7 @@ def _changes(payload: Object) -> Iterator[tuple[str, Object]]:
 
 
 def _list(value: Object, key: str) -> list[Any]:
-    """Returns a list as it is, and any other value as a list of one item."""
+    """Return a list as it is, and any other value as a list of one item."""
     items = value.get(key)
     return items if isinstance(items, list) else [] if items in (None, "", {}) else [items]
 
@@ -139,7 +139,7 @@ def _message(item: _Item) -> QueueMessage:
 
 
 def _is_own(message: Object, metadata: Object) -> bool:
-    """Returns True for an echo: a message of the business, which names its recipient."""
+    """Return True for an echo: a message of the business, which names its recipient."""
     sender = text(message.get("from")).lstrip("+")
     is_business = bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
     return is_business and bool(message.get("to"))
@@ -167,7 +167,7 @@ def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:
 
 
 def _with_context(say: Phrases, message: Object, content: Content) -> Content:
-    """Adds the things that a message refers to: an earlier message, a product of the catalogue, an ad."""
+    """Add the things that a message refers to: an earlier message, a product of the catalogue, an ad."""
     notes: list[str] = []
     facts: dict[str, Any] = {}
     context = mapping(message.get("context"))

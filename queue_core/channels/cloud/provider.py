@@ -69,5 +69,5 @@ class Cloud(Provider):
 
 
 def signature(body: bytes, app_secret: str) -> str:
-    """Returns the correct value of `X-Hub-Signature-256`: the HMAC-SHA256 of the raw body."""
+    """Return the correct value of `X-Hub-Signature-256`: the HMAC-SHA256 of the raw body."""
     return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()

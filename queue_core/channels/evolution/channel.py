@@ -59,7 +59,7 @@ class EvolutionChannel:
             await perform(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
     async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
-        """Sends a text to an address, in the body format of v1 or v2. Remembers the one that the server accepts."""
+        """Send a text to an address, in the body format of v1 or v2. Remembers the one that the server accepts."""
         refusal = await self._post_text(instance, number, words)
         if refusal and _is_about_form(refusal):
             self._is_v1 = refusal.meaning == V1_BODY.meaning

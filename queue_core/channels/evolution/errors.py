@@ -47,7 +47,7 @@ NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Returns the refusal in an answer; None if the part was sent.
+    """Return the refusal in an answer; None if the part was sent.
 
     If Evolution uses Meta's API, it answers 201 even when Meta refuses, with Meta's error instead of a message.
     """
@@ -67,19 +67,19 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
 
 
 def neither_form(refusal: Refusal) -> Refusal:
-    """Returns the refusal of a server that accepts neither the body of v1 nor that of v2."""
+    """Return the refusal of a server that accepts neither the body of v1 nor that of v2."""
     return msgspec.structs.replace(refusal, meaning=FORM.meaning)
 
 
 def _is_unknown_number(body: Any) -> bool:
-    """Returns True for an answer which says that a number is not on WhatsApp."""
+    """Return True for an answer which says that a number is not on WhatsApp."""
     numbers = at(body, "response", "message") or at(body, "message")
     listed = numbers if isinstance(numbers, list) else [numbers]
     return any(mapping(number).get("exists") is False for number in listed)
 
 
 def _is_about_the_request(body: Any) -> bool:
-    """Returns True for faults of the request, which Evolution puts into a separate list."""
+    """Return True for faults of the request, which Evolution puts into a separate list."""
     faults = at(body, "response", "message")
     return isinstance(faults, list) and any(isinstance(fault, list) for fault in faults)
 

@@ -10,7 +10,7 @@ PATH = "/webhook/evolution"
 def example_webhook(
     message_id: str, text: str, *, phone: str, instance: str, unix_s: int = 0, name: str = "Somebody"
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
+    """Return the body that the provider posts for one text message. `name` is the user's profile name."""
     return {
         "event": "messages.upsert",
         "instance": instance,
@@ -25,5 +25,5 @@ def example_webhook(
 
 
 def example_headers(secret: str) -> dict[str, str]:
-    """Returns the headers with EVOLUTION_WEBHOOK_SECRET; none without a secret."""
+    """Return the headers with EVOLUTION_WEBHOOK_SECRET; none without a secret."""
     return {"apikey": secret} if secret else {}

@@ -58,7 +58,7 @@ class _Webhook(NamedTuple):
 def parse_evolution(
     payload: Any, *, instance: str = "", event: str = "", media_bytes_max: int, language: Language = ENGLISH
 ) -> Inbound:
-    """Reads a webhook. `instance` and `event` come from the path, and are used where the payload has none.
+    """Read a webhook. `instance` and `event` come from the path, and are used where the payload has none.
 
     Raises InvalidWebhookError for anything but a webhook of the Evolution API.
     """
@@ -86,7 +86,7 @@ def parse_evolution(
 
 @lru_cache(256)
 def _event_name(event: str) -> str:
-    """Returns the name of an event in the form `messages.upsert`."""
+    """Return the name of an event in the form `messages.upsert`."""
     return re.sub(r"[^a-z]", ".", event.lower())
 
 
@@ -119,7 +119,7 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
 
 
 def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
-    """Reads an event that has only WhatsApp's protocol message.
+    """Read an event that has only WhatsApp's protocol message.
 
     The message key is written from the sender's view: a user's edit is `fromMe`, in the chat with the bot's number.
     Then the event does not name the user, so the edit cannot be assigned to a conversation.
@@ -135,7 +135,7 @@ def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
 
 
 def _deletion(webhook: _Webhook, item: Any) -> QueueMessage:
-    """Reads an event that has the key of the deleted message."""
+    """Read an event that has the key of the deleted message."""
     key = mapping(at(item, "key")) or mapping(item)
     raise_if_unanswered(text(key.get("remoteJid")))
     if key.get("fromMe") is True:
@@ -168,7 +168,7 @@ _READERS = {
 
 
 def _receipts(items: list[Any], event: str, webhook: _Webhook) -> Inbound:
-    """Counts receipts. Returns failures, and updates that hold something that a user wrote or chose."""
+    """Count receipts. Returns failures, and updates that hold something that a user wrote or chose."""
     failures, news, skipped = [], [], Counter[str]()
     for item in items:
         if event == "messages.update" and _brings_news(mapping(item)):
@@ -182,7 +182,7 @@ def _receipts(items: list[Any], event: str, webhook: _Webhook) -> Inbound:
 
 
 def _brings_news(item: Object) -> bool:
-    """Returns True for an update with a content, or with votes in a poll. The status of such an update is ignored."""
+    """Return True for an update with a content, or with votes in a poll. The status of such an update is ignored."""
     return any(bool(_updated(item, field)) for field in ("message", "pollUpdates"))
 
 
@@ -191,7 +191,7 @@ def _updated(item: Object, field: str) -> Any:
 
 
 def _update(webhook: _Webhook, item: Object) -> QueueMessage:
-    """Reads an update with an edit, the content of a message that came without content, or votes in a poll."""
+    """Read an update with an edit, the content of a message that came without content, or votes in a poll."""
     key = mapping(item.get("key")) or item
     key = {**key, "id": text(item.get("keyId")) or text(key.get("id"))}
     raise_if_unanswered(text(key.get("remoteJid")))
@@ -210,7 +210,7 @@ def _update(webhook: _Webhook, item: Object) -> QueueMessage:
 
 
 def _choices(votes: Any, owner: str) -> list[str]:
-    """Returns the options that the user has chosen, from the voters of each option. Raises SkippedError for none."""
+    """Return the options that the user has chosen, from the voters of each option. Raises SkippedError for none."""
     chosen = [
         name(option.get("name"))
         for option in objects(votes)

@@ -74,6 +74,6 @@ class Evolution(Provider):
 
 
 def _instance_and_event(path: Mapping[str, str]) -> tuple[str, str]:
-    """Reads /{instance}, /{event} or /{instance}/{event}. With "webhook by events", Evolution appends the event."""
+    """Read /{instance}, /{event} or /{instance}/{event}. With "webhook by events", Evolution appends the event."""
     first, second = path.get("first", ""), path.get("second", "")
     return ("", first) if not second and first.lower() in EVENTS else (first, second)

@@ -21,7 +21,7 @@ ROWS = (
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Returns the refusal in an answer; None if the part was sent."""
+    """Return the refusal in an answer; None if the part was sent."""
     if answer.is_success and not mapping(answer.json()).get("error"):
         return None
     return refusal_in(

@@ -16,7 +16,7 @@ def example_webhook(
     time: str = "2026-01-01T00:00:00Z",
     name: str = "Somebody",
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
+    """Return the body that the provider posts for one text message. `name` is the user's profile name."""
     address = f"{phone}@s.whatsapp.net"
     return {
         "event": "Message",

@@ -36,7 +36,7 @@ class _Webhook(NamedTuple):
 
 
 def is_evolution_go(payload: Object) -> bool:
-    """Returns True for a webhook in the shape of Evolution Go, recognised by how it names the instance."""
+    """Return True for a webhook in the shape of Evolution Go, recognised by how it names the instance."""
     return "instance" not in payload and bool(_instance_of(payload))
 
 
@@ -45,7 +45,7 @@ def _instance_of(payload: Object) -> str:
 
 
 def parse_evolution_go(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
-    """Reads a webhook. Raises InvalidWebhookError for anything but a webhook of Evolution Go."""
+    """Read a webhook. Raises InvalidWebhookError for anything but a webhook of Evolution Go."""
     if not isinstance(payload, dict):
         raise InvalidWebhookError("a webhook of Evolution Go is a JSON object")
     event = payload.get("event")

@@ -57,6 +57,6 @@ class EvolutionGo(Provider):
 
 
 def keys_by_instance(setting: str) -> dict[str, str]:
-    """Reads `TOKEN`, which serves all instances, or `NAME=TOKEN,NAME=TOKEN`."""
+    """Read `TOKEN`, which serves all instances, or `NAME=TOKEN,NAME=TOKEN`."""
     pairs = [entry.strip().rpartition("=") for entry in setting.split(",") if entry.strip()]
     return {name: token for name, _, token in pairs}

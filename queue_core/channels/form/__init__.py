@@ -33,7 +33,7 @@ class Form:
     """Longest pause before a bubble, in which the user sees "typing…"; 0: none."""
 
     def formed(self, reply: str) -> str:
-        """Returns an AI's reply in its form: the parts, with PART_END between them."""
+        """Return an AI's reply in its form: the parts, with PART_END between them."""
         text = reply.replace(PART_END, "\n").strip()
         if self.format != "unchanged":
             text = converted(text, has_marks=self.format == "whatsapp").strip()
@@ -41,18 +41,18 @@ class Form:
         return PART_END.join(part for bubble in bubbles for part in split(bubble, self.characters_max))
 
     def parts_of(self, reply: str) -> list[str]:
-        """Returns the parts of a recorded reply; brings it into its form first if that was not done."""
+        """Return the parts of a recorded reply; brings it into its form first if that was not done."""
         return (reply if PART_END in reply else self.formed(reply)).split(PART_END)
 
     def formed_before(self, reply: str) -> str:
-        """Returns a reply in the form of older releases, which did not record the parts.
+        """Return a reply in the form of older releases, which did not record the parts.
 
         Needed for a reply that such a release began to send. docs/upgrade.md says how long that is possible.
         """
         return PART_END.join(_parts_before(reply, self.characters_max))
 
     def pause_s(self, part: str) -> float:
-        """Returns the pause before a part that follows another one."""
+        """Return the pause before a part that follows another one."""
         return pause_s(part, self.pause_s_max) if self.bubbles_max > 1 else 0.0
 
 

@@ -14,7 +14,7 @@ _LIST = re.compile(r"[ \t]*(?:[-*•☐☑]|\d{1,3}[.)])[ \t]")
 
 
 def bubbles_of(text: str, bubbles_max: int) -> list[str]:
-    """Splits a text at its paragraphs; if there are too many, into bubbles of about the same length.
+    """Split a text at its paragraphs; if there are too many, into bubbles of about the same length.
 
     Lists and blocks of code stay whole, even with blank lines inside. A paragraph that introduces the next one, with a
     colon or as a heading, stays with it.
@@ -35,12 +35,12 @@ def bubbles_of(text: str, bubbles_max: int) -> list[str]:
 
 
 def pause_s(bubble: str, pause_s_max: float) -> float:
-    """Returns the time for which to show "typing…" before a bubble."""
+    """Return the time for which to show "typing…" before a bubble."""
     return min(pause_s_max, 1 + len(bubble) / CHARACTERS_PER_S)
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Splits a text at blank lines outside of blocks of code."""
+    """Split a text at blank lines outside of blocks of code."""
     paragraphs = [""]
     at = 0
     for gap in _GAP.finditer(text):
@@ -56,7 +56,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _joined(paragraphs: list[str]) -> list[str]:
-    """Joins the items of a list, and paragraphs that belong to the one after them."""
+    """Join the items of a list, and paragraphs that belong to the one after them."""
     joined: list[list[str]] = []
     is_list = False
     for paragraph in paragraphs:

@@ -18,7 +18,7 @@ NAMES = frozenset(_OF_PYTHON.union(_OTHERS.split()))
 
 
 def is_code(word: str, before: str, after: str) -> bool:
-    """Returns True if a word between double underscores is a name from code, by itself or by the text beside it."""
+    """Return True if a word between double underscores is a name from code, by itself or by the text beside it."""
     is_joined = (
         before in tuple("./\\@$")
         or after[:1] in tuple("(/\\[=")

@@ -37,12 +37,12 @@ _BEGINS_BLOCK = re.compile(r"\$\$|\\\[|\\begin\{")
 
 
 def has_commands(text: str) -> bool:
-    """Returns True if the text has a known LaTeX command."""
+    """Return True if the text has a known LaTeX command."""
     return any(command[1] in COMMANDS for command in _COMMAND.finditer(text))
 
 
 def add_formulas(parser: MarkdownIt) -> None:
-    """Lets a parser read formulas; their tokens are of the type "formula", with the plain text as content."""
+    """Let a parser read formulas; their tokens are of the type "formula", with the plain text as content."""
     parser.inline.ruler.before("escape", "formula", _inline)
     parser.block.ruler.before("list", "formula", _block, {"alt": ["paragraph"]})
 
@@ -68,7 +68,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
 
 
 def _stretch(text: str, at: int, has_others: bool) -> tuple[str, int] | None:
-    """Returns the formula that begins at `at`, and its end."""
+    """Return the formula that begins at `at`, and its end."""
     mark, before = text[at : at + 2], text[at - 1 : at] if at else ""
     is_in_word = before.isascii() and before.isalnum()
     if mark in _CLOSED_BY:
@@ -86,7 +86,7 @@ def _stretch(text: str, at: int, has_others: bool) -> tuple[str, int] | None:
 
 
 def _bare(text: str, at: int) -> tuple[str, int] | None:
-    """Returns a command that stands in the text outside of formula marks, and its end."""
+    """Return a command that stands in the text outside of formula marks, and its end."""
     if environment := _ENVIRONMENT.match(text, at):
         closing = f"\\end{{{environment[1]}}}"
         end = text.find(closing, at, at + CHARACTERS_MAX)
@@ -99,7 +99,7 @@ def _bare(text: str, at: int) -> tuple[str, int] | None:
 
 
 def _end_of_arguments(text: str, at: int) -> int:
-    """Returns the end of the brace groups that begin at `at`; 0 if a group does not end."""
+    """Return the end of the brace groups that begin at `at`; 0 if a group does not end."""
     depth = 0
     for index in range(at, min(len(text), at + ARGUMENTS_MAX)):
         character = text[index]
@@ -112,7 +112,7 @@ def _end_of_arguments(text: str, at: int) -> int:
 
 
 def _is_formula(text: str, has_others: bool) -> bool:
-    """Returns True for a text that has a command or a sign of a formula, and is not a sentence."""
+    """Return True for a text that has a command or a sign of a formula, and is not a sentence."""
     if has_commands(text):
         return True
     if not _IS_PLAIN.fullmatch(text) or _WORD.search(text) or not any(map(str.isalnum, text)):
@@ -123,7 +123,7 @@ def _is_formula(text: str, has_others: bool) -> bool:
 
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Reads a formula of several lines, so that its lines that begin with a plus or a hyphen do not become a list."""
+    """Read a formula of several lines, so that its lines that begin with a plus or a hyphen do not become a list."""
     begins = state.bMarks[start] + state.tShift[start]
     opening = _BEGINS_BLOCK.match(state.src, begins)
     if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:

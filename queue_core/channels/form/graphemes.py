@@ -28,7 +28,7 @@ _FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
 
 
 def border_before(text: str, index: int, start: int) -> int | None:
-    """Returns the last border at or before `index`, and after `start`; None if there is none near it."""
+    """Return the last border at or before `index`, and after `start`; None if there is none near it."""
     for at in range(index, max(start, index - LOOK_BACK_MAX), -1):
         if is_border(text, at):
             return at
@@ -36,7 +36,7 @@ def border_before(text: str, index: int, start: int) -> int | None:
 
 
 def is_border(text: str, index: int) -> bool:
-    """Returns True if a character may end before `index`."""
+    """Return True if a character may end before `index`."""
     if not 0 < index < len(text):
         return True
     before, after = text[index - 1], text[index]

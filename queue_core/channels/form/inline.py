@@ -79,7 +79,7 @@ class Dialect:
 
 
 def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None = None) -> list[str]:
-    """Returns the lines of a paragraph, or of a heading, whose text has `style`."""
+    """Return the lines of a paragraph, or of a heading, whose text has `style`."""
     pieces = _Reader(children, dialect).pieces()
     lines: list[list[Piece]] = [[]]
     for piece in pieces:
@@ -92,12 +92,12 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
 
 
 def has_loose_bold(text: str) -> bool:
-    """Returns True if the text has bold that CommonMark does not recognise. Its marks are dropped later."""
+    """Return True if the text has bold that CommonMark does not recognise. Its marks are dropped later."""
     return "**" in text and _LOOSE_BOLD.search(text) is not None
 
 
 def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
-    """Yields the parts of a piece: addresses without its styles, all else with them."""
+    """Yield the parts of a piece: addresses without its styles, all else with them."""
     if piece.is_fixed or not styles:
         yield Piece(piece.text)
         return
@@ -110,12 +110,12 @@ def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
 
 
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
-    """Returns a piece without styles whose mark occurs in the text, where WhatsApp would read it as their end."""
+    """Return a piece without styles whose mark occurs in the text, where WhatsApp would read it as their end."""
     return Piece(text, frozenset(style for style in styles if MARKS[style] not in text))
 
 
 def _apart(pieces: list[Piece]) -> list[Piece]:
-    """Returns the pieces of a line without styles that would stand next to their own mark in the text."""
+    """Return the pieces of a line without styles that would stand next to their own mark in the text."""
     kept = []
     for index, piece in enumerate(pieces):
         before = pieces[index - 1].text[-1:] if index else ""
@@ -128,7 +128,7 @@ def _apart(pieces: list[Piece]) -> list[Piece]:
 
 
 def _written(pieces: list[Piece]) -> str:
-    """Returns a line with marks around its styled pieces; spaces stand outside of the marks."""
+    """Return a line with marks around its styled pieces; spaces stand outside of the marks."""
     written: list[str] = []
     is_open: list[Style] = []
     space = ""
@@ -164,7 +164,7 @@ class _Reader:
         self._pieces: list[Piece] = []
 
     def pieces(self) -> list[Piece]:
-        """Returns the pieces of the whole paragraph."""
+        """Return the pieces of the whole paragraph."""
         self._read_all(0, len(self._tokens))
         return self._pieces
 
@@ -177,12 +177,12 @@ class _Reader:
             self._pieces.append(Piece(text, self._open_styles, is_fixed))
 
     def _count(self, style: Style, change: int) -> None:
-        """Notes that a style opens or closes."""
+        """Note that a style opens or closes."""
         self._styles[style] += change
         self._open_styles = frozenset(style for style, count in self._styles.items() if count)
 
     def _read(self, index: int) -> int:
-        """Reads the token at `index`, and returns the index of the next one."""
+        """Read the token at `index`, and return the index of the next one."""
         token = self._tokens[index]
         match token.type:
             case "softbreak" | "hardbreak":
@@ -207,7 +207,7 @@ class _Reader:
         return index + 1
 
     def _pair(self, index: int) -> None:
-        """Opens or closes a style, or leaves its marks as they are written."""
+        """Open or close a style, or leave its marks as they are written."""
         token = self._tokens[index]
         partner = self._partners.get(index, index)
         style = _STYLES[token.type.rpartition("_")[0]]
@@ -218,7 +218,7 @@ class _Reader:
             self._count(style, token.nesting)
 
     def _meaning(self, opening: int, closing: int) -> Literal["style", "marks", "nothing"]:
-        """Returns what a pair of marks becomes: a style, the marks themselves, or nothing."""
+        """Return what a pair of marks becomes: a style, the marks themselves, or nothing."""
         markup, text = self._tokens[opening].markup, self._text
         before, after = text.last_before(opening), text.first_from(closing)
         is_in_word = before.isalnum() or after.isalnum()
@@ -234,12 +234,12 @@ class _Reader:
         return "marks" if len(markup) == 1 or is_arithmetic else "nothing"
 
     def _is_in_bold(self, opening: int) -> bool:
-        """Returns True for a mark of `***x***`."""
+        """Return True for a mark of `***x***`."""
         beside = self._tokens[max(opening - 2, 0) : opening + 3]  # empty texts stand between
         return any(token.type == "strong_open" for token in beside)
 
     def _link(self, index: int) -> int:
-        """Adds a link as text and address, and returns the index after it."""
+        """Add a link as text and address, and return the index after it."""
         token, closing = self._tokens[index], self._partners[index]
         href = str(token.attrs.get("href", ""))
         label, address = self._text.between(index, closing), address_of(href)
@@ -274,7 +274,7 @@ class _Reader:
             self._add(alt if src.startswith("data:") else f"![{token.content}]({src})", is_fixed=True)
 
     def _tag(self, index: int) -> None:
-        """Reads an HTML tag. An unknown tag stays as text."""
+        """Read an HTML tag. An unknown tag stays as text."""
         text = self._tokens[index].content
         tag = _TAG.fullmatch(text)
         name = tag[2].lower() if tag else ""
@@ -307,23 +307,23 @@ class _Text:
         )[::-1]
 
     def last_before(self, index: int) -> str:
-        """Returns the last character before the token at `index`; "" at the beginning."""
+        """Return the last character before the token at `index`; "" at the beginning."""
         return self._last[index]
 
     def first_from(self, index: int) -> str:
-        """Returns the first character of the token at `index` or those after it; "" at the end."""
+        """Return the first character of the token at `index` or those after it; "" at the end."""
         return self._first[index]
 
     def length(self, opening: int, closing: int) -> int:
-        """Returns the number of characters between two tokens."""
+        """Return the number of characters between two tokens."""
         return self._lengths[closing] - self._lengths[opening + 1]
 
     def has_letters(self, opening: int, closing: int) -> bool:
-        """Returns True if a letter stands between two tokens."""
+        """Return True if a letter stands between two tokens."""
         return self._letters[closing] > self._letters[opening + 1]
 
     def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
-        """Returns True if a name from code stands between two tokens, such as the `init` of `__init__`."""
+        """Return True if a name from code stands between two tokens, such as the `init` of `__init__`."""
         if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
             return False
         beside = (
@@ -333,12 +333,12 @@ class _Text:
         return not is_word_bold or is_code(self._texts[opening + 1], *beside)
 
     def between(self, opening: int, closing: int) -> str:
-        """Returns the text between two tokens."""
+        """Return the text between two tokens."""
         return "".join(self._texts[opening + 1 : closing])
 
 
 def _partners(tokens: Sequence[Token]) -> dict[int, int]:
-    """Returns, for each token of a pair in Markdown or HTML, the index of the other token."""
+    """Return, for each token of a pair in Markdown or HTML, the index of the other token."""
     partners: dict[int, int] = {}
     waiting: dict[str, list[int]] = {}
     for index, token in enumerate(tokens):
@@ -357,7 +357,7 @@ def _partners(tokens: Sequence[Token]) -> dict[int, int]:
 
 
 def _code(token: Token) -> str:
-    """Returns a span of code. If it has WhatsApp's own marks, or a backtick inside, it stays as it was written."""
+    """Return a span of code. If it has WhatsApp's own marks, or a backtick inside, it stays as it was written."""
     if "`" not in token.content and token.markup != "```":
         return f"`{token.content}`"
     pad = " " if token.content.startswith("`") or token.content.endswith("`") else ""
@@ -365,14 +365,14 @@ def _code(token: Token) -> str:
 
 
 def _literal(token: Token, dialect: Dialect) -> str:
-    """Returns the character that an escape or an entity stands for."""
+    """Return the character that an escape or an entity stands for."""
     if dialect.keeps_escapes:
         return token.markup
     return " " if token.content == "\u00a0" else token.content
 
 
 def _with_footnotes(text: str, labels: frozenset[str]) -> str:
-    """Returns the text with footnote marks in round brackets, since `[1]` might be read as a link."""
+    """Return the text with footnote marks in round brackets, since `[1]` might be read as a link."""
     if not labels or "[^" not in text:
         return text
     return _FOOTNOTE.sub(lambda mark: f"({mark[1]})" if mark[1] in labels else mark[0], text)

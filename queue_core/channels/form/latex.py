@@ -40,7 +40,7 @@ _IS_ONE = re.compile(
 
 
 def text_of_latex(formula: str) -> str:
-    """Returns a formula as plain text. For an unknown command, its name or its argument stays."""
+    """Return a formula as plain text. For an unknown command, its name or its argument stays."""
     text = _Formula(_TOKEN.findall(formula)).text()
     lines = (_LIST_MARK.sub(r"\1", " ".join(line.split())) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
@@ -55,7 +55,7 @@ class _Formula:
         self._depth = 0
 
     def text(self) -> str:
-        """Returns the text of the remaining tokens."""
+        """Return the text of the remaining tokens."""
         parts = []
         while self._at < len(self._tokens):
             parts.append(self._next())
@@ -69,7 +69,7 @@ class _Formula:
             self._at += 1
 
     def _next(self) -> str:
-        """Reads the next token, with its arguments."""
+        """Read the next token, with its arguments."""
         token = self._peek()
         self._at += 1
         if self._depth >= DEPTH_MAX:
@@ -89,7 +89,7 @@ class _Formula:
         return " " if token.isspace() else _CHARACTERS.get(token, token)
 
     def _group(self, end: str) -> str:
-        """Reads up to a bracket that ends a group, which was opened before."""
+        """Read up to a bracket that ends a group, which was opened before."""
         parts = []
         while self._at < len(self._tokens) and self._peek() != end:
             parts.append(self._next())
@@ -97,19 +97,19 @@ class _Formula:
         return "".join(parts)
 
     def _argument(self) -> str:
-        """Reads the argument of a command: a group, or the next token."""
+        """Read the argument of a command: a group, or the next token."""
         self._skip_space()
         return self._next().strip()
 
     def _option(self) -> str:
-        """Reads an argument in square brackets, if there is one."""
+        """Read an argument in square brackets, if there is one."""
         if self._peek() != "[":
             return ""
         self._at += 1
         return self._group("]")
 
     def _script(self, mark: str) -> str:
-        """Reads a superscript or subscript, in small characters if Unicode has all of them."""
+        """Read a superscript or subscript, in small characters if Unicode has all of them."""
         body = self._argument()
         if mark == "^" and body in ("∘", "°", "′"):
             return body.replace("∘", "°")
@@ -139,7 +139,7 @@ class _Formula:
         return SYMBOLS[name]
 
     def _applied(self, name: str) -> str:
-        """Reads a command with arguments, or an unknown command."""
+        """Read a command with arguments, or an unknown command."""
         if name in FRACTIONS:
             text = self._fraction()
         elif name == "sqrt":
@@ -161,7 +161,7 @@ class _Formula:
         return text
 
     def _fraction(self) -> str:
-        """Reads a fraction. Beside a factor it gets brackets, since 1/2x may mean one half of x, or 1/(2x)."""
+        """Read a fraction. Beside a factor it gets brackets, since 1/2x may mean one half of x, or 1/(2x)."""
         before = self._tokens[self._at - 2] if self._at > 1 else ""
         fraction = f"{_in_brackets(self._argument(), _IS_PRODUCT)}/{_in_brackets(self._argument(), _IS_ONE)}"
         after = self._peek()
@@ -182,5 +182,5 @@ _BY_ARGUMENTS: dict[str, tuple[int, Callable[..., str]]] = {
 
 
 def _in_brackets(body: str, bare: re.Pattern[str]) -> str:
-    """Returns a text for use beside a division sign or under a root: in brackets, unless `bare` matches it."""
+    """Return a text for use beside a division sign or under a root: in brackets, unless `bare` matches it."""
     return body if len(body) < 100 and bare.fullmatch(body) else f"({body})"

@@ -10,7 +10,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Reads names and characters, which alternate."""
+    """Read names and characters, which alternate."""
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -102,7 +102,7 @@ COMMANDS = frozenset().union(
 
 
 def _small(kind: str) -> dict[str, str]:
-    """Returns Unicode's superscript or subscript characters, by the plain characters."""
+    """Return Unicode's superscript or subscript characters, by the plain characters."""
     ranges = (range(0xB2, 0xBA), range(0x2B0, 0x2E4), range(0x1D2C, 0x1D6B), range(0x2070, 0x209D), (0x2C7C,))
     small = {"-": "⁻" if kind == "super" else "₋"}
     for code in (code for codes in ranges for code in codes):

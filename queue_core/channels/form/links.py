@@ -11,7 +11,7 @@ _SCHEME = re.compile(r"(?:https?://)?(?:www\.)?", re.IGNORECASE)
 
 
 def address_of(href: str) -> str:
-    """Returns a link's target in a form that can be tapped; "" if it cannot be opened, such as `/help`."""
+    """Return a link's target in a form that can be tapped; "" if it cannot be opened, such as `/help`."""
     href = href.strip()
     if not _OPENED.match(href) and not _DOMAIN.fullmatch(href):
         return ""
@@ -19,7 +19,7 @@ def address_of(href: str) -> str:
 
 
 def is_named_by(address: str, label: str) -> bool:
-    """Returns True if the text of a link is its address, perhaps without the scheme and the last slash."""
+    """Return True if the text of a link is its address, perhaps without the scheme and the last slash."""
     return _bare(address) == _bare(label) or not label.strip()
 
 

@@ -56,7 +56,7 @@ _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Returns a text in WhatsApp's formatting, or without formatting. Converting the result again changes nothing."""
+    """Return a text in WhatsApp's formatting, or without formatting. Converting the result again changes nothing."""
     if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or work_of(text) > WORK_MAX:
         return text
     written = _settled(text, has_marks)
@@ -66,7 +66,7 @@ def converted(text: str, *, has_marks: bool = True) -> str:
 
 
 def work_of(text: str) -> int:
-    """Returns the number of signs of a text, as WORK_MAX counts them."""
+    """Return the number of signs of a text, as WORK_MAX counts them."""
     lines = text.count("\n") - text.count("\n\n")
     return len(_WORK.findall(text)) + sum(map(text.count, _COSTLY)) + LINE_WORK * lines
 
@@ -105,7 +105,7 @@ class _Document:
         )
 
     def written(self) -> str:
-        """Returns the text with each block in its form."""
+        """Return the text with each block in its form."""
         kept: list[str] = []
         at = 0
         for start, end, lines in self._changes():
@@ -114,7 +114,7 @@ class _Document:
         return "\n".join([*kept, *self._unchanged(at, len(self._lines))])
 
     def _unchanged(self, start: int, end: int) -> Iterator[str]:
-        """Yields lines that stay. In Markdown, trailing spaces and repeated blank lines are removed."""
+        """Yield lines that stay. In Markdown, trailing spaces and repeated blank lines are removed."""
         for index in range(start, end):
             line = self._lines[index]
             if not self._dialect.stars_are_italic or index in self._code_lines:
@@ -128,7 +128,7 @@ class _Document:
         return frozenset(line for start, end in fences for line in range(start, end))
 
     def _changes(self) -> Iterator[tuple[int, int, list[str]]]:
-        """Yields first line and end of each range of lines that changes, and the lines that replace it."""
+        """Yield first line and end of each range of lines that changes, and the lines that replace it."""
         index = 0
         while index < len(self._tokens):
             token = self._tokens[index]
@@ -154,7 +154,7 @@ class _Document:
             index += 1
 
     def _paragraph(self, index: int) -> list[str] | None:
-        """Returns the lines of a paragraph or a heading; None if nothing in it changes."""
+        """Return the lines of a paragraph or a heading; None if nothing in it changes."""
         token, opening = self._tokens[index], self._tokens[index - 1]
         start, end = token.map or (0, 0)
         children, source = token.children or [], self._lines[start:end]
@@ -175,7 +175,7 @@ class _Document:
         return [f"{prefix}{line.strip()}".rstrip() for prefix, line in zip(prefixes, written, strict=False)]
 
     def _code(self, token: Token) -> list[str] | None:
-        """Returns a block of code between WhatsApp's marks, without its language; None if it contains such marks."""
+        """Return a block of code between WhatsApp's marks, without its language; None if it contains such marks."""
         start, end = token.map or (0, 0)
         source = self._lines[start:end]
         if "```" in token.content:
@@ -188,13 +188,13 @@ class _Document:
 
 
 def _is_closed(fence: Token) -> bool:
-    """Returns True if a line ends the block of code; otherwise it reaches to the end of the enclosing block."""
+    """Return True if a line ends the block of code; otherwise it reaches to the end of the enclosing block."""
     start, end = fence.map or (0, 0)
     return end - start - 1 > len(fence.content.splitlines())
 
 
 def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
-    """Returns the text before the content of each line: spaces, bullets, quote marks; [] if it is uncertain."""
+    """Return the text before the content of each line: spaces, bullets, quote marks; [] if it is uncertain."""
     if len(source) != len(contents):
         return []
     prefixes = []
@@ -207,7 +207,7 @@ def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
 
 
 def _continued(prefix: str) -> str:
-    """Returns the text before a further line of a block: spaces instead of a bullet, and quote marks."""
+    """Return the text before a further line of a block: spaces instead of a bullet, and quote marks."""
     return re.sub(r"[^>\s]", " ", prefix)
 
 
@@ -216,7 +216,7 @@ def _quote_of(line: str) -> str:
 
 
 def _tick(children: list[Token]) -> None:
-    """Replaces the brackets at the beginning of a task by a box."""
+    """Replace the brackets at the beginning of a task by a box."""
     first = children[0] if children else None
     task = _TASK.match(first.content) if first and first.type == "text" else None
     if first and task:
@@ -224,7 +224,7 @@ def _tick(children: list[Token]) -> None:
 
 
 def _is_markdown(tokens: Sequence[Token]) -> bool:
-    """Returns True if the text has a sign that only Markdown has, so that `*x*` means italic in it."""
+    """Return True if the text has a sign that only Markdown has, so that `*x*` means italic in it."""
     for token in tokens:
         if token.type in ("heading_open", "table_open") or (token.type == "fence" and token.info.strip()):
             return True
@@ -242,7 +242,7 @@ def _is_sign(token: Token) -> bool:
 
 
 def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
-    """Returns the text without link definitions, such as `[site]: https://…`, and the definitions."""
+    """Return the text without link definitions, such as `[site]: https://…`, and the definitions."""
     references: dict[str, dict[str, str]] = {}
     if "]:" not in text:
         return text, references
@@ -261,7 +261,7 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
 
 
 def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Reads a block of code. Tildes may be an ornament, so they need a closing line, and no words after them."""
+    """Read a block of code. Tildes may be an ornament, so they need a closing line, and no words after them."""
     begins = state.bMarks[start] + state.tShift[start]
     is_tildes = state.src.startswith("~~~", begins)
     if is_tildes:
@@ -280,7 +280,7 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _address(state: StateInline, silent: bool) -> bool:
-    """Reads an address as it stands, so that no marks are searched for in it."""
+    """Read an address as it stands, so that no marks are searched for in it."""
     at = state.pos
     if state.src[at] != ":" or not _SCHEME_BEFORE.search(state.src[max(at - 6, 0) : at]):
         return False
@@ -295,7 +295,7 @@ def _address(state: StateInline, silent: bool) -> bool:
 
 
 def _end_of_address(address: str) -> str:
-    """Returns an address without trailing marks and punctuation, or a bracket that it does not open."""
+    """Return an address without trailing marks and punctuation, or a bracket that it does not open."""
     depth = 0
     for index, character in enumerate(address):
         depth += (character == "(") - (character == ")")
@@ -306,7 +306,7 @@ def _end_of_address(address: str) -> str:
 
 
 def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> int:
-    """Returns the end of the label that the bracket at `start` opens, -1 for none."""
+    """Return the end of the label that the bracket at `start` opens, -1 for none."""
     misses = state.env.get("label_misses", 0)
     if misses > MISSES_MAX:
         return -1
@@ -317,7 +317,7 @@ def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> 
 
 
 def _parser() -> MarkdownIt:
-    """Makes a parser without indented code, underlined headings and HTML blocks, which are mostly plain text."""
+    """Make a parser without indented code, underlined headings and HTML blocks, which are mostly plain text."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})

@@ -39,7 +39,7 @@ _SENTENCE = _BREAKS[2]
 
 
 def units(text: str) -> int:
-    """Returns the length of a text in UTF-16 code units.
+    """Return the length of a text in UTF-16 code units.
 
     Providers limit "characters" without defining them; no definition gives a higher count than code units.
     """
@@ -47,7 +47,7 @@ def units(text: str) -> int:
 
 
 def split(text: str, units_max: int) -> list[str]:
-    """Splits a text into parts of at most `units_max` code units. The same text is always split in the same way."""
+    """Split a text into parts of at most `units_max` code units. The same text is always split in the same way."""
     if units(text) <= units_max:
         return [text]
     return list(_Splitter(text, units_max).parts())
@@ -73,7 +73,7 @@ class _Splitter:
         self._starts = [span.start for span in self._spans]
 
     def parts(self) -> Iterator[str]:
-        """Yields the parts in order."""
+        """Yield the parts in order."""
         at, opening = self._after_spaces(0), ""
         while at < len(self._text):
             limit = self._reach(at, self._max - len(opening))
@@ -96,20 +96,20 @@ class _Splitter:
         return index
 
     def _reach(self, start: int, room: int) -> int:
-        """Returns the index up to which a text from `start` on fits into `room` units."""
+        """Return the index up to which a text from `start` on fits into `room` units."""
         end = min(start + room, len(self._text))
         while (excess := units(self._text[start:end]) - room) > 0:
             end -= (excess + 1) // 2
         return max(end, start + 1)
 
     def _span_at(self, index: int) -> _Span | None:
-        """Returns the span that a cut at `index` would break."""
+        """Return the span that a cut at `index` would break."""
         number = bisect_right(self._starts, index) - 1
         span = self._spans[number] if number >= 0 else None
         return span if span and span.start < index < span.end else None
 
     def _cut(self, start: int, limit: int) -> tuple[int, int]:
-        """Returns the end of the part that begins at `start`, and the beginning of the next one."""
+        """Return the end of the part that begins at `start`, and the beginning of the next one."""
         middle = start + (limit - start) // 2
         for begin, end in ((middle, limit), (start, middle)):
             for pattern in _BREAKS:
@@ -121,12 +121,12 @@ class _Splitter:
         return limit, limit
 
     def _free_before(self, index: int) -> int:
-        """Returns `index`, or the beginning of the span that stands there."""
+        """Return `index`, or the beginning of the span that stands there."""
         span = self._span_at(index)
         return span.start if span else index
 
     def _last(self, pattern: re.Pattern[str], begin: int, end: int, start: int) -> tuple[int, int] | None:
-        """Returns the last possible cut between two indexes: the end of a part, and the start of the next."""
+        """Return the last possible cut between two indexes: the end of a part, and the start of the next."""
         last = None
         for found in pattern.finditer(self._text, begin, min(end + 1, len(self._text))):
             stop = self._end_of(found)
@@ -151,7 +151,7 @@ class _Splitter:
         return _ABBREVIATION.search(before) is not None
 
     def _cut_inside(self, span: _Span, start: int, limit: int) -> tuple[int, int]:
-        """Returns the cut inside a span that is longer than a part: after a line or a word, else anywhere."""
+        """Return the cut inside a span that is longer than a part: after a line or a word, else anywhere."""
         for mark in ("\n", " "):
             at = self._text.rfind(mark, max(start, span.start + len(span.opening)) + 1, limit)
             if at > start:
@@ -161,7 +161,7 @@ class _Splitter:
 
 
 def _spans(text: str) -> Iterator[_Span]:
-    """Yields code, links and pairs of marks, none of which overlap."""
+    """Yield code, links and pairs of marks, none of which overlap."""
     for found in _SPANS.finditer(text):
         opening = closing = ""
         if found["block"]:

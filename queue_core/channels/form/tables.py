@@ -10,7 +10,7 @@ from queue_core.channels.form.inline import Dialect, Style, lines_of
 
 
 def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
-    """Returns a table's lines.
+    """Return a table's lines.
 
     A table of two columns becomes its headers and a line for each row. A wider table becomes a block for each row: the
     first cell as a heading, then a line "header: cell" for each other cell.
@@ -35,7 +35,7 @@ def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
 
 
 def _rows(tokens: Sequence[Token]) -> list[list[Token]]:
-    """Returns the cells, row by row, beginning with the headers."""
+    """Return the cells, row by row, beginning with the headers."""
     rows: list[list[Token]] = []
     for token in tokens:
         if token.type == "tr_open":
@@ -46,7 +46,7 @@ def _rows(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def _heads(cells: Sequence[Token], dialect: Dialect) -> str:
-    """Returns the headers as a line."""
+    """Return the headers as a line."""
     return " – ".join(text for cell in cells if (text := _text(cell, dialect, "bold")))
 
 

@@ -69,7 +69,7 @@ class WahaChannel:
 
 
 def _sent_id(answer: HttpAnswer) -> str:
-    """Returns the id of the sent message, which engines write as a text, as an object, or in Baileys' key."""
+    """Return the id of the sent message, which engines write as a text, as an object, or in Baileys' key."""
     message = answer.json()
     message_id = at(message, "id")
     whole = message_id if isinstance(message_id, str) else at(message_id, "_serialized")

@@ -34,7 +34,7 @@ ROWS = (
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
-    """Returns the refusal in an answer; None if the part was sent."""
+    """Return the refusal in an answer; None if the part was sent."""
     body = mapping(answer.json())
     if answer.is_success and not body.get("error"):
         return None

@@ -19,7 +19,7 @@ def example_webhook(
     name: str = "Somebody",
     engine: str = "WEBJS",
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
+    """Return the body that the provider posts for one text message. `name` is the user's profile name."""
     payload = {
         "id": f"false_{phone}@c.us_{message_id}",
         "timestamp": unix_s,
@@ -34,5 +34,5 @@ def example_webhook(
 
 
 def example_headers(body: bytes, key: str) -> dict[str, str]:
-    """Returns the headers with a post's signature, made with WAHA_HMAC_KEY."""
+    """Return the headers with a post's signature, made with WAHA_HMAC_KEY."""
     return {"X-Webhook-Hmac": signature(body, key), "X-Webhook-Hmac-Algorithm": "sha512"}

@@ -39,7 +39,7 @@ _MEDIA = {
 
 
 def id_parts(message_id: Any) -> tuple[str, str]:
-    """Returns chat and id in `false_966500000001@c.us_3EB0`; "" as the chat of a plain id."""
+    """Return chat and id in `false_966500000001@c.us_3EB0`; "" as the chat of a plain id."""
     parts = text(message_id).split("_")
     return (
         (parts[1], parts[2]) if len(parts) >= 3 and parts[0] in ("true", "false") else ("", text(message_id))
@@ -47,7 +47,7 @@ def id_parts(message_id: Any) -> tuple[str, str]:
 
 
 def read_fields(say: Phrases, body: Object) -> Content:
-    """Returns the content of a message. Raises SkippedError for a message that no user wrote."""
+    """Return the content of a message. Raises SkippedError for a message that no user wrote."""
     kind = text(at(body, "_data", "type"))
     if kind in _UNWRITTEN:
         raise SkippedError(_UNWRITTEN[kind])
@@ -95,7 +95,7 @@ def _poll(say: Phrases, body: Object) -> Content:
 
 
 def media_facts(body: Object) -> dict[str, Any]:
-    """Returns the known facts about a message's media; {} without media."""
+    """Return the known facts about a message's media; {} without media."""
     media = mapping(body.get("media"))
     return filled(
         mimetype=name(media.get("mimetype")), filename=name(media.get("filename")), url=text(media.get("url"))

@@ -48,7 +48,7 @@ class _Webhook(NamedTuple):
 
 
 def parse_waha(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
-    """Reads a webhook. Raises InvalidWebhookError for anything but a webhook of WAHA."""
+    """Read a webhook. Raises InvalidWebhookError for anything but a webhook of WAHA."""
     if not isinstance(payload, dict):
         raise InvalidWebhookError("a webhook of WAHA is a JSON object")
     event = payload.get("event")
@@ -103,7 +103,7 @@ def _own(webhook: _Webhook, body: Object) -> OwnMessageError:
 
 
 def _sender(about: Object) -> Sender:
-    """Returns the user. Where `from` hides the number, the engine's own message may have it."""
+    """Return the user. Where `from` hides the number, the engine's own message may have it."""
     data = mapping(about.get("_data"))
     key, info = mapping(data.get("key")), mapping(data.get("Info"))
     others = [
@@ -119,7 +119,7 @@ def _profile_name(data: Object) -> Any:
 
 
 def _new(say: Phrases, body: Object) -> Content:
-    """Reads a new message from the engine's own message if that has the content, else from WAHA's fields."""
+    """Read a new message from the engine's own message if that has the content, else from WAHA's fields."""
     data = mapping(body.get("_data"))
     try:
         if "Message" in data:
@@ -155,7 +155,7 @@ def _deletion(say: Phrases, body: Object) -> Content:
 
 
 def _vote(say: Phrases, body: Object) -> Content:
-    """Describes a vote. A vote that cannot be decrypted comes as another event, without options."""
+    """Describe a vote. A vote that cannot be decrypted comes as another event, without options."""
     options = at(body, "vote", "selectedOptions")
     chosen = [label(option) for option in options] if isinstance(options, list) else []
     if isinstance(options, list) and not chosen:

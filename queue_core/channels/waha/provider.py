@@ -53,5 +53,5 @@ class Waha(Provider):
 
 
 def signature(body: bytes, key: str) -> str:
-    """Returns the correct value of `X-Webhook-Hmac`: the HMAC-SHA512 of the raw body."""
+    """Return the correct value of `X-Webhook-Hmac`: the HMAC-SHA512 of the raw body."""
     return hmac.new(key.encode(), body, hashlib.sha512).hexdigest()

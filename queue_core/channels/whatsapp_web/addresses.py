@@ -47,7 +47,7 @@ class Sender(NamedTuple):
 
 
 def sender(chat: str, *others: str) -> Sender:
-    """Returns the user of a private chat; `others` are further addresses of the same user.
+    """Return the user of a private chat; `others` are further addresses of the same user.
 
     Raises SkippedError for a chat that is never answered, and InvalidWebhookError when there is no address.
     """
@@ -65,7 +65,7 @@ def sender(chat: str, *others: str) -> Sender:
 
 
 def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
-    """Returns the addresses to try for the user of a batch, beginning with `first`.
+    """Return the addresses to try for the user of a batch, beginning with `first`.
 
     After it come the phone number in both spellings, with `server` appended, and the linked id, if webhooks named them.
     """
@@ -78,7 +78,7 @@ def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
 
 
 def spellings(phone: str) -> list[str]:
-    """Returns a number as it is, and its other spelling if it belongs to a country whose accounts have two."""
+    """Return a number as it is, and its other spelling if it belongs to a country whose accounts have two."""
     for pattern, digit in zip(_OPTIONAL_DIGITS, "919", strict=True):
         if match := pattern.fullmatch(phone):
             return [phone, match[1] + ("" if match[2] else digit) + match[3]]
@@ -86,13 +86,13 @@ def spellings(phone: str) -> list[str]:
 
 
 def raise_if_unanswered(chat: str) -> None:
-    """Raises SkippedError with the kind of chat if the chat is never answered, such as a group or a channel."""
+    """Raise SkippedError with the kind of chat if the chat is never answered, such as a group or a channel."""
     if reason := _UNANSWERED_CHATS.get(chat) or _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
         raise SkippedError(reason)
 
 
 def phone_of(address: str) -> str:
-    """Returns the user of a private chat's address; the address itself if it does not belong to a user."""
+    """Return the user of a private chat's address; the address itself if it does not belong to a user."""
     try:
         return sender(address).phone
     except (SkippedError, InvalidWebhookError):
@@ -100,7 +100,7 @@ def phone_of(address: str) -> str:
 
 
 def is_same_user(first: str, second: str) -> bool:
-    """Returns True for two addresses with one phone number."""
+    """Return True for two addresses with one phone number."""
     phone = _first(PHONE_ADDRESS, first)
     return bool(phone) and phone == _first(PHONE_ADDRESS, second)
 

@@ -27,7 +27,7 @@ class Envelope(NamedTuple):
 
 
 def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
-    """Returns the message for the queue."""
+    """Return the message for the queue."""
     sender = envelope.sender
     data = {"channel": envelope.channel, "kind": content.kind}
     data |= filled(
@@ -49,7 +49,7 @@ def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
 
 
 def _id_of(envelope: Envelope, content: Content) -> str:
-    """Returns the message's id. That of a change is made from its target, so that a repeated report has the same id."""
+    """Return the message's id. That of a change is made from its target, so that a repeated report has the same id."""
     change = content.change
     if not change or not change.id:
         return envelope.message_id

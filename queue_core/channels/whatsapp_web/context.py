@@ -21,7 +21,7 @@ class Context(NamedTuple):
 
 
 def read_context(say: Phrases, item: Object, content: Object, read: Read) -> Context:
-    """Reads the context of a message, which Baileys puts into the content, and Evolution also beside it."""
+    """Read the context of a message, which Baileys puts into the content, and Evolution also beside it."""
     notes: list[str] = []
     facts: dict[str, Any] = {}
     for context in _contexts(item, content):

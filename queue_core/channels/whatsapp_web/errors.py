@@ -44,7 +44,7 @@ class Row(msgspec.Struct, frozen=True):
     meaning: Meaning
 
     def read(self, words: str) -> Meaning | None:
-        """Returns the meaning if the words match; else None."""
+        """Return the meaning if the words match; else None."""
         match = self.pattern.search(words)
         number = match and match.groupdict().get("number")
         code = f"{self.meaning.code} {number}"
@@ -60,7 +60,7 @@ def row(
     after_ms: int | None = None,
     not_sent: bool = True,
 ) -> Row:
-    """Makes a row. The reason shows `code` instead of the provider's words, which could name a user."""
+    """Make a row. The reason shows `code` instead of the provider's words, which could name a user."""
     meaning = Meaning(code=code, follows=follows, words=words, after_ms=after_ms, not_sent=not_sent)
     return Row(re.compile(pattern, re.IGNORECASE), meaning)
 
@@ -180,12 +180,12 @@ ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *REQUEST, *TURN)
 
 
 def words_of(body: Any) -> list[str]:
-    """Returns the texts in which an answer describes its error, without those that only repeat the status."""
+    """Return the texts in which an answer describes its error, without those that only repeat the status."""
     return [words for words in _texts(body, _DEPTH_MAX) if words not in _PHRASES][:_WORDS_MAX]
 
 
 def meaning_in(words: Iterable[str], rows: Iterable[Row]) -> Meaning | None:
-    """Returns the meaning of the first row that matches any of the words."""
+    """Return the meaning of the first row that matches any of the words."""
     texts = [text[:_CHARACTERS_MAX] for text in words]
     return next((meaning for it in rows for text in texts if (meaning := it.read(text))), None)
 
@@ -193,7 +193,7 @@ def meaning_in(words: Iterable[str], rows: Iterable[Row]) -> Meaning | None:
 def refusal_in(
     answer: HttpAnswer, rows: Iterable[Row], *, detail: str, settings: str, default: Meaning | None = None
 ) -> Refusal:
-    """Reads an answer that refuses a part: by its words, or else by `default` or by its status.
+    """Read an answer that refuses a part: by its words, or else by `default` or by its status.
 
     `detail` names who answered; `settings` names the settings to look at when access is refused.
     """

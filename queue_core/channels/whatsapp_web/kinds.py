@@ -98,7 +98,7 @@ def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], descri
 
 
 def _interactive_response(say: Phrases, part: Object) -> Content:
-    """Describes a choice or a filled-in form: `paramsJson` has the id of a choice, or the fields of a form."""
+    """Describe a choice or a filled-in form: `paramsJson` has the id of a choice, or the fields of a form."""
     flow = mapping(
         part.get("nativeFlowResponseMessage")
         or at(part, "interactiveResponseMessage", "nativeFlowResponseMessage")
@@ -135,7 +135,7 @@ def _poll_result(say: Phrases, part: Object) -> Content:
 
 
 def _poll_vote(say: Phrases, part: Object) -> Content:
-    """Describes a vote. Most are encrypted, or have hashes of the options, which are HASH_CHARACTERS long."""
+    """Describe a vote. Most are encrypted, or have hashes of the options, which are HASH_CHARACTERS long."""
     chosen = at(part, "vote", "selectedOptions")
     names = [name(option) for option in chosen] if isinstance(chosen, list) else []
     options = [option for option in names if option and len(option) not in HASH_CHARACTERS]
@@ -188,7 +188,7 @@ def _location(*, is_live: bool) -> Reader:
 
 
 def _named(kind: str, code: str, detail: str = "", note: str = "") -> Reader:
-    """Makes a reader for a kind that becomes a placeholder with one field in it, and another field after it."""
+    """Make a reader for a kind that becomes a placeholder with one field in it, and another field after it."""
 
     def read(say: Phrases, part: Object) -> Content:
         detail_text = name(part.get(detail)) if detail else ""
@@ -212,7 +212,7 @@ def _payment(code: str) -> Reader:
 
 
 def _template(*paths: tuple[str, ...]) -> Reader:
-    """Makes a reader for a message that another business's program sends, with its text at one of the paths."""
+    """Make a reader for a message that another business's program sends, with its text at one of the paths."""
 
     def read(say: Phrases, part: Object) -> Content:
         words = next((found for path in paths if (found := text(at(part, *path)))), "")

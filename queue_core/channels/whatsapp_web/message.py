@@ -31,7 +31,7 @@ _CALL_STUBS = frozenset(
 
 
 def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -> Content:
-    """Returns the content of a message; `item` is the provider's object around it.
+    """Return the content of a message; `item` is the provider's object around it.
 
     Raises SkippedError for a message that no user wrote, and for one without content: WhatsApp could not decrypt it
     yet, and delivers it again later with content and the same id. Raises InvalidWebhookError for content of a wrong
@@ -66,7 +66,7 @@ def _is_kind(kind: str) -> bool:
 
 
 def _check_forms(content: Object) -> None:
-    """Raises InvalidWebhookError for content of a known kind that has a wrong form."""
+    """Raise InvalidWebhookError for content of a known kind that has a wrong form."""
     for kind, part in content.items():
         expected = str if kind == "conversation" else dict
         if part in (None, "") or isinstance(part, expected):
@@ -96,7 +96,7 @@ def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
 
 
 def read_protocol(say: Phrases, part: Object) -> Content:
-    """Returns an edit or a deletion. Raises SkippedError for protocol messages between the phones."""
+    """Return an edit or a deletion. Raises SkippedError for protocol messages between the phones."""
     target = text(at(part, "key", "id"))
     kind = part.get("type", 0 if target else None)
     if kind in _REVOKE and not isinstance(kind, bool):

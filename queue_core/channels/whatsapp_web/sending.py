@@ -8,7 +8,7 @@ from queue_core.channels.errors import Refusal
 
 
 async def send_to_one(addresses: list[str], send: Callable[[str], Awaitable[Refusal | None]]) -> None:
-    """Sends a part to the first address that works, and moves that address to the front for the next part.
+    """Send a part to the first address that works, and move that address to the front for the next part.
 
     If WhatsApp does not know an address, tries the next one, since this user has just written. Raises the error of the
     last refusal.

@@ -37,7 +37,7 @@ class Unwrapped(NamedTuple):
 
 
 def unwrapped(content: Any, is_kind: Callable[[str], bool]) -> Unwrapped:
-    """Removes wrappers: known ones, then unknown kinds with a `message`. `is_kind` returns True for a known kind."""
+    """Remove wrappers: known ones, then unknown kinds with a `message`. `is_kind` returns True for a known kind."""
     is_edited = False
     current = mapping(content)
     for _ in range(DEPTH_MAX):

@@ -18,7 +18,7 @@ _EDITED = "1"
 
 
 def read_go_content(say: Phrases, item: Object) -> Content:
-    """Returns the content of a message that has whatsmeow's `Info` and `Message`. Raises SkippedError."""
+    """Return the content of a message that has whatsmeow's `Info` and `Message`. Raises SkippedError."""
     named = in_javascript_names(item.get("Message"))
     quoted = in_javascript_names(item.get("quoted"))
     content = read_content(say, named, {"key": {"id": at(item, "Info", "ID")}, "quoted": quoted})
@@ -27,7 +27,7 @@ def read_go_content(say: Phrases, item: Object) -> Content:
 
 
 def in_javascript_names(value: Any, depth: int = 0) -> Any:
-    """Returns JSON of a Go program with the names of Baileys: `stanzaID` becomes `stanzaId`, `PTT` becomes `ptt`."""
+    """Return JSON of a Go program with the names of Baileys: `stanzaID` becomes `stanzaId`, `PTT` becomes `ptt`."""
     if depth >= DEPTH_MAX:
         return value
     if isinstance(value, dict):

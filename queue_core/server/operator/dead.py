@@ -243,7 +243,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 def _webhook(message: QueueMessage) -> str:
-    """Returns the original as JSON, since the message could not be read."""
+    """Return the original as JSON, since the message could not be read."""
     return msgspec.json.encode(message.message_data.get("webhook")).decode()
 
 

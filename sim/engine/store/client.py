@@ -69,7 +69,7 @@ class StoreClient(redis.asyncio.Redis):
         return answers
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Raises redis-py's ConnectionError and TimeoutError."""
+        """Raise redis-py's ConnectionError and TimeoutError."""
         server = self._server
         answered: asyncio.Future[list[Any]] = server.loop.create_future()
         server.send(_Commands(self._name, server.half_trip_s(self._latencies), answered, server, commands))

@@ -89,7 +89,7 @@ class ChatwootMessages(Importer):
 
 
 def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[Taken | Omission]:
-    """Returns the events in a webhook of Chatwoot; [] for any other value."""
+    """Return the events in a webhook of Chatwoot; [] for any other value."""
     row = Row("", fields, place, {})
     return [_event(_said(message, row, _Joins()), context) for message in _messages_in(row)]
 
@@ -103,7 +103,7 @@ class _Joins:
         self._inboxes: dict[str, str] = {}
 
     def add(self, row: Row) -> None:
-        """Remembers a contact, a conversation or an inbox."""
+        """Remember a contact, a conversation or an inbox."""
         row_id, fields = label(row.fields.get("id")), row.fields
         if len(self._phones) + len(self._contacts) > _NAMES_MAX:
             return
@@ -115,16 +115,16 @@ class _Joins:
             self._inboxes[row_id] = text(fields.get("name"))
 
     def user(self, conversation: str) -> str:
-        """Returns the phone of a conversation's contact; the conversation itself if it is unknown."""
+        """Return the phone of a conversation's contact; the conversation itself if it is unknown."""
         return self._phones.get(self._contacts.get(conversation, ""), "") or conversation
 
     def inbox(self, inbox: str) -> str:
-        """Returns the name of an inbox, or its number."""
+        """Return the name of an inbox, or its number."""
         return self._inboxes.get(inbox) or inbox
 
 
 def _messages_in(row: Row) -> Iterator[Mapping[str, Any]]:
-    """Yields the messages in a row: the row itself, those of a conversation from the API, or that of a webhook."""
+    """Yield the messages in a row: the row itself, those of a conversation from the API, or that of a webhook."""
     fields = row.fields
     if _is_message(fields):
         yield fields
@@ -191,7 +191,7 @@ def _event(said: _Said, context: Context) -> Taken | Omission:
 
 
 def _refusal(said: _Said) -> str:
-    """Returns the reason why a row is neither a message nor a reply; "" if it is one."""
+    """Return the reason why a row is neither a message nor a reply; "" if it is one."""
     if said.kind == _ACTIVITY:
         return ACTIVITY
     if flag(said.fields.get("private")):
@@ -204,7 +204,7 @@ def _refusal(said: _Said) -> str:
 
 
 def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
-    """Returns the Unix milliseconds of a time; Chatwoot's database keeps UTC without a zone."""
+    """Return the Unix milliseconds of a time; Chatwoot's database keeps UTC without a zone."""
     moment = moment_of(whole(value))
     if moment is None:
         return None, "s"
@@ -214,7 +214,7 @@ def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
 
 
 def _who(said: _Said, context: Context) -> Who:
-    """Returns the writer of a reply. An agent's user is a person, unless `--bot` names it."""
+    """Return the writer of a reply. An agent's user is a person, unless `--bot` names it."""
     sender = mapping(said.fields.get("sender"))
     kind = (text(said.fields.get("sender_type")) or text(sender.get("type"))).replace("_", "").lower()
     names = {text(sender.get(key)).casefold() for key in ("name", "available_name", "email")}
@@ -228,7 +228,7 @@ def _who(said: _Said, context: Context) -> Who:
 
 
 def _content(fields: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns the text and the kind of a message."""
+    """Return the text and the kind of a message."""
     words = text(fields.get("content"))
     attributes = mapping(json_of(fields.get("content_attributes")))
     if flag(attributes.get("deleted")):

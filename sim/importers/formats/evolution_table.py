@@ -78,7 +78,7 @@ class EvolutionTable(Importer):
 
 
 def _lowered(row: Row) -> dict[str, Any]:
-    """Returns the fields with names in lower case, and values without MongoDB's wrappers."""
+    """Return the fields with names in lower case, and values without MongoDB's wrappers."""
     return {name.lower(): _unwrapped(value) for name, value in row.fields.items()}
 
 
@@ -104,7 +104,7 @@ def _key(fields: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _body(fields: Mapping[str, Any], key: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Returns a webhook with the row's message."""
+    """Return a webhook with the row's message."""
     stored = label(fields.get("instanceid")) or label(fields.get("owner"))
     message = json_of(fields.get("message", fields.get("content")))
     kind = text(fields.get("messagetype")) or text(fields.get("contenttype"))

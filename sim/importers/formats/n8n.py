@@ -77,7 +77,7 @@ class N8nExecutions(Importer):
 
 
 def _starts(source: Source) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Yields mode and start of the executions of a dump, which has them in a separate table, after the data."""
+    """Yield mode and start of the executions of a dump, which has them in a separate table, after the data."""
     if is_dump(source.sample()):
         entities = (row for row in rows_of(source) if isinstance(row, Row) and row.table.lower() == _ENTITY)
         for row in islice(entities, _STARTED_MAX):
@@ -98,7 +98,7 @@ def _is_execution(fields: Mapping[str, Any]) -> bool:
 
 
 def _inner(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns an item without n8n's wrapper `json`."""
+    """Return an item without n8n's wrapper `json`."""
     return mapping(fields["json"]) if isinstance(fields.get("json"), dict) else fields
 
 
@@ -118,7 +118,7 @@ class _Executions:
         """Mode and start of executions whose rows do not have them."""
 
     def read(self, row: Row) -> Iterator[Taken | Omission]:
-        """Yields the events in an execution, or in an item of a node."""
+        """Yield the events in an execution, or in an item of a node."""
         fields = row.fields
         if row.table.lower() not in _TABLES:
             yield Omission(NOT_EXECUTION, row.place)
@@ -177,7 +177,7 @@ class _Executions:
     def _answer(
         self, outputs: list[_Output], messages: list[MessageEvent], place: int, *, has_failed: bool
     ) -> Iterator[Taken | Omission]:
-        """Yields the output of an AI node as the reply, if no node shows that a reply was sent."""
+        """Yield the output of an AI node as the reply, if no node shows that a reply was sent."""
         answers = [(text(output.value.get("output")), output.finished) for output in outputs]
         answers = [(words, finished) for words, finished in answers if words and finished]
         if not answers or not messages:
@@ -197,7 +197,7 @@ class _Executions:
     def _of_chatwoot(
         self, outputs: list[_Output], started: Moment | None, place: int
     ) -> Iterator[Taken | Omission]:
-        """Yields the message of a webhook of Chatwoot, with which many workflows begin; an Omission without one."""
+        """Yield the message of a webhook of Chatwoot, with which many workflows begin; an Omission without one."""
         for output in outputs:
             body = output.value.get("body")
             events = events_in(
@@ -210,7 +210,7 @@ class _Executions:
         yield Omission(NO_WEBHOOK, place)
 
     def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
-        """Yields replies from the answers that a node got to a send, of the Evolution API or the Cloud API."""
+        """Yield replies from the answers that a node got to a send, of the Evolution API or the Cloud API."""
         value = output.value
         if at(value, "key", "fromMe") is True and "event" not in value:
             body = {"event": "send.message", "instance": webhook.get("instance"), "data": value}
@@ -241,12 +241,12 @@ def _at(taken: Taken, moment: Moment) -> Taken:
 
 
 def _is_own(body: Mapping[str, Any]) -> bool:
-    """Returns True for the Evolution API's answer to a send, which has the shape of a message."""
+    """Return True for the Evolution API's answer to a send, which has the shape of a message."""
     return "instance" not in body and at(body, "data", "key", "fromMe") is True
 
 
 def _outputs(runs: Mapping[str, Any]) -> Iterator[_Output]:
-    """Yields the items in the output of an execution's nodes."""
+    """Yield the items in the output of an execution's nodes."""
     for run in _runs(runs):
         started = moment_of(run.get("startTime"))
         duration = run.get("executionTime")
@@ -261,7 +261,7 @@ def _outputs(runs: Mapping[str, Any]) -> Iterator[_Output]:
 
 
 def _runs(runs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields each run of each node of an execution."""
+    """Yield each run of each node of an execution."""
     for node in runs.values():
         yield from objects(node)
 
@@ -275,7 +275,7 @@ def _lists(value: Any) -> list[Any]:
 
 
 def _data(value: Any) -> Any:
-    """Returns the data of an execution, which may be an object, JSON as a text, or flatted."""
+    """Return the data of an execution, which may be an object, JSON as a text, or flatted."""
     if isinstance(value, str) and len(value) > _FLATTED_CHARACTERS_MAX:
         return None
     decoded = json_of(value)
@@ -283,7 +283,7 @@ def _data(value: Any) -> Any:
 
 
 def unflatted(flat: list[Any]) -> Any:
-    """Returns the value of a flatted list: its first element, with all indexes replaced by the elements there."""
+    """Return the value of a flatted list: its first element, with all indexes replaced by the elements there."""
     values = [
         dict(part) if isinstance(part, dict) else list(part) if isinstance(part, list) else part
         for part in flat

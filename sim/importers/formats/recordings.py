@@ -67,7 +67,7 @@ class Recordings(Importer):
 
 
 def is_event(line: str) -> bool:
-    """Returns True for a JSON object that names an event of a recording."""
+    """Return True for a JSON object that names an event of a recording."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

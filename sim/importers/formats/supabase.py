@@ -76,7 +76,7 @@ class SupabaseLogs(Importer):
 
 
 def _moment(fields: Mapping[str, Any]) -> Moment | None:
-    """Returns the time of a line: microseconds, or an ISO time, which is UTC with and without its Z."""
+    """Return the time of a line: microseconds, or an ISO time, which is UTC with and without its Z."""
     value = fields.get("timestamp")
     moment = moment_of(value)
     if moment is not None:
@@ -95,7 +95,7 @@ def _function(row: Row) -> str:
 def _objects(
     written: str, place: int, logged: Moment | None, context: Context
 ) -> Iterator[LogObject | Omission]:
-    """Yields the objects in one output of a function."""
+    """Yield the objects in one output of a function."""
     at, is_empty = 0, True
     is_cut = len(written) >= _CUT_FROM
     for _ in range(_STARTS_MAX):
@@ -137,7 +137,7 @@ class _Bursts:
         self._number = 0
 
     def add(self, at_ms: int, function: str) -> None:
-        """Counts a line. Lines must come in order of time, forwards or backwards."""
+        """Count a line. Lines must come in order of time, forwards or backwards."""
         if function not in self._recent and len(self._recent) > 1_000:
             return
         recent = self._recent.setdefault(function, deque(maxlen=BURST_LINES))
@@ -152,7 +152,7 @@ class _Bursts:
             self._bursts.append((begin, end))
 
     def faults(self, context: Context) -> Iterator[Taken]:
-        """Yields a fault at each burst, and notes them all."""
+        """Yield a fault at each burst, and note them all."""
         if self._bursts:
             first = datetime.fromtimestamp(min(self._bursts)[0] / 1000, UTC)
             context.note(

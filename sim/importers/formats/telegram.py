@@ -96,7 +96,7 @@ class TelegramExports(Importer):
 
 
 def _descends(path: Path, _: str) -> bool:
-    """Returns True for the lists of chats and of their messages."""
+    """Return True for the lists of chats and of their messages."""
     return path in (
         (),
         ("messages",),
@@ -135,7 +135,7 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
 
 
 def _whole_messages(source: Source) -> Iterator[_Place]:
-    """Yields the messages that have an author, as far as the file can be read."""
+    """Yield the messages that have an author, as far as the file can be read."""
     with suppress(BrokenJsonError):
         for place in _messages(source):
             if not isinstance(place, Omission) and place.message.get("type") == "message":
@@ -146,7 +146,7 @@ class _Sides:
     """Bot and users of an export, as found in the file, or as named by `--bot`."""
 
     def __init__(self, source: Source, context: Context) -> None:
-        """Reads the file once to find them. Raises ImportFailedError when nothing shows which author is the bot."""
+        """Read the file once to find them. Raises ImportFailedError when nothing shows which author is the bot."""
         self._bots = {bot.casefold().lstrip("@") for bot in context.bots}
         self.authors: Counter[str] = Counter()
         self._names: dict[str, str] = {}
@@ -171,7 +171,7 @@ class _Sides:
             )
 
     def _look_at(self, place: _Place, *, is_bot_said: bool) -> None:
-        """Counts a message, and notes its author and chat."""
+        """Count a message, and note its author and chat."""
         author, chat = _author(place.message), place.chat
         if len(self.authors) < _AUTHORS_MAX or author in self.authors:
             self.authors[author] += 1
@@ -203,7 +203,7 @@ class _Sides:
         )
 
     def is_bot(self, author: str, name: str) -> bool:
-        """Returns True for the bot, by its id or its name."""
+        """Return True for the bot, by its id or its name."""
         return author.casefold() in self._bots or name.casefold() in self._bots
 
 
@@ -253,7 +253,7 @@ def _events(
 
 
 def _time(message: Mapping[str, Any], name: str, context: Context) -> tuple[int | None, Precision]:
-    """Returns a time in Unix milliseconds: from its seconds since 1970, else from the local time beside them."""
+    """Return a time in Unix milliseconds: from its seconds since 1970, else from the local time beside them."""
     moment = moment_of(message.get(f"{name}_unixtime")) or moment_of(message.get(name))
     if moment is None:
         return None, "s"
@@ -268,7 +268,7 @@ def _time(message: Mapping[str, Any], name: str, context: Context) -> tuple[int 
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """Returns the text, which is a string, or a list of strings and of objects with a `text`."""
+    """Return the text, which is a string, or a list of strings and of objects with a `text`."""
     written = message.get("text")
     if isinstance(written, list):
         return "".join(

@@ -55,12 +55,12 @@ def chat_answer(content: Any = "Hi") -> Answer:
 
 
 async def text_of(backend: Backend, turn: Batch) -> str:
-    """Asks the AI, and returns the text that the user sees of its answer."""
+    """Ask the AI, and return the text that the user sees of its answer."""
     return extract((await backend.answer(turn)).text).text
 
 
 async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str:
-    """Asks the AI, saves the new memory as the bot does for an answer that is used, and returns the text."""
+    """Ask the AI, save the new memory as the bot does for an answer that is used, and return the text."""
     answer = await backend.answer(turn)
     if answer.memory:
         await memory.save(turn.instance_name, turn.user_phone, answer.memory)
@@ -68,7 +68,7 @@ async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str
 
 
 async def remembered(memory: ConversationMemory) -> Memory:
-    """Returns the memory of the conversation."""
+    """Return the memory of the conversation."""
     loaded = await memory.load("bot", "966500000001")
     assert loaded is not None
     return loaded
@@ -141,7 +141,7 @@ async def test_what_http_does_not_take_as_an_answer(asking: Asking, answer: Answ
 
 
 def calling(content: str | None = None) -> Answer:
-    """Makes the body of a chat completion that only calls a tool."""
+    """Make the body of a chat completion that only calls a tool."""
     call = {"id": "c", "type": "function", "function": {"name": "hours", "arguments": "{}"}}
     return Answer({"choices": [{"message": {"role": "assistant", "content": content, "tool_calls": [call]}}]})
 
@@ -493,7 +493,7 @@ async def test_malformed_json_is_tried_again(asking: Asking, memory: Conversatio
 
 @asynccontextmanager
 async def dripping() -> AsyncIterator[str]:
-    """Runs a server whose answer never ends and comes a little at a time; yields its address. It takes one request."""
+    """Run a server whose answer never ends and comes a little at a time; yields its address. It takes one request."""
     stopped, ended = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

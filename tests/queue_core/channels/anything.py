@@ -189,14 +189,14 @@ likely = st.recursive(
 
 
 def only(inbound: Inbound) -> QueueMessage:
-    """Returns the message of a webhook that must hold one message and nothing else."""
+    """Return the message of a webhook that must hold one message and nothing else."""
     assert (inbound.skipped, inbound.unreadable) == ({}, ())
     (message,) = inbound.messages
     return message
 
 
 def storable(inbound: Inbound) -> None:
-    """Asserts that the queue takes each message, or refuses it in words."""
+    """Assert that the queue takes each message, or refuse it in words."""
     for message in (*inbound.messages, *(item.message for item in inbound.unreadable)):
         try:
             encode(message, 1_000_000)

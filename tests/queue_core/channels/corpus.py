@@ -26,7 +26,7 @@ BSUID = "SA.9000000000000000017"
 
 
 def messages() -> Iterator[tuple[str, Any]]:
-    """Yields path and body of webhooks with one message each."""
+    """Yield path and body of webhooks with one message each."""
     for content, _, _ in WEB.values():
         yield EVOLUTION, evolution(content)
         yield GO, evolution_go(content)
@@ -51,7 +51,7 @@ def messages() -> Iterator[tuple[str, Any]]:
 
 
 def others() -> Iterator[tuple[str, Any]]:
-    """Yields path and body of webhooks without a message."""
+    """Yield path and body of webhooks without a message."""
     for content, _ in WEB_SKIPPED.values():
         yield EVOLUTION, evolution(content)
         yield GO, evolution_go(content)

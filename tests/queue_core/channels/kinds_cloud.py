@@ -20,7 +20,7 @@ class CloudExample(NamedTuple):
 
 
 def interactive(kind: str, content: Any) -> dict[str, Any]:
-    """Returns the content of an interactive message."""
+    """Return the content of an interactive message."""
     return {"type": kind, kind: content}
 
 

@@ -31,7 +31,7 @@ class Example(NamedTuple):
 
 
 def wrapped(kind: str, content: Any) -> dict[str, Any]:
-    """Returns a content inside a wrapper."""
+    """Return a content inside a wrapper."""
     return {kind: {"message": content}}
 
 

@@ -34,7 +34,7 @@ PARSERS: tuple[Parse, ...] = (parse_evolution, parse_evolution_go, parse_waha, p
 
 
 def around(data: Any) -> Iterator[tuple[Parse, Any]]:
-    """Yields webhooks with `data` at each place where a provider has a message or a part of one."""
+    """Yield webhooks with `data` at each place where a provider has a message or a part of one."""
     yield from ((parse, data) for parse in PARSERS)
     for name in ("messages.upsert", "messages.edited", "messages.delete", "messages.update"):
         yield parse_evolution, event(name, data)
@@ -101,7 +101,7 @@ OF_PATH = {
 
 
 def damaged(value: Any, rng: random.Random) -> Any:
-    """Returns a webhook in which some part has another value, another name, or is missing."""
+    """Return a webhook in which some part has another value, another name, or is missing."""
     if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
         return rng.choice(VALUES)
     copy = value.copy()

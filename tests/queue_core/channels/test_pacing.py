@@ -24,11 +24,11 @@ class Time:
         self.now_s = 1_000.0
 
     def __call__(self) -> float:
-        """Returns the time of a process."""
+        """Return the time of a process."""
         return self.now_s
 
     def ms(self) -> int:
-        """Returns the time of Redis."""
+        """Return the time of Redis."""
         return 1_790_000_000_000 + int(self.now_s * 1000)
 
 
@@ -67,12 +67,12 @@ class World:
             self.went_at.append(self.time.now_s)
 
     async def send(self, process: int = 0, parts: int = 1, number: str = "1", channel: str = "cloud") -> int:
-        """Sends a reply; returns the number of stops between its parts."""
+        """Send a reply; returns the number of stops between its parts."""
         paced = self.pacers[process].paced(channel, number, self.parts(parts))
         return len([stop async for stop in paced])
 
     def most_in_a_second(self) -> int:
-        """Returns the largest number of messages that went within a second."""
+        """Return the largest number of messages that went within a second."""
         times = sorted(self.went_at)
         return max(sum(time - 1 < other <= time for other in times) for time in times)
 

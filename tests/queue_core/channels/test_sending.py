@@ -38,7 +38,7 @@ def channel_of(kind: str, session: aiohttp.ClientSession, url: str, timeout_s: f
 
 
 async def sent(channel: Channel, turn: Batch, reply: str) -> int:
-    """Has a reply sent, and returns the number of stops between two parts."""
+    """Have a reply sent, and return the number of stops between two parts."""
     return len([stop async for stop in channel.send(turn, reply)])
 
 
@@ -99,7 +99,7 @@ async def test_cloud_answers_the_newest_address_of_a_user(session: aiohttp.Clien
 
 
 def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
-    """Returns a channel of any provider."""
+    """Return a channel of any provider."""
     if kind == "waha":
         return WahaChannel(session, url, TOKEN, timeout_s=10)
     if kind == "evolution_go":

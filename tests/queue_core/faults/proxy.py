@@ -40,17 +40,17 @@ class Proxy:
         return f"redis://127.0.0.1:{port}/0"
 
     def arm(self, fault: Fault, script: LuaScript) -> Armed:
-        """Lets a fault strike at the next call of a script."""
+        """Let a fault strike at the next call of a script."""
         armed = Armed(fault, script.sha.encode())
         self._armed.append(armed)
         return armed
 
     def redirect(self, url: str) -> None:
-        """Hands new connections to another Redis; those that are open stay."""
+        """Hand new connections to another Redis; those that are open stay."""
         self._upstream = urlsplit(url)
 
     def cut_all(self) -> None:
-        """Resets every connection."""
+        """Reset every connection."""
         for link in tuple(self._links):
             link.cut()
 
@@ -106,7 +106,7 @@ class _Link:
         )
 
     def cut(self) -> None:
-        """Ends both connections without a farewell."""
+        """End both connections without a farewell."""
         self._to_client.transport.abort()
         self._to_redis.transport.abort()
 

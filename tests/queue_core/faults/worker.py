@@ -35,7 +35,7 @@ class Worker:
         self._journal = journal
 
     async def reaches(self, stage: Stage | Literal["ready"]) -> None:
-        """Returns when the worker says so."""
+        """Return when the worker says so."""
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
             while line := await self._process.stdout.readline():

@@ -43,14 +43,14 @@ class Time:
         return sorted(at_ms - self.now_ms for at_ms, sleeper in self._sleepers if not sleeper.done())
 
     def move(self, by_ms: int) -> None:
-        """Moves the clock and wakes the sleepers whose time is over."""
+        """Move the clock and wakes the sleepers whose time is over."""
         self.now_ms += by_ms
         for at_ms, sleeper in self._sleepers:
             if at_ms <= self.now_ms and not sleeper.done():
                 sleeper.set_result(None)
 
     async def until_somebody_sleeps(self, *sleeping_ms: int) -> None:
-        """Waits until the sleepers have exactly these remaining times."""
+        """Wait until the sleepers have exactly these remaining times."""
         await eventually(lambda: self.sleeping_ms == list(sleeping_ms), f"sleepers of {sleeping_ms} ms")
 
 
@@ -119,19 +119,19 @@ class World:
             assert await self.intake.receive(message(message_id, phone)) == "buffered"
 
     async def is_killed(self) -> None:
-        """Ends the process without grace and without another call to Redis."""
+        """End the process without grace and without another call to Redis."""
         self.unreliable.is_away = True
         await self.intake.close(None)
         self.unreliable.is_away = False
 
     def queue_of_a_process(self, enqueue: Any = None) -> MessageQueue:
-        """Returns the queue over the unreliable client, with a reliable enqueue, or with the one given."""
+        """Return the queue over the unreliable client, with a reliable enqueue, or with the one given."""
         queue = MessageQueue(self.unreliable, quick())
         queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign]
         return queue
 
     async def adopt(self, enqueue: HandOver | None = None) -> int:
-        """Makes one adoption pass of another process."""
+        """Make one adoption pass of another process."""
         return await adopt_leftovers(self.queue_of_a_process(enqueue), clock=self.time.clock)
 
     async def at_rest(self) -> None:

@@ -19,11 +19,11 @@ class Clock:
         self.now_ms = EPOCH_MS
 
     def __call__(self) -> int:
-        """Returns the time."""
+        """Return the time."""
         return self.now_ms
 
     def seconds(self) -> float:
-        """Returns the time of a process whose clock goes on with this one."""
+        """Return the time of a process whose clock goes on with this one."""
         return self.now_ms / 1000
 
 

@@ -47,7 +47,7 @@ class Parts:
         self.on_part: Callable[[int], Awaitable[None]] | None = None
 
     async def __call__(self, batch: Batch, reply: str) -> AsyncIterator[None]:
-        """Sends what is left of the reply."""
+        """Send what is left of the reply."""
         for number in range(batch.parts_sent + 1, 4):
             if number > batch.parts_sent + 1:
                 yield
@@ -74,7 +74,7 @@ class Failing:
         monkeypatch.setattr(queue, name, self)
 
     async def __call__(self, *given: Any, **named: Any) -> Any:
-        """Raises, or takes the step."""
+        """Raise, or take the step."""
         self.calls += 1
         if self.errors:
             self.failed.set()
@@ -271,7 +271,7 @@ class Outcomes:
         """Nothing to note."""
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Notes it."""
+        """Note it."""
         self.ends.append((outcome, batch.ids))
 
     def given_up(self, messages: int) -> None:

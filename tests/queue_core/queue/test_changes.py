@@ -39,7 +39,7 @@ def queue_with(redis: Redis, clock: Clock, **settings: Any) -> MessageQueue:
 
 
 async def due(queue: MessageQueue, clock: Clock, ms: int = 8_000) -> Batch | None:
-    """Returns the batch that a worker gets when the window is over; None if there is none."""
+    """Return the batch that a worker gets when the window is over; None if there is none."""
     clock.now_ms += ms
     batches = (await queue.claim("p")).batches
     return batches[0] if batches else None

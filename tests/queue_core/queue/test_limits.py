@@ -17,7 +17,7 @@ REASON = "not sent: too many messages to this user"
 
 
 async def fail_by_limit(queue: MessageQueue, batch: Batch, after_ms: int | None = 8_000) -> int:
-    """Ends an attempt by a limit."""
+    """End an attempt by a limit."""
     return await queue.fail(batch, REASON, not_sent=True, after_ms=after_ms, limited=True)
 
 

@@ -33,15 +33,15 @@ class Observer:
         self.calls: list[tuple[object, ...]] = []
 
     def claimed(self, batch: Batch) -> None:
-        """Notes that a batch goes into work."""
+        """Note that a batch goes into work."""
         self.calls.append(("claimed", batch.ids, batch.attempt))
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Notes that an attempt is over."""
+        """Note that an attempt is over."""
         self.calls.append((outcome, batch.ids, reason, dead_lettered))
 
     def given_up(self, messages: int) -> None:
-        """Notes dead letters made by a claim."""
+        """Note dead letters made by a claim."""
         self.calls.append(("given up", messages))
 
     def backend_changed(self, news: OutageNews) -> None:

@@ -10,12 +10,12 @@ from tests.queue_core.queue.conftest import EPOCH_MS, Clock
 
 
 async def take(queue: MessageQueue, per_s: int = 80, count: int = 1, number: str = "cloud:1") -> PaceAnswer:
-    """Takes a moment that may be far away."""
+    """Take a moment that may be far away."""
     return await queue.pacing.take(number, per_s=per_s, count=count, wait_ms_max=60_000)
 
 
 async def waits(queue: MessageQueue, messages: int, per_s: int = 80) -> list[int]:
-    """Takes moments for some messages, one after the other, and returns their waits."""
+    """Take moments for some messages, one after the other, and return their waits."""
     return [(await take(queue, per_s)).wait_ms for _ in range(messages)]
 
 

@@ -36,7 +36,7 @@ class Gate:
         self.open = asyncio.Event()
 
     async def __call__(self, batch: Batch) -> None:
-        """Waits at the gate, the first time."""
+        """Wait at the gate, the first time."""
         if not self.reached.is_set():
             self.reached.set()
             await self.open.wait()

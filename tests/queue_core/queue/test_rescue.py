@@ -32,7 +32,7 @@ NOTHING = Rescued(stranded=0, locks=0)
 
 
 async def strand(queue: MessageQueue, phone: str) -> None:
-    """Deletes the index entry of a conversation, as a person who tidies up might."""
+    """Delete the index entry of a conversation, as a person who tidies up might."""
     keys = queue.keys.of("bot", phone)
     await queue.redis.zrem(queue.keys.partitions[keys.partition].active, keys.conversation)
 

@@ -64,7 +64,7 @@ def failed(reply_id: str = "out", code: str = "131026", reason: str = "Undeliver
 
 
 async def matched(queue: MessageQueue) -> list[Matched]:
-    """Returns what is settled now, in all partitions."""
+    """Return what is settled now, in all partitions."""
     return [pair for partition in queue.keys.partitions for pair in await queue.sent.match(partition)]
 
 

@@ -32,7 +32,7 @@ def message(message_id: str, phone: str = "1") -> QueueMessage:
 
 @asynccontextmanager
 async def configured(redis: Redis, **directives: str) -> AsyncIterator[None]:
-    """Sets what CONFIG SET takes (`_` for `-`) and puts it back: the server is shared."""
+    """Set what CONFIG SET takes (`_` for `-`) and put it back: the server is shared."""
     before: dict[Any, Any] = {}
     for name, value in directives.items():
         directive = name.replace("_", "-")

@@ -20,18 +20,18 @@ from queue_core.recording.line import parse_line
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """Makes a message event; a field set to `...` is left out."""
+    """Make a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """Makes a recording event."""
+    """Make a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 
 def reason_of(line: bytes) -> str:
-    """Returns the reason for which a line is refused; it must be one printable line."""
+    """Return the reason for which a line is refused; it must be one printable line."""
     with pytest.raises(LineError) as caught:
         parse_line(line)
     reason = str(caught.value)

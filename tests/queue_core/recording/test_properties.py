@@ -25,7 +25,7 @@ LOG_LINES = st.dictionaries(NAMES, st.integers(-(10**18), 10**18) | TEXTS, max_s
 
 @st.composite
 def recordings(draw: st.DrawFn) -> Recording:
-    """Draws a recording as `load` returns it."""
+    """Draw a recording as `load` returns it."""
     conversations = st.sampled_from(draw(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=3)))
     ids = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
     times = sorted(draw(st.lists(st.integers(0, 10**9), min_size=1, max_size=12)))

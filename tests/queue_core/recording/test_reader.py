@@ -48,13 +48,13 @@ def _bytes(line: object) -> bytes:
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """Makes a message event; a field set to `...` is left out."""
+    """Make a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """Makes a recording event."""
+    """Make a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 
@@ -65,14 +65,14 @@ def load_one(path: Path, *, skip_bad_lines: bool = False) -> Recording:
 
 
 def error_of(path: Path) -> RecordingError:
-    """Returns the error that loading raises."""
+    """Return the error that loading raises."""
     with pytest.raises(RecordingError) as caught:
         load([path])
     return caught.value
 
 
 def reason_at(path: Path, line: int | None) -> str:
-    """Returns the reason of the error, which must be at that line."""
+    """Return the reason of the error, which must be at that line."""
     error = error_of(path)
     assert error.line == line
     assert error.path == str(path)

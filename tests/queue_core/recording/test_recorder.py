@@ -77,7 +77,7 @@ def only_file(folder: Path) -> Path:
 
 
 def record_a_life(recorder: Recorder, clock: Clock) -> None:
-    """Records a burst of three, a redelivery, another user's picture, and every outcome that they can have."""
+    """Record a burst of three, a redelivery, another user's picture, and every outcome that they can have."""
     burst = [message("m1", "one meal"), message("m2", "for two"), message("m3", "how much?")]
     for number, delivery in enumerate([*burst, burst[0]]):
         clock.ms = START_MS + number * 300

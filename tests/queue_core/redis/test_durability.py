@@ -67,7 +67,7 @@ async def test_a_duplicate_is_recognised_even_when_redis_is_full(binary: RedisBi
 
 
 async def _changes(redis: Redis) -> int:
-    """Returns Redis's count of writes that changed something."""
+    """Return Redis's count of writes that changed something."""
     return int((await redis.info("persistence"))["rdb_changes_since_last_save"])
 
 

@@ -61,11 +61,11 @@ class Driver:
         await self.check()
 
     def pass_time(self, ms: int) -> None:
-        """Moves the clock that the queue is given."""
+        """Move the clock that the queue is given."""
         self.contract.now_ms += ms
 
     async def look_on(self, ms: int) -> None:
-        """Moves the clock while a worker without free slots looks at the index again and again."""
+        """Move the clock while a worker without free slots looks at the index again and again."""
         while ms > 0:
             self.pass_time(min(ms, self.settings.lock_ttl_ms // 4))
             ms -= self.settings.lock_ttl_ms // 4
@@ -180,7 +180,7 @@ class Driver:
         )
 
     async def record_reply(self, batch: Batch, reply: str, *, lost: bool = False) -> bool:
-        """Keeps the reply, unless a newer message joins the turn."""
+        """Keep the reply, unless a newer message joins the turn."""
         answers: list[bool] = []
 
         async def step() -> None:
@@ -195,7 +195,7 @@ class Driver:
         return False
 
     async def record_sent(self, batch: Batch, *, parts: int | None = None, lost: bool = False) -> bool:
-        """Notes that the reply, or parts of it, were sent."""
+        """Note that the reply, or parts of it, were sent."""
         return await self._as_holder(
             lambda: self.queue.record_sent(batch, parts=parts),
             lambda: self.contract.record_sent(_name(batch), batch.token, parts),
@@ -203,7 +203,7 @@ class Driver:
         )
 
     async def complete(self, batch: Batch, *, lost: bool = False) -> bool:
-        """Finishes the batch."""
+        """Finish the batch."""
         return await self._as_holder(
             lambda: self.queue.complete(batch),
             lambda: self.contract.complete(_name(batch), batch.token),
@@ -211,7 +211,7 @@ class Driver:
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False, lost: bool = False) -> bool:
-        """Hands it back."""
+        """Hand it back."""
         return await self._as_holder(
             lambda: self.queue.release(batch, not_sent=not_sent),
             lambda: self.contract.release(_name(batch), batch.token, not_sent=not_sent),
@@ -227,7 +227,7 @@ class Driver:
         after_ms: int | None = None,
         lost: bool = False,
     ) -> bool:
-        """Ends the attempt. A backoff that is left to the queue must lie within its limits; the model takes it over."""
+        """End the attempt. A backoff that is left to the queue must lie within its limits; the model takes it over."""
 
         async def step() -> int:
             reason = "told: it cannot be answered" if dead else "it did not work"
@@ -261,32 +261,32 @@ class Driver:
         await self.check()
 
     async def drop(self, index: int) -> None:
-        """Deletes the dead letter at that place of the contract's list."""
+        """Delete the dead letter at that place of the contract's list."""
         letter_id = await self._dead_letter_id(index)
         await self.queue.drop(letter_id)
         self.contract.drop(index)
         await self.check()
 
     async def hold(self) -> None:
-        """Holds the queue."""
+        """Hold the queue."""
         await self.queue.holding.hold()
         self.contract.hold()
         await self.check()
 
     async def resume(self) -> None:
-        """Ends the hold."""
+        """End the hold."""
         await self.queue.holding.resume()
         self.contract.resume()
         await self.check()
 
     async def drop_older(self, older_than_ms: int) -> None:
-        """Makes dead letters of old messages."""
+        """Make dead letters of old messages."""
         dropped = await self.queue.holding.drop_older(older_than_ms, "told: too old")
         _same("dropped", dropped, self.contract.drop_older(older_than_ms))
         await self.check()
 
     async def forget(self, name: Name, *, drop_waiting: bool) -> None:
-        """Deletes what is kept of a user."""
+        """Delete what is kept of a user."""
         forgotten = await self.queue.forget(*name, drop_waiting=drop_waiting)
         _same("forgotten", forgotten.standing, self.contract.forget(name, drop_waiting=drop_waiting))
         await self.check()

@@ -333,7 +333,7 @@ class Contract:
         return handed, len(self.dead) - dead_before
 
     def _look(self) -> None:
-        """Claims at most a quarter of a lease apart are without a gap."""
+        """Claim at most a quarter of a lease apart are without a gap."""
         gap_ms = self.settings.lock_ttl_ms // 4
         if self._looked_ms is None or self.now_ms - self._looked_ms > gap_ms:
             self._looked_since_ms = self.now_ms
@@ -352,12 +352,12 @@ class Contract:
         return True
 
     def extend(self, name: Name, token: int) -> None:
-        """Raises LeaseLostError, as all that need the lease."""
+        """Raise LeaseLostError, as all that need the lease."""
         conversation = self._held(name, token)
         self._renew(conversation)
 
     def record_reply(self, name: Name, token: int, text: str) -> bool:
-        """Keeps the reply for what the lease covers; False if a newer message joins the turn."""
+        """Keep the reply for what the lease covers; False if a newer message joins the turn."""
         if self.conversations[name].settled_token == token:
             return False
         conversation = self._held(name, token)
@@ -386,7 +386,7 @@ class Contract:
         return True
 
     def record_sent(self, name: Name, token: int, parts: int | None) -> None:
-        """Notes that parts of the reply, or all of it, were sent; attempts are counted anew."""
+        """Note that parts of the reply, or all of it, were sent; attempts are counted anew."""
         conversation = self._held(name, token)
         assert conversation.lease is not None
         for at, message in enumerate(conversation.messages):
@@ -396,7 +396,7 @@ class Contract:
             conversation.reply.parts = parts or conversation.reply.parts
 
     def complete(self, name: Name, token: int) -> None:
-        """Finishes what the lease covers."""
+        """Finish what the lease covers."""
         conversation = self.conversations[name]
         if conversation.settled_token == token:
             return
@@ -445,7 +445,7 @@ class Contract:
         return given_up
 
     def release(self, name: Name, token: int, *, not_sent: bool) -> None:
-        """Hands back; the attempt did not happen."""
+        """Hand back; the attempt did not happen."""
         conversation = self.conversations[name]
         if conversation.settled_token == token:
             return
@@ -465,26 +465,26 @@ class Contract:
     # People.
 
     def requeue(self, index: int) -> None:
-        """Puts the dead letter at that place of the list back at the end of its conversation."""
+        """Put the dead letter at that place of the list back at the end of its conversation."""
         letter = self.dead.pop(index)
         self._append(letter.name, letter.id, letter.provider_ms, letter.text)
 
     def drop(self, index: int) -> None:
-        """Deletes it."""
+        """Delete it."""
         letter = self.dead.pop(index)
         self.gone.add((letter.name, letter.id))
 
     def hold(self) -> None:
-        """Lets workers take no turns."""
+        """Let workers take no turns."""
         self.is_on_hold = True
 
     def resume(self) -> None:
-        """Ends a hold: its time does not count."""
+        """End a hold: its time does not count."""
         self.is_on_hold = False
         self._counts_from_ms = self.now_ms
 
     def drop_older(self, older_than_ms: int) -> int:
-        """Makes dead letters of what is older, with whole batches where a reply is kept. Returns their number."""
+        """Make dead letters of what is older, with whole batches where a reply is kept. Returns their number."""
         dropped = 0
         for conversation in self.conversations.values():
             if conversation.lease and conversation.lease.expires_ms > self.now_ms:
@@ -512,7 +512,7 @@ class Contract:
         return sum(message.added_ms < self.now_ms - older_than_ms for message in conversation.messages)
 
     def forget(self, name: Name, *, drop_waiting: bool) -> str:
-        """Deletes all that is kept of a user, or nothing."""
+        """Delete all that is kept of a user, or nothing."""
         conversation = self.conversations.get(name, Conversation(name))
         if conversation.lease and conversation.lease.expires_ms > self.now_ms:
             return "in flight"
@@ -554,7 +554,7 @@ class Contract:
         conversation.settled_token = token
 
     def _take_back(self, conversation: Conversation, token: int) -> None:
-        """Ends the lease as if the attempt had not begun."""
+        """End the lease as if the attempt had not begun."""
         assert conversation.lease is not None
         for message in conversation.messages[: conversation.lease.size]:
             message.attempts -= 1
@@ -652,7 +652,7 @@ class Contract:
         return count
 
     def _finish_answered(self, conversation: Conversation) -> None:
-        """Takes messages that were answered without the queue out of the turn, unless a reply to it is kept."""
+        """Take messages that were answered without the queue out of the turn, unless a reply to it is kept."""
         if conversation.answered and conversation.reply is None:
             gone = [message for message in conversation.messages if message in conversation.answered]
             if conversation.lease:

@@ -88,7 +88,7 @@ async def keys_of(redis: Redis, prefix: str) -> list[str]:
 
 
 async def observe(queue: MessageQueue) -> Snapshot:
-    """Reads everything. Nobody else may be at work."""
+    """Read everything. Nobody else may be at work."""
     prefix = queue.settings.prefix
     keys = await keys_of(queue.redis, prefix)
     pipeline = queue.redis.pipeline(transaction=False)
@@ -128,7 +128,7 @@ async def observe(queue: MessageQueue) -> Snapshot:
 
 
 def check_all(contract: Contract, seen: Snapshot, prefix: str) -> None:
-    """Raises InvariantBrokenError."""
+    """Raise InvariantBrokenError."""
     check_places(contract, seen)
     check_order(contract, seen)
     check_nobody_is_stranded(seen)

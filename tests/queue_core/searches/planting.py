@@ -47,7 +47,7 @@ ALL: tuple[LuaScript, ...] = tuple(
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
-    """Replaces the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
+    """Replace the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
     chosen = [script for script in ALL if name in (*LIBRARIES, script.name) and sound in script.source]
     assert chosen, f"{sound!r} is not in {name}.lua"
     for script in chosen:

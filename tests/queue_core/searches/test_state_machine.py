@@ -58,13 +58,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.changed = 0
 
     def teardown(self) -> None:
-        """Closes what the example opened."""
+        """Close what the example opened."""
         self.wait(self.redis.aclose())
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
     def wait(self, step: Awaitable[Result]) -> Result:
-        """Runs a step to its end."""
+        """Run a step to its end."""
         return self.loop.run_until_complete(_whole(step))
 
     @initialize(settings=queue_settings, deletes=st.sampled_from([False, False, True]))

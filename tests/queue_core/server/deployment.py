@@ -43,7 +43,7 @@ class Process:
         self.url = ""
 
     async def says(self, start: str, times: int = 1) -> dict[str, Any]:
-        """Waits for `times` events in the log that begin with `start`, and returns the last."""
+        """Wait for `times` events in the log that begin with `start`, and return the last."""
         async with asyncio.timeout(PATIENCE_S), self._said:
             while len(lines := [event for event in self.events if event["event"].startswith(start)]) < times:
                 assert not self._is_silent, f"the process ended; its log: {self.events}"
@@ -51,7 +51,7 @@ class Process:
             return lines[-1]
 
     async def prints(self, part: str) -> str:
-        """Waits for a line of output that holds `part`, and returns it."""
+        """Wait for a line of output that holds `part`, and return it."""
         async with asyncio.timeout(PATIENCE_S), self._said:
             while True:
                 for line in self.printed:
@@ -60,7 +60,7 @@ class Process:
                 await self._said.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the process."""
+        """Send a signal to the process."""
         self._process.send_signal(number)
 
     async def ended(self) -> int:
@@ -69,7 +69,7 @@ class Process:
             return await self._process.wait()
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Posts JSON; returns status and JSON of the answer."""
+        """Post JSON; returns status and JSON of the answer."""
         async with (
             aiohttp.ClientSession() as session,
             session.post(self.url + path, json=body, **options) as response,
@@ -77,7 +77,7 @@ class Process:
             return response.status, await response.json()
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Gets a page; returns status and text of the answer."""
+        """Get a page; returns status and text of the answer."""
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
             return response.status, await response.text()
 
@@ -103,7 +103,7 @@ class Process:
                 self._said.notify_all()
 
     async def kill(self) -> None:
-        """Kills the process if it still lives, and ends the tasks that read its output."""
+        """Kill the process if it still lives, and end the tasks that read its output."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
@@ -119,7 +119,7 @@ async def running(
     ready: str = "listening on",
     root: Path = ROOT,
 ) -> AsyncIterator[Process]:
-    """Starts a process in `folder`, waits until it logs `ready`, and kills it at the end if it still lives.
+    """Start a process in `folder`, wait until it logs `ready`, and kill it at the end if it still lives.
 
     `root` is the folder that `queue_core` is imported from.
     """

@@ -25,21 +25,21 @@ class Gate:
         self._came = asyncio.Event()
 
     def shut(self) -> None:
-        """Makes requests wait from now on."""
+        """Make requests wait from now on."""
         self._came.clear()
         self._open.clear()
 
     def open(self) -> None:
-        """Lets waiting and later requests pass."""
+        """Let waiting and later requests pass."""
         self._open.set()
 
     async def somebody_waits(self) -> None:
-        """Waits until a request has arrived since the gate was shut."""
+        """Wait until a request has arrived since the gate was shut."""
         async with asyncio.timeout(PATIENCE_S):
             await self._came.wait()
 
     async def pass_through(self) -> None:
-        """Waits while the gate is shut; the servers call it for each request."""
+        """Wait while the gate is shut; the servers call it for each request."""
         self._came.set()
         await self._open.wait()
 
@@ -74,17 +74,17 @@ class Outside:
         return len(self.sent)
 
     async def has_sent(self, ids: list[str]) -> None:
-        """Waits until each of the ids was answered at least once."""
+        """Wait until each of the ids was answered at least once."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: set(ids) <= set(self.sent_ids))
 
     async def has_asked(self, times: int) -> None:
-        """Waits until the AI was asked this often."""
+        """Wait until the AI was asked this often."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: len(self.asked) >= times)
 
     def answered_once(self, ids: list[str], *, may_repeat: list[str] | None = None) -> None:
-        """Asserts that each of the ids was answered, and only those in `may_repeat` more than once."""
+        """Assert that each of the ids was answered, and only those in `may_repeat` more than once."""
         counts = Counter(self.sent_ids)
         assert set(counts) == set(ids)
         twice = {message_id for message_id, count in counts.items() if count > 1}
@@ -122,7 +122,7 @@ class Outside:
             self._changed.notify_all()
 
     def environment(self) -> dict[str, str]:
-        """Returns the settings with which a deployment uses these servers."""
+        """Return the settings with which a deployment uses these servers."""
         return {
             "AI": "http",
             "AI_URL": f"{self.url}/ai",
@@ -145,7 +145,7 @@ async def _planned(request: web.Request, statuses: list[int]) -> int:
 
 @asynccontextmanager
 async def outside() -> AsyncIterator[Outside]:
-    """Runs both servers on loopback."""
+    """Run both servers on loopback."""
     stub = Outside()
     app = web.Application()
     app.add_routes(
@@ -175,7 +175,7 @@ def evolution(
     instance: str = "bot",
     **changes: Any,
 ) -> dict[str, Any]:
-    """Makes a webhook of the Evolution API with one text message; `changes` replace keys of its data."""
+    """Make a webhook of the Evolution API with one text message; `changes` replace keys of its data."""
     webhook = example_webhook(message_id, text, phone=phone, instance=instance)
     webhook["data"] |= changes
     return webhook

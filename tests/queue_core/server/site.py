@@ -30,7 +30,7 @@ class Site:
         self.printed = printed
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Posts JSON; returns status and JSON of the answer."""
+        """Post JSON; returns status and JSON of the answer."""
         response = await self.client.post(path, json=body, **options)
         return response.status, await response.json()
 
@@ -56,7 +56,7 @@ class Site:
 
 @asynccontextmanager
 async def open_site(**environment: str) -> AsyncIterator[Site]:
-    """Opens a site with these settings."""
+    """Open a site with these settings."""
     settings = config.load(environment, os.devnull).settings.with_ai(may_echo=True)
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:

@@ -19,19 +19,19 @@ NEW_PHONE, NEW_USER_ID = "966500000099", "SA.99"
 
 @pytest.fixture
 async def site(redis_server: EmbeddedRedis) -> AsyncIterator[Site]:
-    """Opens a site whose turns are due at once."""
+    """Open a site whose turns are due at once."""
     async with open_site(REDIS_URL=redis_server.url, QUEUE_WINDOW_MS="0") as made:
         yield made
 
 
 def web_key(message_id: str, chat: str, other: str = "") -> dict[str, Any]:
-    """Returns a webhook of the Evolution API from a chat; `other` is the user's other address."""
+    """Return a webhook of the Evolution API from a chat; `other` is the user's other address."""
     key = {"remoteJid": chat, "fromMe": False, "id": message_id}
     return evolution(message_id, key=key | ({"remoteJidAlt": other} if other else {}))
 
 
 def cloud(message: dict[str, Any], **contact: Any) -> dict[str, Any]:
-    """Returns a webhook of the Cloud API."""
+    """Return a webhook of the Cloud API."""
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550000000", "phone_number_id": "1001"},
@@ -43,7 +43,7 @@ def cloud(message: dict[str, Any], **contact: Any) -> dict[str, Any]:
 
 
 async def waiting(runtime: Runtime) -> dict[str, list[str]]:
-    """Returns the ids that wait, by conversation."""
+    """Return the ids that wait, by conversation."""
     return {
         name.user_phone: [
             message.id for message in await runtime.queue.pending(name.instance_name, name.user_phone)

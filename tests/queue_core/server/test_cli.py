@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as an operator types it, in an empty folder."""
+    """Run a command as an operator types it, in an empty folder."""
     return subprocess.run(
         [sys.executable, "-m", "queue_core", *arguments],
         cwd=folder,

@@ -11,7 +11,7 @@ from tests.queue_core.server.site import open_site
 
 
 def numbered(number: int, body: Any) -> Any:
-    """Returns a webhook whose message has an id of its own."""
+    """Return a webhook whose message has an id of its own."""
     text = json.dumps(body)
     for old in ("3EB0", "wamid.1", "M1"):
         text = text.replace(f'{old}"', f'{old}-{number}"')

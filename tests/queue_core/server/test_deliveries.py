@@ -31,19 +31,19 @@ PHONE = "966500000001"
 
 @pytest.fixture
 def make_site(redis_server: EmbeddedRedis) -> MakeSite:
-    """Returns a function that opens a site with given settings."""
+    """Return a function that opens a site with given settings."""
     return partial(open_site, REDIS_URL=redis_server.url)
 
 
 @pytest.fixture
 async def site(make_site: MakeSite) -> AsyncIterator[Site]:
-    """Opens a site with the default settings."""
+    """Open a site with the default settings."""
     async with make_site() as made:
         yield made
 
 
 def own_message(message_id: str = "out", address: str = f"{PHONE}@s.whatsapp.net") -> dict[str, Any]:
-    """Makes a webhook of Evolution with a message of the bot's number."""
+    """Make a webhook of Evolution with a message of the bot's number."""
     key = {"remoteJid": address, "fromMe": True, "id": message_id}
     return evolution("x", key=key)
 
@@ -53,7 +53,7 @@ REASON = f"{meaning_of(131026).words}: Message undeliverable"
 
 
 def failure(message_id: str = "wamid.out", code: int = 131026) -> dict[str, Any]:
-    """Makes a webhook of the Cloud API: a reply did not arrive."""
+    """Make a webhook of the Cloud API: a reply did not arrive."""
     body = webhook_of(instance="1001")
     error = {"code": code, "title": "Message undeliverable"}
     status = {"id": message_id, "status": "failed", "recipient_id": "999", "errors": [error]}
@@ -66,7 +66,7 @@ def turn(instance: str = "1001") -> Batch:
 
 
 async def counts(site: Site, metric: str) -> dict[str, str]:
-    """Returns the values of a metric by its label."""
+    """Return the values of a metric by its label."""
     exposition = await (await site.client.get("/metrics")).text()
     lines = [line for line in exposition.splitlines() if line.startswith(f"burstqueue_{metric}_total")]
     return {line.partition('"')[2].partition('"')[0]: line.rpartition(" ")[2] for line in lines}

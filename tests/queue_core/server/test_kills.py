@@ -23,7 +23,7 @@ def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> 
 
 
 async def nothing_is_left(redis_server: EmbeddedRedis) -> None:
-    """Asserts that no message waits and none was given up, once the last answer has reached the queue."""
+    """Assert that no message waits and none was given up, once the last answer has reached the queue."""
     async with connect(redis_server.url) as client:
         queue = MessageQueue(client, QueueSettings())
         await at_rest(queue)

@@ -31,7 +31,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def configure_alone(format_: Any) -> None:
-    """Configures logging without pytest's handlers: half a surrogate pair in their reports breaks pytest-xdist."""
+    """Configure logging without pytest's handlers: half a surrogate pair in their reports breaks pytest-xdist."""
     configure_logging(format_, "info")
     LOG.handlers[:] = logging.getLogger().handlers[-1:]
     LOG.propagate = False

@@ -44,7 +44,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
-    """Returns every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
+    """Return every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
     samples = {}
     for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         for sample in family.samples:

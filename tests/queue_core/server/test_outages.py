@@ -15,14 +15,14 @@ def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> 
 
 
 async def dead_letters(redis_server: EmbeddedRedis) -> list[tuple[str, str]]:
-    """Returns id and reason of each dead letter."""
+    """Return id and reason of each dead letter."""
     async with connect(redis_server.url) as client:
         letters = await MessageQueue(client, QueueSettings()).dead_letters()
     return [(letter.message.id if letter.message else "", letter.reason) for letter in letters]
 
 
 async def deliver(server: Process, message_id: str, **names: str) -> str:
-    """Posts a message that must be acknowledged; returns the kind of acknowledgement."""
+    """Post a message that must be acknowledged; returns the kind of acknowledgement."""
     status, answer = await server.post("/webhook/evolution", evolution(message_id, **names))
     assert status == 200
     (how,) = answer

@@ -17,13 +17,13 @@ SENT = Answer({"messages": [{"id": "wamid.out"}]})
 
 
 async def send(bot: Bot) -> None:
-    """Sends a reply of one part through the Cloud API."""
+    """Send a reply of one part through the Cloud API."""
     async for _ in bot.send(batch("x", instance="1001", channel="cloud"), "hi"):
         pass
 
 
 async def put_off(bot: Bot, pacing: Pacing) -> RetryLaterError | None:
-    """Takes the moments of the next seconds, as other processes do, and sends two replies. Returns the error."""
+    """Take the moments of the next seconds, as other processes do, and send two replies. Returns the error."""
     await asyncio.gather(*(pacing.take("cloud:1001", per_s=1, count=1, wait_ms_max=2_000) for _ in range(5)))
     try:
         await send(bot)  # goes unasked

@@ -16,7 +16,7 @@ def environment(world: Outside, redis_server: EmbeddedRedis, *, queue: bool) -> 
 
 
 async def burst(server: Process, name: str, users: int, expected: str) -> list[str]:
-    """Posts two messages of each user, which must be acknowledged as `expected`; returns their ids."""
+    """Post two messages of each user, which must be acknowledged as `expected`; returns their ids."""
     ids = []
     for number in range(2):
         for user in range(users):

@@ -30,19 +30,19 @@ MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 @pytest.fixture
 def make_site(redis_server: EmbeddedRedis) -> MakeSite:
-    """Returns a function that opens a site with given settings."""
+    """Return a function that opens a site with given settings."""
     return partial(open_site, REDIS_URL=redis_server.url, OPERATOR_TOKEN=TOKEN)
 
 
 @pytest.fixture
 async def site(make_site: MakeSite) -> AsyncIterator[Site]:
-    """Opens a site with the default settings."""
+    """Open a site with the default settings."""
     async with make_site() as made:
         yield made
 
 
 def cloud(*messages: dict[str, Any]) -> dict[str, Any]:
-    """Makes a webhook of the Cloud API."""
+    """Make a webhook of the Cloud API."""
     return webhook_of(*messages, instance="1001")
 
 

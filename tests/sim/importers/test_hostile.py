@@ -29,7 +29,7 @@ LINE = json.dumps(BODY)
 
 
 def refused(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> str:
-    """Imports a file that cannot be imported; returns what is said of it."""
+    """Import a file that cannot be imported; returns what is said of it."""
     target = path.parent / "refused.jsonl"
     assert main(["import", str(path), "-o", str(target), *options]) == 2
     assert not target.exists()

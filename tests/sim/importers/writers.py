@@ -34,7 +34,7 @@ def _facts(arrival: Arrival, at_ms: int) -> dict[str, Any]:
 
 
 def iso(at_ms: int, zone: str = "Z", separator: str = "T") -> str:
-    """Writes a time; `zone` stands at its end, whatever the time is."""
+    """Write a time; `zone` stands at its end, whatever the time is."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
     return f"{moment:%Y-%m-%d}{separator}{moment:%H:%M:%S}.{at_ms % 1000:03d}{zone}"
 
@@ -85,7 +85,7 @@ SHAPES = {
 
 
 def bodies(day: Recording, shape: Shape) -> Iterator[tuple[int, str]]:
-    """Yields the time of each arrival of a day in Unix ms, and the JSON of its webhook: a text, whatever its kind."""
+    """Yield the time of each arrival of a day in Unix ms, and the JSON of its webhook: a text, whatever its kind."""
     for arrival in day.arrivals:
         at_ms = day.epoch_ms + arrival.at_ms
         worded = replace(arrival, text=arrival.text or f"({arrival.kind})")

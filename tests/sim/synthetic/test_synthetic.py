@@ -155,7 +155,7 @@ def test_users_come_back(day: Recording) -> None:
 
 
 def test_the_day_has_the_assumed_profile(day: Recording) -> None:
-    """Turns begin by the hour in proportion to the weights."""
+    """Turn begin by the hour in proportion to the weights."""
     begins = [turn[0].at_ms for turns in _turns(day).values() for turn in turns]
     by_hour = Counter(begin // 3_600_000 % 24 for begin in begins)
     for hour, weight in enumerate(HOUR_WEIGHTS):

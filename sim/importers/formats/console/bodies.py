@@ -32,7 +32,7 @@ class PrintedBodies:
         self._printed: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
 
     def among(self, objects: Iterable[LogObject | Omission]) -> Iterator[Body | Omission]:
-        """Yields the webhooks among objects, and an Omission for everything else."""
+        """Yield the webhooks among objects, and an Omission for everything else."""
         for printed in objects:
             if isinstance(printed, Omission):
                 yield printed
@@ -58,7 +58,7 @@ class PrintedBodies:
                 yield Body(body, found.place, found.logged)
 
     def _is_printed_again(self, body: Mapping[str, Any], printed: Mapping[str, Any]) -> bool:
-        """Returns True for a message that was printed before in another form.
+        """Return True for a message that was printed before in another form.
 
         The Evolution API prints the message itself, the webhook that it sends to the instance's address, and the
         webhook that it sends to the global address. A message that is printed twice in one form was delivered twice.
@@ -75,7 +75,7 @@ class PrintedBodies:
         return first != form
 
     def _without_cuts(self, value: Any) -> Any:
-        """Returns a value without the printer's marks for cut values; a message keeps its kind."""
+        """Return a value without the printer's marks for cut values; a message keeps its kind."""
         if isinstance(value, list):
             return [self._without_cuts(item) for item in value if item is not CUT]
         if not isinstance(value, dict):
@@ -87,7 +87,7 @@ class PrintedBodies:
         return whole
 
     def _stand_in(self, key: str, around: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a stand-in for a part of a message that was cut."""
+        """Return a stand-in for a part of a message that was cut."""
         if key == "message":
             kind = text(around.get("messageType"))
             inner = self._stand_in(kind, {}) if kind in KINDS else self._stand_in("conversation", {})
@@ -99,7 +99,7 @@ class PrintedBodies:
 
 
 def _is_cut(value: Any) -> bool:
-    """Returns True for a webhook whose message keys were cut by the printer."""
+    """Return True for a webhook whose message keys were cut by the printer."""
     if not isinstance(value, dict):
         return False
     if value.get("key") is CUT and ("message" in value or "messageTimestamp" in value):

@@ -82,7 +82,7 @@ _ERROR = re.compile(
 
 
 def read_value(text: str, at: int = 0, *, is_cut: bool = False) -> tuple[Any, int]:
-    """Reads the value that begins at a position, and returns it with the position after it. Raises InspectedError.
+    """Read the value that begins at a position, and return it with the position after it. Raises InspectedError.
 
     With `is_cut`, the text may end anywhere in the value; the part that is there is returned.
     """
@@ -104,7 +104,7 @@ class _Reader:
         self.is_cut = is_cut
 
     def value(self, depth: int) -> Any:
-        """Reads a value; `depth` counts the objects around it."""
+        """Read a value; `depth` counts the objects around it."""
         if depth > DEPTH_MAX:
             raise InspectedError(f"the value is nested more than {DEPTH_MAX} deep")
         self.space()
@@ -122,7 +122,7 @@ class _Reader:
         return self.scalar(depth)
 
     def scalar(self, depth: int) -> Any:
-        """Reads a value without quotes and brackets."""
+        """Read a value without quotes and brackets."""
         if match := self.take(_DATE):
             return match[0]
         if match := self.take(_NUMBER):
@@ -140,7 +140,7 @@ class _Reader:
         raise InspectedError(f"no value at character {self.at + 1}")
 
     def of_class(self, name: str, depth: int) -> Any:
-        """Reads the body after a class name; a Map becomes an object, a Set a list."""
+        """Read the body after a class name; a Map becomes an object, a Set a list."""
         self.space()
         if self.text[self.at] == "[":
             return self.array(depth)
@@ -149,7 +149,7 @@ class _Reader:
         return self.object(depth)
 
     def bracketed(self, depth: int) -> Any:
-        """Reads brackets that are not a list: marks, boxed values, errors. Returns _UNDEFINED for a list."""
+        """Read brackets that are not a list: marks, boxed values, errors. Returns _UNDEFINED for a list."""
         if self.take(_PROTOTYPE):
             return self.value(depth + 1)
         if self.take(_BOXED):
@@ -164,7 +164,7 @@ class _Reader:
         return _UNDEFINED
 
     def properties_of_error(self, depth: int) -> None:
-        """Skips the properties after an error."""
+        """Skip the properties after an error."""
         before = self.at
         self.space()
         if self.text[self.at : self.at + 1] == "{" and "\n" not in self.text[before : self.at]:
@@ -173,7 +173,7 @@ class _Reader:
             self.at = before
 
     def object(self, depth: int) -> dict[str, Any]:
-        """Reads `{ key: value, … }`, and `{ key => value }` of a Map."""
+        """Read `{ key: value, … }`, and `{ key => value }` of a Map."""
         self.expect("{")
         fields: dict[str, Any] = {}
         while not self.closes("}"):
@@ -192,7 +192,7 @@ class _Reader:
         return fields
 
     def key(self, depth: int) -> str | None:
-        """Reads a key with its colon or arrow; returns None for a key that is not a name."""
+        """Read a key with its colon or arrow; returns None for a key that is not a name."""
         if match := self.take(_KEY):
             return match["name"] or match["index"]
         name = self.value(depth + 1)
@@ -204,12 +204,12 @@ class _Reader:
         return name if isinstance(name, str) else str(name) if isinstance(name, int) else None
 
     def array(self, depth: int) -> list[Any]:
-        """Reads `[ value, … ]`, and skips named properties at its end."""
+        """Read `[ value, … ]`, and skip named properties at its end."""
         self.expect("[")
         return self.items("]", depth)
 
     def items(self, end: str, depth: int) -> list[Any]:
-        """Reads values up to the closing bracket."""
+        """Read values up to the closing bracket."""
         if end == "}":
             self.expect("{")
         values = []
@@ -228,7 +228,7 @@ class _Reader:
         return values
 
     def string(self) -> str:
-        """Reads a string; parts of a long one are joined by `+`."""
+        """Read a string; parts of a long one are joined by `+`."""
         parts = []
         while True:
             end = _STRING_END[self.text[self.at]].match(self.text, self.at + 1)
@@ -245,26 +245,26 @@ class _Reader:
                 return "".join(parts)
 
     def space(self) -> None:
-        """Skips white space."""
+        """Skip white space."""
         match = _SPACE.match(self.text, self.at)
         self.at = match.end() if match else self.at
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Reads the text that a pattern matches at the position."""
+        """Read the text that a pattern matches at the position."""
         match = pattern.match(self.text, self.at)
         if match:
             self.at = match.end()
         return match
 
     def expect(self, character: str) -> None:
-        """Reads the given character. Raises InspectedError for any other."""
+        """Read the given character. Raises InspectedError for any other."""
         self.space()
         if not self.text.startswith(character, self.at):
             raise InspectedError(f"{character} is missing at character {self.at + 1}")
         self.at += 1
 
     def closes(self, end: str) -> bool:
-        """Reads a closing bracket if it stands at the position."""
+        """Read a closing bracket if it stands at the position."""
         self.space()
         if self.at >= len(self.text):
             if self.is_cut:
@@ -276,7 +276,7 @@ class _Reader:
         return True
 
     def comma(self, end: str) -> None:
-        """Reads the comma after a value, which may be missing at the end of the value or of a line."""
+        """Read the comma after a value, which may be missing at the end of the value or of a line."""
         self.space()
         if self.text.startswith(",", self.at):
             self.at += 1
@@ -285,7 +285,7 @@ class _Reader:
 
 
 def unescaped(text: str) -> str:
-    """Returns a string without the escapes of JavaScript; half surrogate pairs become replacement characters."""
+    """Return a string without the escapes of JavaScript; half surrogate pairs become replacement characters."""
     if "\\" not in text:
         return text
     plain = _ESCAPE.sub(_character, text)

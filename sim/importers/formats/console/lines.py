@@ -53,7 +53,7 @@ class LogHeader(NamedTuple):
 
 
 def log_line(line: str) -> LogLine:
-    """Returns a line without its prefixes."""
+    """Return a line without its prefixes."""
     line = line.rstrip("\r\n")
     if line.startswith('{"') and (wrapped := _wrapped(line)):
         return wrapped
@@ -67,7 +67,7 @@ def log_line(line: str) -> LogLine:
 
 
 def _wrapped(line: str) -> LogLine | None:
-    """Reads a line that a tool stores in an object: Docker in its files, pm2 with --json, Loki, Dozzle."""
+    """Read a line that a tool stores in an object: Docker in its files, pm2 with --json, Loki, Dozzle."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def _wrapped(line: str) -> LogLine | None:
 
 
 def log_header(text: str) -> LogHeader | None:
-    """Reads the beginning of a log record of the Evolution API; returns None for any other line."""
+    """Read the beginning of a log record of the Evolution API; returns None for any other line."""
     if "Evolution API]" not in text:
         return None
     match = _HEADER.search(text) or _HEADER.search(_BARE_COLOURS.sub("", text))

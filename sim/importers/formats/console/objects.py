@@ -52,7 +52,7 @@ TOO_LONG_LINE = "a line that is too long"
 
 
 def objects_in(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[LogObject | Omission]:
-    """Yields the objects in the lines of a log, and an Omission for everything else."""
+    """Yield the objects in the lines of a log, and an Omission for everything else."""
     streams: dict[str, _Stream] = {}
     for number, raw in lines:
         if raw is None:
@@ -86,7 +86,7 @@ def _line(stream: _Stream, number: int, logged: Moment | None, text: str) -> Ite
 def _begin(
     stream: _Stream, number: int, logged: Moment | None, text: str, *, is_header: bool = False
 ) -> Iterator[LogObject | Omission]:
-    """Begins an object of several lines, or yields the objects that are whole in the line."""
+    """Begin an object of several lines, or yield the objects that are whole in the line."""
     if not text.strip():
         return
     whole = list(_whole(text, number, logged, stream.instance))
@@ -104,7 +104,7 @@ def _begin(
 
 
 def _whole(text: str, number: int, logged: Moment | None, instance: str) -> Iterator[LogObject]:
-    """Yields the objects of one line."""
+    """Yield the objects of one line."""
     at, tries = 0, 0
     while tries < _STARTS_MAX and (start := _first(text, at)) >= 0:
         tries += 1
@@ -127,7 +127,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _go_on(stream: _Stream, text: str) -> Iterator[LogObject | Omission]:
-    """Adds a line to the open object, and yields the object if the line ends it."""
+    """Add a line to the open object, and yield the object if the line ends it."""
     stream.lines.append(text)
     stream.characters += len(text)
     stream.is_indented |= len(text) - len(text.lstrip()) > stream.indent
@@ -145,13 +145,13 @@ def _go_on(stream: _Stream, text: str) -> Iterator[LogObject | Omission]:
 
 
 def _balance(text: str) -> int:
-    """Returns the number of brackets that a line opens minus those that it closes, outside of quotes."""
+    """Return the number of brackets that a line opens minus those that it closes, outside of quotes."""
     bare = _QUOTED.sub("", text)
     return sum(bare.count(bracket) for bracket in "{[") - sum(bare.count(bracket) for bracket in "}]")
 
 
 def _ends_before(stream: _Stream, text: str) -> bool:
-    """Returns True for a line that cannot belong to the open object, since lines within an object are indented."""
+    """Return True for a line that cannot belong to the open object, since lines within an object are indented."""
     indent = len(text) - len(text.lstrip())
     return bool(
         stream.is_indented and text.strip() and indent <= stream.indent and text.lstrip()[0] not in "}]"

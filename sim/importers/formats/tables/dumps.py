@@ -38,14 +38,14 @@ _STATEMENT_CHARACTERS_MAX = 16 * 1024 * 1024
 
 
 def is_dump(sample: Sample) -> bool:
-    """Returns True for a file that begins with rows of a dump, or with pg_dump's header."""
+    """Return True for a file that begins with rows of a dump, or with pg_dump's header."""
     return "PostgreSQL database dump" in sample.text or any(
         pattern.search(sample.text) for pattern in (_COPY, _INSERT)
     )
 
 
 def rows_of_dump(source: Source) -> Iterator[DumpRow]:
-    """Yields the rows of all tables."""
+    """Yield the rows of all tables."""
     dump = _Dump()
     for number, raw in source.lines():
         line = "" if raw is None else raw.decode("utf-8", "replace").rstrip("\r\n")
@@ -74,7 +74,7 @@ class _Dump:
         self._creating = ""
 
     def define(self, line: str) -> None:
-        """Reads a line that begins a COPY, or defines a table."""
+        """Read a line that begins a COPY, or defines a table."""
         if match := _COPY.match(line):
             self.table, self.columns = _plain(match["table"]), _names(match["columns"])
         elif match := _CREATE.match(line):
@@ -87,7 +87,7 @@ class _Dump:
             self._creating = "" if line.startswith(")") else self._creating
 
     def insert(self, line: str, number: int) -> Iterator[DumpRow]:
-        """Reads a line of an INSERT; yields the rows when the INSERT is complete."""
+        """Read a line of an INSERT; yields the rows when the INSERT is complete."""
         self._began = self._began if self.statement else number
         self.statement += line + "\n"
         if line.endswith(";") or len(self.statement) > _STATEMENT_CHARACTERS_MAX:
@@ -104,7 +104,7 @@ def _names(columns: str) -> list[str]:
 
 
 def _copied(line: str, columns: list[str]) -> dict[str, Any]:
-    """Reads a line of COPY's text format."""
+    """Read a line of COPY's text format."""
     values = line.split("\t")
     return {
         name: None if value == r"\N" else _ESCAPE.sub(_character, value) if "\\" in value else value
@@ -122,7 +122,7 @@ def _character(match: re.Match[str]) -> str:
 
 
 def _inserted(statement: str, created: dict[str, list[str]], number: int) -> Iterator[DumpRow]:
-    """Reads the rows of an INSERT."""
+    """Read the rows of an INSERT."""
     match = _INSERT.match(statement)
     if match is None:
         return
@@ -138,7 +138,7 @@ def _inserted(statement: str, created: dict[str, list[str]], number: int) -> Ite
 
 
 def _tuple(text: str, at: int, literal: re.Pattern[str]) -> tuple[list[Any] | None, int]:
-    """Reads the values up to the closing bracket; returns None if they cannot be read."""
+    """Read the values up to the closing bracket; returns None if they cannot be read."""
     values: list[Any] = []
     while match := literal.match(text, at):
         if match["escaped"] is not None:

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def rows_of(source: Source) -> Iterator[Row | Omission]:
-    """Yields the rows of a file. Raises ImportFailedError."""
+    """Yield the rows of a file. Raises ImportFailedError."""
     sample = source.sample()
     if is_json(sample):
         yield from _json_rows(source, sample)
@@ -64,7 +64,7 @@ def rows_of(source: Source) -> Iterator[Row | Omission]:
 
 
 def rows_in(sample: Sample) -> list[Row]:
-    """Returns the rows in the beginning of a file, as many as can be read."""
+    """Return the rows in the beginning of a file, as many as can be read."""
     source = Source(sample.name, lambda: cast("Any", io.BytesIO(sample.data)))
     rows: list[Row] = []
     try:
@@ -79,12 +79,12 @@ def rows_in(sample: Sample) -> list[Row]:
 
 
 def is_json(sample: Sample) -> bool:
-    """Returns True for a file that begins like JSON."""
+    """Return True for a file that begins like JSON."""
     return sample.text[:100].lstrip("\ufeff \t\r\n").startswith(("{", "["))
 
 
 def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
-    """Yields the rows of JSON: in lists, alone, or one after the other as in JSON lines."""
+    """Yield the rows of JSON: in lists, alone, or one after the other as in JSON lines."""
     number = 0
     pieces = _in_parts(source) if _begins_with_open_object(sample) else _whole(source)
     try:
@@ -96,7 +96,7 @@ def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
 
 
 def _begins_with_open_object(sample: Sample) -> bool:
-    """Returns True for a file that begins with an object whose end is not in the sample, since it is large or cut."""
+    """Return True for a file that begins with an object whose end is not in the sample, since it is large or cut."""
     text = sample.text.lstrip("\ufeff \t\r\n")
     if not text.startswith("{"):
         return False
@@ -108,14 +108,14 @@ def _begins_with_open_object(sample: Sample) -> bool:
 
 
 def _whole(source: Source) -> Iterator[Row | None]:
-    """Yields the rows of a file with small objects; None for a value that is not a row."""
+    """Yield the rows of a file with small objects; None for a value that is not a row."""
     for path, value in values_at(source, lambda path, opening: not path and opening == "["):
         if path or value is not END:
             yield from _rows_within(value)
 
 
 def _rows_within(value: Any) -> Iterator[Row | None]:
-    """Yields the rows of a list, or of a list in an object. An object without such a list is itself a row."""
+    """Yield the rows of a list, or of a list in an object. An object without such a list is itself a row."""
     if not isinstance(value, dict):
         yield from (
             (row for item in value for row in _rows_within(item)) if isinstance(value, list) else (None,)
@@ -130,7 +130,7 @@ def _rows_within(value: Any) -> Iterator[Row | None]:
 
 
 def _list_in(value: Mapping[str, Any], depth: int = 0) -> tuple[str, list[Any], Mapping[str, Any]]:
-    """Returns the list of rows in an object, with its name and the values beside it."""
+    """Return the list of rows in an object, with its name and the values beside it."""
     for name, inner in value.items():
         if not _may_hold_rows(name):
             continue
@@ -142,7 +142,7 @@ def _list_in(value: Mapping[str, Any], depth: int = 0) -> tuple[str, list[Any], 
 
 
 def _in_parts(source: Source) -> Iterator[Row | None]:
-    """Yields the rows of objects that are too large for memory: reads the rows of each list one by one."""
+    """Yield the rows of objects that are too large for memory: reads the rows of each list one by one."""
     outer: dict[str, Any] = {}
     has_rows = False
     for path, value in values_at(source, _descends):
@@ -161,7 +161,7 @@ def _in_parts(source: Source) -> Iterator[Row | None]:
 
 
 def _descends(path: Path, _: str) -> bool:
-    """Returns True for the outermost object, and for values in it that may contain rows."""
+    """Return True for the outermost object, and for values in it that may contain rows."""
     return len(path) <= 3 and ELEMENT not in path and (not path or _may_hold_rows(path[-1]))
 
 
@@ -170,7 +170,7 @@ def _table(name: str) -> str:
 
 
 def _may_hold_rows(name: str) -> bool:
-    """Returns True for the name of a list of rows. DBeaver uses the query as the name."""
+    """Return True for the name of a list of rows. DBeaver uses the query as the name."""
     return name in _LISTS or name[:7].lower() == "select "
 
 
@@ -205,12 +205,12 @@ def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
 
 
 def column_name(written: str) -> str:
-    """Returns the name of a column without quotes and without the name of its table."""
+    """Return the name of a column without quotes and without the name of its table."""
     return re.sub(r'^.*\.(?=[\w"]+$)', "", written.strip()).strip('"\ufeff ')
 
 
 def json_of(value: Any) -> Any:
-    """Decodes the value of a JSON column if it is a text; returns other values as they are."""
+    """Decode the value of a JSON column if it is a text; returns other values as they are."""
     if not isinstance(value, str) or value[:1] not in ("{", "["):
         return value
     try:
@@ -220,7 +220,7 @@ def json_of(value: Any) -> Any:
 
 
 def _python_value(written: str) -> Any:
-    """Decodes a value as Python prints it, which Python programs write into CSV; returns None for anything else."""
+    """Decode a value as Python prints it, which Python programs write into CSV; returns None for anything else."""
     if "'" not in written or len(written) > _PYTHON_CHARACTERS_MAX:
         return None
     try:
@@ -230,10 +230,10 @@ def _python_value(written: str) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """Returns a number in a text without the `.0` that spreadsheets and pandas append."""
+    """Return a number in a text without the `.0` that spreadsheets and pandas append."""
     return _POINT_ZERO.sub("", value) if isinstance(value, str) else value
 
 
 def flag(value: Any) -> bool:
-    """Reads true and false as databases write them."""
+    """Read true and false as databases write them."""
     return value is True or str(value).strip().lower() in ("t", "true", "1", "yes")

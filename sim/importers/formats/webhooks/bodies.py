@@ -46,7 +46,7 @@ class Body(NamedTuple):
 
 
 def bodies_of(source: Source, context: Context) -> Iterator[Body | Omission]:
-    """Yields the bodies in a file, and an Omission for everything else."""
+    """Yield the bodies in a file, and an Omission for everything else."""
     if _is_json(source.sample().data.lstrip()):
         for place, value in values_in(source):
             if isinstance(value, Omission):
@@ -58,7 +58,7 @@ def bodies_of(source: Source, context: Context) -> Iterator[Body | Omission]:
 
 
 def _is_json(start: bytes) -> bool:
-    """Returns True for a file of arrays, or of JSON over several lines."""
+    """Return True for a file of arrays, or of JSON over several lines."""
     if start.startswith(b"["):
         return start[1:].lstrip()[:1] in (b"{", b"[", b"]")
     return start.startswith(b"{") and start.partition(b"\n")[0].strip() == b"{"
@@ -74,7 +74,7 @@ def _of_value(value: Any, place: int, logged: Moment | None) -> Iterator[Body | 
 
 
 def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> Iterator[Body]:
-    """Yields the bodies in a value: the value itself, those of a list, or the first ones in wrappers."""
+    """Yield the bodies in a value: the value itself, those of a list, or the first ones in wrappers."""
     if depth > DEPTH_MAX:
         return
     if isinstance(value, list):
@@ -93,7 +93,7 @@ def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> I
 
 
 def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, depth: int) -> Iterator[Body]:
-    """Yields the bodies under the first of the keys that loggers use, since some loggers write a body twice.
+    """Yield the bodies under the first of the keys that loggers use, since some loggers write a body twice.
 
     Without such a key, yields the bodies under all keys.
     """
@@ -111,7 +111,7 @@ def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, dept
 
 
 def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns the body if a value is a body, or a part of a body that is sometimes logged alone; else None."""
+    """Return the body if a value is a body, or a part of a body that is sometimes logged alone; else None."""
     if "event" in value and isinstance(value["event"], str):
         is_evolution = "data" in value and (
             "instance" in value or "instanceName" in value or "instanceId" in value
@@ -124,7 +124,7 @@ def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def is_webhook(line: bytes) -> bool:
-    """Returns True for a line that is only a webhook in JSON."""
+    """Return True for a line that is only a webhook in JSON."""
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -152,7 +152,7 @@ def _decoded(text: str) -> Any:
 
 
 def _python_value(text: str) -> Any:
-    """Reads an object as Python prints it, with single quotes; returns None if there is none."""
+    """Read an object as Python prints it, with single quotes; returns None if there is none."""
     start, end = text.find("{'"), text.rfind("}")
     if not 0 <= start < end <= start + PYTHON_CHARACTERS_MAX:
         return None
@@ -173,7 +173,7 @@ class _Lines:
         self._open_logged: Moment | None = None
 
     def bodies(self, source: Source) -> Iterator[Body | Omission]:
-        """Yields the bodies in the lines of a file."""
+        """Yield the bodies in the lines of a file."""
         for number, line in source.lines():
             if line is None:
                 yield Omission("a line that is too long", number)
@@ -190,14 +190,14 @@ class _Lines:
         yield from self._end()
 
     def _whole(self, line: bytes) -> Any:
-        """Decodes a line that is JSON; returns None if it is not."""
+        """Decode a line that is JSON; returns None if it is not."""
         try:
             return msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def _in_log(self, number: int, line: bytes) -> Iterator[Body | Omission]:
-        """Yields the bodies in a line that has other text before or after its JSON."""
+        """Yield the bodies in a line that has other text before or after its JSON."""
         text = text_of(line, self._context)
         for brace in list(_BRACES.finditer(text))[:_TRIES_MAX]:
             try:
@@ -221,7 +221,7 @@ class _Lines:
         )
 
     def _go_on(self, number: int, line: bytes) -> Iterator[Body | Omission]:
-        """Adds a line to the open body, and ends the body if it is whole, or cannot become whole."""
+        """Add a line to the open body, and end the body if it is whole, or cannot become whole."""
         text = _LINE_TIME.sub("", text_of(line, self._context), count=1)
         self._open.append(text)
         self._open_characters += len(text)

@@ -37,7 +37,7 @@ class Status(NamedTuple):
 
 
 def provider_of(body: Mapping[str, Any]) -> ProviderName:
-    """Returns the provider whose shape a body has."""
+    """Return the provider whose shape a body has."""
     if "entry" in body:
         return "cloud"
     if "session" in body and "payload" in body:
@@ -50,18 +50,18 @@ def provider_of(body: Mapping[str, Any]) -> ProviderName:
 
 
 def parse(provider: ProviderName, body: Mapping[str, Any]) -> Inbound:
-    """Reads a body as live traffic does. Raises InvalidWebhookError."""
+    """Read a body as live traffic does. Raises InvalidWebhookError."""
     return _PARSERS[provider](body)
 
 
 def own_messages(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[Inbound, Who]]:
-    """Yields messages of the bot's number, read as if its users had written them. Raises InvalidWebhookError."""
+    """Yield messages of the bot's number, read as if its users had written them. Raises InvalidWebhookError."""
     for turned, who in _TURNERS[provider](body):
         yield parse(provider, turned), who
 
 
 def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
-    """Returns True for a body with one message, which the bot's number wrote."""
+    """Return True for a body with one message, which the bot's number wrote."""
     if provider == "evolution":
         data = body.get("data")
         is_upsert = _event(body) in ("messages.upsert", "send.message")
@@ -72,7 +72,7 @@ def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
 
 
 def statuses(body: Mapping[str, Any]) -> Iterator[Status]:
-    """Yields the statuses in a body of the Cloud API, which does not send copies of the bot's own messages."""
+    """Yield the statuses in a body of the Cloud API, which does not send copies of the bot's own messages."""
     for value in _values(body):
         instance = text(at(value, "metadata", "phone_number_id"))
         for status in objects(value.get("statuses")):
@@ -82,14 +82,14 @@ def statuses(body: Mapping[str, Any]) -> Iterator[Status]:
 
 
 def has_own_messages(provider: ProviderName, body: Mapping[str, Any], skipped: Mapping[str, int]) -> bool:
-    """Returns True for a body of several messages, some of which the bot's number wrote."""
+    """Return True for a body of several messages, some of which the bot's number wrote."""
     if skipped.get("own"):
         return True
     return provider == "cloud" and any("message_echoes" in value for value in _values(body))
 
 
 def presences(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields instance, user and state of each presence in a body."""
+    """Yield instance, user and state of each presence in a body."""
     if _event(body) != "presence.update" or provider not in ("evolution", "waha"):
         return
     about = mapping(body.get("payload" if provider == "waha" else "data"))
@@ -116,7 +116,7 @@ def _event_name(event: str) -> str:
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields the `value` of each change in a body of the Cloud API."""
+    """Yield the `value` of each change in a body of the Cloud API."""
     for entry in objects(body.get("entry")):
         for change in objects(entry.get("changes")):
             yield mapping(change.get("value"))
@@ -176,7 +176,7 @@ def _turn_waha(body: Mapping[str, Any]) -> Turned:
 
 
 def _turn_cloud(body: Mapping[str, Any]) -> Turned:
-    """Turns echoes into messages of users; echoes come if a person uses the number in the WhatsApp Business app."""
+    """Turn echoes into messages of users; echoes come if a person uses the number in the WhatsApp Business app."""
     for value in _values(body):
         own = text(at(value, "metadata", "display_phone_number")).lstrip("+")
         echoes = [

@@ -53,7 +53,7 @@ class BodyReader:
         )
 
     def read(self, found: Body) -> Iterator[Taken | Omission]:
-        """Yields the events in a body, and an Omission for each part that is left out."""
+        """Yield the events in a body, and an Omission for each part that is left out."""
         body, place = found.body, found.place
         provider = provider_of(body)
         if not (body.get("instance") or provider != "evolution"):
@@ -109,7 +109,7 @@ class BodyReader:
     def _skipped(
         self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], found: Body
     ) -> Iterator[Taken | Omission]:
-        """Yields replies and presence, which the bot only counts, and counts the rest as the bot does."""
+        """Yield replies and presence, which the bot only counts, and count the rest as the bot does."""
         if has_own_messages(provider, body, skipped):
             for inbound, who in own_messages(provider, body):
                 yield from self._replies_in(inbound, who, found)
@@ -136,7 +136,7 @@ class BodyReader:
     def _own(
         self, provider: ProviderName, body: Mapping[str, Any], found: Body
     ) -> Iterator[Taken | Omission]:
-        """Yields the reply in a body that has nothing else."""
+        """Yield the reply in a body that has nothing else."""
         for inbound, who in own_messages(provider, body):
             yield from self._replies_in(inbound, who, found)
             for name, count in inbound.skipped.items():
@@ -154,7 +154,7 @@ class BodyReader:
     def _reply(
         self, found: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
     ) -> Taken | Omission:
-        """Returns a reply, or an omission if it was reported before."""
+        """Return a reply, or an omission if it was reported before."""
         instance, phone, message_id, words = reply
         if message_id and (key := (instance, phone, message_id)) in self._replies:
             return Omission("another report of a reply", found.place)
@@ -169,7 +169,7 @@ class BodyReader:
         return Taken(event, found.place, precision)
 
     def _arrival(self, found: Body, provider_ms: int) -> tuple[int | None, Precision]:
-        """Returns the arrival time of a message: from the log, else from the webhook, else the provider's time."""
+        """Return the arrival time of a message: from the log, else from the webhook, else the provider's time."""
         logged = found.logged
         if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
             self._context.note(
@@ -193,7 +193,7 @@ def _at(moment: Moment, zone: ZoneFinder | None, provider_ms: int) -> tuple[int,
 
 
 def _time_in(body: Mapping[str, Any]) -> Moment | None:
-    """Returns the time in the envelope; WAHA writes milliseconds, Evolution the server's local time with a false Z."""
+    """Return the time in the envelope; WAHA writes milliseconds, Evolution the server's local time with a false Z."""
     if isinstance(written := body.get("date_time"), str):
         moment = moment_of(written)
         if moment is not None and (written.endswith("Z") or not moment.has_zone):

@@ -36,7 +36,7 @@ class Body:
 
 
 def read_body(body: str, *, is_marked: bool, may_be_notice: bool) -> Body:
-    """Reads the body of a message.
+    """Read the body of a message.
 
     `is_marked` says that a direction mark stands before the message's date, which means media. `may_be_notice` says
     that this kind of phone (iOS) writes an author before notices too.
@@ -52,7 +52,7 @@ def read_body(body: str, *, is_marked: bool, may_be_notice: bool) -> Body:
 
 
 def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
-    """Returns the kind of a body that is not media; "" for a text."""
+    """Return the kind of a body that is not media; "" for a text."""
     is_from_whatsapp = begins_marked(body)
     if DELETED.fullmatch(plain):
         return DELETION
@@ -66,11 +66,11 @@ def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
 
 
 def is_encryption_notice(plain: str) -> bool:
-    """Returns True for the notice of encryption, in any language, with which most chats begin."""
+    """Return True for the notice of encryption, in any language, with which most chats begin."""
     names_whatsapp = "WhatsApp" in plain or "واتساب" in plain
     return names_whatsapp and speaks_of_encryption(plain)
 
 
 def speaks_of_encryption(plain: str) -> bool:
-    """Returns True for a sentence about encryption. Without an author before it, it comes from WhatsApp."""
+    """Return True for a sentence about encryption. Without an author before it, it comes from WhatsApp."""
     return len(plain) > _ENCRYPTION_CHARACTERS_MIN and ENCRYPTION.search(plain) is not None

@@ -36,14 +36,14 @@ class _Open:
     characters: int = 0
 
     def add(self, text: str) -> None:
-        """Adds a line. Of a text that is longer than recordings allow, only the length is counted further."""
+        """Add a line. Of a text that is longer than recordings allow, only the length is counted further."""
         if self.characters < TEXT_LENGTH_MAX:
             self.pieces.append(text)
         self.characters += len(text)
 
 
 def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
-    """Yields the messages and notices of a chat, in the order of the file."""
+    """Yield the messages and notices of a chat, in the order of the file."""
     message: _Open | None = None
     for number, (placed, line) in enumerate(placed_lines(lines(), style), 1):
         if placed is None:

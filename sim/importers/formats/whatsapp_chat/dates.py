@@ -28,7 +28,7 @@ _JALALI_YEARS, _HIJRI_YEARS = range(1387, 1430), range(1430, 1500)
 
 
 def day_number(header: Header, order: DateOrder) -> int | None:
-    """Returns the days since 1970 of a header's date; None for a date that does not exist in this order.
+    """Return the days since 1970 of a header's date; None for a date that does not exist in this order.
 
     If the header shows where its year stands, that position is used, whatever the order says.
     """
@@ -52,12 +52,12 @@ def _day_number(numbers: tuple[int, int, int], positions: tuple[int, int, int]) 
 
 
 def is_hijri(header: Header) -> bool:
-    """Returns True for a date of the Islamic calendar, whose conversion may be wrong by a day."""
+    """Return True for a date of the Islamic calendar, whose conversion may be wrong by a day."""
     return any(number in _HIJRI_YEARS for number in header.date)
 
 
 def _jalali_ordinal(year: int, month: int, day: int) -> int:
-    """Converts a date of the Persian calendar. Raises ValueError."""
+    """Convert a date of the Persian calendar. Raises ValueError."""
     if not 1 <= month <= 12 or not 1 <= day <= (31 if month < 7 else 30):
         raise ValueError
     leaps = (year + 1595) // 33 * 8 + ((year + 1595) % 33 + 3) // 4
@@ -66,7 +66,7 @@ def _jalali_ordinal(year: int, month: int, day: int) -> int:
 
 
 def _hijri_ordinal(year: int, month: int, day: int) -> int:
-    """Converts a date of the Islamic calendar by arithmetic, which may be wrong by a day. Raises ValueError."""
+    """Convert a date of the Islamic calendar by arithmetic, which may be wrong by a day. Raises ValueError."""
     if not 1 <= month <= 12 or not 1 <= day <= 30:
         raise ValueError
     return (11 * year + 3) // 30 + 354 * year + 30 * month - (month - 1) // 2 + day + 226_629
@@ -97,7 +97,7 @@ class _Tally:
         self.last = day
 
     def rank(self) -> tuple[int, int, int]:
-        """Returns the sort key of an order, the best first: few impossible dates, little time that runs backwards."""
+        """Return the sort key of an order, the best first: few impossible dates, little time that runs backwards."""
         span = 0 if self.first is None else self.highest - self.first
         return self.impossible, self.backwards, span
 
@@ -112,7 +112,7 @@ class DateEvidence:
     looks_american: bool = False
 
     def add(self, header: Header) -> None:
-        """Counts a date."""
+        """Count a date."""
         if header.date == self.last:
             return
         self.last = header.date
@@ -125,7 +125,7 @@ class DateEvidence:
         self.looks_american |= header.is_american
 
     def order(self) -> tuple[DateOrder, bool]:
-        """Returns the order, and True if it is proven: with any other, dates are impossible or run backwards."""
+        """Return the order, and True if it is proven: with any other, dates are impossible or run backwards."""
         candidates = self._candidates()
         ranks = {order: self.tallies[order].rank() for order in candidates if order in self.tallies}
         if not ranks:
@@ -136,11 +136,11 @@ class DateEvidence:
         return best, is_proven
 
     def allows(self, order: DateOrder) -> bool:
-        """Returns True when no date is impossible in an order."""
+        """Return True when no date is impossible in an order."""
         return order not in self.tallies or not self.tallies[order].impossible
 
     def _candidates(self) -> tuple[DateOrder, ...]:
-        """Returns the possible orders; among equally good ones, the first is used."""
+        """Return the possible orders; among equally good ones, the first is used."""
         if self.year_at == 0:
             return "ymd", "ydm"
         if self.year_at == 2:
@@ -149,7 +149,7 @@ class DateEvidence:
 
 
 def evidence_of(headers: Iterable[Header]) -> DateEvidence:
-    """Returns the evidence in the dates of some headers."""
+    """Return the evidence in the dates of some headers."""
     evidence = DateEvidence()
     for header in headers:
         evidence.add(header)

@@ -25,7 +25,7 @@ _PERIODS = {"am", "pm"}
 
 @lru_cache(1_000)
 def half_of_day(word: str) -> str | None:
-    """Returns "am" or "pm" for such a word, "" for a filler, None for an unknown word."""
+    """Return "am" or "pm" for such a word, "" for a filler, None for an unknown word."""
     plain = _plain(word)
     if plain in FILLERS or plain in _SILENT_ENDS or not plain:
         return ""
@@ -33,7 +33,7 @@ def half_of_day(word: str) -> str | None:
 
 
 def hour_of_day(hour: int, half: str, word: str) -> int:
-    """Returns the hour from 0 to 23 of an hour with AM or PM; an hour above 12 stays as it is.
+    """Return the hour from 0 to 23 of an hour with AM or PM; an hour above 12 stays as it is.
 
     In Chinese 凌晨 12 is midnight, 中午 11 is before noon, and 晚上 12 is midnight.
     """
@@ -47,7 +47,7 @@ def hour_of_day(hour: int, half: str, word: str) -> int:
 
 
 def _plain(word: str) -> str:
-    """Returns the word in lower case without dots, spaces, quotes and marks."""
+    """Return the word in lower case without dots, spaces, quotes and marks."""
     return _DROPPED.sub("", word).lower()
 
 
@@ -61,7 +61,7 @@ _COMMON = {
 
 @cache
 def _from_babel() -> dict[str, str]:
-    """Returns the words of all languages in Babel, without words that mean AM in one language and PM in another."""
+    """Return the words of all languages in Babel, without words that mean AM in one language and PM in another."""
     from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - it takes a second, and few files need it
     from babel.localedata import locale_identifiers  # noqa: PLC0415
 

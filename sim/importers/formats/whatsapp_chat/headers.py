@@ -69,7 +69,7 @@ class Header:
 
 
 def read_header(line: str) -> Header | None:
-    """Reads the beginning of a line; returns None for a line that continues the previous message."""
+    """Read the beginning of a line; returns None for a line that continues the previous message."""
     if not _may_begin(line):
         return None
     if match := _USUAL.match(line):
@@ -149,7 +149,7 @@ def _header(match: re.Match[str], tail: str) -> Header | None:
 
 @lru_cache(10_000)
 def _date(*parts: str) -> tuple[tuple[int, int, int], int]:
-    """Returns the numbers of a date, and the index of the year; -1 if no number must be a year."""
+    """Return the numbers of a date, and the index of the year; -1 if no number must be a year."""
     numbers, year_at = [], -1
     for position, part in enumerate(parts):
         era = part.rstrip("0123456789")

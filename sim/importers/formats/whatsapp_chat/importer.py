@@ -89,7 +89,7 @@ class _Lines:
         """Numbers of the lines that are webhooks, from the last reading."""
 
     def read(self) -> Iterator[str]:
-        """Yields the lines with their line breaks; an empty line for one that is too long, or is a webhook."""
+        """Yield the lines with their line breaks; an empty line for one that is too long, or is a webhook."""
         self.webhooks = []
         for number, line in self._source.lines():
             if line is None:
@@ -108,7 +108,7 @@ class _Lines:
 
 
 def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
-    """Returns the authors that are the bot. Raises ImportFailedError with the candidates."""
+    """Return the authors that are the bot. Raises ImportFailedError with the candidates."""
     wanted = {_key(bot) for bot in context.bots}
     bots = frozenset(author for author in style.authors if _key(author) in wanted)
     if bots or not style.authors:
@@ -132,7 +132,7 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
 
 
 def _other_side(name: str, style: Style) -> str:
-    """Returns the author who is not the one in the file's name; "" if no author is in it."""
+    """Return the author who is not the one in the file's name; "" if no author is in it."""
     if len(style.authors) != 2:
         return ""
     return next(
@@ -146,7 +146,7 @@ def _other_side(name: str, style: Style) -> str:
 
 
 def _key(author: str) -> str:
-    """Returns a name in a form for comparison; for a phone number, its digits."""
+    """Return a name in a form for comparison; for a phone number, its digits."""
     name = clean_author(author)
     digits = _DIGITS.sub("", name)
     return (

@@ -42,7 +42,7 @@ _MARKS_AROUND = "\u200e\u200f\u202a\u202c"
 
 
 def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
-    """Returns caption and kind of a message that is media; None for any other message.
+    """Return caption and kind of a message that is media; None for any other message.
 
     `is_marked` says that a direction mark stands before the date, as iOS writes it before media.
     """
@@ -61,17 +61,17 @@ def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
 
 
 def begins_marked(body: str) -> bool:
-    """Returns True for a body that begins with a direction mark, as WhatsApp's own notices do on iOS."""
+    """Return True for a body that begins with a direction mark, as WhatsApp's own notices do on iOS."""
     return _BEGINS_MARKED.match(body) is not None
 
 
 def is_short_notice(plain: str) -> bool:
-    """Returns True for a notice that is as short as a placeholder for media."""
+    """Return True for a notice that is as short as a placeholder for media."""
     return CALL.match(plain) is not None or CONTACT.fullmatch(plain) is not None
 
 
 def _is_unmarked_placeholder(body: str, plain: str) -> bool:
-    """Returns True for words such as "image omitted" without a mark, as older iOS versions write them."""
+    """Return True for words such as "image omitted" without a mark, as older iOS versions write them."""
     if _last_marked_part(body) is not None or len(plain) > PLACEHOLDER_CHARACTERS_MAX:
         return False
     if CALL.match(plain):
@@ -90,7 +90,7 @@ def _marked_placeholder(body: str, *, is_marked: bool) -> tuple[str, str] | None
 
 
 def _last_marked_part(body: str) -> str | None:
-    """Returns the text after the last direction mark of a body; None if there is none."""
+    """Return the text after the last direction mark of a body; None if there is none."""
     index = max(body.rstrip(_MARKS_AROUND + " \n").rfind(mark) for mark in "\u200e\u200f")
     return None if index < 0 else without_marks(body[index:])
 
@@ -114,10 +114,10 @@ def _kind_of_words(words: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    """Returns a text without zero-width characters, and without white space around it."""
+    """Return a text without zero-width characters, and without white space around it."""
     return _MARKS.sub("", text).strip()
 
 
 def without_edit_note(text: str) -> str:
-    """Returns a text without WhatsApp's note that it was edited."""
+    """Return a text without WhatsApp's note that it was edited."""
     return EDITED.sub("", _EDITED_MARKED.sub("", text))

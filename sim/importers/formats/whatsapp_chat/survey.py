@@ -83,7 +83,7 @@ class _Form:
 
 
 def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
-    """Reads the whole file twice, and returns its style. `order` overrides the order found from the dates.
+    """Read the whole file twice, and return its style. `order` overrides the order found from the dates.
 
     Raises NotAChatError.
     """
@@ -135,7 +135,7 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
 
 
 def _usual(forms: dict[str, _Form], top: str) -> dict[str, _Form]:
-    """Returns the forms with which messages begin; other forms occur only in pasted text."""
+    """Return the forms with which messages begin; other forms occur only in pasted text."""
     total = sum(form.count for form in forms.values())
     usual = {name: form for name, form in forms.items() if _is_usual(form.count, forms[top].count, total)}
     is_collection = sum(form.count for form in usual.values()) * 100 < total * _USUAL_PERCENT
@@ -149,7 +149,7 @@ def _is_usual(count: int, most: int, total: int) -> bool:
 
 
 def _order(dates: DateEvidence, all_dates: list[DateEvidence]) -> tuple[DateOrder, bool]:
-    """Returns the order of the most frequent form; if that is not proven, the order of a form that proves one."""
+    """Return the order of the most frequent form; if that is not proven, the order of a form that proves one."""
     order, is_proven = dates.order()
     if is_proven:
         return order, True
@@ -167,7 +167,7 @@ def _order_of(dates: DateEvidence, order_of_file: DateOrder) -> DateOrder:
 
 
 def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | None, str]]:
-    """Yields each line with its header and moment; with None if it continues the previous message."""
+    """Yield each line with its header and moment; with None if it continues the previous message."""
     latest, after_lf, was_pasted = 0, False, False
     for number, line in enumerate(lines, 1):
         header = read_header(line)
@@ -192,7 +192,7 @@ def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | 
 
 
 def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
-    """Splits the text after the date into author and body; the author is "" if there is none.
+    """Split the text after the date into author and body; the author is "" if there is none.
 
     A name may contain `:`; if the whole file has such names, the longest that matches is used.
     """
@@ -212,7 +212,7 @@ def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
 
 
 def _first_split(text: str) -> tuple[str, str, str]:
-    """Splits at the first colon that a space or the end follows. A long text, or one with a quote, is not an author."""
+    """Split at the first colon that a space or the end follows. A long text, or one with a quote, is not an author."""
     author, colon, body = text.partition(": ")
     if not colon and text.endswith((":", ":\r")):
         author, colon, body = text.rstrip("\r")[:-1], ":", ""
@@ -234,7 +234,7 @@ _STRIPPED += "\ufeff"
 
 
 def _opens_quote(name: str) -> bool:
-    """Returns True for a text that ends within quotes, so that the colon after it does not follow a name."""
+    """Return True for a text that ends within quotes, so that the colon after it does not follow a name."""
     if name.count('"') % 2 == 1:
         return True
     pairs = _GERMAN if "„" in name else _PAIRS
@@ -242,7 +242,7 @@ def _opens_quote(name: str) -> bool:
 
 
 def clean_author(author: str) -> str:
-    """Returns an author without direction marks around the name, and without the tilde of unknown numbers."""
+    """Return an author without direction marks around the name, and without the tilde of unknown numbers."""
     name = (author if author.isascii() else author.translate(_WITHOUT_MARKS)).strip()
     if name.startswith("~"):
         name = name[1:].strip()
@@ -270,7 +270,7 @@ class _Authors:
         self._latest = 0
 
     def add(self, placed: Placed, style: Style) -> None:
-        """Counts a message."""
+        """Count a message."""
         self.messages += 1
         author, body = split_author(placed.header.rest, Counter())
         if not author or (author not in self._messages and len(self._messages) >= AUTHORS_MAX):
@@ -284,7 +284,7 @@ class _Authors:
         self._common[author] = _common_start(self._common.get(author, parts), parts)
 
     def _follow(self, author: str, at_ms: int) -> None:
-        """Notes messages that are older than those around them: a few may be pasted, many are not."""
+        """Note messages that are older than those around them: a few may be pasted, many are not."""
         if at_ms < self._latest - _LATE_MS:
             self._run.append(author)
             if len(self._run) > _RUN_MAX:
@@ -294,11 +294,11 @@ class _Authors:
             self._run, self._latest = [], max(self._latest, at_ms)
 
     def pasted(self) -> frozenset[str]:
-        """Returns the authors whose messages are all older than the messages before them."""
+        """Return the authors whose messages are all older than the messages before them."""
         return frozenset(author for author, count in self._messages.items() if count == self._late[author])
 
     def counts(self, pasted: frozenset[str]) -> Counter[str]:
-        """Returns messages by author. Words and a `:` with which all texts of an author begin join the name."""
+        """Return messages by author. Words and a `:` with which all texts of an author begin join the name."""
         return Counter(
             {
                 ": ".join([author, *self._common[author]]) if count >= _COMMON_MIN else author: count

@@ -366,7 +366,7 @@ FOREIGN_TURNS = ("<|user|>", "<|im_user|>", "<|im_system|>", "<|system|>", "<|me
 
 
 def emitted(mark: str) -> str:
-    """Returns a mark of the table as a model writes it."""
+    """Return a mark of the table as a model writes it."""
     name = mark.strip("<>/")
     close = mark.startswith("</")
     if name.startswith("open:"):
@@ -379,7 +379,7 @@ def emitted(mark: str) -> str:
 
 
 def pairs(*roles: str) -> Iterator[tuple[str, str]]:
-    """Yields the marks that open and close a part in these roles, as models write them."""
+    """Yield the marks that open and close a part in these roles, as models write them."""
     for family in FAMILIES:
         for role in roles:
             yield from ((emitted(opening), emitted(closing)) for opening, closing in getattr(family, role))

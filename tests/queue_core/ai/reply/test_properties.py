@@ -89,7 +89,7 @@ def test_what_has_no_mark_and_no_json_is_unchanged(text: str) -> None:
 
 
 def in_object(key: str) -> Callable[[str], str]:
-    """Makes a cover: an object with the text under this key."""
+    """Make a cover: an object with the text under this key."""
     return lambda text: json.dumps(
         {key: text, **(OURS if key == "response" else {})}, ensure_ascii=key == "answer"
     )
@@ -184,7 +184,7 @@ def test_json_in_a_cover_comes_out_as_its_text(
 
 
 def damaged(answer: str, kind: str, at: int) -> str:
-    """Returns JSON with a fault that models make."""
+    """Return JSON with a fault that models make."""
     match kind:
         case "cut off":
             return answer[:at]

@@ -13,13 +13,13 @@ DONE = "data: [DONE]\n\n"
 
 
 def stream(*values: Any, event: str = "") -> str:
-    """Returns a stream with an event for each value."""
+    """Return a stream with an event for each value."""
     head = f"event: {event}\n" if event else ""
     return "".join(f"{head}data: {json.dumps(value)}\n\n" for value in values)
 
 
 def delta(**fields: Any) -> dict[str, Any]:
-    """Returns a chunk of a chat completion."""
+    """Return a chunk of a chat completion."""
     return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": fields}]}
 
 

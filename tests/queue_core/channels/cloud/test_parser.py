@@ -136,7 +136,7 @@ def test_a_reply_that_failed_later() -> None:
 
 
 def text(**message: Any) -> dict[str, Any]:
-    """Returns a text message with a sender of its own."""
+    """Return a text message with a sender of its own."""
     return {"id": "wamid.1", "type": "text", "text": {"body": "x"}, **message}
 
 

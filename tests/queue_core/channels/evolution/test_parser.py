@@ -233,7 +233,7 @@ EDITED = {"editedMessage": {"message": {"extendedTextMessage": {"text": "at five
 
 
 def update(*, key: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
-    """Returns the event of an update, as version 2 posts it."""
+    """Return the event of an update, as version 2 posts it."""
     return event(
         "messages.update", {"keyId": "M1", "remoteJid": CHAT, "fromMe": False, **(key or {}), **data}
     )

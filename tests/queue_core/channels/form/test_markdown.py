@@ -258,7 +258,7 @@ HOSTILE = (
 
 
 def longest(piece: str) -> str:
-    """Returns a text of pieces that is converted still."""
+    """Return a text of pieces that is converted still."""
     text = (piece * CHARACTERS_MAX)[:CHARACTERS_MAX]
     while (work := work_of(text)) > WORK_MAX:
         text = text[: min(len(text) - 1, len(text) * WORK_MAX // work)]

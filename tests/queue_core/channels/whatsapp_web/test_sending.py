@@ -46,7 +46,7 @@ def channel_of(provider: str, session: aiohttp.ClientSession, url: str) -> Chann
 
 
 async def send(channel: Channel, turn: Batch, reply: str = "hi") -> None:
-    """Sends a reply to the end."""
+    """Send a reply to the end."""
     async for _ in channel.send(turn, reply):
         pass
 

@@ -62,7 +62,7 @@ class Steps:
         looked_since: int | None = -1_000_000,
         **changed: Any,
     ) -> ClaimAnswer:
-        """Claims as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        """Claim as one of many claims that have come without a gap since then; None leaves the record as it is."""
         self._claims += 1
         if looked_since is not None and isinstance(at, int):
             looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}
@@ -207,7 +207,7 @@ class Steps:
         ]
 
     async def everything(self) -> dict[str, Any]:
-        """Returns all data except times to live."""
+        """Return all data except times to live."""
         readers: dict[Any, Any] = {
             b"list": lambda key: self.redis.lrange(key, 0, -1),
             b"hash": self.redis.hgetall,

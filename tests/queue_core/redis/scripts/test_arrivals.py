@@ -171,7 +171,7 @@ class TestWithdraw:
         assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
 
     async def test_and_its_holder_does_not_come_back(self, steps: Steps) -> None:
-        """Holds a lease on messages that are gone: nothing that it does may touch the one that came after them."""
+        """Hold a lease on messages that are gone: nothing that it does may touch the one that came after them."""
         await steps.enqueue("m1")
         stale = await steps.leased(8_000)
         assert await steps.withdraw("m1", 8_000) == "withdrawn"
@@ -237,7 +237,7 @@ class TestWithdraw:
     async def test_the_search_ends_at_messages_that_are_older(
         self, real_redis: Redis, message_id: str
     ) -> None:
-        """Looks at 100 messages when the id is new, or when it came after the older ones and was finished since."""
+        """Look at 100 messages when the id is new, or when it came after the older ones and was finished since."""
         steps = Steps(real_redis)
         await steps.enqueue("m0")
         element = await real_redis.lindex(PLACE.queue, 0) or b""

@@ -284,7 +284,7 @@ class TestFail:
 
 
 async def step_by_name(steps: Steps, name: str, token: int, at: int) -> Any:
-    """Takes a step of a lease's holder, by its name; for `fail` that is the mode."""
+    """Take a step of a lease's holder, by its name; for `fail` that is the mode."""
     if name in ("retry", "dead", "release"):
         return (await steps.fail(token, name, at))[0]
     return await getattr(steps, name)(token, *([] if name.startswith("record") else [at]))

@@ -35,7 +35,7 @@ class Outcome:
         return self.others(Reply)
 
     def others(self, kind: type[Event]) -> list[Event]:
-        """Returns the events of a kind."""
+        """Return the events of a kind."""
         return [taken.event for taken in self.taken if isinstance(taken.event, kind)]
 
     @property
@@ -45,13 +45,13 @@ class Outcome:
 
 
 def source_of(content: str | bytes, name: str = "file") -> Source:
-    """Returns a file with this content."""
+    """Return a file with this content."""
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return Source(name, lambda: cast("BinaryIO", io.BytesIO(data)))
 
 
 def imported(importer: Importer, content: str | bytes, *, name: str = "file", **said: Any) -> Outcome:
-    """Returns what an importer makes of a file; `said` are fields of the Context."""
+    """Return what an importer makes of a file; `said` are fields of the Context."""
     context = Context(notes={}, **said)
     outcome = Outcome()
     for piece in importer.read(source_of(content, name), context):
@@ -64,13 +64,13 @@ def imported(importer: Importer, content: str | bytes, *, name: str = "file", **
 
 
 def detected(content: str | bytes, name: str = "file") -> tuple[str, Evidence]:
-    """Returns the name of the format that is chosen for a file, and the evidence for it."""
+    """Return the name of the format that is chosen for a file, and the evidence for it."""
     choice = detect(source_of(content, name).sample())
     assert choice is not None, content[:200]
     return choice[0].name, choice[1]
 
 
 def utc_ms(written: str) -> int:
-    """Returns the Unix milliseconds of an ISO time, UTC where it names no zone."""
+    """Return the Unix milliseconds of an ISO time, UTC where it names no zone."""
     moment = datetime.fromisoformat(written)
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

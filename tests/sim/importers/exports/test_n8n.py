@@ -90,7 +90,7 @@ def execution(
 
 
 def flatted(value: Any) -> str:
-    """Writes a value as the library `flatted` does, which n8n uses for its database."""
+    """Write a value as the library `flatted` does, which n8n uses for its database."""
     flat: list[Any] = []
 
     def place(part: Any) -> Any:

@@ -40,7 +40,7 @@ class Sent(NamedTuple):
 
 
 def day() -> list[Sent]:
-    """Returns the texts of the day, with phones of digits, as providers write them."""
+    """Return the texts of the day, with phones of digits, as providers write them."""
     phones: dict[str, str] = {}
     return [
         Sent(
@@ -54,7 +54,7 @@ def day() -> list[Sent]:
 
 
 def raw(sent: Sent) -> dict[str, Any]:
-    """Returns a message as Baileys has it."""
+    """Return a message as Baileys has it."""
     return {
         "key": {"remoteJid": f"{sent.phone}@s.whatsapp.net", "fromMe": False, "id": sent.id},
         "pushName": "Nome 'com' \"aspas\"",
@@ -65,12 +65,12 @@ def raw(sent: Sent) -> dict[str, Any]:
 
 
 def body(sent: Sent) -> dict[str, Any]:
-    """Returns a webhook of the Evolution API."""
+    """Return a webhook of the Evolution API."""
     return {"event": "messages.upsert", "instance": "loja", "data": raw(sent)}
 
 
 def inspected(value: Any, indent: int = 0) -> str:
-    """Writes a value as util.inspect does: single quotes where they fit, keys without quotes where they may."""
+    """Write a value as util.inspect does: single quotes where they fit, keys without quotes where they may."""
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace("\n", "\\n")
         quote = next((quote for quote in "'\"`" if quote not in value), "'")
@@ -86,12 +86,12 @@ def inspected(value: Any, indent: int = 0) -> str:
 
 
 def local(at_ms: int, form: str) -> str:
-    """Writes a time in the zone of the writers."""
+    """Write a time in the zone of the writers."""
     return datetime.fromtimestamp(at_ms / 1000, ZONE).strftime(form)
 
 
 def console(messages: list[Sent]) -> Iterator[str]:
-    """Writes what `docker logs --timestamps` shows of the Evolution API."""
+    """Write what `docker logs --timestamps` shows of the Evolution API."""
     for sent in messages:
         stamp = (
             datetime.fromtimestamp(sent.at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
@@ -102,7 +102,7 @@ def console(messages: list[Sent]) -> Iterator[str]:
 
 
 def table_csv(messages: list[Sent]) -> Iterator[str]:
-    """Writes the table Message as psql does."""
+    """Write the table Message as psql does."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["id", "key", "pushName", "messageType", "message", "messageTimestamp", "instanceId"])
@@ -123,7 +123,7 @@ def table_csv(messages: list[Sent]) -> Iterator[str]:
 
 
 def table_copy(messages: list[Sent]) -> Iterator[str]:
-    """Writes the table Message as pg_dump does."""
+    """Write the table Message as pg_dump does."""
     yield '--\n-- PostgreSQL database dump\n--\nCOPY public."Message" (id, key, message, "messageTimestamp", "instanceId") FROM stdin;\n'
     for sent in messages:
         row = raw(sent)
@@ -144,7 +144,7 @@ def table_copy(messages: list[Sent]) -> Iterator[str]:
 
 
 def n8n(messages: list[Sent]) -> Iterator[str]:
-    """Writes what n8n's API gives."""
+    """Write what n8n's API gives."""
     executions = []
     for number, sent in enumerate(messages, 1):
         output = [
@@ -168,7 +168,7 @@ def n8n(messages: list[Sent]) -> Iterator[str]:
 
 
 def chatwoot(messages: list[Sent]) -> Iterator[str]:
-    """Writes Chatwoot's table of messages, with the phone of each contact."""
+    """Write Chatwoot's table of messages, with the phone of each contact."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(
@@ -194,7 +194,7 @@ def chatwoot(messages: list[Sent]) -> Iterator[str]:
 
 
 def supabase(messages: list[Sent]) -> Iterator[str]:
-    """Writes the Logs Explorer's JSON, the newest first."""
+    """Write the Logs Explorer's JSON, the newest first."""
     lines = [
         {
             "event_message": f"webhook {inspected(body(sent))}\n",
@@ -227,7 +227,7 @@ def test_a_day_comes_back(name: str) -> None:
 
 
 def android(messages: list[Sent]) -> str:
-    """Writes the chat of one user as phones with Android do."""
+    """Write the chat of one user as phones with Android do."""
     lines = [
         "17/06/2020 10:00 - Nobody outside of this chat, not even WhatsApp, can read it: end-to-end encryption."
     ]
@@ -240,7 +240,7 @@ def android(messages: list[Sent]) -> str:
 
 
 def ios(messages: list[Sent]) -> str:
-    """Writes the chat of one user as phones with iOS do in the United States."""
+    """Write the chat of one user as phones with iOS do in the United States."""
     lines = []
     for sent in messages:
         for at_ms, author, text in (
@@ -254,7 +254,7 @@ def ios(messages: list[Sent]) -> str:
 
 
 def telegram(messages: list[Sent]) -> str:
-    """Writes the chat of one user as Telegram Desktop does."""
+    """Write the chat of one user as Telegram Desktop does."""
     written = [
         {
             "id": number,
