@@ -21,7 +21,7 @@ end
 
 -- Writes a large number as plain digits; Lua's own conversion would write 1.7e+15.
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
