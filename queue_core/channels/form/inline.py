@@ -72,8 +72,6 @@ class Dialect:
     """True if the document has signs that only Markdown has; otherwise `*x*` is WhatsApp's bold, and stays."""
     has_marks: bool = True
     """False to leave out all marks."""
-    keeps_escapes: bool = False
-    """True to leave escapes and entities as they are written."""
     footnotes: frozenset[str] = frozenset()
     """Labels of the footnotes that the document defines."""
 
@@ -191,7 +189,7 @@ class _Reader:
                 text = _LOOSE_BOLD.sub(r"\1", token.content) if "**" in token.content else token.content
                 self._add(_with_footnotes(text, self._dialect.footnotes))
             case "text_special":
-                self._add(_literal(token, self._dialect))
+                self._add(_literal(token))
             case "formula":
                 self._formula(token.content)
             case "code_inline":
@@ -364,10 +362,8 @@ def _code(token: Token) -> str:
     return f"{token.markup}{pad}{token.content}{pad}{token.markup}"
 
 
-def _literal(token: Token, dialect: Dialect) -> str:
+def _literal(token: Token) -> str:
     """Return the character that an escape or an entity stands for."""
-    if dialect.keeps_escapes:
-        return token.markup
     return " " if token.content == "\u00a0" else token.content
 
 
