@@ -21,6 +21,8 @@ ARGUMENTS_MAX = 400
 """Limit on the length of the arguments of a command outside of formula marks."""
 MISSES_MAX = 500
 """Number of signs that turned out not to open a formula, after which the search stops."""
+LINE_MISSES = 0.1
+"""Misses for which a line counts that is read in the search of a formula's end."""
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
@@ -126,10 +128,13 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Read a formula of several lines, so that its lines that begin with a plus or a hyphen do not become a list."""
     begins = state.bMarks[start] + state.tShift[start]
     opening = _BEGINS_BLOCK.match(state.src, begins)
-    if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:
+    misses = state.env.get("formula_misses", 0)
+    if opening is None or misses > MISSES_MAX:
         return False
-    state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
+    state.env["formula_misses"] = misses + 1
     closing = _CLOSED_BY.get(opening[0], r"\end{")
+    if state.src.find(closing, opening.end(), begins + CHARACTERS_MAX) < 0:
+        return False
     last = start
     size = 0
     while last < end:
@@ -138,6 +143,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         if is_end and (last > start or len(line) > len(closing) + 1):
             break
         size += len(line) + 1
+        state.env["formula_misses"] += LINE_MISSES
         if size > CHARACTERS_MAX or state.sCount[last] < state.blkIndent:
             return False
         last += 1
@@ -148,7 +154,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False
     if silent:
         return True
-    state.env["formula_misses"] -= 1
+    state.env["formula_misses"] = misses
     state.line = last + 1
     state.push("paragraph_open", "p", 1).map = [start, last + 1]
     token = state.push("inline", "", 0)

@@ -8,9 +8,9 @@ was written if it may be arithmetic or a name.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -155,11 +155,17 @@ class _Reader:
     def __init__(self, children: Sequence[Token], dialect: Dialect) -> None:
         self._tokens = children
         self._dialect = dialect
-        self._text = _Text(children)
-        self._partners = _partners(children)
-        self._styles: Counter[Style] = Counter()
+        self._styles: dict[Style, int] = dict.fromkeys(MARKS, 0)
         self._open_styles: frozenset[Style] = frozenset()
         self._pieces: list[Piece] = []
+
+    @cached_property
+    def _text(self) -> _Text:
+        return _Text(self._tokens)
+
+    @cached_property
+    def _partners(self) -> dict[int, int]:
+        return _partners(self._tokens)
 
     def pieces(self) -> list[Piece]:
         """Return the pieces of the whole paragraph."""

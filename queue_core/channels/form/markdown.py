@@ -19,19 +19,25 @@ from queue_core.channels.form.parser import is_closed, markdown_parser, quick
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
-"""Length up to which a reply is converted. WhatsApp accepts no longer message, and the time grows with the length."""
-WORK_MAX = 8_000
-"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK signs, and costly signs count
-twice. It limits the time. Dense Markdown of 15,000 characters has about 8,000 signs."""
-LINE_WORK = 10
+"""Length up to which a reply is converted: WhatsApp's limit on a message."""
+WORK_MAX = 75_000
+"""Limit on the work of converting a reply, in microseconds or so, since other turns wait meanwhile."""
+BLANK_WORK = 3
+"""Work that a blank line makes."""
 RULE = "———"
 """Line in the place of a horizontal rule."""
 
 _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
-_WORK = re.compile(r"[*_~`#>|\[\]<&\\$!]")
-_COSTLY = "<&\\$[|"
-"""Signs that are each a mark, or the beginning of a link or a cell."""
+_WORK_OF_SIGNS = {
+    **dict.fromkeys("*_~", 9),
+    **dict.fromkeys("]!<>&|", 8),
+    **dict.fromkeys("`#", 4),
+    **dict.fromkeys("[\\$", 20),
+    "\n": 20,
+    "\n\n": -17,
+}
+"""Work that each sign makes. Most lines are a block; a blank line is not."""
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
@@ -45,19 +51,45 @@ _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Return a text in WhatsApp's formatting, or without formatting."""
-    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or work_of(text) > WORK_MAX:
+    """Return a text in WhatsApp's formatting, or without formatting. Of a text that is too much work, the end stays."""
+    head = _affordable(text)
+    if not _SIGNS.search(head):
         return text
-    written = _Document(text, has_marks=has_marks).written()
+    written = _Document(head, has_marks=has_marks).written() + text[len(head) :]
     return (
         written if written.strip() else text
     )  # for instance a mere comment: too much text is better than an empty reply
 
 
 def work_of(text: str) -> int:
-    """Return the number of signs of a text, as WORK_MAX counts them."""
-    lines = text.count("\n") - text.count("\n\n")
-    return len(_WORK.findall(text)) + sum(map(text.count, _COSTLY)) + LINE_WORK * lines
+    """Return the work of converting a text, as WORK_MAX counts it."""
+    return sum(text.count(sign) * work for sign, work in _WORK_OF_SIGNS.items())
+
+
+def _affordable(text: str) -> str:
+    """Return the blocks at the beginning of a text, and the lines of a long block, that may be converted."""
+    if len(text) <= CHARACTERS_MAX and work_of(text) <= WORK_MAX:
+        return text
+    at = work = after_line = after_block = 0
+    for line, is_code in _lines(text):
+        if not is_code:
+            after_line = at
+            after_block = at if text.endswith("\n\n", 0, at) else after_block
+        work += work_of(line + "\n") if line.strip() else BLANK_WORK
+        at += len(line) + 1
+        if at > CHARACTERS_MAX or work > WORK_MAX:
+            break
+    return text[: after_block if after_block > after_line // 2 else after_line].rstrip("\n")
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the lines of a text, each with True if it goes on with a block of code."""
+    fence = ""
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        yield line, bool(fence)
+        if mark:
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
 
 
 class _Document:
@@ -211,11 +243,9 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
     if "]:" not in text:
         return text, references
     used = {normalizeReference(label) for label in re.findall(r"\[([^\]\[]{1,100})\](?!:)", text)}
-    kept, fence = [], ""
-    for line in text.split("\n"):
-        if mark := _FENCE.match(line):
-            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
-        definition = None if fence else _DEFINITION.fullmatch(line)
+    kept = []
+    for line, is_code in _lines(text):
+        definition = None if is_code else _DEFINITION.fullmatch(line)
         label = normalizeReference(definition[1]) if definition else ""
         if definition and label in used:
             references.setdefault(label, {"href": definition[2], "title": ""})

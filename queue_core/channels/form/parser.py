@@ -19,7 +19,7 @@ from markdown_it.parser_inline import ParserInline
 from markdown_it.ruler import Rule, Ruler
 from markdown_it.rules_block import StateBlock, fence
 from markdown_it.rules_inline import StateInline
-from markdown_it.rules_inline.state_inline import Scanned
+from markdown_it.rules_inline.state_inline import Delimiter, Scanned
 from markdown_it.token import Token
 
 from queue_core.channels.form.formulas import add_formulas
@@ -145,7 +145,10 @@ class _Inline(ParserInline):
         state.pos = state.cache[at]
 
     def _apply(self, state: StateInline, *, silent: bool) -> bool:
-        return any(rule(state, silent) for rule in self._rules[state.src[state.pos]])
+        for rule in self._rules[state.src[state.pos]]:
+            if rule(state, silent):
+                return True
+        return False
 
 
 class _Chain:
@@ -223,6 +226,25 @@ def _address(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _emphasis(state: StateInline, silent: bool) -> bool:
+    """Read a run of stars or underscores; one that can neither open nor close a pair, as in a name, is text."""
+    mark = state.src[state.pos]
+    if silent or mark not in "*_":
+        return False
+    run = state.scanDelims(state.pos, mark == "*")
+    if not run.can_open and not run.can_close:
+        state.append_pending(mark * run.length)
+    else:
+        if state.pending:
+            state.pushPending()
+        for _ in range(run.length):
+            delimiter = Delimiter(ord(mark), run.length, len(state.tokens), -1, run.can_open, run.can_close)
+            state.delimiters.append(delimiter)
+            state.tokens.append(Token("text", "", 0, content=mark))
+    state.pos += run.length
+    return True
+
+
 def _end_of_address(address: str) -> str:
     """Return an address without trailing marks and punctuation, or a bracket that it does not open."""
     depth = 0
@@ -258,6 +280,7 @@ def markdown_parser() -> MarkdownIt:
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "address", _address)
+    parser.inline.ruler.at("emphasis", _emphasis)
     add_formulas(parser)
     parser.helpers = SimpleNamespace(**(vars(helpers) | {"parseLinkLabel": _label_end}))  # type: ignore[assignment]
     parser.normalizeLinkText = str  # type: ignore[method-assign,assignment]
