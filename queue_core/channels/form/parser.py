@@ -145,7 +145,7 @@ class _Inline(ParserInline):
         state.pos = state.cache[at]
 
     def _apply(self, state: StateInline, *, silent: bool) -> bool:
-        for rule in self._rules[state.src[state.pos]]:
+        for rule in self._rules[state.src[state.pos]]:  # noqa: SIM110 - `any` takes twice the time
             if rule(state, silent):
                 return True
         return False
