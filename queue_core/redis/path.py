@@ -27,8 +27,10 @@ LATE_S = 0.25
 """Silence of a server, with calls under way, after which the guide hears of it."""
 _UNSENT = Exception("the script was not sent on this connection")
 _ASKING = pack_fast(("ASKING",))
-_DROPPED = object()
-"""Stands for an answer that nobody waits for."""
+
+
+class _Asking:
+    """Stands for the answer to ASKING, for which nobody waits."""
 
 
 class Trip:
@@ -117,7 +119,7 @@ class Path:
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
-        self._sent: deque[Trip | LuaScript | _Durable | object] = deque()
+        self._sent: deque[Trip | LuaScript | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
 
@@ -157,7 +159,7 @@ class Path:
             self._opening.cancel()
         link, self._link = self._link, None
         if link:
-            link.abandon(exceptions.ConnectionError("the server is no primary any more"))
+            link.abandon(exceptions.ConnectionError("the server is not a primary any more"))
         return trips
 
     def ready(self) -> None:
@@ -180,7 +182,9 @@ class Path:
             sent.answers.append(answer)
             if len(sent.answers) > len(sent.trips):
                 self._settle_durable(sent)
-        elif isinstance(sent, LuaScript) and self._link and isinstance(answer, Exception):
+        elif isinstance(sent, _Asking):
+            return
+        elif self._link and isinstance(answer, Exception):
             self._link.scripts[sent.sha] = answer
 
     def heard(self) -> None:
@@ -230,7 +234,7 @@ class Path:
             trip.writes += 1
             if trip.is_asking:
                 commands.append(_ASKING)
-                self._sent.append(_DROPPED)
+                self._sent.append(_Asking())
             commands.append(command)
             self._sent.append(durable or trip)
             if durable:
