@@ -12,7 +12,7 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from queue_core.redis.nodes.located import Located, located
 from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
 from queue_core.redis.nodes.routes import Routes
-from queue_core.redis.nodes.table import Table
+from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.runner import check_lua
 
@@ -84,6 +84,8 @@ class NodesClient(Redis):
         Raises redis-py's errors.
         """
         table = await self.routes.known()
+        if not table.primaries:
+            raise exceptions.ConnectionError("the primary is being replaced")
         return [
             (str(address) if self.routes.is_cluster else "", self.node(address).execute_command)
             for address in sorted(table.primaries)
@@ -145,7 +147,7 @@ class NodesClient(Redis):
                 continue
             owner = self._owner(table, key)
             if owner is None:
-                answers[number] = exceptions.ClusterDownError("CLUSTERDOWN no node has the slot of a key")
+                answers[number] = exceptions.ClusterDownError(NO_OWNER)
                 continue
             is_asking = number in asked
             groups.setdefault((asked.get(number, owner), is_asking), []).append(number)
@@ -200,7 +202,7 @@ class NodesClient(Redis):
 
     def _owner(self, table: Table, key: str | bytes | None) -> Address | None:
         if key is None:
-            return min(table.primaries)
+            return min(table.primaries, default=None)
         return table.owners[self.routes.slot_of(key)]
 
     def _changed(self, table: Table) -> None:

@@ -9,7 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.nodes.refusals import is_passing
 from queue_core.redis.nodes.routes import Routes
-from queue_core.redis.nodes.table import Table
+from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 
 
@@ -49,7 +49,7 @@ class Located(AbstractConnection):
         self._address = table.owners[self._slot]
         if self._address is None:
             self._routes.look()
-            raise exceptions.ConnectionError("no node has the slot of a key")
+            raise exceptions.ConnectionError(NO_OWNER)
         self.host, self.port = self._address
         try:
             await super()._connect()  # type: ignore[safe-super,no-untyped-call]  # a class of redis-py comes behind

@@ -8,7 +8,16 @@ from redis import exceptions
 
 from queue_core.redis.nodes.urls import Address
 
-_PASSING = re.compile(
+_PASSING = (
+    exceptions.AskError,  # MOVED too
+    exceptions.TryAgainError,
+    exceptions.ClusterDownError,
+    exceptions.ReadOnlyError,
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    OSError,
+)
+_PASSING_CODE = re.compile(
     r"\b(?:CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|LOADING|MASTERDOWN|UNBLOCKED)\b|read only replica|non local key"
 )
 """Codes of errors during a failover or while a slot moves. "non local key": the slot's keys are on two nodes."""
@@ -30,11 +39,9 @@ def is_passing(error: BaseException) -> bool:
     """Return True for an error after which the same call may succeed within moments, perhaps on another server."""
     if isinstance(error, _REFUSED_FOR_GOOD):
         return False
-    if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | OSError):
+    if isinstance(error, _PASSING):
         return True
-    return isinstance(error, exceptions.RedisError) and bool(
-        isinstance(error, exceptions.AskError) or _PASSING.search(str(error))
-    )
+    return isinstance(error, exceptions.ResponseError) and bool(_PASSING_CODE.search(str(error)))
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ class Routes:
     def __init__(self, source: Source) -> None:
         self._source = source
         self.table: Table | None = None
-        self.failure: BaseException = exceptions.ConnectionError("the servers have not been asked yet")
+        self.failure: Exception = exceptions.ConnectionError("the servers have not been asked yet")
         """Error of the last reading, while there is no table."""
         self.on_change: list[Callable[[Table], None]] = []
         """Functions to call after each reading."""

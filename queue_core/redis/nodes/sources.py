@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
@@ -16,14 +17,25 @@ from queue_core.redis.nodes.urls import Address
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancel_all
 
+SWITCH_S_MAX = 3.0
+"""Longest time for which no primary is named while sentinels replace it. After that it counts again, as they say."""
 OTHERS_S_MAX = 0.2
 """Time for which the other sentinels may answer after the first."""
 SUBSCRIBE_AGAIN_S = 1.0
 """Time between two tries to hear a sentinel's events."""
 PING_S = 15.0
 """Silence after which a sentinel whose events are heard must show that it is there."""
-_SWITCHES = ("+switch-master", "+promoted-slave", "+failover-state-reconf-slaves")
-"""Events of sentinels that name a new primary, the earliest of them within milliseconds of the promotion."""
+_SWITCHES = (
+    "+try-failover",
+    "+promoted-slave",
+    "+failover-state-reconf-slaves",
+    "+switch-master",
+    "+failover-end",
+    "-failover-abort-not-elected",
+    "-failover-abort-no-good-slave",
+    "-failover-abort-slave-timeout",
+)
+"""Events of sentinels around a failover; the promotion is heard within milliseconds."""
 
 
 class Source(Protocol):
@@ -93,8 +105,22 @@ def _node(raw: Sequence[Any], asked: Address) -> Address:
     return Address(host if host not in ("", "?") else asked.host, int(raw[1]))
 
 
+class _Answer(NamedTuple):
+    """Answer of a sentinel; the greatest of several counts."""
+
+    epoch: int
+    """Number of the configuration, which grows with each failover."""
+    is_switching: bool
+    is_promoted: bool
+    """True if `primary` was promoted by a failover that is not over yet."""
+    primary: Address
+
+
 class SentinelSource(Source):
-    """Primary with replicas, found by asking all sentinels; the newest configuration counts."""
+    """Primary with replicas, found by asking all sentinels; the newest configuration counts.
+
+    While the sentinels replace the primary, none is named: what the old one takes then would be lost.
+    """
 
     slots = 1
 
@@ -103,11 +129,12 @@ class SentinelSource(Source):
         self._sentinels = sentinels
         self._new_connection = new_connection
         self._epoch = -1
+        self._switching_since: float | None = None
 
     async def find(self, known: Table | None, suspects: Sequence[Address]) -> Table:
         """Ask the sentinels who the primary is."""
         tasks = {asyncio.create_task(self._ask(sentinel)) for sentinel in self._sentinels}
-        answers: list[tuple[int, Address]] = []
+        answers: list[_Answer] = []
         errors: list[BaseException] = []
         waiting = set(tasks)
         try:
@@ -127,11 +154,11 @@ class SentinelSource(Source):
             await cancel_all(tasks)
         if not answers:
             raise errors[-1] if errors else exceptions.ConnectionError("no sentinel answers")
-        epoch, primary = max(answers)
-        if epoch < self._epoch and known:
+        answer = max(answers)
+        if answer.epoch < self._epoch and known:
             return known
-        self._epoch = epoch
-        return Table([primary])
+        self._epoch = answer.epoch
+        return Table([None if self._is_being_replaced(answer) else answer.primary])
 
     async def watch(self, changed: Callable[[], object]) -> None:
         """Hear the events of all sentinels, over one connection to each."""
@@ -139,8 +166,16 @@ class SentinelSource(Source):
             for sentinel in self._sentinels:
                 group.create_task(self._hear(sentinel, changed), name="queue-sentinel")
 
-    async def _ask(self, sentinel: Address) -> tuple[int, Address]:
-        """Return the configuration's epoch, and the primary: during a failover the promoted one, as soon as it is."""
+    def _is_being_replaced(self, answer: _Answer) -> bool:
+        if not answer.is_switching or answer.is_promoted:
+            self._switching_since = None
+            return False
+        now = time.monotonic()
+        self._switching_since = self._switching_since or now
+        return now - self._switching_since < SWITCH_S_MAX
+
+    async def _ask(self, sentinel: Address) -> _Answer:
+        """Ask one sentinel. During a failover it names the promoted server as soon as it is promoted."""
         try:
             state, address = await ask(
                 self._new_connection(sentinel),
@@ -153,7 +188,13 @@ class SentinelSource(Source):
             state = dict(zip(state[::2], state[1::2], strict=True))
         facts = {text(name): text(value) for name, value in state.items()}
         host, port = address
-        return int(facts.get("config-epoch", 0)), Address(text(host), int(port))
+        primary = Address(text(host), int(port))
+        return _Answer(
+            epoch=int(facts.get("config-epoch", 0)),
+            is_switching="failover_in_progress" in facts.get("flags", ""),
+            is_promoted=(facts.get("ip"), facts.get("port")) != (primary.host, str(primary.port)),
+            primary=primary,
+        )
 
     def _reworded(self, sentinel: Address, error: exceptions.ResponseError) -> exceptions.ResponseError:
         words = str(error).lower()

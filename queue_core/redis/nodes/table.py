@@ -10,6 +10,7 @@ from redis.crc import key_slot
 from queue_core.redis.nodes.urls import Address
 
 SLOTS = 16_384
+NO_OWNER = "no primary has the keys of this partition now"
 
 
 class Table:

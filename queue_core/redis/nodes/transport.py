@@ -14,7 +14,7 @@ from redis import exceptions
 from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.refusals import is_passing, moved_to
-from queue_core.redis.nodes.table import Table
+from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Trip
 from queue_core.redis.scripts.loader import Call
@@ -116,8 +116,8 @@ class NodesTransport(Transport):
     def _send(self, trip: NodeTrip) -> None:
         owner = self._routes.owner_of(trip.slot)
         if owner is None:
-            if isinstance(self._routes.failure, Exception) and self._routes.table is None:
-                trip.error = self._routes.failure
+            is_known = self._routes.table is not None
+            trip.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
             self._hold(trip)
         else:
             self._node(owner).take(trip, is_urgent=trip.is_urgent)
