@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.nodes import urls
@@ -67,21 +69,16 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
 
 def _connect_to_nodes(seeds: urls.Seeds, options: dict[str, Any]) -> NodesClient:
     """Make the client of a cluster, or of a primary behind sentinels."""
-    asking = {**options, "retry": None}
-    servers, sentinels = options | seeds.options, asking | seeds.sentinel_options
 
+    def new_connection(given: dict[str, Any]) -> Callable[[urls.Address], AbstractConnection]:
+        asking = options | given | {"retry": Retry(NoBackoff(), retries=0), "protocol": 2}
+        return lambda address: seeds.connection_class(host=address.host, port=address.port, **asking)
+
+    servers = options | seeds.options
+    of_server, of_sentinel = new_connection(seeds.options), new_connection(seeds.sentinel_options)
     source: Source
     if seeds.kind == "cluster":
-        of_node = {**servers, "retry": None}
-        source = ClusterSource(
-            seeds.addresses,
-            lambda address: seeds.connection_class(host=address.host, port=address.port, **of_node),
-        )
+        source = ClusterSource(seeds.addresses, of_server)
     else:
-        of_sentinel = {**sentinels, "protocol": 2}  # in RESP3 events are pushes, which redis-py hides
-        source = SentinelSource(
-            seeds.service,
-            seeds.addresses,
-            lambda address: seeds.connection_class(host=address.host, port=address.port, **of_sentinel),
-        )
+        source = SentinelSource(seeds.service, seeds.addresses, of_sentinel, of_server)
     return NodesClient(Routes(source), seeds.connection_class, servers)

@@ -57,8 +57,8 @@ async def first_answer(
                 timeout=NEXT_AFTER_S if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for task in done:
-                error = task.exception()
+            errors = {task: task.exception() for task in done}
+            for task, error in errors.items():
                 if error is None:
                     return task.result()
                 failure = error

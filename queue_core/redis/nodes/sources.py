@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
 from redis import exceptions
@@ -114,6 +115,12 @@ class _Answer(NamedTuple):
     is_promoted: bool
     """True if `primary` was promoted by a failover that is not over yet."""
     primary: Address
+    replicas: tuple[Address, ...]
+
+
+def _fields(state: Sequence[Any]) -> dict[str, str]:
+    """Return names and values of a sentinel's answer, which come in turn (RESP2)."""
+    return {text(name): text(value) for name, value in zip(state[::2], state[1::2], strict=True)}
 
 
 class SentinelSource(Source):
@@ -124,10 +131,17 @@ class SentinelSource(Source):
 
     slots = 1
 
-    def __init__(self, service: str, sentinels: Sequence[Address], new_connection: NewConnection) -> None:
+    def __init__(
+        self,
+        service: str,
+        sentinels: Sequence[Address],
+        new_connection: NewConnection,
+        new_server_connection: NewConnection,
+    ) -> None:
         self._service = service
         self._sentinels = sentinels
         self._new_connection = new_connection
+        self._new_server_connection = new_server_connection
         self._epoch = -1
         self._switching_since: float | None = None
 
@@ -158,13 +172,24 @@ class SentinelSource(Source):
         if answer.epoch < self._epoch and known:
             return known
         self._epoch = answer.epoch
-        return Table([None if self._is_being_replaced(answer) else answer.primary])
+        if not self._is_being_replaced(answer):
+            return Table([answer.primary])
+        roles = await asyncio.gather(*map(self._is_primary, answer.replicas))
+        return Table([next(compress(answer.replicas, roles), None)])
 
     async def watch(self, changed: Callable[[], object]) -> None:
         """Hear the events of all sentinels, over one connection to each."""
         async with asyncio.TaskGroup() as group:
             for sentinel in self._sentinels:
                 group.create_task(self._hear(sentinel, changed), name="queue-sentinel")
+
+    async def _is_primary(self, server: Address) -> bool:
+        """Ask a server for its role: it knows of its promotion up to a second before the sentinels do."""
+        try:
+            (role,) = await ask(self._new_server_connection(server), ("ROLE",))
+        except exceptions.RedisError:
+            return False
+        return text(role[0]) == "master"
 
     def _is_being_replaced(self, answer: _Answer) -> bool:
         if not answer.is_switching or answer.is_promoted:
@@ -177,16 +202,15 @@ class SentinelSource(Source):
     async def _ask(self, sentinel: Address) -> _Answer:
         """Ask one sentinel. During a failover it names the promoted server as soon as it is promoted."""
         try:
-            state, address = await ask(
+            state, replicas, address = await ask(
                 self._new_connection(sentinel),
                 ("SENTINEL", "MASTER", self._service),
+                ("SENTINEL", "REPLICAS", self._service),
                 ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service),
             )
         except exceptions.ResponseError as error:
             raise self._reworded(sentinel, error) from error
-        if not isinstance(state, dict):
-            state = dict(zip(state[::2], state[1::2], strict=True))
-        facts = {text(name): text(value) for name, value in state.items()}
+        facts = _fields(state)
         host, port = address
         primary = Address(text(host), int(port))
         return _Answer(
@@ -194,6 +218,7 @@ class SentinelSource(Source):
             is_switching="failover_in_progress" in facts.get("flags", ""),
             is_promoted=(facts.get("ip"), facts.get("port")) != (primary.host, str(primary.port)),
             primary=primary,
+            replicas=tuple(Address(fields["ip"], int(fields["port"])) for fields in map(_fields, replicas)),
         )
 
     def _reworded(self, sentinel: Address, error: exceptions.ResponseError) -> exceptions.ResponseError:
