@@ -47,9 +47,6 @@ class Doorbell:
 
     async def listen(self) -> None:
         """Run until cancelled. Rings at the start and after each reconnect, and at each new entry of a stream."""
-        await cancellable(self._listen())
-
-    async def _listen(self) -> None:
         own = listening_client(self._redis, block_s=BLOCK_MS / 1000)
         try:
             while True:
@@ -68,7 +65,7 @@ class Doorbell:
         for watch in self._watches.values():
             watch.ring()
         while True:
-            answer: Any = await redis.xread(heard, block=_block_ms(redis))  # type: ignore[arg-type]  # str and bytes
+            answer: Any = await cancellable(redis.xread(heard, block=_block_ms(redis)))  # type: ignore[arg-type]  # str and bytes
             for name, last, fields in _rings(answer or ()):
                 heard[name] = last
                 self._watches[name].ring(self._wait_ms(last, fields))
