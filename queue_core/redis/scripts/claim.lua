@@ -68,6 +68,9 @@ local has_found = false
 -- The last token of this claim.
 local last_token
 local gate = open_gate(partition, now_ms)
+-- Functions for backends that are away, and functions that few claims need; nil until they are needed.
+local rarely = not gate.is_open and rare() or nil
+local seldom_used
 limit = gate.is_on_hold and 0 or math.min(limit, LEASES_MAX)
 
 -- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
@@ -89,8 +92,12 @@ local function note_behind(place)
   behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
 end
 
--- Makes the functions that few claims need.
+-- Returns the functions that few claims need.
 local function seldom()
+  if seldom_used then
+    return seldom_used
+  end
+
   -- Searches a page of the index for conversations that would wait too long.
   local function search_page()
     local page, moved = redis.call('ZREVRANGE', partition.active, sweep, sweep + SWEEP_PAGE - 1), 0
@@ -181,7 +188,7 @@ local function seldom()
     if head then
       local added_at = stamp_of(head)
       local until_ms = math.max(added_at, held_until) + patience_ms
-      rare().put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
+      rarely.put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
     else
       redis.call('ZREM', partition.active, place.conversation)
     end
@@ -238,14 +245,13 @@ local function seldom()
   -- Moves damaged keys aside after an error. Returns true if the visit is worth another try. Errors that are not about the
   -- data, such as a missing right, end the claim.
   local function mend_after(place, answer, is_last)
-    local rarely = rare()
-    local problem = rarely.words_of(answer)
-    local mended = rarely.mend(place, problem, now_ms) + rarely.mend(partition, problem, now_ms)
+    local problem = rare().words_of(answer)
+    local mended = rare().mend(place, problem, now_ms) + rare().mend(partition, problem, now_ms)
     damaged = damaged + mended
     if mended > 0 and not is_last then
       return true
     end
-    if not rarely.is_about_data(problem) then
+    if not rare().is_about_data(problem) then
       error(answer, 0)
     end
     set_conversation_aside(place, problem)
@@ -271,10 +277,11 @@ local function seldom()
     return candidates
   end
 
-  return {
+  seldom_used = {
     search_page = search_page, settle_head = settle_head, let_wait = let_wait, repeat_leases = repeat_leases,
     renew_kept = renew_kept, mend_after = mend_after, candidates_of = candidates_of,
   }
+  return seldom_used
 end
 
 -- Notes that this claim looked at the index.
@@ -402,7 +409,7 @@ local function visit(place, due)
     rare().end_lease(place)  -- the lease was on other messages
     lock[2] = redis.call('HGET', place.lock, 'tries')
   end
-  local needed = gate.is_open and {} or rare().needed_backends(gate, place, now_ms)
+  local needed = rarely and rarely.needed_backends(gate, place, now_ms) or {}
   for _, backend in ipairs(needed) do
     if backend.slots <= 0 then
       seldom().let_wait(place, backend)
@@ -411,7 +418,7 @@ local function visit(place, due)
   end
   if bytes < REPLY_BYTES_MAX and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
     if needed[1] then
-      rare().use_backends(place, needed, now_ms + lock_ttl_ms)
+      rarely.use_backends(place, needed, now_ms + lock_ttl_ms)
     end
     if has_more then
       note_behind(place)
@@ -441,7 +448,7 @@ local function take_waiting(backend)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms)
-    rare().ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
+    rarely.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
   end
 end
 
@@ -509,9 +516,9 @@ if has_leased then
   return answer({})
 end
 
-local news = gate.is_open and {} or rare().take_news(gate, now_ms)
-if limit > 0 and only == '' and not gate.is_open then
-  for _, backend in ipairs(rare().backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
+local news = rarely and rarely.take_news(gate, now_ms) or {}
+if rarely and limit > 0 and only == '' then
+  for _, backend in ipairs(rarely.backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
     take_waiting(backend)
   end
 end
@@ -527,8 +534,8 @@ for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so 
     break
   end
 end
-if not gate.is_open then
-  rare().settle_backends(gate, now_ms)
+if rarely then
+  rarely.settle_backends(gate, now_ms)
 end
 note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
