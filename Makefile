@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports/out/replay.html
+replay: $(VENV)/.sim ## replay logs/ against five systems; the report is reports/out/replay.html
 	$(BIN)/python -m sim replay logs/
 
 # The replay's own exit code is 1 when a message is lost: the comparison says so too, and exactly where.
