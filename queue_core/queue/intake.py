@@ -100,7 +100,7 @@ class Intake:
         check_names(message)
         message = self._queue.with_id(message)
         latest = asyncio.get_running_loop().time() + self._queue.settings.direct_after_ms / 1000
-        arrival = _Arrival.of(message)
+        arrival = Arrival.of(message)
         turn = self._next_turn(arrival)
         try:
             await turn.comes()
@@ -167,7 +167,7 @@ class Intake:
                 if outcome is not None:
                     _log.error("Redis refuses to note the id of a reply: %s", outcome)
 
-    async def _store_until(self, latest: float, arrival: _Arrival) -> Acknowledgement | None:
+    async def _store_until(self, latest: float, arrival: Arrival) -> Acknowledgement | None:
         """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
         clock = asyncio.get_running_loop().time
         pause_s = STORE_AGAIN_S[0]
@@ -184,7 +184,7 @@ class Intake:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, STORE_AGAIN_S[1])
 
-    async def _store(self, arrival: _Arrival, *, is_again: bool) -> Acknowledgement:
+    async def _store(self, arrival: Arrival, *, is_again: bool) -> Acknowledgement:
         """Store a message. With `is_again`, a duplicate counts as queued: an earlier try may have stored it."""
         if self._unsettled or self._taken:
             await self.settle()
@@ -199,7 +199,7 @@ class Intake:
         self._forget_answered()
         return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
-    def _remember(self, arrival: _Arrival) -> None:
+    def _remember(self, arrival: Arrival) -> None:
         self._known |= dict.fromkeys(arrival.keys)
         while len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
@@ -229,14 +229,14 @@ class Intake:
         finally:
             await cancel_all([task])
 
-    def _next_turn(self, arrival: _Arrival) -> _Turn:
+    def _next_turn(self, arrival: Arrival) -> _Turn:
         """Queue up: the messages of one user pass one at a time, in the order in which they came."""
         names = arrival.conversations
         turn = _Turn({name: self._turns[name] for name in names if name in self._turns})
         self._turns |= dict.fromkeys(names, turn)
         return turn
 
-    def _end_turn(self, turn: _Turn, arrival: _Arrival) -> None:
+    def _end_turn(self, turn: _Turn, arrival: Arrival) -> None:
         turn.end()
         for name in arrival.conversations:
             if self._turns[name] is turn:
@@ -244,7 +244,7 @@ class Intake:
                 if before := turn.running_before(name):
                     self._turns[name] = before
 
-    async def _answer(self, arrival: _Arrival) -> Acknowledgement:
+    async def _answer(self, arrival: Arrival) -> Acknowledgement:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
         message = arrival.message
         if any(key in self._known for key in arrival.keys):
@@ -274,9 +274,7 @@ class Intake:
                     break
         return await self._send_directly(arrival, reply_of(task.result()))
 
-    async def _send_directly(
-        self, arrival: _Arrival, reply: Reply, *, parts_sent: int = 0
-    ) -> Acknowledgement:
+    async def _send_directly(self, arrival: Arrival, reply: Reply, *, parts_sent: int = 0) -> Acknowledgement:
         """Send the reply, or what is left of it, and remember that the message was answered."""
         settings, message, keys = self._queue.settings, arrival.message, arrival.keys
 
@@ -316,7 +314,7 @@ def _read_error(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-class _Arrival(NamedTuple):
+class Arrival(NamedTuple):
     """Message with what it is known by."""
 
     message: QueueMessage
@@ -325,7 +323,7 @@ class _Arrival(NamedTuple):
     keys: list[tuple[_Conversation, str]]
 
     @classmethod
-    def of(cls, message: QueueMessage) -> _Arrival:
+    def of(cls, message: QueueMessage) -> Arrival:
         """Return a message with its names."""
         conversations = [(message.instance_name, name) for name in names_of(message)]
         return cls(message, conversations, [(conversation, message.id) for conversation in conversations])
