@@ -50,7 +50,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         duration_s=round(account.load_s, 3),
         drain_s=round(account.drain_s, 3),
         settings=_settings(options),
-        system=_system(),
+        system=machine(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         thresholds=[],
         ledger=ledger.counts,
@@ -93,8 +93,6 @@ def _add_surroundings(result: LoadResult, folder: Path) -> None:
     result["settings"] |= surroundings.settings
     result["system"] |= surroundings.system
     result["command"] = surroundings.command
-    if surroundings.predicted_ms:
-        result["predicted_ms"] = thinned(surroundings.predicted_ms)
 
 
 def thinned(values_ms: Sequence[float]) -> list[float]:
@@ -134,7 +132,8 @@ def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:
     }
 
 
-def _system() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """Return versions, and facts about the machine."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),

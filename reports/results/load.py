@@ -190,5 +190,3 @@ class LoadResult(TypedDict):
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
     """Messages of the schedule that were not sent, because the load ended early."""
-    predicted_ms: NotRequired[list[float]]
-    """Reply times in the simulator for the same messages, like `latency_ms["reply"]`."""
