@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from loadtests.account.account import Account
-from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
+from loadtests.account.ledger import Ledger, Sample, batches_of, delays_of, latency_of
 from loadtests.account.ramp import ramp_of
 from loadtests.account.surroundings import (
     missed_faults,
@@ -61,6 +61,8 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         timeline=account.timeline(),
         faults=[],
     )
+    if delays := delays_of(account.samples, account.events):
+        result["delays_ms"] = delays
     if options.surroundings:
         _add_surroundings(result, Path(options.surroundings))
     if account.unsent:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from loadtests.account.result import thinned
 from loadtests.run import INVALID, LoadRun, carry_out
@@ -15,7 +16,7 @@ from loadtests.validation.trials import TRIALS, Load, faults_of
 from queue_core.recording.format import Recording
 from queue_core.settings import RULE_OPTIONS
 from reports.results.files import ResultError, read_result
-from reports.results.load import LoadResult
+from reports.results.load import Delays, LoadResult
 from reports.results.replay import Run
 from reports.results.validation import RunProblem, TrialName, TrialRun
 from sim.engine.settings import SettingsError, SimSettings, with_options
@@ -29,6 +30,7 @@ REDELIVER = "5s"
 """First wait of a refused message, as in `sim.replay.DELIVER_AGAIN_S`."""
 LEGACY_DRAIN = "30s"
 """Longest wait for replies of the legacy buffer; the usual wait is in vain, since it loses messages."""
+NO_DELAYS = Delays(webhook=0.0, ai=0.0)
 _SIMULATED = {"queue": "queue", "legacy": "buffer-v2"}
 """Systems of the simulator by those of the stack."""
 
@@ -42,17 +44,30 @@ class Deployment:
     environ: Mapping[str, str]
 
 
-def simulate(recording: Recording, name: TrialName, deployment: Deployment, load: Load) -> TrialRun:
-    """Simulate a trial. Raises ScheduleError for settings that cannot be simulated."""
-    kind = TRIALS[name]
+def simulate(
+    recording: Recording,
+    name: TrialName,
+    deployment: Deployment,
+    load: Load,
+    delays: Delays = NO_DELAYS,
+) -> TrialRun:
+    """Simulate a trial in which webhooks and calls of the AI have these delays. Raises ScheduleError."""
+    settings = replace(
+        settings_of(name, deployment, load), webhook_delay_ms=delays["webhook"], ai_delay_ms=delays["ai"]
+    )
+    system = all_systems()[_SIMULATED[TRIALS[name].system]]
+    return simulated_run(replay(recording, system, settings), recording)
+
+
+def settings_of(name: TrialName, deployment: Deployment, load: Load) -> SimSettings:
+    """Return the settings of a simulation. Raises ScheduleError for settings that cannot be simulated."""
     options = {"ai": deployment.ai, "redis-latency": LOOPBACK_REDIS, **_rules(deployment.environ)}
     try:
-        settings = with_options(
-            SimSettings(seed=load.seed, ai_by_turn=True, faults=faults_of(kind, load)), options
+        return with_options(
+            SimSettings(seed=load.seed, ai_by_turn=True, faults=faults_of(TRIALS[name], load)), options
         )
     except SettingsError as error:
         raise ScheduleError(f"the simulation is not possible: {error}") from None
-    return simulated_run(replay(recording, all_systems()[_SIMULATED[kind.system]], settings), recording)
 
 
 def _rules(environ: Mapping[str, str]) -> dict[str, str]:
@@ -81,6 +96,7 @@ def simulated_run(run: Run, recording: Recording) -> TrialRun:
         waiting=len(run["pending"]),
         twice=len(run["duplicated"]),
         reply_ms=thinned(times),
+        delays_ms=None,
         problems=[],
     )
 
@@ -148,5 +164,14 @@ def live_run(result: LoadResult, *, is_carried_out: bool = True) -> TrialRun:
         waiting=ledger["waiting"],
         twice=ledger["duplicates"] + ledger["worker_died"],
         reply_ms=result["latency_ms"]["reply"],
+        delays_ms=result.get("delays_ms"),
         problems=problems,
     )
+
+
+def delays_of(live: Sequence[TrialRun]) -> Delays:
+    """Return the mean delays of live runs."""
+    known = [run["delays_ms"] for run in live if run["delays_ms"] is not None]
+    if not known:
+        return NO_DELAYS
+    return Delays(webhook=fmean(each["webhook"] for each in known), ai=fmean(each["ai"] for each in known))

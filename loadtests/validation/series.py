@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests.account.result import machine
-from loadtests.validation.runs import LOOPBACK_REDIS, REDELIVER, Deployment, measure, simulate
+from loadtests.validation.runs import (
+    LOOPBACK_REDIS,
+    REDELIVER,
+    Deployment,
+    delays_of,
+    measure,
+    settings_of,
+    simulate,
+)
 from loadtests.validation.trials import TRIALS, Load, faults_of, recording_of
 from reports.analysis.agreement import AIM, judged
 from reports.results.validation import (
@@ -38,7 +46,7 @@ class Series:
 
 
 def carry_out_series(series: Series) -> ValidationResult:
-    """Simulate each trial once and run it live LIVE_RUNS times; return the result.
+    """Run each trial live LIVE_RUNS times, simulate it once, and return the result.
 
     Raises ScheduleError for settings that cannot be simulated, before anything runs live, and the errors of `measure`.
     """
@@ -47,10 +55,8 @@ def carry_out_series(series: Series) -> ValidationResult:
         name: recording_of(TRIALS[name], series.load, _folder(series, name) / "arrivals.jsonl")
         for name in series.names
     }
-    simulated = {
-        name: simulate(recording, name, series.deployment, series.load)
-        for name, recording in recordings.items()
-    }
+    for name in series.names:
+        settings_of(name, series.deployment, series.load)  # raises for settings that cannot be simulated
     count = LIVE_RUNS * len(series.names)
     minutes = count * (series.load.duration_s + LIVE_OVERHEAD_S) / 60
     series.say(
@@ -69,7 +75,8 @@ def carry_out_series(series: Series) -> ValidationResult:
             series.say(_line(LIVE_RUNS * index + number, count, name, number, run, took_s))
             live.append(run)
         faults = [str(fault) for fault in faults_of(TRIALS[name], series.load)]
-        trials.append(judged(name, faults, len(recording.arrivals), live, simulated[name]))
+        simulated = simulate(recording, name, series.deployment, series.load, delays_of(live))
+        trials.append(judged(name, faults, len(recording.arrivals), live, simulated))
     return ValidationResult(
         schema=VALIDATION_SCHEMA_VERSION,
         kind="validation",

@@ -110,6 +110,17 @@ class LoadLatency(TypedDict):
     generator_lag: list[float]
 
 
+class Delays(TypedDict):
+    """Medians of the deployment's own delays, in ms.
+
+    `webhook` is half of the time of an acknowledgement. `ai` is the time from the claim of a turn to its reply, without
+    the time that the played AI took.
+    """
+
+    webhook: float
+    ai: float
+
+
 class Second(TypedDict):
     """A second of the run; None for an unknown value. `cpu` is the share of one core that each process used."""
 
@@ -184,6 +195,8 @@ class LoadResult(TypedDict):
     latency_ms: LoadLatency
     timeline: list[Second]
     faults: list[FaultTimes]
+    delays_ms: NotRequired[Delays]
+    """Delays that are missing in a run without a reply."""
     missed_faults: NotRequired[list[MissedFault]]
     """Faults of the plan that did not happen."""
     ramp: NotRequired[list[RampStep]]

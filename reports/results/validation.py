@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, TypedDict
 
+from reports.results.load import Delays
+
 VALIDATION_SCHEMA_VERSION = 1
 LIVE_RUNS = 2
 """Number of live runs of a trial."""
@@ -23,7 +25,8 @@ class TrialRun(TypedDict):
 
     `sent` counts messages that were acknowledged: sent = answered + dead + waiting + lost. `twice` counts messages that
     were answered more than once, for whatever reason. `reply_ms` has the times from each turn's last message to its
-    reply, ascending. `problems` says why a live run was not the planned one.
+    reply, ascending. `delays_ms` has the deployment's own delays in a live run; the simulated run has their means, and
+    None here. `problems` says why a live run was not the planned one.
     """
 
     sent: int
@@ -33,6 +36,7 @@ class TrialRun(TypedDict):
     waiting: int
     twice: int
     reply_ms: list[float]
+    delays_ms: Delays | None
     problems: list[RunProblem]
 
 

@@ -277,7 +277,7 @@ class Ai:
         fails = world.fault("ai-fails")
         asked_at_ms = world.now_ms()
         try:
-            await asyncio.sleep(service_ms / 1000)
+            await asyncio.sleep((service_ms + world.settings.ai_delay_ms) / 1000)
         finally:
             world.ledger.asked(conversation, ids, asked_at_ms)
         if fails:

@@ -27,7 +27,16 @@ _LATER: Mapping[TrialName, tuple[int, int, list[str]]] = {
 
 
 def run(later_ms: float, **facts: Any) -> TrialRun:
-    counts = {"sent": 400, "answered": 400, "lost": 0, "dead": 0, "waiting": 0, "twice": 0, "problems": []}
+    counts = {
+        "sent": 400,
+        "answered": 400,
+        "lost": 0,
+        "dead": 0,
+        "waiting": 0,
+        "twice": 0,
+        "delays_ms": None,
+        "problems": [],
+    }
     times = [9_000 + 12.5 * number + later_ms for number in range(400)]
     return cast("TrialRun", {**counts, **facts, "reply_ms": times})
 

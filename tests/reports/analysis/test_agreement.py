@@ -12,7 +12,16 @@ from reports.results.validation import Trial, TrialRun
 
 
 def run(times: list[float], **facts: Any) -> TrialRun:
-    counts = {"sent": 0, "answered": 0, "lost": 0, "dead": 0, "waiting": 0, "twice": 0, "problems": []}
+    counts = {
+        "sent": 0,
+        "answered": 0,
+        "lost": 0,
+        "dead": 0,
+        "waiting": 0,
+        "twice": 0,
+        "delays_ms": None,
+        "problems": [],
+    }
     return cast("TrialRun", {**counts, **facts, "reply_ms": sorted(times)})
 
 
