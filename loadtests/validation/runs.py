@@ -20,6 +20,7 @@ from reports.results.load import Delays, LoadResult
 from reports.results.replay import Run
 from reports.results.validation import RunProblem, TrialName, TrialRun
 from sim.engine.settings import SettingsError, SimSettings, with_options
+from sim.faults import Fault
 from sim.replay import replay
 from sim.systems import all_systems
 from sim.systems.queue import CONCURRENCY, WORKERS
@@ -30,7 +31,6 @@ REDELIVER = "5s"
 """First wait of a refused message, as in `sim.replay.DELIVER_AGAIN_S`."""
 LEGACY_DRAIN = "30s"
 """Longest wait for replies of the legacy buffer; the usual wait is in vain, since it loses messages."""
-NO_DELAYS = Delays(webhook=0.0, ai=0.0)
 _SIMULATED = {"queue": "queue", "legacy": "buffer-v2"}
 """Systems of the simulator by those of the stack."""
 
@@ -44,28 +44,53 @@ class Deployment:
     environ: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Facts about the stack that the simulator is given: its delays, and the times of its faults."""
+
+    delays: Delays
+    faults: tuple[Fault, ...]
+
+
+def circumstances_of(live: Sequence[TrialRun], planned: Sequence[Fault]) -> Circumstances:
+    """Return the means of the live runs; the planned faults where one of them did not strike."""
+    known = [run["delays_ms"] for run in live if run["delays_ms"] is not None]
+    delays = Delays(
+        webhook=fmean(each["webhook"] for each in known) if known else 0.0,
+        ai=fmean(each["ai"] for each in known) if known else 0.0,
+    )
+    if any([fault["code"] for fault in run["faults"]] != [fault.name for fault in planned] for run in live):
+        return Circumstances(delays, tuple(planned))
+    struck = [
+        Fault(
+            fault.name,
+            round(1000 * fmean(times["start_s"] for times in each), 3),
+            round(1000 * fmean(times["end_s"] - times["start_s"] for times in each), 3),
+        )
+        for fault, each in zip(planned, zip(*(run["faults"] for run in live), strict=True), strict=True)
+    ]
+    return Circumstances(delays, tuple(struck))
+
+
 def simulate(
-    recording: Recording,
-    name: TrialName,
-    deployment: Deployment,
-    load: Load,
-    delays: Delays = NO_DELAYS,
+    recording: Recording, name: TrialName, deployment: Deployment, load: Load, given: Circumstances
 ) -> TrialRun:
-    """Simulate a trial in which webhooks and calls of the AI have these delays. Raises ScheduleError."""
+    """Simulate a trial. Raises ScheduleError."""
     settings = replace(
-        settings_of(name, deployment, load), webhook_delay_ms=delays["webhook"], ai_delay_ms=delays["ai"]
+        settings_of(deployment, load),
+        webhook_delay_ms=given.delays["webhook"],
+        ai_delay_ms=given.delays["ai"],
+        faults=given.faults,
     )
     system = all_systems()[_SIMULATED[TRIALS[name].system]]
     return simulated_run(replay(recording, system, settings), recording)
 
 
-def settings_of(name: TrialName, deployment: Deployment, load: Load) -> SimSettings:
+def settings_of(deployment: Deployment, load: Load) -> SimSettings:
     """Return the settings of a simulation. Raises ScheduleError for settings that cannot be simulated."""
     options = {"ai": deployment.ai, "redis-latency": LOOPBACK_REDIS, **_rules(deployment.environ)}
     try:
-        return with_options(
-            SimSettings(seed=load.seed, ai_by_turn=True, faults=faults_of(TRIALS[name], load)), options
-        )
+        return with_options(SimSettings(seed=load.seed, ai_by_turn=True), options)
     except SettingsError as error:
         raise ScheduleError(f"the simulation is not possible: {error}") from None
 
@@ -97,6 +122,7 @@ def simulated_run(run: Run, recording: Recording) -> TrialRun:
         twice=len(run["duplicated"]),
         reply_ms=thinned(times),
         delays_ms=None,
+        faults=[],
         problems=[],
     )
 
@@ -165,13 +191,6 @@ def live_run(result: LoadResult, *, is_carried_out: bool = True) -> TrialRun:
         twice=ledger["duplicates"] + ledger["worker_died"],
         reply_ms=result["latency_ms"]["reply"],
         delays_ms=result.get("delays_ms"),
+        faults=result["faults"],
         problems=problems,
     )
-
-
-def delays_of(live: Sequence[TrialRun]) -> Delays:
-    """Return the mean delays of live runs."""
-    known = [run["delays_ms"] for run in live if run["delays_ms"] is not None]
-    if not known:
-        return NO_DELAYS
-    return Delays(webhook=fmean(each["webhook"] for each in known), ai=fmean(each["ai"] for each in known))

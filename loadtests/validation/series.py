@@ -13,7 +13,7 @@ from loadtests.validation.runs import (
     LOOPBACK_REDIS,
     REDELIVER,
     Deployment,
-    delays_of,
+    circumstances_of,
     measure,
     settings_of,
     simulate,
@@ -55,8 +55,7 @@ def carry_out_series(series: Series) -> ValidationResult:
         name: recording_of(TRIALS[name], series.load, _folder(series, name) / "arrivals.jsonl")
         for name in series.names
     }
-    for name in series.names:
-        settings_of(name, series.deployment, series.load)  # raises for settings that cannot be simulated
+    settings_of(series.deployment, series.load)  # raises for settings that cannot be simulated
     count = LIVE_RUNS * len(series.names)
     minutes = count * (series.load.duration_s + LIVE_OVERHEAD_S) / 60
     series.say(
@@ -74,9 +73,10 @@ def carry_out_series(series: Series) -> ValidationResult:
             took_s = time.monotonic() - began
             series.say(_line(LIVE_RUNS * index + number, count, name, number, run, took_s))
             live.append(run)
-        faults = [str(fault) for fault in faults_of(TRIALS[name], series.load)]
-        simulated = simulate(recording, name, series.deployment, series.load, delays_of(live))
-        trials.append(judged(name, faults, len(recording.arrivals), live, simulated))
+        faults = faults_of(TRIALS[name], series.load)
+        given = circumstances_of(live, faults)
+        simulated = simulate(recording, name, series.deployment, series.load, given)
+        trials.append(judged(name, list(map(str, faults)), len(recording.arrivals), live, simulated))
     return ValidationResult(
         schema=VALIDATION_SCHEMA_VERSION,
         kind="validation",

@@ -19,8 +19,9 @@ from sim.faults import Fault
 
 STORM_EVERY_S = 5.0
 """Time between the starts of two storms: a single storm has too few turns for a curve."""
-FAULT_AFTER = 1 / 3
-"""Share of the load after which a fault strikes."""
+FAULT_AFTER = 1 / 2
+"""Share of the load after which a fault strikes. By then turns must have been answered: when the AI fails before its
+first success, a few milliseconds decide how long its turns wait."""
 
 
 @dataclass(frozen=True, slots=True)

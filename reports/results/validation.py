@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, TypedDict
 
-from reports.results.load import Delays
+from reports.results.load import Delays, FaultTimes
 
 VALIDATION_SCHEMA_VERSION = 1
 LIVE_RUNS = 2
@@ -26,7 +26,8 @@ class TrialRun(TypedDict):
     `sent` counts messages that were acknowledged: sent = answered + dead + waiting + lost. `twice` counts messages that
     were answered more than once, for whatever reason. `reply_ms` has the times from each turn's last message to its
     reply, ascending. `delays_ms` has the deployment's own delays in a live run; the simulated run has their means, and
-    None here. `problems` says why a live run was not the planned one.
+    None here. `faults` has the times at which faults really struck, since Redis is away until it has started; the
+    simulated run has their means, too, and none here. `problems` says why a live run was not the planned one.
     """
 
     sent: int
@@ -37,6 +38,7 @@ class TrialRun(TypedDict):
     twice: int
     reply_ms: list[float]
     delays_ms: Delays | None
+    faults: list[FaultTimes]
     problems: list[RunProblem]
 
 

@@ -13,6 +13,7 @@ from reports.results.validation import (
     ValidationResult,
 )
 from reports.words.language import gettext, marked, ngettext
+from reports.words.numbers import duration
 from reports.words.verdicts import Verdict
 
 _TRIALS: Mapping[TrialName, tuple[str, str]] = {
@@ -71,6 +72,18 @@ def problem_words(trial: Trial) -> list[str]:
         for number, run in enumerate(trial["live"], 1)
         for problem in run["problems"]
     ]
+
+
+def delay_words(trial: Trial) -> str:
+    """Say which delays were measured in the live runs; "" if none were."""
+    known = [run["delays_ms"] for run in trial["live"] if run["delays_ms"] is not None]
+    if not known:
+        return ""
+    return gettext(
+        "Measured delays, median of each live run: a webhook on its way %(webhook)s; around the AI %(ai)s.",
+        webhook=gettext(", ").join(duration(each["webhook"]) for each in known),
+        ai=gettext(", ").join(duration(each["ai"]) for each in known),
+    )
 
 
 def validation_verdict(result: ValidationResult) -> Verdict:

@@ -34,7 +34,7 @@ def run(later_ms: float, **facts: Any) -> TrialRun:
         "dead": 0,
         "waiting": 0,
         "twice": 0,
-        "delays_ms": None,
+        "delays_ms": {"webhook": 2.5, "ai": 6.5},
         "problems": [],
     }
     times = [9_000 + 12.5 * number + later_ms for number in range(400)]

@@ -18,6 +18,7 @@ from reports.words.load import setting_name, setting_value
 from reports.words.numbers import EN_DASH, duration
 from reports.words.validation import (
     count_name,
+    delay_words,
     problem_words,
     trial_meaning,
     trial_name,
@@ -58,6 +59,7 @@ class TrialView:
     outcome: str
     kind: str
     counts: Sequence[CountsCell]
+    delays: str
     problems: Sequence[str]
     plot: Plot | None
 
@@ -154,6 +156,7 @@ def _trial_view(trial: Trial) -> TrialView:
         outcome=trial_outcome(trial),
         kind=kinds.get(trial["verdict"], "bad"),
         counts=[_counts(trial, name) for name in COUNTS],
+        delays=delay_words(trial),
         problems=problem_words(trial),
         plot=_plot(trial) if is_drawn else None,
     )
