@@ -123,7 +123,7 @@ def test_the_simulator_is_given_the_means_of_the_delays_and_of_the_times_of_faul
     assert circumstances_of(live, planned) == Circumstances(
         Delays(webhook=5.0, ai=15.0), (Fault("redis-away", 8250, 5250),)
     )
-    live[1] |= {"faults": [], "delays_ms": None}  # type: ignore[typeddict-item]
+    live[1] |= {"faults": [], "delays_ms": None}
     assert circumstances_of(live, planned) == Circumstances(Delays(webhook=4.0, ai=12.0), planned)
 
 

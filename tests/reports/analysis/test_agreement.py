@@ -12,7 +12,7 @@ from reports.results.validation import Trial, TrialRun
 
 
 def run(times: list[float], **facts: Any) -> TrialRun:
-    counts = {
+    counts: dict[str, Any] = {
         "sent": 0,
         "answered": 0,
         "lost": 0,

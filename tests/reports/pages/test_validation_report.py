@@ -67,6 +67,7 @@ def test_the_page_in_arabic_has_the_same_elements_and_no_english_words() -> None
         "Smirnov",
         "dead",
         "letters",
+        "webhook",
     }
 
 
