@@ -150,7 +150,7 @@ class SentinelSource(Source):
         self._new_server_connection = new_server_connection
         self._epoch = -1
         self._switching: dict[Address, tuple[float, int]] = {}
-        """When sentinels began to replace the primary, and the epoch that ends with it."""
+        """Times at which sentinels began to replace the primary, and the epoch that ends with it."""
 
     async def find(self, known: Table | None, suspects: Sequence[Address]) -> Table:
         """Ask the sentinels who the primary is."""
