@@ -18,7 +18,7 @@ from queue_core.redis.runner import check_lua
 
 PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
-NODE_CONNECTIONS_MAX = 8
+NODE_CONNECTIONS_MAX = 4
 """Limit on connections to one node for such commands."""
 _KEYLESS = frozenset({"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL"})
 _SECOND_WORD = frozenset({"MEMORY", "OBJECT", "XINFO", "XGROUP", "DEBUG"})
