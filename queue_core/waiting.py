@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Collection
 from typing import Any, TypeVar
 
@@ -24,15 +25,10 @@ async def within(limit_ms: int, awaitable: Awaitable[Result]) -> Result:
 
 
 async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
-    """Return when the event is set; set it when the time is over.
-
-    Thus there is no task to cancel and no error to raise, which a worker would pay for several times a message.
-    """
-    timer = asyncio.get_running_loop().call_later(timeout_s, event.set)
-    try:
-        await event.wait()
-    finally:
-        timer.cancel()
+    """Return when the event is set or the time is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 async def cancellable(awaitable: Awaitable[Result]) -> Result:

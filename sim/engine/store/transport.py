@@ -136,7 +136,7 @@ class _Connection:
         write = _Write(self._name, self._server, self._latencies, self, trips, scripts)
         self._sent[write] = None
         self._server.send(write)
-        if self._server.may_fail or self.arrival_s + write.half_s >= now_s + self._deadline_s:
+        if self._server.may_fail or self.arrival_s + write.half_s >= trips[0].since_s + self._deadline_s:
             self._watch(trips)
 
     # Answers, and what comes instead of them.

@@ -23,7 +23,15 @@ import redis.exceptions
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from queue_core import Batch, MessageQueue, QueueError, QueueMessage, QueueSettings, connect
+from queue_core import (
+    Batch,
+    MessageQueue,
+    QueueError,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+    connect,
+)
 from queue_core.queue.outages import OutageSign
 from queue_core.queue.sent_replies import Report
 from queue_core.sent import SentPart
@@ -434,7 +442,8 @@ def compare(sides: list[Side], answers: list[Any], keys: list[dict[str, Any]], c
 async def search(makers: dict[str, Callable[[], Redis]], seed: int, *, steps: int = STEPS) -> int:
     """Make random calls on empty servers side by side. Return their number. Raises DifferenceError.
 
-    Ends early when keys are about to expire, since the servers are not read at exactly one moment.
+    Ends early when keys are about to expire, since the servers are not read at exactly one moment, and when a machine
+    that is busy lets a call miss its deadline.
     """
     draws = random.Random(seed)
     clock = Clock()
@@ -449,7 +458,7 @@ async def search(makers: dict[str, Callable[[], Redis]], seed: int, *, steps: in
             words.append(call.words)
             answers = [await side.answer(call) for side in sides]
             keys = [await side.keys() for side in sides]
-            if is_about_to_expire(keys):
+            if is_about_to_expire(keys) or QueueUnavailableError.__name__ in answers:
                 return number
             compare(sides, answers, keys, words)
         return steps
