@@ -31,7 +31,8 @@ _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTI
 """Characters without which a text is not Markdown."""
 _WORK_OF_SIGNS = {
     **dict.fromkeys("*_~", 9),
-    **dict.fromkeys("]!<>&|", 8),
+    **dict.fromkeys("<&", 11),
+    **dict.fromkeys("]!>|", 8),
     **dict.fromkeys("`", 8),
     "#": 4,
     **dict.fromkeys("[\\$", 20),
