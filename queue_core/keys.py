@@ -281,6 +281,8 @@ def encode_name(name: str) -> str:
 
     Different names stay different, lone surrogates included, and `decode_conversation` brings them back.
     """
+    if name.isascii() and name.isalnum():  # as most are
+        return name
     return quote(name, safe=_SAFE, errors="surrogatepass")
 
 
