@@ -27,6 +27,7 @@ from reports.words.validation import (
 )
 from reports.words.verdicts import Verdict
 
+NAME_LENGTH_MAX = 40
 VALUE_LENGTH_MAX = 200
 ROWS_MAX = 60
 _COUNTED: Sequence[Literal["sent", "answered", "lost", "twice", "dead"]] = ("sent", "answered", *COUNTS)
@@ -182,7 +183,10 @@ def _plot(trial: Trial) -> Plot:
 
 def _facts(values: dict[str, str | int | float] | dict[str, str]) -> list[tuple[str, str]]:
     shown = [
-        (one_line(setting_name(code)), cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX))
+        (
+            cut(one_line(setting_name(code)), NAME_LENGTH_MAX),
+            cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX),
+        )
         for code, value in values.items()
         if value != ""
     ]
