@@ -107,7 +107,7 @@ _STACK = (
 _RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _MEMORY_LIMIT,
-    _AI._replace(default="lognormal:2s:4s"),
+    _AI._replace(default="lognormal:2s:4s", help=f"{_AI.help}; ai-fails has a time of its own"),
     _SEED,
     Option("rate", "N", 900.0, "messages a minute, on average; a storm has its own", number(0.001, RATE_MAX)),
     Option("duration", "TIME", "25s", "length of each load", duration(is_above_0=True)),

@@ -7,8 +7,11 @@ The fixtures of Redis:
 - `real_redis`: a client of each version of Redis found, for what fakeredis lacks (`INFO`, `WAIT`, memory, load).
 - `cluster_client`: a client of a Redis Cluster of one node, on the oldest and the newest version found.
 - `redis_server`: a server for one test, which may kill, pause and restart it; it keeps its data on disk.
+- `cluster_servers`: a Redis Cluster of three primaries with a replica each, of the newest version, and faults of it.
+- `sentinel_servers`: a primary with two replicas and three sentinels, of the newest version, and faults of them.
 
-The first three share a server for each version and pytest worker, emptied before each test. A machine without any
+The first three share a server for each version and pytest worker, emptied before each test. So do the last two, which
+are also repaired before each test; a first start takes 2 s, or 1 s. A machine without any
 redis-server is an error, not a reason to skip: the `test` extra brings one wherever there is a wheel.
 """
 
@@ -16,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +33,9 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.redis_groups.group import free_port_with_bus
+from loadtests.redis_groups.sentinel import SentinelServers
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 from sim.engine.distributions import parse_distribution
@@ -158,26 +163,12 @@ def redis_server() -> Iterator[EmbeddedRedis]:
         yield server
 
 
-def _free_cluster_port() -> int:
-    """Return a free port whose cluster bus (the port 10,000 above it, fixed before Redis 7) is free too."""
-    for _ in range(1_000):
-        with socket.socket() as client_side, socket.socket() as bus_side:
-            client_side.bind(("127.0.0.1", 0))
-            port: int = client_side.getsockname()[1]
-            try:
-                bus_side.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise AssertionError("no pair of free ports 10,000 apart in 1,000 tries")
-
-
 @pytest.fixture(scope="session", params=OLDEST_AND_NEWEST)
 def cluster_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     """A Redis Cluster of one node that holds every slot."""
     config = {"cluster-enabled": "yes"}
     with EmbeddedRedis(
-        server=_binary(request.param).path, port=_free_cluster_port(), config=config
+        server=_binary(request.param).path, port=free_port_with_bus(), config=config
     ) as server:
         with redis.Redis.from_url(server.url) as node:
             node.execute_command("CLUSTER ADDSLOTS", *range(16_384))
@@ -197,3 +188,29 @@ async def cluster_client(cluster_server: EmbeddedRedis) -> AsyncIterator[RedisCl
     async with RedisCluster.from_url(cluster_server.url, decode_responses=False) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster() -> Iterator[ClusterServers]:
+    with ClusterServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster_servers(_shared_cluster: ClusterServers) -> ClusterServers:
+    """A whole, empty cluster of six nodes, each behind a proxy."""
+    _shared_cluster.repair()
+    return _shared_cluster
+
+
+@pytest.fixture(scope="session")
+def _shared_sentinels() -> Iterator[SentinelServers]:
+    with SentinelServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+        yield servers
+
+
+@pytest.fixture
+def sentinel_servers(_shared_sentinels: SentinelServers) -> SentinelServers:
+    """An empty primary with two replicas in step, each behind a proxy, and three sentinels."""
+    _shared_sentinels.repair()
+    return _shared_sentinels

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from queue_core.queue.watch import Watch
 from queue_core.redis.listening import SPARE_S, listening_client
+from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 
@@ -104,6 +105,12 @@ def doorbells(
     redis: Redis | RedisCluster, watches: Mapping[str, Watch], *, now: Callable[[], int | str] = lambda: ""
 ) -> list[Doorbell]:
     """Return the listeners for some partitions: one for a server. A cluster allows no read across partitions."""
+    if isinstance(redis, NodesClient):
+        groups = redis.by_slot(watches)
+        return [
+            Doorbell(redis.near(names[0]), {name: watches[name] for name in names}, now=now)
+            for names in groups
+        ]
     if isinstance(redis, RedisCluster):
         cluster: Any = redis
         return [Doorbell(cluster, {name: watch}, now=now) for name, watch in watches.items()]

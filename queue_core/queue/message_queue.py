@@ -46,9 +46,9 @@ from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.link_transport import transport_for
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.transport import Transport
+from queue_core.redis.transports import transport_for
 from queue_core.settings import QueueSettings
 
 __all__ = ["Claimed", "MessageQueue"]

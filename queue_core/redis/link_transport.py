@@ -1,4 +1,4 @@
-"""Transport over links of its own, and the choice of a transport for a client."""
+"""Transport to a single server over links of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, Unix
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.durability import FsyncWait
-from queue_core.redis.path import Path
-from queue_core.redis.runner import LEAVE_AGAIN_S, ScriptRunner, check_lua, drop_connections
+from queue_core.redis.path import Guide, Path, Trip
+from queue_core.redis.runner import LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
@@ -23,10 +23,13 @@ SOCKETS = (Connection, SSLConnection, UnixDomainSocketConnection)
 class LinkTransport(Transport):
     """Transport to a single Redis over two links, made with the settings of the client's pool.
 
-    One link carries the gathered calls, the other those that must not wait behind them. The pool closes both.
+    One link carries the gathered calls, the other those that must not wait behind them. The pool closes both. Without
+    another guide, an error of a server that is not a primary drops all connections: an address may lead elsewhere then.
     """
 
-    def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+    def __init__(
+        self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False, guide: Guide | None = None
+    ) -> None:
         self._redis = redis
         self._pool: ConnectionPool = redis.connection_pool
         self._deadline_s = deadline_ms / 1000
@@ -34,7 +37,7 @@ class LinkTransport(Transport):
         self._leaving: asyncio.Task[None] | None = None
         fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
         self._gathered, self._urgent = (
-            Path(self._connection, deadline_s=self._deadline_s, fsync=fsync, left=self._leave_server)
+            Path(self._connection, deadline_s=self._deadline_s, fsync=fsync, guide=guide or _Alone(self))
             for _ in range(2)
         )
 
@@ -55,6 +58,14 @@ class LinkTransport(Transport):
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
         await check_lua(self._redis, self._deadline_s)
 
+    def take(self, trip: Trip, *, is_urgent: bool) -> None:
+        """Carry a call that another server did not carry out."""
+        (self._urgent if is_urgent else self._gathered).take(trip)
+
+    def leave(self) -> list[Trip]:
+        """Give up both links, and return the calls that have no answer."""
+        return [*self._gathered.leave(), *self._urgent.leave()]
+
     def _connection(self) -> AbstractConnection:
         """Make a connection that is not connected yet. The pool closes it, and has a place more for it."""
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
@@ -62,7 +73,7 @@ class LinkTransport(Transport):
         self._pool._in_use_connections.add(connection)
         return connection
 
-    def _leave_server(self) -> None:
+    def leave_server(self) -> None:
         """Drop all connections, once a second at most."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._left_at >= LEAVE_AGAIN_S:
@@ -70,9 +81,17 @@ class LinkTransport(Transport):
             self._leaving = loop.create_task(drop_connections(self._pool, self._deadline_s))
 
 
-def transport_for(redis: Redis, *, deadline_ms: int, wait_for_fsync: bool) -> Transport:
-    """Return the fast transport where it can take over the client's sockets, otherwise one that uses the client."""
-    # A subclass may do in its own way what the links would do without it.
-    pool = redis.connection_pool if type(redis) is Redis else None
-    kind = LinkTransport if pool and pool.connection_class in SOCKETS else ScriptRunner
-    return kind(redis, deadline_ms=deadline_ms, wait_for_fsync=wait_for_fsync)
+class _Alone(Guide):
+    """Guide where there is one address."""
+
+    def __init__(self, transport: LinkTransport) -> None:
+        self._transport = transport
+
+    def takes(self, trip: Trip, error: Exception) -> bool:
+        """Take nothing over, but connect anew if the address may lead to another server by now."""
+        if is_not_primary(error):
+            self._transport.leave_server()
+        return False
+
+    def troubled(self) -> None:
+        """Do nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
@@ -14,7 +14,7 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.redis.durability import FsyncWait
 from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import explain, is_not_primary, settle
+from queue_core.redis.runner import explain, settle
 from queue_core.redis.scripts.loader import Call, LuaScript
 
 Result = TypeVar("Result")
@@ -23,19 +23,28 @@ TICKS = 16
 """Looks at the deadlines within one deadline: a call hears of it up to a sixteenth late."""
 WRITES_MAX = 2
 """Times that a call is written: once more if its connection breaks. Scripts can be repeated."""
+LATE_S = 0.25
+"""Silence of a server, with calls under way, after which the guide hears of it."""
 _UNSENT = Exception("the script was not sent on this connection")
+_ASKING = pack_fast(("ASKING",))
+
+
+class _Asking:
+    """Stands for the answer to ASKING, for which nobody waits."""
 
 
 class Trip:
     """Call under way, and the future of its caller."""
 
-    __slots__ = ("call", "future", "since_s", "writes")
+    __slots__ = ("call", "future", "is_asking", "since_s", "writes")
 
     def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
         self.call = call
         self.future = future
         self.since_s = since_s
         self.writes = 0
+        self.is_asking = False
+        """True if ASKING must go before it: its slot is being moved to this server."""
 
     @property
     def is_given_up(self) -> bool:
@@ -52,6 +61,16 @@ class Trip:
             self.future.set_exception(explained)
         else:
             self.future.set_exception(error)
+
+
+class Guide(Protocol):
+    """Guide of a path, who may know another server for what this one does not carry out."""
+
+    def takes(self, trip: Trip, error: Exception) -> bool:
+        """Take over a call that this server refused, or that cannot reach it. False: the caller gets the error."""
+
+    def troubled(self) -> None:
+        """Learn that the server is silent or away."""
 
 
 class _Durable:
@@ -76,13 +95,12 @@ class Path:
         *,
         deadline_s: float,
         fsync: FsyncWait | None,
-        left: Callable[[], None],
+        guide: Guide,
     ) -> None:
         self._make_connection = connection
         self._deadline_s = deadline_s
         self._fsync = fsync
-        self._left = left
-        """Called when the server says that it is not a primary."""
+        self._guide = guide
         self._wait: tuple[Any, ...] = ()
         """Command at the end of a write that waits for the disk; empty where there is nothing to wait for."""
         self._former: AbstractConnection | None = None
@@ -101,12 +119,19 @@ class Path:
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
-        self._sent: deque[Trip | LuaScript | _Durable] = deque()
+        self._sent: deque[Trip | LuaScript | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
 
     def carry(self, call: Call[Result]) -> asyncio.Future[Result]:
         """Send a call. The future raises QueueUnavailableError when there is no answer."""
+        loop = asyncio.get_running_loop()
+        trip = Trip(call, loop.create_future(), loop.time())
+        self.take(trip)
+        return trip.future
+
+    def take(self, trip: Trip) -> None:
+        """Send a call, perhaps one that another server refused."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
             self._former = (
@@ -114,14 +139,28 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        trip = Trip(call, loop.create_future(), loop.time())
         if not self._waiting:
             loop.call_soon(self.ready)
         self._waiting.append(trip)
-        self._due.append(trip)
+        if self._due and trip.since_s < self._due[-1].since_s:
+            self._due = deque(sorted((*self._due, trip), key=lambda each: each.since_s))
+        else:
+            self._due.append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._deadline_s / TICKS, self._look)
-        return trip.future
+
+    def leave(self) -> list[Trip]:
+        """Give the connection up, and return the calls that have no answer, in their order."""
+        trips = [trip for trip in (*self._under_way(), *self._again, *self._waiting) if not trip.is_given_up]
+        self._sent.clear()
+        self._again, self._waiting = [], []
+        self._due.clear()
+        if self._opening:
+            self._opening.cancel()
+        link, self._link = self._link, None
+        if link:
+            link.abandon(exceptions.ConnectionError("the server is not a primary any more"))
+        return trips
 
     def ready(self) -> None:
         """Write what waits, in one piece, as soon as there is a link that takes it."""
@@ -143,6 +182,8 @@ class Path:
             sent.answers.append(answer)
             if len(sent.answers) > len(sent.trips):
                 self._settle_durable(sent)
+        elif isinstance(sent, _Asking):
+            return
         elif self._link and isinstance(answer, Exception):
             self._link.scripts[sent.sha] = answer
 
@@ -159,6 +200,8 @@ class Path:
             return
         self._link = None
         trips = [*self._again, *self._under_way()]
+        if trips:
+            self._guide.troubled()
         self._sent.clear()
         self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
         for trip in trips:
@@ -189,6 +232,9 @@ class Path:
                 commands.append(pack_fast(("SCRIPT", "LOAD", script.source)))
                 self._sent.append(script)
             trip.writes += 1
+            if trip.is_asking:
+                commands.append(_ASKING)
+                self._sent.append(_Asking())
             commands.append(command)
             self._sent.append(durable or trip)
             if durable:
@@ -211,8 +257,8 @@ class Path:
                 self._again.append(trip)
                 return
             answer = refusal
-        if isinstance(answer, Exception) and is_not_primary(answer):
-            self._left()
+        if isinstance(answer, Exception) and self._guide.takes(trip, answer):
+            return
         settle(trip.call, trip.future, answer)
 
     def _settle_durable(self, sent: _Durable) -> None:
@@ -220,8 +266,11 @@ class Path:
         try:
             self._fsync.check(sent.answers.pop())
         except QueueUnavailableError as error:
-            for trip in sent.trips:
-                trip.fail(error)
+            for trip, answer in zip(sent.trips, sent.answers, strict=True):
+                if isinstance(answer, Exception):  # it wrote nothing that could be lost
+                    self._settle(trip, answer)
+                else:
+                    trip.fail(error)
         else:
             for trip, answer in zip(sent.trips, sent.answers, strict=True):
                 self._settle(trip, answer)
@@ -248,8 +297,10 @@ class Path:
                 trip.future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - every caller must get the error
+            self._guide.troubled()
             for trip in self._take():
-                trip.fail(error)
+                if not self._guide.takes(trip, error):
+                    trip.fail(error)
         finally:
             self._opening = None
         self.ready()
@@ -271,6 +322,8 @@ class Path:
             if not trip.future.done():
                 trip.fail(TimeoutError())
                 patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        if (self._sent or self._opening) and now_s - self._heard_s >= LATE_S:
+            self._guide.troubled()
         if self._link and self._sent and now_s - self._heard_s >= patience_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
         goes_on = due or self._sent

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
+from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.runner import explain
 from queue_core.redis.scripts.loader import text
 
@@ -20,6 +21,8 @@ Run = Callable[..., Any]
 
 async def on_primaries(redis: Any) -> list[tuple[str, Run]]:
     """Return every server that holds keys: its name ("" for a single Redis), and a function that runs its commands."""
+    if isinstance(redis, NodesClient):
+        return await redis.primaries()
     if not isinstance(redis, RedisCluster):
         return [("", redis.execute_command)]
     await redis.initialize()

@@ -63,6 +63,7 @@ class EmbeddedRedis:
         append_only: Keep an append-only file, so that data survive a restart.
         append_fsync: How often that file is forced to disk; "always" before each answer.
         config: More directives of redis.conf, which win over those chosen here.
+        config_file: File of directives, which those given here win over. A sentinel needs one, and writes into it.
         start_timeout_s: Longest wait for the server to answer. While it loads its data, the wait begins again.
     """
 
@@ -75,6 +76,7 @@ class EmbeddedRedis:
         append_only: bool = False,
         append_fsync: Literal["always", "everysec", "no"] = "everysec",
         config: Mapping[str, str] | None = None,
+        config_file: str | os.PathLike[str] | None = None,
         start_timeout_s: float = 10.0,
     ) -> None:
         self._server = server
@@ -89,6 +91,7 @@ class EmbeddedRedis:
             "protected-mode": "yes",
             **(config or {}),
         }
+        self._config_file = config_file
         self._start_timeout_s = start_timeout_s
         self._binary: RedisBinary | None = None
         self._temporary: Path | None = None
@@ -220,7 +223,7 @@ class EmbeddedRedis:
         options = {"port": str(self._port or 0), **self._options, "dir": str(self.data_dir)}
         if self._port is None:
             options |= {"unixsocket": str(self._socket_path), "unixsocketperm": "700"}
-        command = [str(program)]
+        command = [str(program)] + ([os.fspath(self._config_file)] if self._config_file else [])
         for name, value in options.items():
             command += [f"--{name}", value]
         # A separate session: Ctrl-C must not end the server before the program that uses it.

@@ -17,11 +17,12 @@ from redis.asyncio import Redis, RedisCluster
 
 from queue_core import QueueUnavailableError, UnsupportedRedisError, connect
 from queue_core.redis import link
-from queue_core.redis.link_transport import LinkTransport, transport_for
+from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.path import TICKS
 from queue_core.redis.protocol import PlainReader, new_reader, pack
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts.loader import Call, LuaScript
+from queue_core.redis.transports import transport_for
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.redis.servers import CERTIFICATE, Cutter, Played, server_tls

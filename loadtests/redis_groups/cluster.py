@@ -1,0 +1,181 @@
+"""Redis Cluster of three primaries with a replica each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+from redis.crc import key_slot
+
+from loadtests.redis_groups.group import Group, follows, free_port_with_bus, is_in_step
+from loadtests.redis_groups.node import Node
+
+SLOTS = 16_384
+PRIMARIES = 3
+NODE_TIMEOUT_MS = 1_000
+
+
+class ClusterServers(Group):
+    """Redis Cluster of three primaries with a replica each, on loopback.
+
+    A primary that dies is replaced by its replica after about `node_timeout_ms` and a second. The other nodes serve
+    their slots meanwhile (`cluster-require-full-coverage no`).
+
+    Args:
+        server: Program to run; see choose_redis_server.
+        proxied: Put a proxy in front of each server, which can cut its links.
+        node_timeout_ms: Silence after which a node counts as dead.
+        append_only: Keep an append-only file, so that a node that is started again has its data.
+        full_coverage: Let all nodes refuse commands while any slot is served by none (Redis's default).
+    """
+
+    def __init__(
+        self,
+        *,
+        server: str | os.PathLike[str] | None = None,
+        proxied: bool = False,
+        node_timeout_ms: int = NODE_TIMEOUT_MS,
+        append_only: bool = False,
+        full_coverage: bool = False,
+    ) -> None:
+        super().__init__(server=server, proxied=proxied)
+        for number in range(2 * PRIMARIES):
+            port = free_port_with_bus()
+            config = {
+                "cluster-enabled": "yes",
+                "cluster-node-timeout": str(node_timeout_ms),
+                "cluster-require-full-coverage": "yes" if full_coverage else "no",
+                "cluster-replica-validity-factor": "0",
+                "cluster-announce-ip": "127.0.0.1",
+                "cluster-announce-bus-port": str(port + 10_000),
+                "repl-diskless-sync": "yes",
+                "repl-diskless-sync-delay": "0",
+            }
+            folder = self.folder / f"node{number + 1}"
+            node = Node(self.thread, folder, port, server=server, config=config, append_only=append_only)
+            node.config["cluster-announce-port"] = str(node.port)
+            self.nodes.append(node)
+        self._ids = {node: _id_of(number) for number, node in enumerate(self.nodes)}
+
+    @property
+    def url(self) -> str:
+        """Address of the whole group, for `queue_core.connect`."""
+        return "redis+cluster://" + ",".join(node.address for node in self.nodes)
+
+    def start(self) -> None:
+        """Start the group, without data, and return when it is whole."""
+        for number, node in enumerate(self.nodes):
+            node.wipe()
+            (node.folder / "nodes.conf").write_text(self._layout_of(number))
+        for node in self.nodes:
+            node.start()
+        self.wait_for(self.is_as_new, "the cluster")
+
+    def is_as_new(self) -> bool:
+        """Return True if each primary has a third of the slots and a replica in step, and all nodes know it."""
+        owners = self.owners()
+        ranges = sum(owners[slot] is not owners.get(slot - 1) for slot in range(SLOTS) if slot in owners)
+        if len(owners) != SLOTS or ranges != PRIMARIES:
+            return False
+        primaries = self.primaries()
+        replicas = {primary: self.replicas_of(primary) for primary in primaries}
+        return (
+            len(primaries) == PRIMARIES
+            and all(_knows_a_whole_cluster(node) for node in self.nodes)
+            and all(len(its) == 1 and is_in_step(its[0], primary) for primary, its in replicas.items())
+        )
+
+    def owners(self) -> dict[int, Node]:
+        """Return the node that serves each slot, as most of the running nodes believe."""
+        running = [node for node in self.nodes if node.is_running and not node.is_paused]
+        views = [_owners_by_port(node) for node in running]
+        by_port = {node.port: node for node in self.nodes}
+        newest = max(views, key=lambda view: sum(other == view for other in views))
+        return {slot: by_port[port] for slot, port in newest.items()}
+
+    def primaries(self) -> list[Node]:
+        """Return the nodes that serve slots, in the order of their first slots."""
+        owners = self.owners()
+        return sorted(
+            set(owners.values()), key=lambda node: min(slot for slot in owners if owners[slot] is node)
+        )
+
+    def primary_of(self, key: str) -> Node:
+        """Return the node that serves a key."""
+        return self.owners()[key_slot(key.encode())]
+
+    def replicas_of(self, primary: Node) -> list[Node]:
+        """Return the running replicas of a node."""
+        return [
+            node
+            for node in self.nodes
+            if node.is_running and not node.is_paused and node is not primary and follows(node, primary)
+        ]
+
+    def fail_over(self, primary: Node) -> Node:
+        """Let the replica of a primary take over in good order (CLUSTER FAILOVER), and return it."""
+        (replica,) = self.replicas_of(primary)
+        replica.command("CLUSTER", "FAILOVER")
+        self.wait_for(lambda: replica in self.primaries(), "the failover")
+        return replica
+
+    def await_failover(self, dead: Node) -> Node:
+        """Wait until the replica of a primary that is away has taken over, and return it."""
+        served = {node.port for node in self.nodes if node is not dead}
+        self.wait_for(lambda: {node.port for node in self.primaries()} <= served, "the election")
+        return next(node for node in self.primaries() if not self.replicas_of(node))
+
+    def move_slots(self, slots: Iterable[int], target: Node, *, key_pause_s: float = 0.0) -> None:
+        """Move slots with their keys to another primary, each key by itself, as `redis-cli --cluster reshard` does.
+
+        A slot's new owner is made known to all nodes when its last key has moved. `key_pause_s`: wait before each key.
+        """
+        owners, primaries = self.owners(), self.primaries()
+        for slot in slots:
+            source = owners[slot]
+            if source is not target:
+                self._move_slot(slot, source, target, key_pause_s)
+                for node in (target, source, *(it for it in primaries if it not in (target, source))):
+                    node.command("CLUSTER", "SETSLOT", slot, "NODE", self._ids[target])
+
+    def _move_slot(self, slot: int, source: Node, target: Node, key_pause_s: float) -> None:
+        ids = self._ids
+        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+        while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            time.sleep(key_pause_s)
+            source.command("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5_000)
+
+    def _layout_of(self, number: int) -> str:
+        """Return the file from which a node knows the whole cluster at its first start."""
+        lines = []
+        for other, node in enumerate(self.nodes):
+            myself = "myself," if other == number else ""
+            address = f"127.0.0.1:{node.port}@{node.own_port + 10_000}"
+            if other < PRIMARIES:
+                role, master = "master", "-"
+                first, past = (SLOTS * part // PRIMARIES for part in (other, other + 1))
+                slots = f" {first}-{past - 1}"
+            else:
+                role, master, slots = "slave", _id_of(other - PRIMARIES), ""
+            epoch = other % PRIMARIES + 1
+            lines.append(f"{_id_of(other)} {address} {myself}{role} {master} 0 0 {epoch} connected{slots}")
+        return "\n".join([*lines, f"vars currentEpoch {PRIMARIES} lastVoteEpoch 0", ""])
+
+
+def _id_of(number: int) -> str:
+    return f"{number + 1:040x}"
+
+
+def _owners_by_port(node: Node) -> dict[int, int]:
+    return {
+        slot: int(primary[1])
+        for first, last, primary, *_ in node.command("CLUSTER", "SLOTS")
+        for slot in range(first, last + 1)
+    }
+
+
+def _knows_a_whole_cluster(node: Node) -> bool:
+    lines = str(node.command("CLUSTER", "INFO")).split()
+    return "cluster_state:ok" in lines and f"cluster_slots_ok:{SLOTS}" in lines

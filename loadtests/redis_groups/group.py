@@ -1,0 +1,173 @@
+"""Parts that all groups of servers share: ports, start, repair, end."""
+
+from __future__ import annotations
+
+import abc
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from redis.exceptions import RedisError
+
+from loadtests.redis_groups.node import Node
+from loadtests.redis_groups.proxy import ProxyThread
+
+READY_TIMEOUT_S = 20.0
+REPAIR_TIMEOUT_S = 1.5
+"""Longest wait for a group to come back by itself, before it is made anew."""
+POLL_S = 0.02
+CHANGEABLE = {
+    "min-replicas-to-write": "0",
+    "min-replicas-max-lag": "10",
+    "appendfsync": "everysec",
+    "maxmemory": "0",
+}
+"""Directives that tests and runs may change by CONFIG SET, with the values that `repair` gives them back."""
+
+
+class GroupError(Exception):
+    """Raised when a group does not get into the expected state; says which one."""
+
+
+class Group(abc.ABC):
+    """Servers that replicate to each other, and the faults that befall them. All methods block."""
+
+    def __init__(self, *, server: str | os.PathLike[str] | None = None, proxied: bool = False) -> None:
+        self.server = server
+        self.thread = ProxyThread() if proxied else None
+        self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-group-"))
+        self.nodes: list[Node] = []
+        """Servers that hold data."""
+
+    @property
+    @abc.abstractmethod
+    def url(self) -> str:
+        """Address of the whole group, for `queue_core.connect`."""
+
+    @abc.abstractmethod
+    def is_as_new(self) -> bool:
+        """Return True if the group is whole: each server plays its part, and replicas are in step."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start the group, without data, and return when it is whole."""
+
+    @abc.abstractmethod
+    def primaries(self) -> list[Node]:
+        """Return the servers that take writes now."""
+
+    @abc.abstractmethod
+    def replicas_of(self, primary: Node) -> list[Node]:
+        """Return the replicas of a server that run."""
+
+    @abc.abstractmethod
+    def fail_over(self, primary: Node) -> Node:
+        """Let a replica take over although its primary works, and return it when it was chosen."""
+
+    @abc.abstractmethod
+    def await_failover(self, dead: Node) -> Node:
+        """Wait until a replica of a primary that is away has taken over, and return it."""
+
+    def stop(self) -> None:
+        """End all servers and remove their data."""
+        for node in self.all_nodes():
+            node.close()
+        if self.thread:
+            self.thread.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def all_nodes(self) -> list[Node]:
+        """Return all servers, those without data too."""
+        return self.nodes
+
+    def repair(self) -> None:
+        """End all faults and remove all data. A group that does not come back soon is made anew."""
+        for node in self.all_nodes():
+            node.resume()
+        for node in self.nodes:
+            if self.thread and node.is_running:
+                node.proxy.restore()
+        if not self._comes_back():
+            for node in self.all_nodes():
+                node.wipe()
+            self.start()
+        for node in self.nodes:
+            for name, value in CHANGEABLE.items():
+                node.command("CONFIG", "SET", name, value)
+        for node in self.primaries():
+            node.command("FLUSHALL")
+            node.command("SCRIPT", "FLUSH")
+
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until a condition holds; a server that does not answer does not fulfil it. Raises GroupError."""
+        if not _holds_within(timeout_s, condition):
+            states = "\n".join(f"{node.address}: {_state_of(node)}" for node in self.all_nodes())
+            raise GroupError(f"waited {timeout_s:g} s in vain for {what}:\n{states}")
+
+    def _comes_back(self) -> bool:
+        if not all(node.is_running for node in self.all_nodes()):
+            return False
+        return _holds_within(REPAIR_TIMEOUT_S, self.is_as_new)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def free_port_with_bus() -> int:
+    """Return a free port whose cluster bus (the port 10,000 above it, fixed before Redis 7) is free too."""
+    for _ in range(1_000):
+        with socket.socket() as client_side, socket.socket() as bus_side:
+            client_side.bind(("127.0.0.1", 0))
+            port: int = client_side.getsockname()[1]
+            try:
+                bus_side.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise GroupError("no pair of free ports 10,000 apart in 1,000 tries")
+
+
+def follows(replica: Node, primary: Node) -> bool:
+    """Return True if a server takes itself for a replica of another."""
+    info = replica.info("replication")
+    return bool(info["role"] == "slave" and info["master_port"] == primary.port)
+
+
+def is_in_step(replica: Node, primary: Node) -> bool:
+    """Return True if a replica follows a primary and has all its data."""
+    return follows(replica, primary) and replica.info("replication")["master_link_status"] == "up"
+
+
+def _holds_within(timeout_s: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if condition():
+                return True
+        except (RedisError, OSError):
+            pass
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+
+
+def _state_of(node: Node) -> str:
+    if not node.is_running:
+        return "does not run"
+    try:
+        return str(node.info("replication"))
+    except (RedisError, OSError) as error:
+        return str(error)

@@ -1,0 +1,133 @@
+"""One server of a group: a redis-server, a proxy in front of it, and commands to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from loadtests.redis_groups.proxy import Proxy, ProxyThread
+from queue_core.redis_server.embedded import EmbeddedRedis
+
+COMMAND_TIMEOUT_S = 5.0
+
+
+class Node:
+    """One server. Clients, replicas and the other nodes know it by the port of its proxy.
+
+    Args:
+        thread: Thread of the proxy; None: no proxy.
+        folder: Folder for the server's data; emptied by `wipe`.
+        port: Port of the server itself.
+        server: Program to run; see choose_redis_server.
+        config: Directives of redis.conf.
+        config_file: File of more directives.
+    """
+
+    def __init__(
+        self,
+        thread: ProxyThread | None,
+        folder: Path,
+        port: int,
+        *,
+        server: str | os.PathLike[str] | None,
+        config: Mapping[str, str],
+        config_file: Path | None = None,
+        append_only: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.own_port = port
+        self._proxy = Proxy(thread, port) if thread else None
+        self.port = self._proxy.port if self._proxy else port
+        self.config = dict(config)
+        self._server, self._config_file, self._append_only = server, config_file, append_only
+        self._redis: EmbeddedRedis | None = None
+        self._client: redis.Redis | None = None
+        self.is_paused = False
+
+    @property
+    def address(self) -> str:
+        """Host and port for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """True while the process is alive, paused or not."""
+        return self._redis is not None and self._redis.is_running()
+
+    @property
+    def proxy(self) -> Proxy:
+        """Proxy in front of the server. Raises AssertionError when the group has no proxies."""
+        assert self._proxy, "start the group with proxies to cut links"
+        return self._proxy
+
+    def command(self, *words: str | int) -> Any:
+        """Run a command past the proxy, and return the answer as text. Raises redis-py's errors."""
+        if self._client is None:
+            self._client = redis.Redis(
+                port=self.own_port,
+                decode_responses=True,
+                socket_timeout=COMMAND_TIMEOUT_S,
+                protocol=2,
+                retry=Retry(NoBackoff(), retries=1),
+            )
+        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]  # in redis-py
+
+    def info(self, section: str) -> dict[str, Any]:
+        """Return a section of INFO."""
+        return dict(self.command("INFO", section))
+
+    def start(self) -> None:
+        """Start the server, with the data that it has, and return when it answers. Does nothing when it runs."""
+        if self._redis is None:
+            self._redis = EmbeddedRedis(
+                self.folder,
+                server=self._server,
+                port=self.own_port,
+                append_only=self._append_only,
+                config=self.config,
+                config_file=self._config_file,
+            )
+        self._redis.start()
+        if self._proxy:
+            self._proxy.open()
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would; new connections are refused."""
+        self.is_paused = False
+        if self._redis is not None:
+            self._redis.kill()
+        if self._proxy:
+            self._proxy.close()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open, and nothing answers."""
+        assert self._redis is not None
+        self._redis.pause()
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Let the server go on after `pause`."""
+        if self.is_paused and self._redis is not None:
+            self._redis.resume()
+        self.is_paused = False
+
+    def wipe(self) -> None:
+        """Kill the server and remove its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def close(self) -> None:
+        """Kill the server, and forget everything about it."""
+        self.kill()
+        if self._redis is not None:
+            self._redis.stop()
+        if self._client is not None:
+            self._client.close()

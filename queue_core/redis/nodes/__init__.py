@@ -1,0 +1,1 @@
+"""Redis deployments of several nodes: clusters, and a primary with replicas that sentinels watch."""

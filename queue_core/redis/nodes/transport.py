@@ -1,0 +1,185 @@
+"""Transport to several nodes: links to each primary, so that a slow one delays the calls of its own partitions only.
+
+All keys of a call are in one slot. A call goes to the primary of its slot; if that one refuses it for another's sake,
+or cannot be reached, the call is held, the table is read again, and the call is sent again until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from redis import exceptions
+
+from queue_core.redis.link_transport import LinkTransport
+from queue_core.redis.nodes.client import NodesClient
+from queue_core.redis.nodes.refusals import is_passing, moved_to
+from queue_core.redis.nodes.table import NO_OWNER, Table
+from queue_core.redis.nodes.urls import Address
+from queue_core.redis.path import Guide, Trip
+from queue_core.redis.scripts.loader import Call
+from queue_core.redis.transport import Transport
+
+Result = TypeVar("Result")
+
+HOPS_MAX = 2
+"""Redirections that a call follows at once; after that it waits for the table."""
+HELD_S = 0.1
+"""Longest time that a held call waits for a reading of the table before it is sent again."""
+
+
+class NodeTrip(Trip):
+    """Call on its way to the primary of its slot."""
+
+    __slots__ = ("error", "hops", "is_urgent", "slot")
+
+    def __init__(
+        self, call: Call[Any], future: asyncio.Future[Any], since_s: float, slot: int, *, is_urgent: bool
+    ) -> None:
+        super().__init__(call, future, since_s)
+        self.slot = slot
+        self.is_urgent = is_urgent
+        self.hops = 0
+        self.error: Exception = TimeoutError()
+        """Error of the last try."""
+
+
+class NodesTransport(Transport):
+    """Transport to the primaries that a client's routes name; two links to each, which the client closes."""
+
+    def __init__(self, client: NodesClient, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+        self._client = client
+        self._routes = client.routes
+        self._deadline_ms = deadline_ms
+        self._deadline_s = deadline_ms / 1000
+        self._wait_for_fsync = wait_for_fsync
+        self._nodes: dict[Address, LinkTransport] = {}
+        self._left_round_trips = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._held: list[NodeTrip] = []
+        self._sending: asyncio.Task[None] | None = None
+        client.routes.on_change.append(self._changed)
+
+    @property
+    def round_trips(self) -> int:
+        """Number of writes so far."""
+        return self._left_round_trips + sum(node.round_trips for node in self._nodes.values())
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Run a call in the order in which those of its slot were made. Cancelling the future does not cancel it."""
+        return self._carry(call, is_urgent=False)
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """Run a call at once, not in order with gathered ones."""
+        answer: Result = await self._carry(call, is_urgent=True)
+        return answer
+
+    async def load(self) -> None:
+        """Check that the primaries answer, and have Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        await self._client.check_lua(self._deadline_s)
+
+    def _carry(self, call: Call[Any], *, is_urgent: bool) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
+            self._loop, self._held, self._sending = loop, [], None
+        slot = self._routes.slot_of(call.command()[2])
+        trip = NodeTrip(call, loop.create_future(), loop.time(), slot, is_urgent=is_urgent)
+        if any(held.slot == slot and not is_urgent for held in self._held):
+            self._hold(trip)  # behind those that were made before
+        else:
+            self._send(trip)
+        return trip.future
+
+    def takes(self, node: Address, trip: NodeTrip, error: Exception) -> bool:
+        """Send a call again if the error passes. Returns False if the caller must hear of it."""
+        trip.is_asking = False
+        target = moved_to(error, node)
+        if target is None and not is_passing(error):
+            return False
+        trip.error = error
+        if isinstance(error, exceptions.MovedError) and target:
+            self._routes.moved(trip.slot, target)
+        trip.hops += 1
+        if target is None or trip.hops % (HOPS_MAX + 1) == 0:
+            self._hold(trip)
+        elif isinstance(error, exceptions.MovedError):
+            self._send(trip)
+        else:
+            trip.is_asking = True
+            self._node(target).take(trip, is_urgent=trip.is_urgent)
+        return True
+
+    def troubled(self, node: Address) -> None:
+        """Look for the primaries again."""
+        self._routes.suspect(node)
+
+    def _send(self, trip: NodeTrip) -> None:
+        owner = self._routes.owner_of(trip.slot)
+        if owner is None:
+            is_known = self._routes.table is not None
+            trip.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
+            self._hold(trip)
+        else:
+            self._node(owner).take(trip, is_urgent=trip.is_urgent)
+
+    def _node(self, address: Address) -> LinkTransport:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = LinkTransport(
+                self._client.node(address),
+                deadline_ms=self._deadline_ms,
+                wait_for_fsync=self._wait_for_fsync,
+                guide=_NodeGuide(self, address),
+            )
+        return node
+
+    def _hold(self, trip: NodeTrip) -> None:
+        self._held.append(trip)
+        if self._sending is None and self._loop:
+            self._sending = self._loop.create_task(self._send_held(), name="queue-held-calls")
+
+    async def _send_held(self) -> None:
+        """Send held calls again after each reading of the table, until each has an answer or its deadline is over."""
+        clock = asyncio.get_running_loop().time
+        try:
+            while self._held:
+                await asyncio.wait([self._routes.look()], timeout=HELD_S)
+                held, self._held = sorted(self._held, key=lambda trip: trip.since_s), []
+                for trip in held:
+                    if trip.is_given_up:
+                        continue
+                    if clock() - trip.since_s >= self._deadline_s:
+                        trip.fail(trip.error)
+                    else:
+                        self._send(trip)
+        finally:
+            self._sending = None
+            for trip in self._held:
+                trip.future.cancel()
+            self._held = []
+
+    def _changed(self, table: Table) -> None:
+        """Leave nodes that are no primaries any more; what they did not answer goes to the new ones."""
+        for address in self._nodes.keys() - set(table.primaries):
+            node = self._nodes.pop(address)
+            for trip in node.leave():
+                assert isinstance(trip, NodeTrip)
+                self._send(trip)
+            self._left_round_trips += node.round_trips
+
+
+class _NodeGuide(Guide):
+    """Guide of the links to one node."""
+
+    def __init__(self, transport: NodesTransport, node: Address) -> None:
+        self._transport = transport
+        self._node = node
+
+    def takes(self, trip: Trip, error: Exception) -> bool:
+        """Take over a call for which another server, or a later time, may be right."""
+        assert isinstance(trip, NodeTrip)
+        return self._transport.takes(self._node, trip, error)
+
+    def troubled(self) -> None:
+        """Learn that the node is silent or away."""
+        self._transport.troubled(self._node)
