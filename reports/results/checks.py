@@ -159,7 +159,7 @@ def _in_runs(
 
 
 def _in_ledger(run: Run, where: str) -> Iterator[str]:
-    """Check that the counts of a run agree with its ledger."""
+    """Check that the counts of a run agree with its ledger, which has only the lost messages of a folded run."""
     fates = Counter(entry["fate"] for entry in run["ledger"])
     counted = {
         "sent": (run["sent"], len(run["ledger"])),
@@ -169,6 +169,8 @@ def _in_ledger(run: Run, where: str) -> Iterator[str]:
         "pending": (len(run["pending"]), fates["pending"]),
     }
     for name, (count, messages) in counted.items():
+        if "folded" in run and name != "lost":
+            continue
         if count != messages:
             yield f"{name} is {count:,}, but the ledger has {messages:,} such messages - at `{where}`"
 

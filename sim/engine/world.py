@@ -106,7 +106,6 @@ class World:
             "clock_us": self._clock_us,
             "latency": self._latency,
             "stream": self.random,
-            "outside": self.loop.outside,
         }
         if not self.faults.has(*OF_NETWORK, *OF_SERVER):
             return StoreServer(self.loop, **options)
@@ -148,7 +147,7 @@ class World:
         task = self.loop.create_task(coroutine, name=name)
         self._activities[task] = None
         self._quiet.clear()
-        task.add_done_callback(self._activity_ended)
+        task.add_done_callback(self._activity_ended, context=self.loop.outside)
         return task
 
     def spawn_daemon(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -158,7 +157,7 @@ class World:
         """
         task = self.loop.create_task(coroutine, name=name)
         self._daemons[task] = None
-        task.add_done_callback(self._daemon_ended)
+        task.add_done_callback(self._daemon_ended, context=self.loop.outside)
         return task
 
     def rest_redis(self) -> RestRedis:
@@ -316,7 +315,7 @@ class WhatsApp:
             await asyncio.sleep(2 * half_s)
             raise ChannelError("the send API refused the reply")
         loop = world.loop
-        loop.call_later(half_s, world.ledger.answered, conversation, ids, context=loop.outside)
+        loop.at(loop.time() + half_s, lambda _: world.ledger.answered(conversation, ids), None)
         await asyncio.sleep(2 * half_s)
 
 
