@@ -33,16 +33,12 @@ from loadtests.schedule import RECORDING_NEEDED, ScheduleError
 from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
-from loadtests.validation.output import publish
-from loadtests.validation.runs import Deployment
-from loadtests.validation.series import Series, carry_out_series
-from loadtests.validation.trials import TRIALS, Load
+from loadtests.validation.command import trials, validate
+from loadtests.validation.trials import TRIALS
 from queue_core.command_lines import typed
 from queue_core.durations import DurationError, parse_duration_ms, with_negative_values
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.agreement import AIM
-from reports.results.validation import TrialName
-from reports.results.writing import STANDARD_OUTPUT
 from reports.words.language import DEFAULT, LANGUAGES
 from sim.engine.distributions import parse_distribution
 from sim.faults import Fault, FaultError, faults_in_words, parse_faults
@@ -80,13 +76,6 @@ def _faults(text: str) -> tuple[Fault, ...]:
     return parse_faults([text], "load") if text else ()
 
 
-def _trials(text: str) -> tuple[TrialName, ...]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in TRIALS]:
-        raise ValueError(f"{unknown[0]!r} is not a trial; there are {', '.join(TRIALS)}")
-    return tuple(name for name in TRIALS if name in names)
-
-
 def _renamed(_: str) -> str:
     raise argparse.ArgumentTypeError("is now --faults, and its names have changed; `run --help` lists them")
 
@@ -118,11 +107,11 @@ _STACK = (
 _RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _MEMORY_LIMIT,
-    _AI._replace(default="lognormal:2s:4s"),
+    _AI._replace(default="lognormal:2s:4s", help=f"{_AI.help}; ai-fails has a time of its own"),
     _SEED,
     Option("rate", "N", 900.0, "messages a minute, on average; a storm has its own", number(0.001, RATE_MAX)),
     Option("duration", "TIME", "25s", "length of each load", duration(is_above_0=True)),
-    Option("only", "NAMES", ",".join(TRIALS), "trials, separated by commas", _trials),
+    Option("only", "NAMES", ",".join(TRIALS), "trials, separated by commas", trials),
     _OUT._replace(default="reports/out/validate"),
     Option("json", "FILE", "", "write the result there too; - is standard output"),
     Option("lang", "CODE", DEFAULT, f"language of the report: {', '.join(LANGUAGES)}", choices=LANGUAGES),
@@ -209,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     stack.set_defaults(run=_stack)
     run = _parser_of_run(commands)
-    validate = commands.add_parser(
+    validation = commands.add_parser(
         "validate",
         help="compare the simulator's predictions with measurements",
         description="Simulates trials once and runs them live twice: steady, bursts and storm on the queue, bursts on\n"
@@ -218,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Exit code: 0: every simulated curve is within the noise + {AIM}, and the counts agree. 1: not so.\n"
         "2: the command cannot be carried out as typed. 3: a live run is not valid, or could not be carried out.",
     )
-    _add(validate, *_VALIDATE)
-    validate.set_defaults(run=_validate)
+    _add(validation, *_VALIDATE)
+    validation.set_defaults(run=_validate)
     sink = commands.add_parser(
         "sink",
         help="run the sink alone, which plays the AI and WhatsApp",
@@ -313,22 +302,8 @@ def _check_load(options: argparse.Namespace, plan: tuple[Fault, ...]) -> None:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    """Simulate trials and run them live, show and write the result, and return the exit code."""
     _prepare_process()
-    out = Path(options.out).absolute()
-    result = carry_out_series(
-        Series(
-            names=options.only,
-            load=Load(
-                rate=options.rate, duration_s=parse_duration_ms(options.duration) / 1000, seed=options.seed
-            ),
-            deployment=Deployment(ai=options.ai, redis_memory=options.redis_memory, environ=os.environ),
-            out=out,
-            command=options.shown_command,
-            say=_to_standard_error if options.json == str(STANDARD_OUTPUT) else _say,
-        )
-    )
-    return publish(result, out, json_file=options.json, language=options.lang)
+    return validate(options, os.environ)
 
 
 def _sink(options: argparse.Namespace) -> int:
@@ -381,15 +356,6 @@ def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> S
 def _sink_settings(options: argparse.Namespace) -> SinkSettings:
     seed = getattr(options, "seed", SEED_DEFAULT)  # `run` leaves the default to Locust's settings
     return SinkSettings(ai=options.ai, ai_errors=options.ai_errors, send=options.send, seed=seed)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _to_standard_error(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 def _prepare_process() -> None:

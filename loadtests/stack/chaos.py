@@ -159,24 +159,29 @@ class Chaos:
         elif fault.name == "redis-restarts":
             self._target.restart_redis()
         elif fault.name == "redis-hangs":
-            self._last(fault, self._target.pause_redis, self._target.resume_redis)
+            self._last(number, self._target.pause_redis, self._target.resume_redis, load_started_at)
         elif fault.name == "redis-away":
-            self._last(fault, self._target.stop_redis, self._target.start_redis)
+            self._last(number, self._target.stop_redis, self._target.start_redis, load_started_at)
         elif fault.name == "ai-fails":
-            self._fail(fault, self._target.ai_errors)
+            self._fail(number, self._target.ai_errors, load_started_at)
         else:
-            self._fail(fault, self._target.channel_errors)
+            self._fail(number, self._target.channel_errors, load_started_at)
 
-    def _fail(self, fault: Fault, errors: Callable[[float], None]) -> None:
+    def _fail(self, number: int, errors: Callable[[float], None], load_started_at: float) -> None:
         """Begin errors that end by themselves, or earlier when the load is over."""
-        errors(fault.lasts_ms / 1000)
-        if self._wait(fault.lasts_ms / 1000):
+        lasts_s = self._plan[number].lasts_ms / 1000
+        errors(lasts_s)
+        self._change(number, start_s=self._since(load_started_at))  # the order took its time
+        if self._wait(lasts_s):
             errors(0)
 
-    def _last(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    def _last(
+        self, number: int, begin: Callable[[], None], end: Callable[[], None], load_started_at: float
+    ) -> None:
         """Begin a fault, and end it after its duration, or earlier when the load is over."""
         begin()
         try:
-            self._wait(fault.lasts_ms / 1000)
+            self._change(number, start_s=self._since(load_started_at))
+            self._wait(self._plan[number].lasts_ms / 1000)
         finally:
             end()

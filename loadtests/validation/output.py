@@ -51,7 +51,7 @@ def _lines(result: ValidationResult) -> list[str]:
 
 
 def _row(trial: Trial) -> list[str]:
-    distance = f"{max(trial['distances']):.3f}" if trial["distances"] else "-"
+    distance = f"{trial['distance']:.3f}" if trial["distances"] else "-"
     return [
         trial_name(trial["name"]),
         f"{len(trial['simulated']['reply_ms']):,}",

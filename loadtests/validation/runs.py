@@ -77,7 +77,7 @@ def simulate(
 ) -> TrialRun:
     """Simulate a trial. Raises ScheduleError."""
     settings = replace(
-        settings_of(deployment, load),
+        settings_of(name, deployment, load),
         webhook_delay_ms=given.delays["webhook"],
         ai_delay_ms=given.delays["ai"],
         faults=given.faults,
@@ -86,13 +86,17 @@ def simulate(
     return simulated_run(replay(recording, system, settings), recording)
 
 
-def settings_of(deployment: Deployment, load: Load) -> SimSettings:
+def settings_of(name: TrialName, deployment: Deployment, load: Load) -> SimSettings:
     """Return the settings of a simulation. Raises ScheduleError for settings that cannot be simulated."""
-    options = {"ai": deployment.ai, "redis-latency": LOOPBACK_REDIS, **_rules(deployment.environ)}
+    options = {"ai": _ai_of(name, deployment), "redis-latency": LOOPBACK_REDIS, **_rules(deployment.environ)}
     try:
         return with_options(SimSettings(seed=load.seed, ai_by_turn=True), options)
     except SettingsError as error:
         raise ScheduleError(f"the simulation is not possible: {error}") from None
+
+
+def _ai_of(name: TrialName, deployment: Deployment) -> str:
+    return TRIALS[name].ai or deployment.ai
 
 
 def _rules(environ: Mapping[str, str]) -> dict[str, str]:
@@ -133,7 +137,8 @@ def measure(recording: Path, name: TrialName, deployment: Deployment, load: Load
     The stack has as many workers as the simulated one, and each takes as many turns at a time.
     """
     kind, faults = TRIALS[name], faults_of(TRIALS[name], load)
-    sink = SinkSettings(ai=deployment.ai, seed=load.seed)
+    ai = _ai_of(name, deployment)
+    sink = SinkSettings(ai=ai, seed=load.seed)
     run = LoadRun(
         stack=StackSettings(
             workers=WORKERS,
@@ -155,7 +160,7 @@ def measure(recording: Path, name: TrialName, deployment: Deployment, load: Load
         settings={
             "system": kind.system,
             "workers": WORKERS,
-            "ai": deployment.ai,
+            "ai": ai,
             "faults": ",".join(map(str, faults)),
         },
         is_quiet=True,

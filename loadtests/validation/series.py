@@ -55,7 +55,8 @@ def carry_out_series(series: Series) -> ValidationResult:
         name: recording_of(TRIALS[name], series.load, _folder(series, name) / "arrivals.jsonl")
         for name in series.names
     }
-    settings_of(series.deployment, series.load)  # raises for settings that cannot be simulated
+    for name in series.names:
+        settings_of(name, series.deployment, series.load)  # raises for settings that cannot be simulated
     count = LIVE_RUNS * len(series.names)
     minutes = count * (series.load.duration_s + LIVE_OVERHEAD_S) / 60
     series.say(

@@ -19,6 +19,9 @@ from sim.faults import Fault
 
 STORM_EVERY_S = 5.0
 """Time between the starts of two storms: a single storm has too few turns for a curve."""
+EVEN_AI = "lognormal:2s:2500ms"
+"""Times of the AI while it fails. Few turns try the AI then and begin again, so their times decide when the others are
+answered. With the usual times chance would decide that."""
 FAULT_AFTER = 1 / 2
 """Share of the load after which a fault strikes. By then turns must have been answered: when the AI fails before its
 first success, a few milliseconds decide how long its turns wait."""
@@ -26,12 +29,13 @@ first success, a few milliseconds decide how long its turns wait."""
 
 @dataclass(frozen=True, slots=True)
 class TrialKind:
-    """A kind of trial. `fault_s` is how long its fault lasts."""
+    """A kind of trial. `fault_s` is how long its fault lasts; `ai` replaces the AI's usual times."""
 
     scenario: Scenario
     system: Literal["queue", "legacy"] = "queue"
     fault: FaultName | None = None
     fault_s: float = 0.0
+    ai: str = ""
 
 
 TRIALS: Mapping[TrialName, TrialKind] = {
@@ -40,7 +44,7 @@ TRIALS: Mapping[TrialName, TrialKind] = {
     "storm": TrialKind("storm"),
     "legacy": TrialKind("bursts", system="legacy"),
     "redis-away": TrialKind("steady", fault="redis-away", fault_s=5),
-    "ai-fails": TrialKind("steady", fault="ai-fails", fault_s=10),
+    "ai-fails": TrialKind("steady", fault="ai-fails", fault_s=10, ai=EVEN_AI),
 }
 
 

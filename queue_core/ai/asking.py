@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from queue_core.ai.base import retry_after_ms
 from queue_core.ai.reply import ABSENCE_WORDS, Absence, absence_of_body, extract
 from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
@@ -123,8 +124,7 @@ class Asking:
         return kind(reason, after_ms=self._after_ms(batch, retry_after_s), blames=blames)
 
     def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:
-        wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
-        return int(max(wait_s, retry_after_s or 0) * 1000)
+        return retry_after_ms(batch.attempt, self._waits_s, retry_after_s)
 
 
 _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: RefusedError}

@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
+from queue_core.ai.base import UNAVAILABLE_WAITS_S
 from queue_core.channels import registry
 from queue_core.channels.base import Provider
 from queue_core.channels.form import Format
@@ -115,7 +116,7 @@ class ServerSettings(EnvironmentSettings):
     """Days for which a conversation's memory is kept after its last turn, for dify and openai."""
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
-    ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
+    ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = UNAVAILABLE_WAITS_S
     """Waits before the retries while the AI is unreachable or overloaded; together longer than its restart takes."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50

@@ -272,7 +272,7 @@ def _in_trial(trial: Trial, where: str) -> Iterator[str]:
         yield f"there are not {LIVE_RUNS} live runs - at `{where}.live`"
     if len(trial["distances"]) not in ((LIVE_RUNS,) if trial["verdict"] != "invalid" else (0, LIVE_RUNS)):
         yield f"there is not a distance for each live run - at `{where}.distances`"
-    if max([trial["floor"], *trial["distances"]]) > 1:
+    if max([trial["floor"], trial["distance"], *trial["distances"]]) > 1:
         yield f"a distance exceeds 1 - at `{where}`"
     for run in (*trial["live"], trial["simulated"]):
         times = run["reply_ms"]

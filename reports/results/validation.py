@@ -49,7 +49,8 @@ class Trial(TypedDict):
     """A load on a system, with faults as they are typed; two live runs, and a simulated one of the same messages.
 
     Distances are those of Kolmogorov and Smirnov, from 0 to 1. `floor` is the distance of the two live runs to each
-    other, `distances` has those of the simulated run to each, and `allowed` the largest that counts as agreement.
+    other, `distances` has those of the simulated run to each, `distance` is that to both together, and `allowed` the
+    largest that counts as agreement.
     `apart_ms` is the mean difference between the ordered reply times of the simulated run and those of both live runs,
     and `apart_live_ms` that of the live runs to each other (the distance of Wasserstein).
     """
@@ -61,6 +62,7 @@ class Trial(TypedDict):
     simulated: TrialRun
     floor: float
     distances: list[float]
+    distance: float
     allowed: float
     apart_ms: float
     apart_live_ms: float

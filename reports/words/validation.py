@@ -17,15 +17,15 @@ from reports.words.numbers import duration
 from reports.words.verdicts import Verdict
 
 _TRIALS: Mapping[TrialName, tuple[str, str]] = {
-    "steady": (marked("steady"), marked("single messages at random moments, each from a new user")),
-    "bursts": (marked("bursts"), marked("messages as people write them, several in a row")),
-    "storm": (marked("storm"), marked("storms of 100 messages of 8 users in 10 s; one begins every 5 s")),
-    "legacy": (marked("legacy buffer"), marked("the bursts on the legacy buffer, which loses messages")),
+    "steady": (marked("steady"), marked("Single messages at random moments, each from a new user")),
+    "bursts": (marked("bursts"), marked("Messages as people write them, several in a row")),
+    "storm": (marked("storm"), marked("Storms of 100 messages of 8 users in 10 s; one begins every 5 s")),
+    "legacy": (marked("legacy buffer"), marked("The bursts on the legacy buffer, which loses messages")),
     "redis-away": (
         marked("Redis away"),
-        marked("steady messages; Redis is killed, and starts again on its data"),
+        marked("Steady messages; Redis is killed, and starts again on its data"),
     ),
-    "ai-fails": (marked("AI failing"), marked("steady messages; the AI answers with errors for some time")),
+    "ai-fails": (marked("AI failing"), marked("Steady messages; the AI answers with errors for some time")),
 }
 _VERDICTS: Mapping[TrialVerdict, str] = {
     "within": marked("✓ agrees"),

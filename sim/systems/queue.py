@@ -19,6 +19,7 @@ from queue_core import (
     QueueSettings,
     RetryLaterError,
 )
+from queue_core.ai.base import UNAVAILABLE_WAITS_S, retry_after_ms
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
@@ -180,8 +181,9 @@ class QueueSystem(System):
         )
         try:
             return await self.world.ai.answer(conversation, batch.ids, batch.text)
-        except AiError as error:
-            raise RetryLaterError(str(error)) from error
+        except AiError as error:  # as `queue_core.ai.asking` raises it
+            wait_ms = retry_after_ms(batch.attempt, UNAVAILABLE_WAITS_S)
+            raise RetryLaterError(str(error), after_ms=wait_ms) from error
 
     async def _send(self, batch: Batch, reply: str) -> None:
         try:

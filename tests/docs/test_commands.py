@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import loadtests.commands
+import loadtests.validation.command
 import reports.cli
 import sim.cli
 from loadtests.run import INVALID
@@ -130,8 +131,8 @@ def test_options_of_load_tests_are_taken(
 ) -> None:
     """Up to the moment when the stack would start: a load takes half a minute and more."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loadtests.commands, "carry_out_series", lambda _: None)
-    monkeypatch.setattr(loadtests.commands, "publish", lambda *_, **__: INVALID)
+    monkeypatch.setattr(loadtests.validation.command, "carry_out_series", lambda _: None)
+    monkeypatch.setattr(loadtests.validation.command, "publish", lambda *_, **__: INVALID)
     monkeypatch.setattr(loadtests.commands, "carry_out", lambda *_: INVALID)
     if "--help" in command.words:
         with pytest.raises(SystemExit, match="0"):

@@ -35,6 +35,7 @@ def run(later_ms: float, **facts: Any) -> TrialRun:
         "waiting": 0,
         "twice": 0,
         "delays_ms": {"webhook": 2.5, "ai": 6.5},
+        "faults": [],
         "problems": [],
     }
     times = [9_000 + 12.5 * number + later_ms for number in range(400)]

@@ -27,6 +27,7 @@ from reports.words.validation import (
 )
 from reports.words.verdicts import Verdict
 
+NAME_LENGTH_MAX = 40
 VALUE_LENGTH_MAX = 200
 ROWS_MAX = 60
 _COUNTED: Sequence[Literal["sent", "answered", "lost", "twice", "dead"]] = ("sent", "answered", *COUNTS)
@@ -53,6 +54,7 @@ class TrialView:
     replies: int
     floor: str
     distances: Sequence[str]
+    distance: str
     allowed: str
     apart: str
     apart_live: str
@@ -102,7 +104,15 @@ def validation_page_of(result: ValidationResult) -> ValidationPage:
 
 def validation_downloads(result: ValidationResult) -> list[tuple[str, CsvLink]]:
     """Make the files: distances and counts by trial, and all reply times."""
-    heads = ["trial", "run", "replies", "distance_to_simulated", "distance_of_live_runs", "allowed"]
+    heads = [
+        "trial",
+        "run",
+        "replies",
+        "distance_to_simulated",
+        "distance_of_live_runs",
+        "distance_to_live",
+        "allowed",
+    ]
     rows = [
         [
             trial["name"],
@@ -110,6 +120,7 @@ def validation_downloads(result: ValidationResult) -> list[tuple[str, CsvLink]]:
             len(run["reply_ms"]),
             distance,
             trial["floor"],
+            trial["distance"],
             trial["allowed"],
             *(run[count] for count in _COUNTED),
         ]
@@ -150,6 +161,7 @@ def _trial_view(trial: Trial) -> TrialView:
         replies=len(trial["simulated"]["reply_ms"]),
         floor=f"{trial['floor']:.3f}" if is_drawn else EN_DASH,
         distances=[f"{distance:.3f}" for distance in trial["distances"]] or [EN_DASH] * LIVE_RUNS,
+        distance=f"{trial['distance']:.3f}" if is_drawn else EN_DASH,
         allowed=f"{trial['allowed']:.3f}" if is_drawn else EN_DASH,
         apart=duration(trial["apart_ms"]) if is_drawn else EN_DASH,
         apart_live=duration(trial["apart_live_ms"]) if is_drawn else EN_DASH,
@@ -182,7 +194,10 @@ def _plot(trial: Trial) -> Plot:
 
 def _facts(values: dict[str, str | int | float] | dict[str, str]) -> list[tuple[str, str]]:
     shown = [
-        (one_line(setting_name(code)), cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX))
+        (
+            cut(one_line(setting_name(code)), NAME_LENGTH_MAX),
+            cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX),
+        )
         for code, value in values.items()
         if value != ""
     ]

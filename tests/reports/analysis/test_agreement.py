@@ -39,9 +39,10 @@ def ramp(count: int = 1000, *, later: float = 0) -> list[float]:
     [
         (0, 10, 1000, 0.01, "within"),
         (0, 11, 1000, 0.01, "curves_differ"),
-        (30, 40, 1000, 0.04, "within"),
-        (30, 41, 1000, 0.04, "curves_differ"),
-        (30, -11, 1000, 0.04, "curves_differ"),  # to the second live run it is 0.041
+        (30, 15, 1000, 0.04, "within"),
+        (30, 55, 1000, 0.04, "within"),  # the two together are 15 later
+        (30, 56, 1000, 0.04, "curves_differ"),
+        (30, -26, 1000, 0.04, "curves_differ"),
         (0, 1, 20, 0.05, "within"),  # a reply of 20 weighs more than the aim
         (0, 2, 20, 0.05, "curves_differ"),
     ],

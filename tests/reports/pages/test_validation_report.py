@@ -33,7 +33,7 @@ def test_the_page_shows_each_trial_with_distances_counts_and_curves() -> None:
     assert seen.index(sentence) < seen.index("How far apart")
     (storm,) = re.findall(r'<tr><th scope="row"><a href="#trial-storm">.*?</tr>', html)
     cells = re.findall("<td[^>]*>(.*?)</td>", storm.replace("\u00a0", " "))
-    assert cells == ["400", "0.003", "0.025", "0.022", "0.013", "9 ms", "116 ms", "✗ curves differ"]
+    assert cells == ["✗ curves differ", "400", "0.003", "0.025", "0.022", "0.024", "0.013", "9 ms", "116 ms"]
     assert html.count('<svg class="plot"') == 6
     assert "live 2: the load generator was behind its schedule" in seen
     assert "redis-away@8s:5s" in seen
@@ -81,7 +81,7 @@ def test_hostile_text_is_inert() -> None:
 
 def test_downloads_have_each_run_and_each_reply() -> None:
     trials, replies = (link.lines for _, link in validation_downloads(validation_example.good()))
-    assert trials[2].startswith("steady,live-2,400,0.0025,0.0025,0.0125,400,400,0,0,0")
+    assert trials[2].startswith("steady,live-2,400,0.0025,0.0025,0.0025,0.0125,400,400,0,0,0")
     assert len(trials) == 1 + 2 * 3
     assert len(replies) == 1 + 2 * 3 * 400
 
