@@ -267,8 +267,9 @@ class _Examination:
         if share >= 1:
             self._errors.append(
                 f"{words}, and no room for more: a message that fails now stays in its conversation and holds up the "
-                "messages after it. Requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
-                f"monitor moves the oldest, or raise dead_letters_max ({self._queue.settings.dead_letters_max:,})"
+                "messages after it. Requeue or drop some (see `dead list`), or raise dead_letters_max "
+                f"({self._queue.settings.dead_letters_max:,}). With DEAD_LETTERS_FILE set, the monitor moves the "
+                "oldest into that file: check that one runs"
             )
             return
         passed = next((limit for limit in DEAD_LETTERS_SHARES if share >= limit), None)

@@ -336,6 +336,8 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+            if stop.is_set():  # the process is about to end, and the loop no longer runs handlers
+                signal.signal(number, lambda *_: os._exit(EXIT_AT_ONCE))
 
 
 def _cut_off(end_within_s: float) -> None:

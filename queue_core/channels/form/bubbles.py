@@ -14,7 +14,7 @@ _LIST = re.compile(r"[ \t]*(?:[-*•☐☑]|\d{1,3}[.)])[ \t]")
 
 
 def bubbles_of(text: str, bubbles_max: int) -> list[str]:
-    """Split a text at its paragraphs; if there are too many, into bubbles of about the same length.
+    """Split a text at its paragraphs; if there are too many, into `bubbles_max` of about the same length.
 
     Lists and blocks of code stay whole, even with blank lines inside. A paragraph that introduces the next one, with a
     colon or as a heading, stays with it.
@@ -25,8 +25,9 @@ def bubbles_of(text: str, bubbles_max: int) -> list[str]:
     least = sum(map(len, paragraphs)) / bubbles_max if len(paragraphs) > bubbles_max else 0
     bubbles: list[list[str]] = [[]]
     length = 0
-    for paragraph in paragraphs:
-        if bubbles[-1] and length >= least:
+    for index, paragraph in enumerate(paragraphs):
+        has_room_for_each = len(paragraphs) - index <= bubbles_max - len(bubbles)
+        if bubbles[-1] and (length >= least or has_room_for_each):
             bubbles.append([])
             length = 0
         bubbles[-1].append(paragraph)

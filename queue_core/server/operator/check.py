@@ -35,7 +35,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             void the guarantees; warnings do not yet.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
-            the Redis that `serve` would start, checks it, and stops it.
+            the Redis that `serve` would start, checks it, and stops it; the folder with its data, DATA_DIR, stays.
             """,
         epilog="""
             examples:

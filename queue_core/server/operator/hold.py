@@ -59,8 +59,9 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
               python -m queue_core resume --drop-older-than 1h
               python -m queue_core resume --answer-all
 
-            exit codes: 0 workers take turns; 1 Redis is not available; 2 wrong usage or configuration; 3 still held:
-            old messages wait, and no option says what becomes of them
+            exit codes: 0 workers take turns; 1 Redis is not available, or there is no room for more dead letters (the
+            queue is still held then); 2 wrong usage or configuration; 3 still held: old messages wait, and no option
+            says what becomes of them
             """,
     )
     choice = resume.add_mutually_exclusive_group()

@@ -190,13 +190,14 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
     if retry := queued.retry:
-        facts.append(
-            ("last error", _cut(retry.last_error, is_full=is_full) or "none, since it was handed back")
-        )
+        facts.append(("last error", visible(retry.last_error) or "none, since it was handed back"))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
         facts.append(
-            ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=is_full)}")
+            (
+                "reply",
+                f"{reply.send_state}, recorded for the last try {since} ago: {_cut(reply.text, is_full=is_full)}",
+            )
         )
     if undelivered := queued.undelivered:
         newest_failure = undelivered[-1]

@@ -173,8 +173,8 @@ class BodyReader:
         logged = found.logged
         if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
             self._context.note(
-                "Some lines were logged minutes before their messages were sent: the log's clock was wrong, so their "
-                "times are those of the webhook."
+                "Some lines were logged minutes or hours before their messages were sent: the log's clock was wrong, "
+                "so their times are those of the webhook."
             )
             logged = None
         if logged is None or logged.is_whole_second:

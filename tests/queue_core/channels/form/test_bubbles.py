@@ -42,3 +42,7 @@ def test_a_pause_grows_with_the_bubble_and_has_an_end() -> None:
     assert Form(characters_max=4_096, pause_s_max=4).pause_s("x") == 0, (
         "parts of a long reply come without a pause"
     )
+
+
+def test_too_many_paragraphs_make_as_many_bubbles_as_are_allowed() -> None:
+    assert len(bubbles_of("\n\n".join(["x" * 70] * 5), 4)) == 4

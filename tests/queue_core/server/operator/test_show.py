@@ -46,7 +46,7 @@ async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
     assert "in work; the lease is renewed, or runs out in " in shown.out
     assert r"by worker\x1b-7" in shown.out
     assert r"the reply\x1b[2J" in shown.out
-    assert "unsure, recorded " in shown.out
+    assert "unsure, recorded for the last try " in shown.out
     assert [line.split()[0] for line in shown.lines if " hi" in line or "while" in line] == [
         "processing",
         "pending",
@@ -329,3 +329,11 @@ async def test_dead_letters_are_listed_by_any_name(console: Console) -> None:
     listed = await console.run("dead", "list", "--instance", "bot", "--phone", "201000000001", "--json")
     assert listed.json["userPhone"] == "1038@lid"
     assert "dead letters" in (await console.run("show", "bot", "201000000001")).out
+
+
+async def test_the_advice_of_the_last_error_is_not_cut(console: Console) -> None:
+    await console.put("m1")
+    await console.queue.fail(
+        await claimed_batch(console.queue), "e" * 200 + ": check the key", after_ms=60_000
+    )
+    assert ": check the key" in (await console.run("show", "bot", "201")).out
