@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -47,6 +48,7 @@ from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
+from queue_core.redis.servers import partitions_of
 from queue_core.redis.transport import Transport
 from queue_core.redis.transports import transport_for
 from queue_core.settings import QueueSettings
@@ -89,7 +91,8 @@ class MessageQueue:
         rng: random.Random | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.settings = settings or QueueSettings()
+        given = settings or QueueSettings()
+        self.settings = replace(given, partitions=given.partitions or partitions_of(redis))
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
         self.transport = transport or transport_for(

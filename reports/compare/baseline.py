@@ -47,6 +47,12 @@ def baseline_of(result: Result) -> Baseline:
         raise ResultError(
             gettext("audits are not compared: they say what happened, and not what a system does")
         )
+    if result["kind"] == "validation":
+        raise ResultError(
+            gettext(
+                "validations are not compared: each run of `loadtests validate` gives a verdict of its own"
+            )
+        )
     replay, load = (None, _load(result)) if result["kind"] == "load" else (_replay(result), None)
     return Baseline(
         schema=BASELINE_SCHEMA_VERSION,
