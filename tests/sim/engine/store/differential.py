@@ -356,7 +356,7 @@ _STEPS: dict[str, Callable[[MessageQueue, Batch, float], Awaitable[Any]]] = {
 
 
 class _Ask(NamedTuple):
-    """What a monitor or a person asks about."""
+    """Question of a monitor or a person."""
 
     queue: MessageQueue
     user: tuple[str, str]

@@ -111,7 +111,7 @@ class _Handshake(Request):
 
 
 class _Bytes(Request):
-    """What one write of a link holds."""
+    """One write of a link."""
 
     def __init__(self, socket: _Socket, commands: bytes) -> None:
         super().__init__("web", socket.connection.server.half_trip_s(socket.connection.latencies))
@@ -160,9 +160,8 @@ class _Shipped(Transport):
         def made() -> Any:
             return _Wire(server, latencies)
 
-        self.paths = [
-            Path(made, deadline_s=DEADLINE_MS / 1000, fsync=None, left=lambda: None) for _ in range(2)
-        ]
+        guide: Any = SimpleNamespace(takes=lambda *_: False, troubled=lambda: None)
+        self.paths = [Path(made, deadline_s=DEADLINE_MS / 1000, fsync=None, guide=guide) for _ in range(2)]
 
     def gathered(self, call: Call[Any]) -> asyncio.Future[Any]:
         return self.paths[0].carry(call)
