@@ -46,6 +46,7 @@ from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
+from queue_core.redis.durability import Durability
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.redis.transports import transport_for
@@ -93,7 +94,9 @@ class MessageQueue:
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
         self.transport = transport or transport_for(
-            redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
+            redis,
+            deadline_ms=self.settings.redis_deadline_ms,
+            durability=Durability(self.settings.wait_for_fsync, self.settings.wait_for_replicas),
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
