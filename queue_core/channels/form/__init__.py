@@ -17,7 +17,7 @@ Format = Literal["whatsapp", "plain", "unchanged"]
 """Formatting of a reply: WhatsApp's, none, or as the AI wrote it."""
 
 PART_END = "\f"
-"""Character between the parts of a reply in its form."""
+"""Character after each part of a reply in its form but the last, and after a part that was converted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,22 @@ class Form:
     """Longest pause before a bubble, in which the user sees "typing…"; 0: none."""
 
     def formed(self, reply: str) -> str:
-        """Return an AI's reply in its form: the parts, with PART_END between them."""
-        text = reply.replace(PART_END, "\n").strip()
+        """Return an AI's reply in its form: the parts, with PART_END between them.
+
+        A converted reply must not be converted again, since WhatsApp's marks mean something else in Markdown. So a
+        converted reply of one part ends in PART_END.
+        """
+        text = written = reply.replace(PART_END, "\n").strip()
         if self.format != "unchanged":
-            text = converted(text, has_marks=self.format == "whatsapp").strip()
-        bubbles = bubbles_of(text, self.bubbles_max)
-        return PART_END.join(part for bubble in bubbles for part in split(bubble, self.characters_max))
+            written = converted(text, has_marks=self.format == "whatsapp").strip()
+        bubbles = bubbles_of(written, self.bubbles_max)
+        parts = [part for bubble in bubbles for part in split(bubble, self.characters_max)]
+        return PART_END.join(parts) + PART_END * (len(parts) == 1 and written != text)
 
     def parts_of(self, reply: str) -> list[str]:
         """Return the parts of a recorded reply; brings it into its form first if that was not done."""
-        return (reply if PART_END in reply else self.formed(reply)).split(PART_END)
+        formed = reply if PART_END in reply else self.formed(reply)
+        return formed.removesuffix(PART_END).split(PART_END)
 
     def formed_before(self, reply: str) -> str:
         """Return a reply in the form of older releases, which did not record the parts.

@@ -21,6 +21,8 @@ ARGUMENTS_MAX = 400
 """Limit on the length of the arguments of a command outside of formula marks."""
 MISSES_MAX = 500
 """Number of signs that turned out not to open a formula, after which the search stops."""
+LINE_MISSES = 0.1
+"""Misses for which a line counts that is read in the search of a formula's end."""
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
@@ -124,34 +126,36 @@ def _is_formula(text: str, has_others: bool) -> bool:
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Read a formula of several lines, so that its lines that begin with a plus or a hyphen do not become a list."""
-    begins = state.bMarks[start] + state.tShift[start]
-    opening = _BEGINS_BLOCK.match(state.src, begins)
-    if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:
-        return False
-    state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
-    closing = _CLOSED_BY.get(opening[0], r"\end{")
-    last = start
-    size = 0
-    while last < end:
-        line = state.src[state.bMarks[last] + state.tShift[last] : state.eMarks[last]].rstrip()
-        is_end = line.endswith(closing) or (closing == r"\end{" and line.startswith(closing))
-        if is_end and (last > start or len(line) > len(closing) + 1):
-            break
-        size += len(line) + 1
-        if size > CHARACTERS_MAX or state.sCount[last] < state.blkIndent:
-            return False
-        last += 1
-    else:
-        return False
-    content = state.getLines(start, last + 1, state.blkIndent, False).strip()
-    if last == start or not has_commands(content):
+    misses = state.env.get("formula_misses", 0)
+    after = _end_of_block(state, start, end) if misses <= MISSES_MAX else 0
+    content = state.getLines(start, after, state.blkIndent, False).strip() if after else ""
+    if not has_commands(content):
         return False
     if silent:
         return True
-    state.env["formula_misses"] -= 1
-    state.line = last + 1
-    state.push("paragraph_open", "p", 1).map = [start, last + 1]
+    state.env["formula_misses"] = misses
+    state.line = after
+    state.push("paragraph_open", "p", 1).map = [start, after]
     token = state.push("inline", "", 0)
-    token.content, token.map, token.children = content, [start, last + 1], []
+    token.content, token.map, token.children = content, [start, after], []
     state.push("paragraph_close", "p", -1)
     return True
+
+
+def _end_of_block(state: StateBlock, start: int, end: int) -> int:
+    """Return the number of the line after a formula of several lines; 0 if no formula begins at `start`."""
+    begins = state.bMarks[start] + state.tShift[start]
+    opening = _BEGINS_BLOCK.match(state.src, begins)
+    closing = _CLOSED_BY.get(opening[0], r"\end{") if opening else ""
+    if not opening or state.src.find(closing, opening.end(), begins + CHARACTERS_MAX) < 0:
+        return 0
+    state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
+    for line in range(start, end):
+        text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].rstrip()
+        is_end = text.endswith(closing) or (closing == r"\end{" and text.startswith(closing))
+        if is_end and (line > start or len(text) > len(closing) + 1):
+            return line + 1 if line > start else 0
+        state.env["formula_misses"] += LINE_MISSES
+        if state.eMarks[line] - begins > CHARACTERS_MAX or state.sCount[line] < state.blkIndent:
+            return 0
+    return 0

@@ -8,9 +8,9 @@ was written if it may be arithmetic or a name.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
@@ -72,8 +72,6 @@ class Dialect:
     """True if the document has signs that only Markdown has; otherwise `*x*` is WhatsApp's bold, and stays."""
     has_marks: bool = True
     """False to leave out all marks."""
-    keeps_escapes: bool = False
-    """True to leave escapes and entities as they are written."""
     footnotes: frozenset[str] = frozenset()
     """Labels of the footnotes that the document defines."""
 
@@ -157,11 +155,17 @@ class _Reader:
     def __init__(self, children: Sequence[Token], dialect: Dialect) -> None:
         self._tokens = children
         self._dialect = dialect
-        self._text = _Text(children)
-        self._partners = _partners(children)
-        self._styles: Counter[Style] = Counter()
+        self._styles: dict[Style, int] = dict.fromkeys(MARKS, 0)
         self._open_styles: frozenset[Style] = frozenset()
         self._pieces: list[Piece] = []
+
+    @cached_property
+    def _text(self) -> _Text:
+        return _Text(self._tokens)
+
+    @cached_property
+    def _partners(self) -> dict[int, int]:
+        return _partners(self._tokens)
 
     def pieces(self) -> list[Piece]:
         """Return the pieces of the whole paragraph."""
@@ -191,7 +195,7 @@ class _Reader:
                 text = _LOOSE_BOLD.sub(r"\1", token.content) if "**" in token.content else token.content
                 self._add(_with_footnotes(text, self._dialect.footnotes))
             case "text_special":
-                self._add(_literal(token, self._dialect))
+                self._add(_literal(token))
             case "formula":
                 self._formula(token.content)
             case "code_inline":
@@ -364,10 +368,8 @@ def _code(token: Token) -> str:
     return f"{token.markup}{pad}{token.content}{pad}{token.markup}"
 
 
-def _literal(token: Token, dialect: Dialect) -> str:
+def _literal(token: Token) -> str:
     """Return the character that an escape or an entity stands for."""
-    if dialect.keeps_escapes:
-        return token.markup
     return " " if token.content == "\u00a0" else token.content
 
 

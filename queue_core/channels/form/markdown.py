@@ -8,37 +8,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from types import SimpleNamespace
 
-from markdown_it import MarkdownIt, helpers
 from markdown_it.common.utils import normalizeReference
-from markdown_it.rules_block import StateBlock, fence
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from queue_core.channels.form.formulas import add_formulas, has_commands
+from queue_core.channels.form.formulas import has_commands
 from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
 from queue_core.channels.form.links import address_of
+from queue_core.channels.form.parser import is_closed, markdown_parser, quick
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
-"""Length up to which a reply is converted. WhatsApp accepts no longer message, and the time grows with the length."""
-WORK_MAX = 8_000
-"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK signs, and costly signs count
-twice. It limits the time. Dense Markdown of 15,000 characters has about 8,000 signs."""
-LINE_WORK = 10
-MISSES_MAX = 500
-"""Limit on brackets that open no link; after that many no more are looked at."""
-PASSES_MAX = 5
-"""Limit on how often a text is converted until it no longer changes; once is nearly always enough."""
+"""Length up to which a reply is converted: WhatsApp's limit on a message."""
+WORK_MAX = 75_000
+"""Limit on the work of converting a reply, in microseconds or so, since other turns wait meanwhile."""
+BLANK_WORK = 3
+"""Work that a blank line makes."""
 RULE = "———"
 """Line in the place of a horizontal rule."""
 
 _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
-_WORK = re.compile(r"[*_~`#>|\[\]<&\\$!]")
-_COSTLY = "<&\\$[|"
-"""Signs that are each a mark, or the beginning of a link or a cell."""
+_WORK_OF_SIGNS = {
+    **dict.fromkeys("*_~", 9),
+    **dict.fromkeys("]!<>&|", 8),
+    **dict.fromkeys("`#", 4),
+    **dict.fromkeys("[\\$", 20),
+    "\n": 20,
+    "\n\n": -17,
+}
+"""Work that each sign makes. Most lines are a block; a blank line is not."""
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
@@ -47,52 +46,56 @@ _FOOTNOTE = re.compile(r"^ {0,3}\[\^([^\s\]]{1,40})\]:", re.MULTILINE)
 _FENCE = re.compile(r"[ >]{0,20}(`{3,}|~{3,})")
 _HEADING = re.compile(r"(.*?)#{1,6}(?=[ \t])")
 _HORIZONTAL = re.compile(r"(?<![-*_ \t])[ \t]{0,3}([-*_])[ \t]{0,3}\1[ \t]{0,3}\1[ \t]*\Z")
-_WORD = re.compile(r"[\w.+#-]{0,40}")
 _TASK = re.compile(r"\[([ xX])\] ")
 _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
-_SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
-_ADDRESS = re.compile(r"://[^\s<>\"`\]]+")
-_AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Return a text in WhatsApp's formatting, or without formatting. Converting the result again changes nothing."""
-    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or work_of(text) > WORK_MAX:
+    """Return a text in WhatsApp's formatting, or without formatting. Of a text that is too much work, the end stays."""
+    head = _affordable(text)
+    if not _SIGNS.search(head):
         return text
-    written = _settled(text, has_marks)
+    written = _Document(head, has_marks=has_marks).written() + text[len(head) :]
     return (
         written if written.strip() else text
     )  # for instance a mere comment: too much text is better than an empty reply
 
 
 def work_of(text: str) -> int:
-    """Return the number of signs of a text, as WORK_MAX counts them."""
-    lines = text.count("\n") - text.count("\n\n")
-    return len(_WORK.findall(text)) + sum(map(text.count, _COSTLY)) + LINE_WORK * lines
+    """Return the work of converting a text, as WORK_MAX counts it."""
+    return sum(text.count(sign) * work for sign, work in _WORK_OF_SIGNS.items())
 
 
-def _settled(text: str, has_marks: bool) -> str:
-    written = _written(text, has_marks)
-    if written == text or _written(written, has_marks) == written:
-        return written
-    # Removing escapes could make the text change once more, so everything else is converted first.
-    settled = text
-    for _ in range(PASSES_MAX):
-        before, settled = settled, _written(settled, has_marks, keeps_escapes=True)
-        if settled == before:
+def _affordable(text: str) -> str:
+    """Return the blocks at the beginning of a text, and the lines of a long block, that may be converted."""
+    if len(text) <= CHARACTERS_MAX and work_of(text) <= WORK_MAX:
+        return text
+    at = work = after_line = after_block = 0
+    for line, is_code in _lines(text):
+        if not is_code:
+            after_line = at
+            after_block = at if text.endswith("\n\n", 0, at) else after_block
+        work += work_of(line + "\n") if line.strip() else BLANK_WORK
+        at += len(line) + 1
+        if at > CHARACTERS_MAX or work > WORK_MAX:
             break
-    written = _written(settled, has_marks)
-    return written if _written(written, has_marks) == written else settled
+    return text[: after_block if after_block > after_line // 2 else after_line].rstrip("\n")
 
 
-def _written(text: str, has_marks: bool, keeps_escapes: bool = False) -> str:
-    return _Document(text, has_marks=has_marks, keeps_escapes=keeps_escapes).written()
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the lines of a text, each with True if it goes on with a block of code."""
+    fence = ""
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        yield line, bool(fence)
+        if mark:
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
 
 
 class _Document:
     """Parsed text, which is written line by line."""
 
-    def __init__(self, text: str, *, has_marks: bool, keeps_escapes: bool = False) -> None:
+    def __init__(self, text: str, *, has_marks: bool) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
         text, references = _without_definitions(text)
         self._lines = text.split("\n")
@@ -100,7 +103,6 @@ class _Document:
         self._dialect = Dialect(
             stars_are_italic=bool(references) or _is_markdown(self._tokens),
             has_marks=has_marks,
-            keeps_escapes=keeps_escapes,
             footnotes=frozenset(_FOOTNOTE.findall(text)),
         )
 
@@ -180,17 +182,11 @@ class _Document:
         source = self._lines[start:end]
         if "```" in token.content:
             return None
-        code = source[1:-1] if _is_closed(token) else source[1:]
+        code = source[1:-1] if is_closed(token) else source[1:]
         if not self._dialect.has_marks:
             return code
         prefix = source[0][: source[0].index(token.markup)]
         return [f"{prefix}```", *code, f"{_continued(prefix)}```"]
-
-
-def _is_closed(fence: Token) -> bool:
-    """Return True if a line ends the block of code; otherwise it reaches to the end of the enclosing block."""
-    start, end = fence.map or (0, 0)
-    return end - start - 1 > len(fence.content.splitlines())
 
 
 def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
@@ -247,11 +243,9 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
     if "]:" not in text:
         return text, references
     used = {normalizeReference(label) for label in re.findall(r"\[([^\]\[]{1,100})\](?!:)", text)}
-    kept, fence = [], ""
-    for line in text.split("\n"):
-        if mark := _FENCE.match(line):
-            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
-        definition = None if fence else _DEFINITION.fullmatch(line)
+    kept = []
+    for line, is_code in _lines(text):
+        definition = None if is_code else _DEFINITION.fullmatch(line)
         label = normalizeReference(definition[1]) if definition else ""
         if definition and label in used:
             references.setdefault(label, {"href": definition[2], "title": ""})
@@ -260,73 +254,4 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
     return ("\n".join(kept).rstrip("\n"), references) if references else (text, references)
 
 
-def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Read a block of code. Tildes may be an ornament, so they need a closing line, and no words after them."""
-    begins = state.bMarks[start] + state.tShift[start]
-    is_tildes = state.src.startswith("~~~", begins)
-    if is_tildes:
-        info = state.src[begins : state.eMarks[start]].lstrip("~").strip()
-        if state.env.get("ornaments") or not _WORD.fullmatch(info):
-            return False
-    line = state.line
-    if not fence(state, start, end, silent):
-        return False
-    if is_tildes and not silent and not _is_closed(state.tokens[-1]):
-        state.env["ornaments"] = True  # later lines are not checked, or the time would be quadratic
-        state.tokens.pop()
-        state.line = line
-        return False
-    return True
-
-
-def _address(state: StateInline, silent: bool) -> bool:
-    """Read an address as it stands, so that no marks are searched for in it."""
-    at = state.pos
-    if state.src[at] != ":" or not _SCHEME_BEFORE.search(state.src[max(at - 6, 0) : at]):
-        return False
-    match = _ADDRESS.match(state.src, at, state.posMax)
-    address = _end_of_address(match[0]) if match else ""
-    if len(address) < 4:
-        return False
-    if not silent:
-        state.pending += address
-    state.pos += len(address)
-    return True
-
-
-def _end_of_address(address: str) -> str:
-    """Return an address without trailing marks and punctuation, or a bracket that it does not open."""
-    depth = 0
-    for index, character in enumerate(address):
-        depth += (character == "(") - (character == ")")
-        if depth < 0 or address.startswith(("**", "~~"), index):
-            address = address[:index]
-            break
-    return _AFTER_ADDRESS.sub("", address)
-
-
-def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> int:
-    """Return the end of the label that the bracket at `start` opens, -1 for none."""
-    misses = state.env.get("label_misses", 0)
-    if misses > MISSES_MAX:
-        return -1
-    end = helpers.parseLinkLabel(state, start, disable_nested)
-    if end < 0:
-        state.env["label_misses"] = state.env.get("label_misses", 0) + 1
-    return end
-
-
-def _parser() -> MarkdownIt:
-    """Make a parser without indented code, underlined headings and HTML blocks, which are mostly plain text."""
-    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
-    parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
-    parser.inline.ruler.before("escape", "address", _address)
-    add_formulas(parser)
-    parser.helpers = SimpleNamespace(**(vars(helpers) | {"parseLinkLabel": _label_end}))  # type: ignore[assignment]
-    parser.normalizeLinkText = str  # type: ignore[method-assign,assignment]
-    parser.normalizeLink = str.strip  # type: ignore[method-assign,assignment]  # an address stays readable
-    return parser
-
-
-_PARSER = _parser()
+_PARSER = quick(markdown_parser())

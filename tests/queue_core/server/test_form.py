@@ -132,6 +132,17 @@ async def test_parts_stay_when_the_settings_or_the_release_change_between_two(re
     assert world.channel.seen == [f"*x* {A}", B, C]
 
 
+async def test_a_reply_of_one_part_is_not_formed_again_when_it_is_tried_again(redis_client: Redis) -> None:
+    """The `*x*` that is sent is bold, but beside `**` it would be italic in Markdown."""
+    world = World(redis_client, Form(characters_max=100))
+    world.ai.says = r"**x** and \*\*y\*\* and ** z"
+    world.channel.refuses_after = 0
+    await world.queue.enqueue(MESSAGE)
+    await world.work()
+    await world.work(60_000)
+    assert world.channel.seen == ["*x* and **y** and ** z"]
+
+
 async def test_a_reply_that_an_earlier_release_began_to_send_goes_on_with_its_parts(
     redis_client: Redis,
 ) -> None:
