@@ -139,19 +139,33 @@ def _cut_links_and_kill(scene: Scene) -> None:
     dead.start()
 
 
+_SAFETY = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1))
+"""Replicas that the queue waits for, and min-replicas-to-write; there are two replicas."""
+
 CASES: tuple[Case, ...] = (
     Case("steady", "cluster", _nothing),
+    Case("primary_killed", "cluster", _kill_primary, wait_for_replicas=0),
     Case("primary_killed", "cluster", _kill_primary),
     Case("primary_killed", "cluster", _kill_primary, through_intake=True),
     Case("slots_moved", "cluster", _move_slots),
     Case("failovers", "cluster", _fail_over_twice),
+    Case("primary_frozen", "cluster", _freeze, wait_for_replicas=0),
     Case("primary_frozen", "cluster", _freeze),
     Case("all_down", "cluster", _all_down, strikes_all=True),
-    Case("primary_killed", "sentinel", _kill_primary, wait_for_replicas=2),
+    Case("primary_killed", "sentinel", _kill_primary),
     *(
-        Case(name, "sentinel", strike, wait_for_replicas=replicas, min_replicas=minimum)
-        for name, strike in (("links_cut_and_killed", _cut_links_and_kill), ("failovers", _fail_over))
-        for replicas, minimum in ((0, 0), (0, 1), (2, 0), (2, 1))
+        Case(
+            "links_cut_and_killed",
+            "sentinel",
+            _cut_links_and_kill,
+            wait_for_replicas=count,
+            min_replicas=least,
+        )
+        for count, least in _SAFETY
+    ),
+    *(
+        Case("failovers", "sentinel", _fail_over, wait_for_replicas=count, min_replicas=least)
+        for count, least in _SAFETY
     ),
 )
-"""The whole table. A Case that waits for no replica shows what a failover loses then."""
+"""The whole table. Cases that wait for no replica, or not for all, show what a failover loses then."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 from queue_core import Batch, MessageQueue
-
 
 DIRECT_TOKEN = 0
 """Token of batches that the intake answers without the queue."""
@@ -41,7 +41,11 @@ class Ledger:
     def note_sent(self, batch: Batch) -> None:
         """Note that the reply to a batch went out."""
         sent = Sent(
-            batch.ids, time.monotonic(), batch.user_phone, batch.reply is not None, batch.token == DIRECT_TOKEN
+            batch.ids,
+            time.monotonic(),
+            batch.user_phone,
+            batch.reply is not None,
+            batch.token == DIRECT_TOKEN,
         )
         self.sent.append(sent)
         self._by_token[batch.user_phone, batch.token] = sent
@@ -72,7 +76,7 @@ class Ledger:
         return {
             message_id: all(
                 (first.is_completed or not second.was_recorded) and not (first.is_direct or second.is_direct)
-                for first, second in zip(its, its[1:], strict=False)
+                for first, second in pairwise(its)
             )
             for message_id, its in replies.items()
             if len(its) > 1
@@ -82,7 +86,7 @@ class Ledger:
         """Return the longest time without a send to any of these users between two moments."""
         times = [sent.at_s for sent in self.sent if sent.user_phone in phones]
         inside = [began_s, *(at_s for at_s in times if began_s < at_s < ended_s), ended_s]
-        return max(later - earlier for earlier, later in zip(inside, inside[1:], strict=False))
+        return max(later - earlier for earlier, later in pairwise(inside))
 
 
 class LedgerQueue(MessageQueue):

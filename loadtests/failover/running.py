@@ -58,6 +58,7 @@ class Run:
         self._ledger = Ledger()
         self._producing: set[asyncio.Task[None]] = set()
         self._died = 0
+        self._replicas = 0
 
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
@@ -84,6 +85,7 @@ class Run:
 
     def _prepare(self) -> None:
         self._group.repair()
+        self._replicas = len(self._group.replicas_of(self._group.primaries()[0]))
         for node in self._group.nodes:
             node.command("CONFIG", "SET", "min-replicas-to-write", self._case.min_replicas)
 
@@ -111,9 +113,9 @@ class Run:
         began_s, number = time.monotonic(), 0
         load_s = self._case.load_s * self._load.pace
         while (elapsed_s := time.monotonic() - began_s) < load_s or not fault_task.done():
-            for number in range(number, int(elapsed_s * self._load.rate_per_s)):  # noqa: B020, PLR1704 - goes on
+            while number < int(elapsed_s * self._load.rate_per_s):
                 self._start(store, _message(number))
-            number = int(elapsed_s * self._load.rate_per_s)
+                number += 1
             await asyncio.sleep(0.01)
         ended_s = time.monotonic()
         await fault_task
@@ -180,6 +182,7 @@ class Run:
             case=case.name,
             deployment=case.deployment,
             through_intake=case.through_intake,
+            replicas=self._replicas,
             wait_for_replicas=case.wait_for_replicas,
             min_replicas=case.min_replicas,
             acknowledged=len(ledger.acknowledged),

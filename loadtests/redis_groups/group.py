@@ -38,7 +38,11 @@ class Group(abc.ABC):
     """Servers that replicate to each other, and the faults that befall them. All methods block."""
 
     def __init__(
-        self, *, server: str | os.PathLike[str] | None = None, proxied: bool = False, append_only: bool = False
+        self,
+        *,
+        server: str | os.PathLike[str] | None = None,
+        proxied: bool = False,
+        append_only: bool = False,
     ) -> None:
         self.server = server
         self.append_only = append_only

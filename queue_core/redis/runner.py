@@ -35,6 +35,7 @@ _UNAVAILABLE = (
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
+    exceptions.AskError,  # and MovedError: a slot that moves for longer than the deadline
     TimeoutError,
     OSError,
 )
