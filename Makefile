@@ -8,12 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos failover test lint types unit bench footprint soak fuzz format clean
+.PHONY: help serve replay regress baseline load load-chaos failover test lint types unit bench bench-peers footprint soak fuzz format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports/out/replay.html
+replay: $(VENV)/.sim ## replay logs/ against five systems; the report is reports/out/replay.html
 	$(BIN)/python -m sim replay logs/
 
 # The replay's own exit code is 1 when a message is lost: the comparison says so too, and exactly where.
@@ -59,11 +59,17 @@ types: $(VENV)/.test ## mypy
 unit: $(VENV)/.test ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
-	$(BIN)/python tests/bench/core.py
+bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it, and with another commit: AGAINST=v1.2
+	$(BIN)/python -m tests.bench.speed $(if $(AGAINST),--against $(AGAINST))
 	$(BIN)/python -m tests.bench.answers
 	$(BIN)/python tests/bench/engines.py
 	$(BIN)/python tests/bench/imports.py
+
+bench-peers: $(VENV)/.test ## install BullMQ and groupmq into tests/bench/peers/ by npm, and measure them beside the queue
+	@command -v npm >/dev/null 2>&1 || \
+		{ echo "BullMQ and groupmq are programs for Node.js: install Node.js 18 or newer with npm (https://nodejs.org), then run this again" >&2; exit 1; }
+	npm install --prefix tests/bench/peers --no-audit --no-fund --no-package-lock
+	$(BIN)/python -m tests.bench.speed $(if $(AGAINST),--against $(AGAINST))
 
 footprint: $(VENV)/.test ## measure the memory that the queue takes at 100, 1,000 and 10,000 messages a minute, and its slowest steps
 	$(BIN)/python -m tests.bench.footprint
@@ -81,7 +87,7 @@ format: $(VENV)/.test ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) reports/out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) tests/bench/peers/node_modules reports/out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # A .venv that does not run any more, or that was moved or copied along with its folder, is made anew.
 VENV_WORKS := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$$(pwd -P)" && $(BIN)/python -c '' 2>/dev/null && echo yes)

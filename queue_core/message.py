@@ -259,14 +259,17 @@ def change_of(message: QueueMessage) -> Change | None:
     return Change(what, target_id)
 
 
+_CONTAINERS = (dict, list, tuple)
+
+
 def is_deeper_than(value: Any, depth_max: int) -> bool:
     """Return True if lists and dicts are nested more than `depth_max` levels deep."""
-    level = [value] if isinstance(value, dict | list | tuple) else []
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(depth_max):
         if not level:
             return False
         children = [parent.values() if isinstance(parent, dict) else parent for parent in level]
-        level = [child for child in chain.from_iterable(children) if isinstance(child, dict | list | tuple)]
+        level = [child for child in chain.from_iterable(children) if isinstance(child, _CONTAINERS)]
     return bool(level)
 
 

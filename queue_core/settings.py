@@ -133,13 +133,14 @@ class QueueSettings(TurnRules):
     fewer confirm a step in time, it counts as not done. 0: do not wait."""
     prefix: str = "wa"
     """Every key starts with it."""
-    partitions: int = _whole(1, 1, 1_024)
-    """Hash tags to spread conversations over; 1 unless on Redis Cluster. Must not change while messages wait."""
+    partitions: int = _whole(0, 0, 1_024)
+    """Hash tags to spread conversations over. 0: 16 on a cluster of `redis+cluster://`, otherwise 1; the queue's own
+    settings have that number. Must not change while messages wait."""
 
     @property
     def dead_letters_in_partition_max(self) -> int:
         """Limit on the dead letters of one partition."""
-        return -(-self.dead_letters_max // self.partitions)
+        return -(-self.dead_letters_max // max(1, self.partitions))
 
     @property
     def grace_ms(self) -> int:

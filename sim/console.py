@@ -257,6 +257,10 @@ def _show_faults(runs: Sequence[Run], console: Console) -> None:
             terminal_text(fault_words(fault)), *(f"{counts[number]:,}" for counts in struck.values())
         )
     print_table(table, console)
+    for number, fault in enumerate(runs[0]["faults"]):
+        if not any(counts[number] for counts in struck.values()):
+            warning = f"warning: the fault {fault_words(fault)} never struck, so this replay does not test it"
+            console.print(Text(terminal_text(warning), style="yellow"))
 
 
 def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:

@@ -10,6 +10,7 @@ from reports.analysis.gap import Gap
 from reports.analysis.times import time_cells, time_columns
 from reports.results.load import LoadResult, RampStep
 from reports.words.codes import trigger_words
+from reports.words.faults import fault_name
 from reports.words.language import gettext
 from reports.words.load import (
     LATENCIES,
@@ -21,6 +22,7 @@ from reports.words.load import (
     threshold_name,
     verdict,
 )
+from reports.words.numbers import duration
 
 
 def show_result(result: LoadResult, folder: Path) -> None:
@@ -49,7 +51,17 @@ def show_result(result: LoadResult, folder: Path) -> None:
     turns = f"turns: {batches['count']:,}" + (f" ({triggers})" if triggers else "")
     report = folder / "report.html"
     shown = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
-    _show(["", *lines, "", turns, "", verdict(result), f"Report: {shown}"])
+    faults = [
+        f"{fault_name(fault['code'])} from {duration(1000 * fault['start_s'])} to {duration(1000 * fault['end_s'])}"
+        for fault in result["faults"]
+    ]
+    _show(
+        [
+            *("", *lines, "", turns),
+            *([f"faults: {'; '.join(faults)}"] if faults else []),
+            *("", verdict(result), f"Report: {shown}"),
+        ]
+    )
 
 
 def show_prediction(

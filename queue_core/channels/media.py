@@ -29,6 +29,7 @@ KEEP_MEDIA = 1 << 62
 """Value of `characters_max` with which `without_media` keeps all media, for webhooks that are not stored."""
 DEPTH_MAX = 100
 """Limit on nesting; deeper values are left out."""
+_CONTAINERS = (dict, list)
 
 
 def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
@@ -39,25 +40,26 @@ def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
     """
     if characters_max == KEEP_MEDIA:
         return value
-    if isinstance(value, dict | list) and len(value) > characters_max:
+    if not isinstance(value, _CONTAINERS):
+        is_media = isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value)
+        return _omitted(value) if is_media else value
+    if len(value) > characters_max:
         items = value.values() if isinstance(value, dict) else value
         if all(type(item) is int and 0 <= item <= 255 for item in items):
             return {"omitted": "bytes", "bytes": len(value)}
-    if isinstance(value, dict | list) and depth >= DEPTH_MAX:
+    if depth >= DEPTH_MAX:
         return {"omitted": "nested too deeply"}
     if isinstance(value, dict):
         return {key: _item(key, item, characters_max, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_media(item, characters_max, depth=depth + 1) for item in value]
-    is_media = isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value)
-    return _omitted(value) if is_media else value
+    return [without_media(item, characters_max, depth=depth + 1) for item in value]
 
 
 def _item(key: str, item: Any, characters_max: int, depth: int) -> Any:
-    if isinstance(item, str) and key in _TEXTS:
-        return item
-    if isinstance(item, str) and key in _MEDIA and len(item) > characters_max:
-        return _omitted(item)
+    if isinstance(item, str):
+        if len(item) <= characters_max or key in _TEXTS:
+            return item
+        if key in _MEDIA:
+            return _omitted(item)
     return without_media(item, characters_max, depth=depth)
 
 

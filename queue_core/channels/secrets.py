@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from queue_core.channels.values import json_object
@@ -19,6 +20,8 @@ _URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(http
 """URL with parameters, or with a name and a password."""
 DEPTH_MAX = 64
 """Limit on JSON texts nested in each other; a deeper one stays as it is."""
+_NAME_CHARACTERS_MAX, _NAMES_MAX = 64, 2_048
+"""Limits on names whose kind is remembered: they come from outside."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
@@ -29,12 +32,7 @@ def without_secrets(value: Any) -> Any:
     be inside a text that is JSON, as in `response_json` and `paramsJson` of forms.
     """
     if isinstance(value, dict):
-        hides_value = any(is_secret_name(str(value.get(key, ""))) for key in ("name", "key"))
-        return {
-            key: _without_secrets_in_json(item) if _is_json_name(key) else without_secrets(item)
-            for key, item in value.items()
-            if not is_secret_name(key) and not (hides_value and key == "value")
-        }
+        return _without_secret_entries(value)
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     if isinstance(value, str) and value.startswith("http") and (url := _URL.fullmatch(value)):
@@ -42,8 +40,32 @@ def without_secrets(value: Any) -> Any:
     return value
 
 
-def _is_json_name(name: str) -> bool:
-    return name.lower().endswith("json")
+def _without_secret_entries(value: dict[str, Any]) -> dict[str, Any]:
+    hides_value = any(
+        isinstance(name, str) and is_secret_name(name) for name in (value.get("name"), value.get("key"))
+    )
+    kept = {}
+    for key, item in value.items():
+        holds = _known_names(key) if len(key) <= _NAME_CHARACTERS_MAX else _content_by_name(key)
+        if holds == "secret" or (hides_value and key == "value"):
+            continue
+        if holds == "json":
+            kept[key] = _without_secrets_in_json(item)
+        elif isinstance(item, str) and not item.startswith("http"):
+            kept[key] = item
+        else:
+            kept[key] = without_secrets(item)
+    return kept
+
+
+def _content_by_name(name: str) -> Literal["secret", "json", ""]:
+    """Return the kind of content that an entry has by its name."""
+    if is_secret_name(name):
+        return "secret"
+    return "json" if name.lower().endswith("json") else ""
+
+
+_known_names = lru_cache(_NAMES_MAX)(_content_by_name)
 
 
 def _without_secrets_in_json(value: Any) -> Any:

@@ -9,14 +9,13 @@ from contextlib import aclosing
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
-from redis.exceptions import RedisError
 
 from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.redis.runner import explain
+from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.servers import scan
 from queue_core.sent import SentPart
 
@@ -121,7 +120,7 @@ class LegacyStore:
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await awaitable
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             explained = explain(error)
             if isinstance(explained, QueueUnavailableError):
                 raise explained from error

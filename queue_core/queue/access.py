@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from queue_core.keys import KeySpace
-from queue_core.redis.runner import explain
+from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import on_primaries
 from queue_core.redis.transport import Transport
@@ -40,7 +39,7 @@ class Access:
         try:
             _, run = (await on_primaries(self.redis))[0]
             seconds, microseconds = await run("TIME")
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             raise explain(error) from error
         return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -54,7 +53,7 @@ class Access:
             pipeline.execute_command(*command, **options)
         try:
             answers: list[Any] = await pipeline.execute()
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             raise explain(error) from error
         return answers
 

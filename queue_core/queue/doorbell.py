@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
 
 from queue_core.queue.watch import Watch
 from queue_core.redis.listening import SPARE_S, listening_client
 from queue_core.redis.nodes.client import NodesClient
+from queue_core.redis.runner import FAILURES, prepare
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 
@@ -52,7 +52,7 @@ class Doorbell:
             while True:
                 try:
                     await self._hear(own)
-                except (RedisError, OSError) as error:
+                except FAILURES as error:
                     _log.debug("doorbell: %s", error)
                     await asyncio.sleep(RECONNECT_S)
         finally:
@@ -61,6 +61,7 @@ class Doorbell:
 
     async def _hear(self, redis: Redis) -> None:
         """Hear rings until the connection breaks."""
+        await prepare(redis)
         heard = dict(zip(self._names, await self._last_entries(redis, self._names), strict=True))
         for watch in self._watches.values():
             watch.ring()

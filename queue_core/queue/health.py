@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from queue_core.durations import age
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
@@ -22,9 +21,9 @@ from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
-from queue_core.redis.runner import explain
+from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.answers import SurveyAnswer
-from queue_core.redis.servers import on_primaries
+from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, on_primaries, owners_of
 from queue_core.text import quantity
 from queue_core.waiting import cancellable
 
@@ -40,6 +39,16 @@ SCANNING_SHARE = 0.8
 """Share of the deadline after which the search for stranded conversations stops."""
 DEAD_LETTERS_SHARES = (0.9, 0.5)
 """Shares of the room for dead letters above which a warning names the share."""
+
+
+class NodeShare(msgspec.Struct, frozen=True, rename="camel"):
+    """Share of one primary of a cluster in the queue."""
+
+    name: str
+    """Host and port."""
+    partitions: int
+    conversations: int
+    """Conversations with messages."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,6 +70,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     role: str = ""
     """"primary" or "replica"."""
     is_cluster: bool = False
+    nodes: tuple[NodeShare, ...] = ()
+    """Primaries of a cluster, in the order of their names; empty for a single Redis."""
     active_conversations: int = 0
     waiting: int = 0
     """Messages that no worker holds, those in backoff included."""
@@ -111,6 +122,7 @@ class _Examination:
         self._began = asyncio.get_running_loop().time()
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
         self._facts: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
+        self._servers: Sequence[tuple[str, Callable[..., Any]]] = ()
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
@@ -133,7 +145,7 @@ class _Examination:
                 f"data of the queue cannot be read ({error}): start a worker or the monitor, which moves damaged keys "
                 "aside"
             )
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             self._away(str(explain(error)))
 
     def _away(self, why: str) -> None:
@@ -145,7 +157,7 @@ class _Examination:
             )
 
     async def _steps(self) -> None:
-        servers = await on_primaries(self._queue.redis)
+        self._servers = servers = await on_primaries(self._queue.redis)
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
@@ -194,6 +206,7 @@ class _Examination:
     async def _count(self) -> None:
         queue = self._queue
         sizes = await queue.sizes()
+        await self._spread(sizes, len(self._servers))
         counted = _Counted()
         pages = [
             (partition, first)
@@ -228,6 +241,22 @@ class _Examination:
             )
         self._judge_dead_letters(sizes)
         self._judge(counted, outages)
+
+    async def _spread(self, sizes: Sizes, primaries: int) -> None:
+        """Note how partitions and conversations spread over the primaries of a cluster."""
+        partitions = self._queue.keys.partitions
+        owners = await owners_of(self._queue.redis, [partition.active for partition in partitions])
+        shares: dict[str, tuple[int, int]] = {}
+        for owner, conversations in zip(owners, sizes.conversations, strict=True):
+            count, total = shares.get(owner, (0, 0))
+            shares[owner] = count + 1, total + conversations
+        self._facts["nodes"] = tuple(NodeShare(name, *shares[name]) for name in sorted(shares) if name)
+        if len(partitions) < primaries:
+            self._warnings.append(
+                f"the cluster has {primaries} primaries, but the queue uses only "
+                f"{quantity(len(partitions), 'partition')}, so some of them have nothing to do: once no message waits, "
+                f"set partitions to {PARTITIONS_OF_CLUSTER} in all processes"
+            )
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:
         if not sizes.dead_letters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ from queue_core.redis.servers import scan
 _PAGE = 200
 BACKENDS: tuple[BackendKind, ...] = ("ai", "channel")
 """Kinds of backend, in the order of `Place.ai` and `Place.channel`."""
-_STATISTICS = ("totalMessages", "processedMessages", "lastActivity")
+_STATISTICS = {"totalMessages": "total", "processedMessages": "done", "lastActivity": "at"}
+"""Statistics and their fields in Redis. Releases before 0.2.0 wrote the long names."""
 
 
 class ActiveConversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +139,7 @@ class Inspection:
         ) = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
-            ("HMGET", place.stats, *_STATISTICS),
+            _statistics_of(place),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
@@ -191,7 +192,7 @@ class Inspection:
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
         """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
         place = await self._place_of(instance_name, user_phone)
-        (values,) = await self._access.read(("HMGET", place.stats, *_STATISTICS))
+        (values,) = await self._access.read(_statistics_of(place))
         return _statistics(values)
 
     async def active_conversations(self, limit: int | None = None) -> list[ActiveConversation]:
@@ -317,8 +318,15 @@ def _completed(elements: Iterable[bytes]) -> list[QueueMessage]:
     return [msgspec.structs.replace(message, status="completed") for message in messages if message]
 
 
-def _statistics(values: Iterable[bytes | None]) -> dict[str, int]:
-    return {name: int(value) for name, value in zip(_STATISTICS, values, strict=True) if value is not None}
+def _statistics_of(place: Place) -> tuple[str, ...]:
+    return ("HMGET", place.stats, *_STATISTICS.values(), *_STATISTICS)
+
+
+def _statistics(values: Sequence[bytes | None]) -> dict[str, int]:
+    """Add what was counted under the long names before an upgrade."""
+    total, done, at_ms, old_total, old_done, old_at_ms = (int(value or 0) for value in values)
+    known = dict(zip(_STATISTICS, (total + old_total, done + old_done, max(at_ms, old_at_ms)), strict=True))
+    return {name: number for name, number in known.items() if number}
 
 
 def _lease(lock: dict[str, str]) -> Lease | None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -100,13 +100,17 @@ class Intake:
         check_names(message)
         message = self._queue.with_id(message)
         latest = asyncio.get_running_loop().time() + self._queue.settings.direct_after_ms / 1000
-        async with self._turn_of(message):
-            keys = _keys(message)
-            if any(key in self._unsettled for key in keys):
+        arrival = Arrival.of(message)
+        turn = self._next_turn(arrival)
+        try:
+            await turn.comes()
+            if any(key in self._unsettled for key in arrival.keys):
                 return "duplicate"
-            if begun := next((self._begun[key] for key in keys if key in self._begun), None):
-                return await self._send_directly(message, Reply(begun[0]), parts_sent=begun[1])
-            return await self._store_until(latest, message) or await self._answer(message)
+            if begun := next((self._begun[key] for key in arrival.keys if key in self._begun), None):
+                return await self._send_directly(arrival, Reply(begun[0]), parts_sent=begun[1])
+            return await self._store_until(latest, arrival) or await self._answer(arrival)
+        finally:
+            self._end_turn(turn, arrival)
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
@@ -163,14 +167,14 @@ class Intake:
                 if outcome is not None:
                     _log.error("Redis refuses to note the id of a reply: %s", outcome)
 
-    async def _store_until(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
+    async def _store_until(self, latest: float, arrival: Arrival) -> Acknowledgement | None:
         """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
         clock = asyncio.get_running_loop().time
         pause_s = STORE_AGAIN_S[0]
         is_again = False
         while True:
             try:
-                return await self._store(message, is_again=is_again)
+                return await self._store(arrival, is_again=is_again)
             except QueueUnavailableError as error:
                 self._away_since = clock() if self._away_since is None else self._away_since
                 if clock() + pause_s > latest:
@@ -180,20 +184,23 @@ class Intake:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, STORE_AGAIN_S[1])
 
-    async def _store(self, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
+    async def _store(self, arrival: Arrival, *, is_again: bool) -> Acknowledgement:
         """Store a message. With `is_again`, a duplicate counts as queued: an earlier try may have stored it."""
-        await self.settle()
+        if self._unsettled or self._taken:
+            await self.settle()
+        message = arrival.message
         receipt = await self._queue.enqueue(message)
         self._away_s, self._away_since = self._away_s + self._away_now_s(), None
-        self._remember(message)
-        for conversation in (*_conversations_of(message), (message.instance_name, receipt.user_phone)):
+        self._remember(arrival)
+        now_s = self._reachable_s()
+        for conversation in (*arrival.conversations, (message.instance_name, receipt.user_phone)):
             self._stored_at.pop(conversation, None)
-            self._stored_at[conversation] = self._reachable_s()
+            self._stored_at[conversation] = now_s
         self._forget_answered()
         return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
-    def _remember(self, message: QueueMessage) -> None:
-        self._known |= dict.fromkeys(_keys(message))
+    def _remember(self, arrival: Arrival) -> None:
+        self._known |= dict.fromkeys(arrival.keys)
         while len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
@@ -222,26 +229,25 @@ class Intake:
         finally:
             await cancel_all([task])
 
-    @asynccontextmanager
-    async def _turn_of(self, message: QueueMessage) -> AsyncIterator[None]:
-        """Let the messages of one user pass one at a time, in the order in which they came."""
-        conversations = _conversations_of(message)
-        turn = _Turn({name: self._turns[name] for name in conversations if name in self._turns})
-        self._turns |= dict.fromkeys(conversations, turn)
-        try:
-            await turn.comes()
-            yield
-        finally:
-            turn.ended.set()
-            for name in conversations:
-                if self._turns[name] is turn:
-                    del self._turns[name]
-                    if before := turn.running_before(name):
-                        self._turns[name] = before
+    def _next_turn(self, arrival: Arrival) -> _Turn:
+        """Queue up: the messages of one user pass one at a time, in the order in which they came."""
+        names = arrival.conversations
+        turn = _Turn({name: self._turns[name] for name in names if name in self._turns})
+        self._turns |= dict.fromkeys(names, turn)
+        return turn
 
-    async def _answer(self, message: QueueMessage) -> Acknowledgement:
+    def _end_turn(self, turn: _Turn, arrival: Arrival) -> None:
+        turn.end()
+        for name in arrival.conversations:
+            if self._turns[name] is turn:
+                del self._turns[name]
+                if before := turn.running_before(name):
+                    self._turns[name] = before
+
+    async def _answer(self, arrival: Arrival) -> Acknowledgement:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
-        if any(key in self._known for key in _keys(message)):
+        message = arrival.message
+        if any(key in self._known for key in arrival.keys):
             return "duplicate"
         change = change_of(message)
         if change and change.what == "deletion":
@@ -249,7 +255,7 @@ class Intake:
                 "Redis is away, and a deletion needs no answer: deliver it again later, so that it is noted"
             )
         self._forget_answered()
-        waits = any(conversation in self._stored_at for conversation in _conversations_of(message))
+        waits = any(conversation in self._stored_at for conversation in arrival.conversations)
         if waits and self._away_now_s() < ORDER_S_MAX:
             raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
@@ -263,16 +269,14 @@ class Intake:
                 await asyncio.wait([task], timeout=STORE_AGAIN_S[1])
                 is_answered = task.done()  # then Redis is asked for the last time
                 with contextlib.suppress(QueueUnavailableError):
-                    return await self._store(message, is_again=True)
+                    return await self._store(arrival, is_again=True)
                 if is_answered:
                     break
-        return await self._send_directly(message, reply_of(task.result()))
+        return await self._send_directly(arrival, reply_of(task.result()))
 
-    async def _send_directly(
-        self, message: QueueMessage, reply: Reply, *, parts_sent: int = 0
-    ) -> Acknowledgement:
+    async def _send_directly(self, arrival: Arrival, reply: Reply, *, parts_sent: int = 0) -> Acknowledgement:
         """Send the reply, or what is left of it, and remember that the message was answered."""
-        settings, keys = self._queue.settings, _keys(message)
+        settings, message, keys = self._queue.settings, arrival.message, arrival.keys
 
         async def between(parts: int) -> None:
             self._begun |= dict.fromkeys(keys, (reply.text, parts))
@@ -299,7 +303,7 @@ class Intake:
         kept = msgspec.structs.replace(message, message="", message_data=data)
         self._unsettled[keys[0]] = kept
         self._has_unsettled.set()
-        self._remember(message)
+        self._remember(arrival)
         self.answered_directly += 1
         return "answered"
 
@@ -310,20 +314,28 @@ def _read_error(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-def _conversations_of(message: QueueMessage) -> list[_Conversation]:
-    """Return the names under which this message's user may be known."""
-    return [(message.instance_name, name) for name in names_of(message)]
+class Arrival(NamedTuple):
+    """Message with what it is known by."""
 
+    message: QueueMessage
+    conversations: list[_Conversation]
+    """Names under which the message's user may be known."""
+    keys: list[tuple[_Conversation, str]]
 
-def _keys(message: QueueMessage) -> list[tuple[_Conversation, str]]:
-    return [(conversation, message.id) for conversation in _conversations_of(message)]
+    @classmethod
+    def of(cls, message: QueueMessage) -> Arrival:
+        """Return a message with its names."""
+        conversations = [(message.instance_name, name) for name in names_of(message)]
+        return cls(message, conversations, [(conversation, message.id) for conversation in conversations])
 
 
 class _Turn:
     """Turn of one message; it comes when the turns of earlier messages of the same user have ended."""
 
     def __init__(self, before: dict[_Conversation, _Turn]) -> None:
-        self.ended = asyncio.Event()
+        self.has_ended = False
+        self._end: asyncio.Event | None = None
+        """Made by the first turn that waits for the end."""
         self._before = before
         """Turns before this one, by name of the user; empty once this turn has come."""
         self._earlier = list(dict.fromkeys(before.values()))
@@ -332,16 +344,27 @@ class _Turn:
         """Wait for the earlier turns. If one of them was cancelled, also wait for the turns that it waited for."""
         while self._earlier:
             last = self._earlier[-1]
-            await last.ended.wait()
+            await last._ends()
             self._earlier = list(dict.fromkeys((*self._earlier[:-1], *last._earlier)))
         self._before = {}
+
+    def end(self) -> None:
+        """Let the next turn come."""
+        self.has_ended = True
+        if self._end:
+            self._end.set()
 
     def running_before(self, name: _Conversation) -> _Turn | None:
         """Return the last earlier turn of this name that still runs; there is one only if this turn was cancelled."""
         turn = self._before.get(name)
-        while turn and turn.ended.is_set():
+        while turn and turn.has_ended:
             turn = turn._before.get(name)
         return turn
+
+    async def _ends(self) -> None:
+        if not self.has_ended:
+            self._end = self._end or asyncio.Event()
+            await self._end.wait()
 
 
 def _batch_of_one(message: QueueMessage) -> Batch:

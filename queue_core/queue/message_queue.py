@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -46,8 +47,8 @@ from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.durability import Durability
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
+from queue_core.redis.servers import partitions_of
 from queue_core.redis.transport import Transport
 from queue_core.redis.transports import transport_for
 from queue_core.settings import QueueSettings
@@ -90,14 +91,11 @@ class MessageQueue:
         rng: random.Random | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.settings = settings or QueueSettings()
+        given = settings or QueueSettings()
+        self.settings = replace(given, partitions=given.partitions or partitions_of(redis))
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.transport = transport or transport_for(
-            redis,
-            deadline_ms=self.settings.redis_deadline_ms,
-            durability=Durability(self.settings.wait_for_fsync, self.settings.wait_for_replicas),
-        )
+        self.transport = transport or transport_for(redis, self.settings)
         access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
 from queue_core.errors import QueueError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
-from queue_core.redis.runner import explain
+from queue_core.redis.runner import FAILURES, explain
 
 INSTANCE, PHONE = "probe", "probe"
 PARTITIONS_MAX = 16
@@ -107,7 +107,7 @@ async def probe(queue: MessageQueue) -> list[str]:
     """
     try:
         errors = [*await _refused_commands(queue), *await _refused_keys(queue)]
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         return [_advice("Redis does not take commands", str(explain(error)))]
     for number in range(min(len(queue.keys.partitions), PARTITIONS_MAX)):
         failure = await _Trial(queue, number).run()
@@ -252,7 +252,7 @@ class _Trial:
         }
         keys.add(shared.last_claim_of("probe"))
         keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*FAILURES):
             await _answers(self._queue, [("DEL", key) for key in sorted(keys)])
 
 

@@ -44,6 +44,10 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     replicas_min: int | None = None
     """Number of replicas without which the server takes no writes (min-replicas-to-write)."""
+    primary: str = ""
+    """Address of a replica's primary."""
+    serves_in_part: bool | None = None
+    """False for a node of a cluster that refuses commands while any slot is served by none."""
 
     @property
     def version_numbers(self) -> tuple[int, ...]:
@@ -62,7 +66,12 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
     config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
     _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")
     _, minimum = await _try_command(run, "CONFIG", "GET", "min-replicas-to-write")
+    is_cluster = info.get("redis_mode") == "cluster" or bool(name)
+    coverage: dict[str, str] = {}
+    if is_cluster and config_availability == "answered":
+        _, coverage = await _try_command(run, "CONFIG", "GET", "cluster-require-full-coverage")
     config = fsync | memory | minimum
+    primary = f"{info.get('master_host', '')}:{info.get('master_port', '')}"
     role = info.get("role", "")
     enabled = info.get("aof_enabled", config.get("appendonly", ""))
     return ServerFacts(
@@ -70,7 +79,7 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
         info=info_availability,
         config=config_availability,
         version=info.get("redis_version", ""),
-        is_cluster=info.get("redis_mode") == "cluster" or bool(name),
+        is_cluster=is_cluster,
         memory_used_bytes=_number(info.get("used_memory")),
         memory_limit_bytes=_number(info.get("maxmemory", config.get("maxmemory"))),
         eviction_policy=info.get("maxmemory_policy", config.get("maxmemory-policy", "")),
@@ -81,6 +90,8 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
         role="replica" if role in ("slave", "replica") else "primary" if role else "",
         replicas=_number(info.get("connected_slaves")) or 0,
         replicas_min=_number(config.get("min-replicas-to-write")),
+        primary=primary if len(primary) > 1 else "",
+        serves_in_part={"no": True, "yes": False}.get(coverage.get("cluster-require-full-coverage", "")),
     )
 
 
@@ -116,7 +127,11 @@ def errors_of(facts: ServerFacts, *, waits_for_replicas: int = 0) -> list[str]:
     if facts.version and facts.version_numbers < VERSION_MIN:
         errors.append(f"Redis {facts.version} is too old: use 6.2 or newer")
     if facts.role == "replica":
-        errors.append("this is a replica, which takes no writes: connect to its primary")
+        address = f", {facts.primary}" if facts.primary else ""
+        errors.append(
+            f"this is a replica, which takes no writes: connect to its primary{address}, or by redis+sentinel:// to "
+            "the sentinels that name it"
+        )
     if facts.eviction_policy not in ("", "noeviction"):
         errors.append(
             f"maxmemory-policy is {facts.eviction_policy}, so a full Redis would delete messages: "
@@ -166,6 +181,10 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
     elif facts.memory_share > MEMORY_SHARE_MAX:
         warnings.append(
             f"Redis uses {facts.memory_share:.0%} of maxmemory: raise maxmemory before Redis is full"
+        )
+    if facts.serves_in_part is False:
+        warnings.append(
+            "cluster-require-full-coverage is yes, so all nodes refuse messages while one has no primary: set it to no"
         )
     if facts.snapshot_failed:
         warnings.append("the last snapshot (RDB) failed, so Redis may refuse writes: free space on its disk")

@@ -8,9 +8,12 @@ from typing import TypeVar
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 
+from queue_core.errors import UnsupportedRedisError
 from queue_core.redis.durability import Durability, wait_of
+from queue_core.redis.nodes.sources import read_slots
+from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path, Trip
-from queue_core.redis.runner import LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
+from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
@@ -60,8 +63,22 @@ class LinkTransport(Transport):
         return await self._urgent.carry(call)
 
     async def load(self) -> None:
-        """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        """Check that the server answers, has Lua, and has all keys, unless the links are those of a larger transport.
+
+        Raises QueueUnavailableError or UnsupportedRedisError.
+        """
         await check_lua(self._redis, self._deadline_s)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                ranges = await self._redis.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]  # in redis-py
+        except (*FAILURES, TimeoutError):
+            return  # not a cluster, as a rule
+        primaries = {str(address) for address in read_slots(ranges, Address("", 0)).primaries}
+        if len(primaries) > 1:
+            raise UnsupportedRedisError(
+                f"this Redis is one node of a cluster of {len(primaries)} primaries: write redis+cluster:// instead of "
+                "redis://"
+            )
 
     def take(self, trip: Trip, *, is_urgent: bool) -> None:
         """Carry a call that another server did not carry out."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
-from queue_core.errors import QueueUnavailableError
+from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.redis.durability import Command, DurableWait
 from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
@@ -51,12 +51,16 @@ class Trip:
         """True after an error. A caller that was cancelled still wants the call to be made."""
         return self.future.done() and not self.future.cancelled()
 
+    def explain(self, error: Exception) -> QueueError:
+        """Return an error in the queue's terms."""
+        return explain(error)
+
     def fail(self, error: Exception) -> None:
         """Tell the caller, if it still waits, in the queue's terms."""
         if self.future.done():
             return
         if isinstance(error, exceptions.RedisError | OSError):
-            explained = explain(error)
+            explained = self.explain(error)
             explained.__cause__ = error
             self.future.set_exception(explained)
         else:
@@ -105,6 +109,7 @@ class Path:
     ) -> None:
         self._make_connection = connection
         self._deadline_s = deadline_s
+        self._tick_s = min(deadline_s / TICKS, LATE_S)
         self._durable = durable
         self._guide = guide
         self._waits: tuple[Command, ...] = ()
@@ -153,7 +158,7 @@ class Path:
         else:
             self._due.append(trip)
         if self._timer is None:
-            self._timer = loop.call_later(self._deadline_s / TICKS, self._look)
+            self._timer = loop.call_later(self._tick_s, self._look)
 
     def leave(self) -> list[Trip]:
         """Give the connection up, and return the calls that have no answer, in their order."""
@@ -336,4 +341,4 @@ class Path:
         if self._link and self._sent and now_s - self._heard_s >= patience_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
         goes_on = due or self._sent
-        self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look) if goes_on else None
+        self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from queue_core.command_lines import typed
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
@@ -28,12 +29,16 @@ Result = TypeVar("Result")
 
 PIPELINE_CALLS_MAX = 256
 
+FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+"""Errors of redis-py's clients and of the network; those of a cluster's client are no RedisError."""
 _UNAVAILABLE = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,
+    exceptions.ClusterError,
+    exceptions.RedisClusterException,
+    exceptions.AskError,
     exceptions.TryAgainError,
     exceptions.AskError,  # and MovedError: a slot that moves for longer than the deadline
     TimeoutError,
@@ -45,7 +50,8 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SCRIPT_NAME = re.compile(r",? script: [0-9a-f]{40}, on @user_script:\d+\.?$")
 """End of an error inside a script. Its line number is useless, since scripts are sent joined with their libraries."""
 _UNAVAILABLE_CODE = re.compile(
-    r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
+    r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY|UNBLOCKED)\b"
+    r"|non local key"
 )
 """Code at the start of an error; Redis before 7 puts a script's error after `…: -`, redis-py before 8 in `("…`."""
 
@@ -133,11 +139,18 @@ class ScriptRunner(Transport):
                     again = await self._pipeline([calls[index] for index in missing])
                     for index, answer in zip(missing, again, strict=True):
                         answers[index] = answer
-        except (exceptions.RedisError, *_UNAVAILABLE) as error:
+        except (*FAILURES, TimeoutError) as error:
             raise explain(error) from error
-        if any(isinstance(answer, Exception) and is_not_primary(answer) for answer in answers):
+        if any(isinstance(answer, Exception) and self._may_be_replaced(answer) for answer in answers):
             await self._leave_server()
         return answers
+
+    def _may_be_replaced(self, error: Exception) -> bool:
+        """Return True if another server may be the primary by now; one without replicas, only if sentinels know."""
+        pool = getattr(self._redis, "connection_pool", None)
+        return is_not_primary(error) or (
+            isinstance(pool, SentinelConnectionPool) and "NOREPLICAS" in str(error)
+        )
 
     async def _leave_server(self) -> None:
         """Drop all connections, once a second at most."""
@@ -150,6 +163,7 @@ class ScriptRunner(Transport):
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1
+        await prepare(self._redis)
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command("EVALSHA", *call.command())
@@ -176,10 +190,16 @@ async def check_lua(redis: Redis, deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
             sha = await redis.script_load("return 1")
             answer = await redis.evalsha(text(sha), 0)
-    except (exceptions.RedisError, *_UNAVAILABLE) as error:
+    except (*FAILURES, TimeoutError) as error:
         raise explain(error) from error
     if int(answer) != 1:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+
+
+async def prepare(redis: Any) -> None:
+    """Let a cluster's client of redis-py learn the slots; until then it sends commands to any node."""
+    if isinstance(redis, RedisCluster):
+        await redis.initialize()
 
 
 async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:
@@ -187,7 +207,7 @@ async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:
 
     After a failover behind one address the old primary may live on as a replica, and connections stay with it.
     """
-    with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
+    with contextlib.suppress(*FAILURES, TimeoutError):
         async with asyncio.timeout(deadline_s):
             await pool.disconnect()
 
@@ -216,7 +236,7 @@ def _result(call: Call[Result], answer: Any) -> Result:
     return result
 
 
-def _without_raw_text(words: str) -> str:
+def _without_raw_text(words: str, *, has_hint: bool) -> str:
     """Reword an error that quotes the hash of a script, or an error number and asyncio's text."""
     words = _SCRIPT_NAME.sub("", words)
     failed = _CONNECTING.fullmatch(words)
@@ -227,9 +247,8 @@ def _without_raw_text(words: str) -> str:
     cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
-    hint = (
-        typed(f": start Redis, or type python -m queue_core redis{option}") if host in _THIS_MACHINE else ""
-    )
+    may_start = has_hint and host in _THIS_MACHINE
+    hint = typed(f": start Redis, or type python -m queue_core redis{option}") if may_start else ""
     return f"no connection to {address} ({cause}){hint}"
 
 
@@ -241,17 +260,14 @@ def newer_layout(needed: int) -> NewerLayoutError:
     )
 
 
-def explain(error: BaseException) -> QueueError:
-    """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors."""
-    words = _without_raw_text(str(error)) or type(error).__name__
-    if isinstance(error, exceptions.AuthenticationError):
-        return QueueUnavailableError(f"Redis refused the user or password: {words}")
-    if isinstance(error, TimeoutError | exceptions.TimeoutError):
-        return QueueUnavailableError(
-            f"Redis did not answer in time ({words}); it may or may not have run the command"
-        )
-    if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(words):
-        return QueueUnavailableError(f"Redis cannot be used now: {words}")
+def explain(error: BaseException, *, has_hint: bool = True) -> QueueError:
+    """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors.
+
+    With `has_hint`, an address of this machine where nothing listens comes with the command that starts a Redis there.
+    """
+    words = _without_raw_text(str(error), has_hint=has_hint) or type(error).__name__
+    if sentence := _unavailable(error, words):
+        return QueueUnavailableError(sentence)
     if "unknown command" in words.lower():
         command, _, _ = words.partition(", with args")  # the rest quotes keys, and so phone numbers
         return UnsupportedRedisError(
@@ -262,3 +278,23 @@ def explain(error: BaseException) -> QueueError:
             f"the Redis user lacks a right that the queue needs, such as +@scripting: {words}"
         )
     return QueueError(f"Redis refused a script of the queue: {words}")
+
+
+def _unavailable(error: BaseException, words: str) -> str:
+    """Return a sentence on an error after which Redis may work again; "" for other errors."""
+    if isinstance(error, exceptions.AuthenticationError):
+        return f"Redis refused the user or password: {words}"
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return f"Redis did not answer in time ({words}); it may or may not have run the command"
+    if isinstance(error, exceptions.MovedError):
+        return (
+            "this Redis is one node of a cluster, and another node has this key: write redis+cluster:// instead of "
+            "redis://"
+        )
+    if "read only replica" in words:
+        return (
+            f"Redis cannot be used now: {words.rstrip('.')}. Write the address of its primary, or redis+sentinel:// "
+            "with those of the sentinels that name it"
+        )
+    is_unavailable = isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(words)
+    return f"Redis cannot be used now: {words}" if is_unavailable else ""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError
 
 from queue_core.redis.nodes.client import NodesClient
-from queue_core.redis.runner import explain
+from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import text
 
 SCAN_COUNT = 1_000
 """Keys that Redis looks at in one step of a SCAN, which takes it well under a millisecond."""
+
+PARTITIONS_OF_CLUSTER = 16
+"""Partitions on a cluster. Their slots spread evenly over three or four primaries: 6, 6, 4 or 4 each."""
 
 Run = Callable[..., Any]
 """Function that runs a command on one server."""
@@ -33,6 +35,21 @@ async def on_primaries(redis: Any) -> list[tuple[str, Run]]:
     return [(node.name, run_on(node)) for node in redis.get_primaries()]
 
 
+async def owners_of(redis: Any, keys: Sequence[str]) -> list[str]:
+    """Return the name of the server that has each key: "" for a single Redis, "unknown" if none has it now."""
+    await on_primaries(redis)
+    if isinstance(redis, NodesClient):
+        return [redis.owner_of(key) for key in keys]
+    if isinstance(redis, RedisCluster):
+        return [getattr(redis.get_node_from_key(key), "name", "unknown") for key in keys]
+    return [""] * len(keys)
+
+
+def partitions_of(redis: Any) -> int:
+    """Return the number of partitions that suits a client of `queue_core.connect`."""
+    return PARTITIONS_OF_CLUSTER if isinstance(redis, NodesClient) and redis.routes.is_cluster else 1
+
+
 async def scan(
     redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"]
 ) -> AsyncGenerator[list[str], None]:
@@ -46,7 +63,7 @@ async def scan(
             while cursor != 0:
                 cursor, keys = await _scan_step(run, cursor or 0, pattern, "TYPE", redis_type)
                 yield keys
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         raise explain(error) from error
 
 
@@ -66,7 +83,7 @@ async def scan_part(
                 yield keys
                 if cursors[name] == 0:
                     break
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         raise explain(error) from error
 
 

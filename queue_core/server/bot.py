@@ -111,7 +111,9 @@ class Bot:
 
     def show_typing(self, message: QueueMessage) -> None:
         """Begin to show "typing…", and return at once."""
-        if channel := self.channel_of(message):
+        if channel := self._channels.get(
+            str(message.message_data.get("channel"))
+        ):  # the console shows nothing
             self._typing.show(channel, message)
 
     async def close(self) -> None:

@@ -143,7 +143,7 @@ def _run(chosen: argparse.Namespace) -> int:
         configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)
         command: Command = chosen.run
-        with asyncio.Runner(loop_factory=_loop_factory() if "roles" in chosen else None) as runner:
+        with asyncio.Runner(loop_factory=loop_factory() if "roles" in chosen else None) as runner:
             return runner.run(command(chosen, settings))
     except InvalidSettingsError as error:
         for fault in str(error).splitlines():
@@ -161,7 +161,7 @@ def _run(chosen: argparse.Namespace) -> int:
         return EXIT_FAILED
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return the maker of uvloop's event loops if it is installed (extra `fast`), otherwise None for asyncio's."""
     try:
         import uvloop  # noqa: PLC0415 - only the extra `fast` brings it

@@ -61,8 +61,9 @@ class Journal:
                 self._recorder.fallback(message)
             self._recorder.acknowledged(message, how)
         level = logging.WARNING if how in ("answered", "late") else logging.INFO
-        tag = self._tag(message)
-        _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
+        if _log.isEnabledFor(level):
+            fields = {"conversation": self._tag(message), "took_ms": round(seconds * 1000, 1)}
+            _log.log(level, "message %s", how, extra=fields)
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
         """Note that a message was neither stored nor answered; the provider is asked to deliver it again."""

@@ -12,6 +12,7 @@ from queue_core.channels.authentication import bearer_token, is_secret
 from queue_core.errors import QueueError
 from queue_core.queue.health import HealthReport, examine
 from queue_core.queue.processor import Processor
+from queue_core.server.answers import json_answer, refusal
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks
@@ -38,7 +39,7 @@ class Web:
         """Make the app: with health and metrics always, with the other routes only if it serves webhooks."""
         app = web.Application(
             client_max_size=self._runtime.settings.body_bytes_max,
-            middlewares=[_json_as_lines, _errors_as_json],
+            middlewares=[_errors_as_json],
         )
         app.add_routes(
             [
@@ -62,7 +63,7 @@ class Web:
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Answers that the process is alive; does not look at Redis."""
-        return web.json_response({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Answer 200 if the process can take work. A web process can do so even while Redis is away."""
@@ -73,7 +74,7 @@ class Web:
             "stopping": self.stopping.is_set(),
             "redis": "up" if report.reachable else "down",
         }
-        return web.json_response(body, status=200 if is_ready else 503)
+        return json_answer(body, status=200 if is_ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Answers with the metrics for Prometheus."""
@@ -94,9 +95,9 @@ class Web:
         try:
             wanted = msgspec.convert(parse_json(await read_body(request)), _Conversation)
         except BadBodyError as error:
-            return web.json_response({"error": str(error)}, status=error.status)
+            return json_answer({"error": str(error)}, status=error.status)
         except msgspec.ValidationError:
-            return web.json_response({"error": 'post {"instance": "…", "phone": "…"}'}, status=400)
+            return json_answer({"error": 'post {"instance": "…", "phone": "…"}'}, status=400)
         return await self._pass(
             lambda processor: processor.process_conversation(wanted.instance, wanted.phone)
         )
@@ -106,11 +107,11 @@ class Web:
         self._check_token(request)
         report, cleaned = await self._runtime.look_after()
         body = {**msgspec.to_builtins(report), "cleaned": cleaned}
-        return web.json_response(body, status=200 if report.is_healthy else 503)
+        return json_answer(body, status=200 if report.is_healthy else 503)
 
     async def _pass(self, work: Callable[[Processor], Awaitable[msgspec.Struct]]) -> web.Response:
         if self.stopping.is_set():
-            return web.json_response({"error": "this process is stopping"}, status=503)
+            return json_answer({"error": "this process is stopping"}, status=503)
         processor = self._runtime.new_processor()
         task = asyncio.ensure_future(work(processor))
         stopping = asyncio.ensure_future(self.stopping.wait())
@@ -120,22 +121,22 @@ class Web:
                 await processor.stop()
                 await asyncio.wait({task}, timeout=self._runtime.settings.grace_s)
                 task.cancel()
-            return web.json_response(msgspec.to_builtins(await task))
+            return json_answer(msgspec.to_builtins(await task))
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
-            return web.json_response({"error": "this process is stopping"}, status=503)
+            return json_answer({"error": "this process is stopping"}, status=503)
         except QueueError as error:
-            return web.json_response({"error": str(error)}, status=503)
+            return json_answer({"error": str(error)}, status=503)
         finally:
             stopping.cancel()
 
     def _check_token(self, request: web.Request) -> None:
         token = self._runtime.settings.operator_token.get_secret_value()
         if not token:
-            raise _refusal(web.HTTPForbidden, "this call is off until OPERATOR_TOKEN is set")
+            raise refusal(web.HTTPForbidden, "this call is off until OPERATOR_TOKEN is set")
         if not is_secret(bearer_token(request.headers), token):
-            raise _refusal(web.HTTPUnauthorized, "send the header Authorization: Bearer OPERATOR_TOKEN")
+            raise refusal(web.HTTPUnauthorized, "send the header Authorization: Bearer OPERATOR_TOKEN")
 
     async def _health(self) -> HealthReport:
         clock = asyncio.get_running_loop().time
@@ -150,27 +151,6 @@ class _Conversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phone: str
 
 
-def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
-    body = msgspec.json.encode({"error": error}).decode()
-    return kind(text=body, content_type="application/json")
-
-
-@web.middleware
-async def _json_as_lines(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """End JSON with a line break, so that a terminal's next output begins on a new line."""
-    try:
-        return _with_line_end(await handler(request))
-    except web.HTTPException as error:
-        _with_line_end(error)
-        raise
-
-
-def _with_line_end(response: web.StreamResponse) -> web.StreamResponse:
-    if isinstance(response, web.Response) and response.content_type == "application/json":
-        response.text = f"{response.text}\n"
-    return response
-
-
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Answer errors as JSON, without a traceback."""
@@ -180,4 +160,4 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
         if error.content_type == "application/json" or error.status < 400:
             raise
         kept = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return web.json_response({"error": error.reason}, status=error.status, headers=kept)
+        return json_answer({"error": error.reason}, status=error.status, headers=kept)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ from queue_core.channels.unreadable import UNKNOWN
 from queue_core.channels.values import NAME_CHARACTERS_MAX
 from queue_core.errors import InvalidMessageError, QueueError
 from queue_core.message import QueueMessage
+from queue_core.server.answers import json_answer
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
 from queue_core.server.config import ServerSettings
@@ -88,6 +89,7 @@ class Webhooks:
         self._deliveries = deliveries
         self._bot = bot
         self._journal = journal
+        self._has_channel = settings.has_channel
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
 
     def routes(self) -> list[web.RouteDef]:
@@ -100,7 +102,7 @@ class Webhooks:
         return routes
 
     async def _post(self, provider: Provider, request: web.Request) -> web.Response:
-        if self._settings.has_channel and not provider.is_enabled:  # a reply could not be sent
+        if self._has_channel and not provider.is_enabled:  # a reply could not be sent
             return self._rejected(
                 404, "channel", f"the channel {provider.name} is not configured, so nothing could be sent"
             )
@@ -132,24 +134,14 @@ class Webhooks:
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
         """Hand all messages to the receiver concurrently; it keeps those of each user in order."""
-        skipped = Counter(inbound.skipped)
-        answer = Counter[str]()
-        wanted = []
-        for message in inbound.messages:
-            if message.message_data.get("kind") in self._settings.ignored_kinds:
-                skipped["ignored kind"] += 1
-            else:
-                fitted = self._fitted(_without_secrets(message), body_bytes)
-                wanted.append(fitted.message)
-                answer["cut"] += fitted.missing == "text"
+        skipped, answer = Counter(inbound.skipped), Counter[str]()
+        wanted = self._wanted(inbound, body_bytes, skipped, answer)
         self._journal.inbound(inbound, skipped)
         for change in inbound.address_changes:  # before the messages, which may have the new address already
             answer["failed"] += not await self._joined(change)
         for message in wanted:
             self._journal.arrived(message)
-        results = await asyncio.gather(
-            *(self._receiver.receive(message) for message in wanted), return_exceptions=True
-        )
+        results = await self._received(wanted)
         seconds = asyncio.get_running_loop().time() - began
         unreadable = list(inbound.unreadable)
         for message, result in zip(wanted, results, strict=True):
@@ -159,13 +151,38 @@ class Webhooks:
                 answer[self._outcome(message, result, seconds)] += 1
         for item in unreadable:
             answer[await self._set_aside(item)] += 1
-        answer["failed"] += await self._report(inbound)
+        if inbound.own or inbound.failures:
+            answer["failed"] += await self._report(inbound)
         body: dict[str, Any] = {how: count for how, count in answer.items() if count}
         if skipped:
             body["skipped"] = dict(skipped)
         if answer["failed"]:
-            return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
-        return web.json_response(body)
+            return json_answer(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+        return json_answer(body)
+
+    def _wanted(
+        self, inbound: Inbound, body_bytes: int, skipped: Counter[str], answer: Counter[str]
+    ) -> list[QueueMessage]:
+        """Return the messages to store, without secrets and small enough; count what is left out."""
+        wanted = []
+        for message in inbound.messages:
+            if message.message_data.get("kind") in self._settings.ignored_kinds:
+                skipped["ignored kind"] += 1
+            else:
+                fitted = self._fitted(_without_secrets(message), body_bytes)
+                wanted.append(fitted.message)
+                answer["cut"] += fitted.missing == "text"
+        return wanted
+
+    async def _received(self, messages: Sequence[QueueMessage]) -> Sequence[str | BaseException]:
+        """Return for each message what became of it, or why it was not accepted."""
+        if len(messages) == 1:  # as most webhooks have, and a task for it would cost more than all else here
+            try:
+                return [await self._receiver.receive(messages[0])]
+            except Exception as error:  # noqa: BLE001 - the journal and the answer tell it
+                return [error]
+        receiving = (self._receiver.receive(message) for message in messages)
+        return await asyncio.gather(*receiving, return_exceptions=True)
 
     async def _joined(self, change: AddressChange) -> bool:
         """Join the conversations of a user's old and new addresses. Returns False if the report must come again."""
@@ -226,7 +243,7 @@ class Webhooks:
 
     def _rejected(self, status: int, reason: str, detail: str) -> web.Response:
         self._journal.rejected(reason, detail)
-        return web.json_response({"error": detail}, status=status)
+        return json_answer({"error": detail}, status=status)
 
 
 def _without_secrets(message: QueueMessage) -> QueueMessage:

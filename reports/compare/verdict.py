@@ -38,8 +38,10 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
             )
         )
     if worse:
-        more = len(worse) - NAMED_MAX
-        named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
+        named = worse[:NAMED_MAX]
+        number = levels["worse"] + sum(check.ok is False for check in checks)
+        if number > len(named):
+            rest.insert(0, ngettext("%(num)s worse in all", "%(num)s worse in all", number))
         parts = [gettext("Worse: %(named)s", named=named[0]), *named[1:], *rest]
     else:
         parts = (

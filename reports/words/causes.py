@@ -110,7 +110,7 @@ SENTENCES: Mapping[CauseCode, str] = {
         "been acknowledged."
     ),
     "process_died": marked(
-        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nothing else reads "
+        "A process of %(system)s died that was to answer %(messages)s, or the messages before. Nothing else reads "
         "%(messages)s."
     ),
     "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),

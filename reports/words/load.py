@@ -163,6 +163,8 @@ def _valid(result: LoadResult) -> str:
     unmeasured = unmeasured_words(result["thresholds"])
     if missed:
         sentences.append(gettext("Missed: %(missed)s.", missed=gettext(", ").join(missed)))
+        if result["faults"]:
+            sentences.append(gettext("Targets are those of a load without faults unless you set others."))
     elif unmeasured:
         sentences.append(gettext("Every threshold that could be measured is met."))
     else:

@@ -163,16 +163,16 @@ def _write_report(result: ReplayResult, options: argparse.Namespace) -> None:
 def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[str, str]]:
     """Read the settings of single systems, and check them. Raises InputError."""
     settings: dict[str, dict[str, str]] = {}
-    try:
-        for text in texts:
+    for text in texts:
+        try:
             system, name, value = parse_option(text)
             if system not in systems:
                 known = suggestion(system, systems)
                 raise InputError(f"--set {text}: {system!r} is not replayed{known}; name it with --system")
             settings.setdefault(system, {})[name] = value
             read_options(all_systems()[system].options_type, settings[system])
-    except OptionError as error:
-        raise InputError(f"--set: {error}") from None
+        except OptionError as error:
+            raise InputError(f"--set {text}: {error}") from None
     return settings
 
 

@@ -86,7 +86,7 @@ def read_options(kind: type[Options], texts: Mapping[str, str]) -> Options:
         try:
             values[declared[name].name] = declared[name].metadata["read"](text)
         except ValueError as error:
-            raise OptionError(f"{name}: {error}") from None
+            raise OptionError(str(error)) from None
     return kind(**values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
     assert (ledger["lost"], ledger["duplicates"]) == (0, 0)
     assert ledger["worker_died"] > 0
     assert "Because a worker died while sending, " in output
+    assert re.search(r"^faults: worker killed from 3\.\d+ s to \d", output, re.MULTILINE), output
     assert {double["worker_died"] for double in result["doubles"]} == {True}
     # It may also die between the answer to a send and the note of it; then it was there for the answer.
     assert any(double["sends"][0]["is_caller_gone"] for double in result["doubles"])

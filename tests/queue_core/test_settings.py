@@ -29,7 +29,7 @@ def test_defaults_are_those_of_the_plan() -> None:
         ({"lock_renew_ms": 7_501}, r"lock_renew_ms \(7501\) must be at most half of lock_ttl_ms"),
         ({"max_retry_count": -1}, "max_retry_count is -1"),
         ({"queue_ttl_s": 0}, "queue_ttl_s is 0"),
-        ({"partitions": 0}, "partitions is 0"),
+        ({"partitions": -1}, "partitions is -1"),
         ({"redis_deadline_ms": 0}, "redis_deadline_ms is 0"),
         ({"max_message_bytes": 10}, "max_message_bytes is 10"),
         ({"late_messages": "drop"}, "late_messages is 'drop'"),
@@ -51,7 +51,7 @@ def test_a_value_that_cannot_be_is_named(values: dict[str, Any], complaint: str)
 
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(InvalidSettingsError) as caught:
-        QueueSettings(window_ms=-1, max_batch=1, prefix="{", partitions=0)
+        QueueSettings(window_ms=-1, max_batch=1, prefix="{", partitions=-1)
     for name in ("window_ms", "max_batch", "prefix", "partitions"):
         assert name in str(caught.value)
 

@@ -183,10 +183,13 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
         ([str(INCIDENT), "--set", "queue.wait=8s"], "there is no setting 'wait'; its rules are fixed"),
         (
             [str(INCIDENT), "--system", "market", "--set", "n8n-wait.wiat=8s"],
-            "--set: there is no setting 'wiat'; did you mean \"wait\"?",
+            "--set n8n-wait.wiat=8s: there is no setting 'wiat'; did you mean \"wait\"?",
         ),
-        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.wait=8"], "--set: wait: 8 has no unit"),
-        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.compare=x"], "compare: there is no 'x'"),
+        (
+            [str(INCIDENT), "--system", "market", "--set", "n8n-wait.wait=8"],
+            "--set n8n-wait.wait=8: 8 has no unit",
+        ),
+        ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.compare=x"], "compare=x: there is no 'x'"),
         ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.tries=0"], "whole number from 1 to"),
         ([str(INCIDENT), "--system", "market", "--set", "n8n-wait.node=20ms"], "is not a distribution"),
         ([str(INCIDENT), "--ai", "6s"], "write constant:6s"),
@@ -279,7 +282,16 @@ def test_an_outage_leaves_expected_outcomes_unchecked_and_is_in_the_command(tmp_
     assert result["settings"]["faults"] == ["redis-away@5s:2s"]
     assert [fault["struck"] for run in result["runs"] for fault in run["faults"]] == [1]
     assert "how often faults struck" in done.stdout
+    assert "warning" not in done.stdout
     assert result["command"].endswith("--fault redis-away@5s:2s")
+
+
+def test_a_fault_that_never_struck_is_named(tmp_path: Path) -> None:
+    faults = ("--fault", "redis-away@5s:2s,scripts-abort@1h:5s")
+    done = sim("replay", INCIDENT, *faults, "--system", "queue", "--no-report", cwd=tmp_path)
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1
+    assert "never struck, so this replay does not test it" in warnings[0]
 
 
 def test_the_systems_are_listed(tmp_path: Path) -> None:

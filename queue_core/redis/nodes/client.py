@@ -40,6 +40,8 @@ class NodesClient(Redis):
         self._connection_class = connection_class
         self._located_class = located(connection_class)
         self._options = options
+        self.on_close: list[Callable[[], None]] = []
+        """Functions to call before the connections are closed."""
         self._nodes: dict[Address, Redis] = {}
         self._listening: set[Located] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -77,6 +79,11 @@ class NodesClient(Redis):
         for key in keys:
             groups.setdefault(self.routes.slot_of(key), []).append(key)
         return list(groups.values())
+
+    def owner_of(self, key: str) -> str:
+        """Return the name of the primary of a key; "" if there is only one by design, "unknown" if none has it now."""
+        owner = self.routes.owner_of(self.routes.slot_of(key))
+        return "" if not self.routes.is_cluster else str(owner or "unknown")
 
     async def primaries(self) -> list[tuple[str, Callable[..., Any]]]:
         """Return the name of each primary ("" if there is only one by design), and a function that runs its commands.
@@ -124,6 +131,8 @@ class NodesClient(Redis):
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
+        for end in self.on_close:
+            end()
         await self.routes.close()
         nodes, self._nodes = self._nodes, {}
         await asyncio.gather(*(node.connection_pool.disconnect() for node in nodes.values()), *self._closing)

@@ -21,7 +21,14 @@ _PASSING_CODE = re.compile(
     r"\b(?:CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|LOADING|MASTERDOWN|UNBLOCKED)\b|read only replica|non local key"
 )
 """Codes of errors during a failover or while a slot moves. "non local key": the slot's keys are on two nodes."""
+
+
+class WrongAddressError(exceptions.ConnectionError):
+    """Raised when the servers of a URL are not what it says; the message says what to write."""
+
+
 _REFUSED_FOR_GOOD = (
+    WrongAddressError,
     exceptions.AuthenticationError,
     exceptions.AuthorizationError,
     exceptions.MaxConnectionsError,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 from redis import exceptions
 
@@ -36,6 +35,9 @@ class Routes:
         self._watching: asyncio.Task[None] | None = None
         self._looked_at = 0.0
         self._is_closed = False
+        self._is_asking = False
+        self._again = False
+        """True if something changed while the servers were being asked."""
 
     @property
     def is_cluster(self) -> bool:
@@ -64,13 +66,15 @@ class Routes:
     def look(self) -> asyncio.Task[None]:
         """Read the table soon. Returns the reading that is under way; it raises nothing."""
         loop = asyncio.get_running_loop()
-        if self._is_closed:
+        if self._is_closed and loop is self._loop:
             return loop.create_task(asyncio.sleep(0))
         if loop is not self._loop:  # the first reading, or one after a fork or in a second asyncio.run
-            self._loop, self._looking = loop, None
-            self._watching = loop.create_task(self._source.watch(self.look), name="queue-routes-watch")
+            self._loop, self._looking, self._is_closed = loop, None, False
+            self._watching = loop.create_task(self._source.watch(self._told), name="queue-routes-watch")
         if self._looking is None or self._looking.done():
             self._looking = loop.create_task(self._look(), name="queue-routes")
+        elif self._is_asking:
+            self._again = True
         return self._looking
 
     async def known(self) -> Table:
@@ -87,18 +91,33 @@ class Routes:
         tasks = [task for task in (self._looking, self._watching) if task]
         if self._loop is asyncio.get_running_loop():
             await cancel_all(tasks)
-        self._loop = None
 
-    async def _look(self) -> None:
-        clock: Any = time.monotonic
-        await asyncio.sleep(max(0.0, self._looked_at + LOOK_EVERY_S - clock()))
-        self._looked_at = clock()
-        suspects = [server for server, since in self._suspects.items() if clock() - since < SUSPECT_S]
-        try:
-            table = await self._source.find(self.table, suspects)
-        except Exception as error:  # noqa: BLE001 - whatever a server answers, the table is read again later
-            self.failure = error
-            return
+    def _told(self, table: Table | None) -> None:
+        """Take a table that the source tells by itself, and read it soon."""
+        if table:
+            self._take(table)
+        self.look()
+
+    def _take(self, table: Table) -> None:
         self.table = table
         for change in self.on_change:
             change(table)
+
+    async def _look(self) -> None:
+        clock = time.monotonic
+        await asyncio.sleep(max(0.0, self._looked_at + LOOK_EVERY_S - clock()))
+        self._looked_at = clock()
+        suspects = [server for server, since in self._suspects.items() if clock() - since < SUSPECT_S]
+        self._is_asking = True
+        try:
+            table = await self._source.find(self.table, suspects)
+        except Exception as error:  # noqa: BLE001 - whatever a server answers, the table is read again later
+            known = isinstance(error, exceptions.ConnectionError)
+            self.failure = error if known else exceptions.ConnectionError(str(error) or type(error).__name__)
+            return
+        finally:
+            self._is_asking = False
+        self._take(table)
+        if self._again:
+            self._again = False
+            asyncio.get_running_loop().call_soon(self.look)

@@ -13,6 +13,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.nodes.asking import ANSWER_S_MAX, NewConnection, ask, first_answer
+from queue_core.redis.nodes.refusals import WrongAddressError
 from queue_core.redis.nodes.table import SLOTS, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.scripts.loader import text
@@ -26,8 +27,9 @@ SUBSCRIBE_AGAIN_S = 1.0
 """Time between two tries to hear a sentinel's events."""
 PING_S = 15.0
 """Silence after which a sentinel whose events are heard must show that it is there."""
+_BEGINNING = "+try-failover"
 _SWITCHES = (
-    "+try-failover",
+    _BEGINNING,
     "+promoted-slave",
     "+failover-state-reconf-slaves",
     "+switch-master",
@@ -39,6 +41,9 @@ _SWITCHES = (
 """Events of sentinels around a failover; the promotion is heard within milliseconds."""
 
 
+Changed = Callable[[Table | None], object]
+
+
 class Source(Protocol):
     """Place where the table of a deployment can be read."""
 
@@ -48,8 +53,8 @@ class Source(Protocol):
     async def find(self, known: Table | None, suspects: Sequence[Address]) -> Table:
         """Read the table, from servers in `suspects` last. Raises redis-py's errors."""
 
-    async def watch(self, changed: Callable[[], object]) -> None:
-        """Call `changed` whenever the table may have changed, until cancelled."""
+    async def watch(self, changed: Changed) -> None:
+        """Call `changed` whenever the table may have changed, with the new one if it is known, until cancelled."""
 
 
 class ClusterSource(Source):
@@ -68,7 +73,7 @@ class ClusterSource(Source):
         nodes.sort(key=lambda node: node in suspects)
         return await first_answer(dict.fromkeys([*nodes, *self._seeds]), self._read)
 
-    async def watch(self, changed: Callable[[], object]) -> None:
+    async def watch(self, changed: Changed) -> None:
         """Return: nodes of a cluster tell by MOVED."""
 
     async def _read(self, node: Address) -> Table:
@@ -76,7 +81,7 @@ class ClusterSource(Source):
             (ranges,) = await ask(self._new_connection(node), ("CLUSTER", "SLOTS"))
         except exceptions.ResponseError as error:
             if "cluster support disabled" in str(error):
-                raise exceptions.ResponseError(
+                raise WrongAddressError(
                     f"{node} is not a node of a cluster: write redis:// instead of redis+cluster://"
                 ) from error
             raise
@@ -116,6 +121,7 @@ class _Answer(NamedTuple):
     """True if `primary` was promoted by a failover that is not over yet."""
     primary: Address
     replicas: tuple[Address, ...]
+    sentinel: Address
 
 
 def _fields(state: Sequence[Any]) -> dict[str, str]:
@@ -143,7 +149,8 @@ class SentinelSource(Source):
         self._new_connection = new_connection
         self._new_server_connection = new_server_connection
         self._epoch = -1
-        self._switching_since: float | None = None
+        self._switching: dict[Address, tuple[float, int]] = {}
+        """Times at which sentinels began to replace the primary, and the epoch that ends with it."""
 
     async def find(self, known: Table | None, suspects: Sequence[Address]) -> Table:
         """Ask the sentinels who the primary is."""
@@ -168,6 +175,8 @@ class SentinelSource(Source):
             await cancel_all(tasks)
         if not answers:
             raise errors[-1] if errors else exceptions.ConnectionError("no sentinel answers")
+        for answer in answers:
+            self._note(answer)
         answer = max(answers)
         if answer.epoch < self._epoch and known:
             return known
@@ -177,7 +186,7 @@ class SentinelSource(Source):
         roles = await asyncio.gather(*map(self._is_primary, answer.replicas))
         return Table([next(compress(answer.replicas, roles), None)])
 
-    async def watch(self, changed: Callable[[], object]) -> None:
+    async def watch(self, changed: Changed) -> None:
         """Hear the events of all sentinels, over one connection to each."""
         async with asyncio.TaskGroup() as group:
             for sentinel in self._sentinels:
@@ -191,13 +200,20 @@ class SentinelSource(Source):
             return False
         return text(role[0]) == "master"
 
+    def _note(self, answer: _Answer) -> None:
+        """Note whether a sentinel replaces the primary; only its own answer ends that, or a new epoch."""
+        if answer.is_switching and not answer.is_promoted:
+            self._switching.setdefault(answer.sentinel, (time.monotonic(), answer.epoch))
+        else:
+            self._switching.pop(answer.sentinel, None)
+
     def _is_being_replaced(self, answer: _Answer) -> bool:
-        if not answer.is_switching or answer.is_promoted:
-            self._switching_since = None
+        if answer.is_promoted:
             return False
-        now = time.monotonic()
-        self._switching_since = self._switching_since or now
-        return now - self._switching_since < SWITCH_S_MAX
+        return any(
+            time.monotonic() - since < SWITCH_S_MAX and epoch >= answer.epoch
+            for since, epoch in self._switching.values()
+        )
 
     async def _ask(self, sentinel: Address) -> _Answer:
         """Ask one sentinel. During a failover it names the promoted server as soon as it is promoted."""
@@ -219,43 +235,47 @@ class SentinelSource(Source):
             is_promoted=(facts.get("ip"), facts.get("port")) != (primary.host, str(primary.port)),
             primary=primary,
             replicas=tuple(Address(fields["ip"], int(fields["port"])) for fields in map(_fields, replicas)),
+            sentinel=sentinel,
         )
 
-    def _reworded(self, sentinel: Address, error: exceptions.ResponseError) -> exceptions.ResponseError:
+    def _reworded(self, sentinel: Address, error: exceptions.ResponseError) -> exceptions.RedisError:
         words = str(error).lower()
         if "unknown command" in words:
-            return exceptions.ResponseError(
+            return WrongAddressError(
                 f"{sentinel} is not a sentinel: write its port (26379 as a rule) in redis+sentinel://"
             )
         if "no such master" in words:
-            return exceptions.ResponseError(
+            return WrongAddressError(
                 f"the sentinel {sentinel} knows no service {self._service!r}: write the name that stands in its "
                 "`sentinel monitor`"
             )
         return error
 
-    async def _hear(self, sentinel: Address, changed: Callable[[], object]) -> None:
+    async def _hear(self, sentinel: Address, changed: Changed) -> None:
         while True:
             connection = self._new_connection(sentinel)
             try:
                 async with asyncio.timeout(ANSWER_S_MAX):
                     await connection.connect()  # type: ignore[no-untyped-call]  # in redis-py
                     await connection.send_command("SUBSCRIBE", *_SWITCHES)
-                await self._hear_events(connection, changed)
+                await self._hear_events(sentinel, connection, changed)
             except (exceptions.RedisError, OSError, TimeoutError):
                 pass
             finally:
                 await connection.disconnect(nowait=True)
             await asyncio.sleep(SUBSCRIBE_AGAIN_S)
 
-    async def _hear_events(self, connection: AbstractConnection, changed: Callable[[], object]) -> None:
+    async def _hear_events(self, sentinel: Address, connection: AbstractConnection, changed: Changed) -> None:
         """Read events until the connection breaks, or nothing comes for long, not even the answer to a PING."""
         is_pinged = False
         while True:
             event = await connection.read_response(timeout=PING_S)  # None if nothing came
             if event is not None:
                 is_pinged = False
-                changed()
+                begins = text(event[1]) == _BEGINNING and text(event[2]).split()[1:2] == [self._service]
+                if begins:
+                    self._switching.setdefault(sentinel, (time.monotonic(), self._epoch))
+                changed(Table([None]) if begins else None)
             elif is_pinged:
                 return
             else:

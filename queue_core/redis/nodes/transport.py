@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from redis import exceptions
 
+from queue_core.errors import QueueError
 from queue_core.redis.durability import Durability
 from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.nodes.client import NodesClient
@@ -18,6 +19,7 @@ from queue_core.redis.nodes.refusals import is_passing, moved_to
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Trip
+from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
@@ -32,7 +34,7 @@ HELD_S = 0.1
 class NodeTrip(Trip):
     """Call on its way to the primary of its slot."""
 
-    __slots__ = ("error", "hops", "is_urgent", "slot")
+    __slots__ = ("error", "hops", "is_held", "is_urgent", "slot")
 
     def __init__(
         self, call: Call[Any], future: asyncio.Future[Any], since_s: float, slot: int, *, is_urgent: bool
@@ -40,9 +42,19 @@ class NodeTrip(Trip):
         super().__init__(call, future, since_s)
         self.slot = slot
         self.is_urgent = is_urgent
+        self.is_held = False
         self.hops = 0
         self.error: Exception = TimeoutError()
         """Error of the last try."""
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller; at the deadline of a call that is not under way, why it is not."""
+        waits = self.is_held or not self.writes
+        super().fail(self.error if waits and isinstance(error, TimeoutError) else error)
+
+    def explain(self, error: Exception) -> QueueError:
+        """Return an error in the queue's terms."""
+        return explain(error, has_hint=False)
 
 
 class NodesTransport(Transport):
@@ -60,6 +72,7 @@ class NodesTransport(Transport):
         self._held: list[NodeTrip] = []
         self._sending: asyncio.Task[None] | None = None
         client.routes.on_change.append(self._changed)
+        client.on_close.append(self._close)
 
     @property
     def round_trips(self) -> int:
@@ -77,12 +90,16 @@ class NodesTransport(Transport):
 
     async def load(self) -> None:
         """Check that the primaries answer, and have Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-        await self._client.check_lua(self._deadline_s)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._client.check_lua(self._deadline_s)
+        except (*FAILURES, TimeoutError) as error:
+            raise explain(error, has_hint=False) from error
 
     def _carry(self, call: Call[Any], *, is_urgent: bool) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
-            self._loop, self._held, self._sending = loop, [], None
+            self._loop, self._held, self._sending, self._nodes = loop, [], None, {}
         slot = self._routes.slot_of(call.command()[2])
         trip = NodeTrip(call, loop.create_future(), loop.time(), slot, is_urgent=is_urgent)
         if any(held.slot == slot and not is_urgent for held in self._held):
@@ -115,11 +132,16 @@ class NodesTransport(Transport):
         self._routes.suspect(node)
 
     def _send(self, trip: NodeTrip) -> None:
+        trip.is_held = False
         owner = self._routes.owner_of(trip.slot)
         if owner is None:
             is_known = self._routes.table is not None
             trip.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
-            self._hold(trip)
+            if is_passing(trip.error):
+                self._hold(trip)
+            else:
+                self._routes.look()
+                trip.fail(trip.error)
         else:
             self._node(owner).take(trip, is_urgent=trip.is_urgent)
 
@@ -135,6 +157,7 @@ class NodesTransport(Transport):
         return node
 
     def _hold(self, trip: NodeTrip) -> None:
+        trip.is_held = True
         self._held.append(trip)
         if self._sending is None and self._loop:
             self._sending = self._loop.create_task(self._send_held(), name="queue-held-calls")
@@ -167,6 +190,13 @@ class NodesTransport(Transport):
                 assert isinstance(trip, NodeTrip)
                 self._send(trip)
             self._left_round_trips += node.round_trips
+
+    def _close(self) -> None:
+        """Give up what is under way."""
+        nodes, self._nodes = self._nodes, {}
+        held, self._held = self._held, []
+        for trip in [*held, *(trip for node in nodes.values() for trip in node.leave())]:
+            trip.fail(exceptions.ConnectionError("the client was closed"))
 
 
 class _NodeGuide(Guide):

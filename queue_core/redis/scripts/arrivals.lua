@@ -35,11 +35,11 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
   return {'queued', now_ms, waiting}
 end
 
--- Counts a message that was queued. Statistics come last: if they fail, the message is stored nevertheless.
+-- Counts a message that was queued. The names of fields are short, since every conversation has them. Statistics come last: if they fail, the message is stored nevertheless.
 local function count_arrival(place, answer, now_ms, stats_ttl_ms)
   if answer[1] == 'queued' then
-    redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)
-    redis.pcall('HSET', place.stats, 'lastActivity', digits(now_ms))
+    redis.pcall('HINCRBY', place.stats, 'total', 1)
+    redis.pcall('HSET', place.stats, 'at', digits(now_ms))
     redis.pcall('PEXPIRE', place.stats, stats_ttl_ms)
   end
 end

@@ -37,7 +37,7 @@ local function archive_all()
   redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 end
 pcall(guarded, place, now_ms, archive_all)
-redis.pcall('HINCRBY', place.stats, 'processedMessages', size)
+redis.pcall('HINCRBY', place.stats, 'done', size)
 if not send_state then
   note_success(place, place.ai, now_ms)
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it

@@ -349,7 +349,7 @@ local function standing(place, token)
   if redis.call('HGET', place.lock, 'token') == token then
     return 'held'
   end
-  if redis.call('HGET', place.stats, 'settledToken') == token then
+  if redis.call('HGET', place.stats, 'token') == token then
     return 'settled'
   end
   return 'lost'
@@ -357,6 +357,6 @@ end
 
 -- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost'.
 local function note_settled(place, token, now_ms, stats_ttl_ms)
-  redis.call('HSET', place.stats, 'settledToken', token, 'lastActivity', digits(now_ms))
+  redis.call('HSET', place.stats, 'token', token, 'at', digits(now_ms))
   redis.call('PEXPIRE', place.stats, stats_ttl_ms)
 end

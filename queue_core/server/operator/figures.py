@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.durations import age
-from queue_core.queue.health import HealthReport
+from queue_core.queue.health import HealthReport, NodeShare
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import moment, write
@@ -27,6 +27,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("persistence", _persistence(report)),
         ("layout", _layout(report)),
         ("active", quantity(report.active_conversations, "conversation")),
+        *(("node", _node(node)) for node in report.nodes),
         ("waiting", about + quantity(report.waiting, "message")),
         ("in work", about + quantity(report.in_flight, "message")),
         ("oldest", oldest),
@@ -71,6 +72,14 @@ def _layout(report: HealthReport) -> str:
     is_open = report.checked_at_ms < until_ms
     way_back = f"; the previous release may run beside this one until {moment(until_ms)}" if is_open else ""
     return f"{report.layout} since {moment(since_ms)}{way_back}"
+
+
+def _node(node: NodeShare) -> str:
+    partitions, conversations = (
+        quantity(node.partitions, "partition"),
+        quantity(node.conversations, "conversation"),
+    )
+    return f"{visible(node.name)}: {partitions}, {conversations}"
 
 
 def _outage(outage: Outage, now_ms: int) -> str:

@@ -69,6 +69,15 @@ async def test_the_life_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
     assert await queue.statistics("bot", "nobody") == {}
 
 
+async def test_statistics_of_the_release_before_are_added(queue: MessageQueue, clock: Clock) -> None:
+    place = queue.keys.of("bot", "1")
+    before = ("totalMessages", 5, "processedMessages", 4, "lastActivity", clock.now_ms - 9, "settledToken", 1)
+    await queue.redis.hset(place.stats, items=list(before))
+    await queue.enqueue(message("m1"))
+    statistics = {"totalMessages": 6, "processedMessages": 4, "lastActivity": clock.now_ms}
+    assert await queue.statistics("bot", "1") == statistics
+
+
 async def test_waiting_messages_are_shown_in_order_with_status(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     clock.now_ms += 8_000

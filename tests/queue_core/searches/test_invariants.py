@@ -368,7 +368,7 @@ BUGS = {
     ),
     "enqueue lets what waits expire": (
         "enqueue",
-        "redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)",
+        "redis.pcall('HINCRBY', place.stats, 'total', 1)",
         "redis.call('PEXPIRE', place.queue, stats_ttl_ms)",
         "would vanish",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
@@ -345,3 +346,32 @@ def test_what_waits_for_an_older_message_is_counted_apart_from_other_refusals(wo
     samples = scrape(world.metrics)
     assert samples['messages_rejected_total{reason="older message waits"}'] == 1
     assert samples['messages_rejected_total{reason="unavailable"}'] == 2
+
+
+async def test_a_message_costs_nothing_for_a_log_or_a_channel_that_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tags: list[str] = []
+    shown: list[str] = []
+
+    def tag_of(_: ConversationTags, instance: str, phone: str) -> str:
+        tags.append(phone)
+        return "tag"
+
+    async def show_typing(message: QueueMessage) -> None:
+        shown.append(message.id)
+
+    monkeypatch.setattr(ConversationTags, "of", tag_of)
+    monkeypatch.setattr(world.channel, "show_typing", show_typing)
+    caplog.set_level(logging.ERROR, "queue_core.events")
+    world.journal.acknowledged(_message("m1"), "queued", 0.001)
+    world.bot.show_typing(_message("m1"))  # the console shows nothing, so no task is made for it
+    assert len(asyncio.all_tasks()) == 1
+    assert not tags
+
+    caplog.set_level(logging.INFO, "queue_core.events")
+    world.journal.acknowledged(_message("m2"), "queued", 0.001)
+    world.bot.show_typing(msgspec.structs.replace(_message("m2"), message_data={"channel": "console"}))
+    await asyncio.sleep(0)
+    assert tags == [USER[1]]
+    assert shown == ["m2"]

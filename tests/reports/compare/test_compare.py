@@ -209,11 +209,14 @@ def test_noise_of_a_short_load_test_is_not_a_change() -> None:
 
 
 def test_a_verdict_names_one_figure_of_each_group_and_its_change() -> None:
-    verdict = str(compare(load(1), load(1, 1.3)).verdict).replace("\u00a0", " ")
+    comparison = compare(load(1), load(1, 1.3))
+    worse = [effect for effect in comparison.effects if effect.level == "worse"]
+    verdict = str(comparison.verdict).replace("\u00a0", " ")
     assert "last message to reply: p50" in verdict
     assert "first message to reply: p50" in verdict
     assert "p95" not in verdict
     assert verdict.count("(+30.0 %)") == 2
+    assert verdict.endswith(f"; {len(worse)} worse in all.")
 
 
 def test_an_invalid_load_test_is_never_good() -> None:

@@ -55,7 +55,10 @@ def test_a_threshold_that_could_not_be_measured_is_not_said_to_be_met() -> None:
         plain(verdict(result))
         .partition("Missed: ")[2]
         .partition(". ")[2]
-        .startswith("1 threshold could not be measured: dispatch lag p99.")
+        .startswith(
+            "Targets are those of a load without faults unless you set others. "
+            "1 threshold could not be measured: dispatch lag p99."
+        )
     )
     result["thresholds"] = unmeasured
     result["ledger"]["worker_died"] = 0

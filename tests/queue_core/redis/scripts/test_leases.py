@@ -169,7 +169,7 @@ class TestComplete:
         archived = decode(await steps.redis.lindex(PLACE.completed, 1) or b"")
         assert archived is not None
         assert (archived.added_at, archived.completed_at) == (NOW + 100, NOW + 12_000)
-        assert (await steps.fields(PLACE.stats))["processedMessages"] == "2"
+        assert (await steps.fields(PLACE.stats))["done"] == "2"
 
     async def test_nothing_left_leaves_the_index(self, steps: Steps) -> None:
         await steps.enqueue("m1")

@@ -14,12 +14,11 @@ from queue_core import (
     Intake,
     LeaseLostError,
     MessageQueue,
-    QueueMessage,
     QueueUnavailableError,
 )
 from queue_core.queue import renewals
 from queue_core.queue.attempt import Attempt, Attempts
-from queue_core.queue.intake import Acknowledgement
+from queue_core.queue.intake import Acknowledgement, Arrival
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender, send_reply
 from tests.queue_core.searches.planting import plant
@@ -77,17 +76,17 @@ def direct_path_does_not_ask_again(patch: pytest.MonkeyPatch) -> None:
     """Send what the handler answered without another question to Redis."""
     answer, store = Intake._answer, Intake._store
 
-    async def answering(self: Intake, message: QueueMessage) -> Acknowledgement:
+    async def answering(self: Intake, arrival: Arrival) -> Acknowledgement:
         self.__dict__["is_answering"] = True
         try:
-            return await answer(self, message)
+            return await answer(self, arrival)
         finally:
             self.__dict__["is_answering"] = False
 
-    async def storing(self: Intake, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
+    async def storing(self: Intake, arrival: Arrival, *, is_again: bool) -> Acknowledgement:
         if self.__dict__.get("is_answering"):
             raise QueueUnavailableError("not asked")
-        return await store(self, message, is_again=is_again)
+        return await store(self, arrival, is_again=is_again)
 
     patch.setattr(Intake, "_answer", answering)
     patch.setattr(Intake, "_store", storing)

@@ -1,0 +1,309 @@
+"""Clusters and sentinels of real servers, by their URLs and by redis-py's clients."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import Sentinel
+
+from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.redis_groups.group import Group
+from loadtests.redis_groups.sentinel import SentinelServers
+from queue_core import (
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+    UnsupportedRedisError,
+    connect,
+)
+from queue_core.queue.health import examine
+from queue_core.queue.probe import probe
+from queue_core.redis.nodes.table import slot_of
+
+USERS = 60
+
+
+def message(message_id: str, user: int) -> QueueMessage:
+    return QueueMessage(id=message_id, instance_name="bot", user_phone=str(user), message="x")
+
+
+class Traffic:
+    """Producer of 100 messages a second and a processor, each on a client of its own."""
+
+    def __init__(self, new_queue: Callable[[], MessageQueue]) -> None:
+        self.queue, self.worker = new_queue(), new_queue()
+        self.sent: dict[str, int] = {}
+        self.sends: dict[int, list[float]] = {}
+        self.failed: list[tuple[int, float, float]] = []
+        """Calls that failed: partition, time, duration."""
+        self.stored: set[str] = set()
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Run, and at the end wait until every stored message is answered."""
+        processor = Processor(self.worker, self._handle, self._send, concurrency=50)
+        tasks = [asyncio.create_task(processor.run()), asyncio.create_task(self._produce())]
+        try:
+            yield
+            tasks[1].cancel()
+            await asyncio.wait(tasks[1:])
+            async with asyncio.timeout(30):
+                while self.stored - self.sent.keys():
+                    assert not tasks[0].done()
+                    await asyncio.sleep(0.02)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def sends_between(self, since: float, until: float, partitions: Collection[int]) -> int:
+        """Return the number of sends in some partitions in a time."""
+        return sum(since < moment < until for number in partitions for moment in self.sends[number])
+
+    async def stores(self, count: int) -> None:
+        """Wait until so many more messages are stored."""
+        goal = len(self.stored) + count
+        while len(self.stored) < goal:  # noqa: ASYNC110 - the producer goes on by itself
+            await asyncio.sleep(0.02)
+
+    async def reaches(self, partitions: int) -> None:
+        """Wait until messages of so many partitions are answered."""
+        while len(self.sends) < partitions:  # noqa: ASYNC110 - the producer goes on by itself
+            await asyncio.sleep(0.02)
+
+    def partition_of(self, user: int) -> int:
+        return self.queue.keys.of("bot", str(user)).partition
+
+    async def _produce(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            number = 0
+            while True:
+                group.create_task(self._store(f"m{number}", number % USERS))
+                number += 1
+                await asyncio.sleep(0.01)
+
+    async def _store(self, message_id: str, user: int) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await self.queue.enqueue(message(message_id, user))
+            except QueueUnavailableError:
+                self.failed.append((self.partition_of(user), began, time.monotonic() - began))
+                await asyncio.sleep(0.1)
+            else:
+                self.stored.add(message_id)
+                return
+
+    async def _handle(self, batch: Any) -> str:
+        return "ok"
+
+    async def _send(self, batch: Any, *_: object) -> None:
+        self.sends.setdefault(self.partition_of(int(batch.user_phone)), []).append(time.monotonic())
+        for message_id in batch.ids:
+            self.sent[message_id] = self.sent.get(message_id, 0) + 1
+
+
+@asynccontextmanager
+async def traffic_on(url: str, **settings: Any) -> AsyncIterator[Traffic]:
+    async with connect(url) as first, connect(url) as second:
+        clients = iter((first, second))
+        traffic = Traffic(lambda: MessageQueue(next(clients), QueueSettings(window_ms=0, **settings)))
+        async with traffic.run():
+            await traffic.reaches(len(traffic.queue.keys.partitions))
+            yield traffic
+
+
+@pytest.fixture(params=["cluster", "sentinel"])
+def group(request: pytest.FixtureRequest) -> Group:
+    servers: Group = request.getfixturevalue(f"{request.param}_servers")
+    return servers
+
+
+async def test_everything_works_by_the_url(group: Group) -> None:
+    async with connect(group.url) as client:
+        queue = MessageQueue(client, QueueSettings(window_ms=0))
+        await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
+        report = await examine(queue)
+        assert report.active_conversations == USERS
+        assert all("append-only file is off" in error for error in report.errors)
+        assert await probe(queue) == []
+        assert (await queue.rescue()).stranded == 0
+        assert await queue.notes.share_log_key(b"key") == b"key"
+        assert abs(await queue.now_ms() - time.time() * 1000) < 60_000
+        assert (await queue.forget("bot", "1", drop_waiting=True)).waiting == 1
+    if isinstance(group, ClusterServers):
+        assert len(queue.keys.partitions) == queue.settings.partitions == 16
+        assert [node.name for node in report.nodes] == sorted(node.address for node in group.primaries())
+        assert sorted(node.partitions for node in report.nodes) == [4, 6, 6]
+        assert sum(node.conversations for node in report.nodes) == USERS
+    else:
+        assert (len(queue.keys.partitions), report.nodes) == (1, ())
+
+
+async def test_a_failover_in_good_order_is_hardly_seen(group: Group) -> None:
+    async with traffic_on(group.url) as traffic:
+        await asyncio.to_thread(group.fail_over, group.primaries()[0])
+        await traffic.stores(50)
+    assert traffic.failed == []
+    assert set(traffic.sent.values()) == {1}
+
+
+async def test_a_frozen_primary_stops_its_own_partitions_only(cluster_servers: ClusterServers) -> None:
+    frozen = cluster_servers.primaries()[0]
+    async with traffic_on(cluster_servers.url) as traffic:
+        owners = [cluster_servers.primary_of(partition.active) for partition in traffic.queue.keys.partitions]
+        its = [number for number, owner in enumerate(owners) if owner is frozen]
+        others = [number for number in range(len(owners)) if number not in its]
+        frozen.pause()
+        await asyncio.sleep(0.2)
+        since = time.monotonic()
+        await asyncio.sleep(0.8)
+        until = time.monotonic()
+        frozen.resume()
+    assert traffic.sends_between(since, until, its) == 0
+    assert traffic.sends_between(since, until, others) > 10
+    assert {partition for partition, *_ in traffic.failed} <= set(its)
+    assert set(traffic.sent.values()) == {1}
+
+
+@pytest.mark.soak
+async def test_a_killed_primary_is_replaced(group: Group) -> None:
+    async with traffic_on(group.url) as traffic:
+        primary = group.primaries()[0]
+        primary.kill()
+        await asyncio.to_thread(group.await_failover, primary)
+        elected = time.monotonic()
+        await traffic.stores(100)
+    assert max((began for _, began, _ in traffic.failed), default=0) < elected + 1
+    assert max((duration for *_, duration in traffic.failed), default=0) < 2
+    assert set(traffic.sent.values()) == {1}
+
+
+@pytest.mark.soak
+async def test_slots_that_move_slowly(cluster_servers: ClusterServers) -> None:
+    async with traffic_on(cluster_servers.url) as traffic:
+        source, target, _ = cluster_servers.primaries()
+        slots = [slot for slot, owner in cluster_servers.owners().items() if owner is source]
+        tags = [partition.active for partition in traffic.queue.keys.partitions]
+        moved = [slot for slot in map(slot_of, tags) if slot in slots]
+        await asyncio.to_thread(cluster_servers.move_slots, moved, target, key_pause_s=0.02)
+    assert set(traffic.sent.values()) == {1}
+
+
+@pytest.mark.soak
+async def test_all_nodes_are_lost_and_come_back(cluster_servers: ClusterServers) -> None:
+    async with traffic_on(cluster_servers.url) as traffic:
+        for node in cluster_servers.nodes:
+            node.pause()
+        await asyncio.sleep(2)
+        for node in cluster_servers.nodes:
+            node.resume()
+        await traffic.stores(50)
+    assert max(duration for *_, duration in traffic.failed) < 2
+
+
+async def test_a_cluster_client_of_redis_py_may_be_new(cluster_servers: ClusterServers) -> None:
+    """A client that does not know the slots yet sends commands to any node, and breaks after five MOVED."""
+    host, port = cluster_servers.nodes[0].address.split(":")
+    async with RedisCluster(host=host, port=int(port)) as client:
+        traffic = Traffic(
+            lambda: MessageQueue(cast("Redis", client), QueueSettings(window_ms=0, partitions=8))
+        )
+        async with traffic.run():
+            await traffic.reaches(8)
+    assert traffic.failed == []
+    assert set(traffic.sent.values()) == {1}
+
+
+async def test_a_client_of_redis_pys_sentinel(sentinel_servers: SentinelServers) -> None:
+    addresses = [("127.0.0.1", node.own_port) for node in sentinel_servers.sentinels]
+    sentinel: Any = Sentinel
+    async with sentinel(addresses).master_for("main") as client:
+        queue = MessageQueue(client, QueueSettings(window_ms=0))
+        await queue.enqueue(message("m1", 1))
+        await asyncio.to_thread(sentinel_servers.fail_over, sentinel_servers.primaries()[0])
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await queue.enqueue(message("m2", 1))
+                    break
+                except QueueUnavailableError:
+                    await asyncio.sleep(0.1)
+
+
+async def test_a_url_of_one_node_says_what_to_write(cluster_servers: ClusterServers) -> None:
+    node = cluster_servers.nodes[0]
+    async with connect(f"redis://{node.address}") as client:
+        queue = MessageQueue(client, QueueSettings(partitions=16))
+        with pytest.raises(
+            UnsupportedRedisError, match=r"node of a cluster of 3 primaries: write redis\+cluster://"
+        ):
+            await queue.check()
+        report = await examine(queue)
+        assert any("write redis+cluster://" in error for error in report.errors)
+        results = await asyncio.gather(
+            *(queue.enqueue(message("m", user)) for user in range(USERS)), return_exceptions=True
+        )
+        errors = [result for result in results if isinstance(result, Exception)]
+        assert errors
+        assert all(
+            isinstance(error, QueueUnavailableError) and "redis+cluster" in str(error) for error in errors
+        )
+
+
+async def test_a_url_of_a_replica_names_its_primary(sentinel_servers: SentinelServers) -> None:
+    (primary,) = sentinel_servers.primaries()
+    replica = sentinel_servers.replicas_of(primary)[0]
+    async with connect(f"redis://{replica.address}") as client:
+        queue = MessageQueue(client)
+        report = await examine(queue)
+        assert f"connect to its primary, {primary.address}, or by redis+sentinel://" in " ".join(
+            report.errors
+        )
+        with pytest.raises(QueueUnavailableError, match=r"redis\+sentinel://"):
+            await queue.enqueue(message("m", 1))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis+cluster://{server}", "is not a node of a cluster: write redis://"),
+        ("redis+sentinel://{server}/main", "is not a sentinel"),
+        ("redis+sentinel://{sentinel}/other", "knows no service 'other'"),
+    ],
+)
+async def test_a_url_of_the_wrong_kind_says_so(
+    sentinel_servers: SentinelServers, url: str, words: str
+) -> None:
+    address = url.format(
+        server=sentinel_servers.nodes[0].address,
+        sentinel=f"127.0.0.1:{sentinel_servers.sentinels[0].own_port}",
+    )
+    async with connect(address) as client:
+        queue = MessageQueue(client, QueueSettings(redis_deadline_ms=1_000))
+        with pytest.raises(QueueUnavailableError, match=words):
+            await queue.check()
+        with pytest.raises(QueueUnavailableError, match=words):
+            await queue.enqueue(message("m", 1))
+
+
+async def test_connections_of_a_worker_are_bounded(cluster_servers: ClusterServers) -> None:
+    """Two links to each primary, a blocking read for each partition, and few others."""
+    before = _connections(cluster_servers)
+    async with traffic_on(cluster_servers.url):
+        during = _connections(cluster_servers)
+    # A producer and a worker: two links each to three primaries, one for reads, 16 blocking reads.
+    assert during - before <= 2 * 3 * 3 + 16 + 3
+    assert _connections(cluster_servers) <= before + 3
+
+
+def _connections(servers: ClusterServers) -> int:
+    return sum(int(node.info("clients")["connected_clients"]) for node in servers.nodes)
