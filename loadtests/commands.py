@@ -1,4 +1,4 @@
-"""Command line: `python -m loadtests stack`, `run`, `validate`, `sink`."""
+"""Command line: `python -m loadtests stack`, `run`, `validate`, `failover`, `sink`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from loadtests.account.console import show_prediction
+from loadtests.failover.command import add_failover
 from loadtests.options import (
     OUT,
     SEED_MAX,
@@ -28,6 +29,7 @@ from loadtests.options import (
     value_for_locust,
     whole,
 )
+from loadtests.redis_groups.group import GroupError
 from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, temporary_folder
 from loadtests.scenarios import UNTIMED
 from loadtests.schedule import RECORDING_NEEDED, Plan, ScheduleError
@@ -50,7 +52,7 @@ CHECK_EVERY_S = 0.5
 INTERRUPTED = 130
 
 _MEMORY = re.compile(r"[0-9]{1,12}(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
-_COMMANDS = "stack, run, validate or sink"
+_COMMANDS = "stack, run, validate, failover or sink"
 _PLAIN_WORDS = (
     (r"^the following arguments are required: .*", f"a command is missing: type {_COMMANDS}"),
     (r"^argument COMMAND: invalid choice: ('.*?') \(.*", rf"\1 is not a command: type {_COMMANDS}"),
@@ -145,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except (FaultError, ScheduleError, ListenError) as error:
         return _fail(str(error), USAGE)
-    except (StackError, EmbeddedRedisError) as error:
+    except (StackError, EmbeddedRedisError, GroupError) as error:
         return _fail(str(error), INVALID)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)
@@ -201,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(validate, *_STACK, _AI._replace(default="lognormal:2s:4s"), *_VALIDATE)
     validate.set_defaults(run=_compare)
+    add_failover(commands)
     sink = commands.add_parser(
         "sink",
         help="run the sink alone, which plays the AI and WhatsApp",

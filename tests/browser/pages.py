@@ -11,12 +11,20 @@ from functools import cache
 from pathlib import Path
 
 from reports.pages.audit.page import render_audit_report
+from reports.pages.failover.page import render_failover_report
 from reports.pages.load.page import render_load_report
 from reports.pages.regression.page import render_regression_report
 from reports.pages.replay.page import render_replay_report
 from reports.pages.sweep.page import render_sweep_report
 from reports.results.replay import ReplayResult
-from tests.reports import audit_example, comparison_example, example, load_example, sweep_example
+from tests.reports import (
+    audit_example,
+    comparison_example,
+    example,
+    failover_example,
+    load_example,
+    sweep_example,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 MANY = 10_000
@@ -92,6 +100,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "hostile sweep": lambda: render_sweep_report(sweep_example.hostile()),
     "audit": lambda: render_audit_report(audit_example.bad_day()),
     "audit in Arabic": lambda: render_audit_report(audit_example.bad_day(), "ar"),
+    "failovers": lambda: render_failover_report(failover_example.kept()),
+    "failovers in Arabic": lambda: render_failover_report(failover_example.broken(), "ar"),
+    "hostile failovers": lambda: render_failover_report(failover_example.hostile()),
     "hostile audit": lambda: render_audit_report(audit_example.hostile()),
     "hostile replay": lambda: render_replay_report(example.hostile()),
     "hostile load": lambda: render_load_report(load_example.hostile()),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from redis import exceptions
 
 from queue_core.errors import QueueError
+from queue_core.redis.durability import Durability
 from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.refusals import is_passing, moved_to
@@ -59,12 +60,12 @@ class NodeTrip(Trip):
 class NodesTransport(Transport):
     """Transport to the primaries that a client's routes name; two links to each, which the client closes."""
 
-    def __init__(self, client: NodesClient, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+    def __init__(self, client: NodesClient, *, deadline_ms: int, durability: Durability) -> None:
         self._client = client
         self._routes = client.routes
         self._deadline_ms = deadline_ms
         self._deadline_s = deadline_ms / 1000
-        self._wait_for_fsync = wait_for_fsync
+        self._durability = durability
         self._nodes: dict[Address, LinkTransport] = {}
         self._left_round_trips = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -150,7 +151,7 @@ class NodesTransport(Transport):
             node = self._nodes[address] = LinkTransport(
                 self._client.node(address),
                 deadline_ms=self._deadline_ms,
-                wait_for_fsync=self._wait_for_fsync,
+                durability=self._durability,
                 guide=_NodeGuide(self, address),
             )
         return node
