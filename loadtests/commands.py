@@ -82,6 +82,7 @@ def _renamed(_: str) -> str:
     raise argparse.ArgumentTypeError("is now --faults, and its names have changed; `run --help` lists them")
 
 
+REDIS_KINDS = ("single", "cluster", "sentinel")
 _PORT = whole(0, 65_535)
 _AI = Option(
     "ai",
@@ -103,6 +104,13 @@ _OUT = Option("out", "DIR", OUT, "folder for all files", folder)
 _STACK = (
     Option("workers", "N", 1, "number of workers", whole(1, WORKERS_MAX)),
     Option("redis-memory", "SIZE", "50mb", "limit on Redis's memory, such as 500mb", _memory),
+    Option(
+        "redis",
+        "KIND",
+        "single",
+        "single, cluster (3 primaries, 3 replicas) or sentinel",
+        choices=REDIS_KINDS,
+    ),
     _AI_ERRORS,
 )
 _RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
@@ -357,6 +365,7 @@ def _load_run(
             "ai_error_share": options.ai_errors,
             "redis_memory": options.redis_memory,
             "redis_append_fsync": APPEND_FSYNC,
+            "redis_servers": options.redis,
             "faults": ",".join(map(str, plan)),
             **queue,
         },
@@ -371,6 +380,7 @@ def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> S
         port=port,
         sink_port=sink_port,
         redis_memory=options.redis_memory,
+        redis=options.redis,
         sink=_sink_settings(options),
     )
 
