@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos failover test lint types unit bench bench-peers footprint soak fuzz format clean
+.PHONY: help serve replay regress baseline load load-chaos validate failover test lint types unit bench bench-peers footprint soak fuzz format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers
 # 0 lost where the queue waits for enough replicas; the other rows show what a failover loses.
 failover: $(VENV)/.load ## kill, freeze and replace servers of clusters and behind sentinels; the report is reports/out/failover/report.html
 	$(BIN)/python -m loadtests failover
+
+validate: $(VENV)/.load ## check the simulator against a real stack in six trials, about 9 minutes; the report is reports/out/validate/report.html
+	$(BIN)/python -m loadtests validate
 
 test: lint types unit ## lint, types, import rules and all tests
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,8 @@ class LoadRun:
     locust_options: tuple[str, ...]
     command: str
     settings: Mapping[str, str | int | float]
-    predicted_ms: Sequence[float] = ()
+    is_quiet: bool = False
+    """True if the output of Locust goes to a log beside those of the stack."""
     locust: tuple[str, ...] = LOCUST
 
 
@@ -67,9 +68,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     with temporary_folder() as folder:
         with Stack(run.stack, environ, folder / "logs") as stack:
             system = {"redis": stack.redis_version}
-            Surroundings(
-                run.command, dict(run.settings), system, list(run.predicted_ms), list(run.plan)
-            ).write(folder)
+            Surroundings(run.command, dict(run.settings), system, list(run.plan)).write(folder)
             chaos = Chaos(run.plan, stack, changed=lambda faults: write_faults(faults, folder))
             try:
                 code = _watch(run, stack, chaos, folder)
@@ -94,7 +93,9 @@ def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:
     """Run Locust to its end and return its exit code. Raises StackError when a part of the stack ends before it."""
     values = {"host": stack.host, "sink": stack.sink, "out": run.out.absolute(), "surroundings": folder}
     options = [f"--{name}={value}" for name, value in values.items()]
-    exit_code = stack.spawn("locust", [*run.locust, *options, *run.locust_options], {})
+    exit_code = stack.spawn(
+        "locust", [*run.locust, *options, *run.locust_options], {}, is_logged=run.is_quiet
+    )
     started_at: float | None = None
     usage = UsageLog(folder / USAGE_LOG)
     while (code := exit_code()) is None:

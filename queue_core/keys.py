@@ -25,6 +25,8 @@ of its first message, Unix ms; 0 if the partition was empty then, so that nothin
 """
 
 _SAFE = "@+"
+_PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch
+"""Match of a name that needs no encoding."""
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
 Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
 Key = Annotated[str, "KEYS"]
@@ -281,7 +283,7 @@ def encode_name(name: str) -> str:
 
     Different names stay different, lone surrogates included, and `decode_conversation` brings them back.
     """
-    return quote(name, safe=_SAFE, errors="surrogatepass")
+    return name if _PLAIN(name) else quote(name, safe=_SAFE, errors="surrogatepass")
 
 
 def decode_conversation(conversation: str) -> tuple[str, str]:

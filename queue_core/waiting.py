@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Collection
+import types
+from collections.abc import Awaitable, Collection, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -13,15 +15,41 @@ CANCEL_AGAIN_S = 0.05
 
 
 async def within(limit_ms: int, awaitable: Awaitable[Result]) -> Result:
-    """Await `awaitable`, and cancel it at the limit with a TimeoutError that names the limit."""
-    limit = asyncio.timeout(limit_ms / 1000)
+    """Await `awaitable`, and cancel it at the limit with a TimeoutError that names the limit.
+
+    There is a timer only if the awaitable really waits.
+    """
+    ends_at = asyncio.get_running_loop().time() + limit_ms / 1000
+    steps = awaitable.__await__()
+    try:
+        awaited = next(steps)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    limit = asyncio.timeout_at(ends_at)
     try:
         async with limit:
-            return await awaitable
+            return await _go_on(steps, awaited)
     except TimeoutError as error:
         if limit.expired():
             raise TimeoutError(f"took longer than {limit_ms} ms") from error
         raise
+
+
+@types.coroutine
+def _go_on(steps: Generator[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
+    """Continue an awaitable whose first step ended with a wait for `awaited`."""
+    while True:
+        try:
+            sent = yield awaited
+            step = partial(steps.send, sent)
+        except BaseException as error:  # noqa: BLE001 - it is the awaitable's to handle
+            step = partial(steps.throw, error)
+        try:
+            awaited = step()
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -23,9 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from queue_core.text import visible
-from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.figures import counts, total
 from reports.analysis.recording import ReplayedRecording, recordings_of
+from reports.analysis.waits import Waits, counted_quantile, waits_of
 from reports.results.replay import (
     ExpectationResult,
     Explanation,
@@ -40,7 +40,6 @@ from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
 from reports.words.faults import fault_words
 from reports.words.numbers import share
-from sim.engine.outcome import quantiles
 
 WIDTH_MAX = 100_000
 """Width, in columns, at which no table and no line is cut."""
@@ -112,6 +111,7 @@ def byte_progress(
 def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
     has_dropped = any(run.get("superseded") for run in result["runs"])
+    waits = waits_of(result)
     if len(result["recordings"]) > 1:
         _show_overview(result, console)
     for recording in recordings_of(result):
@@ -119,7 +119,8 @@ def show(result: ReplayResult, console: Console) -> None:
         explanations = [
             each for each in result.get("explanations", ()) if each["recording"] == recording.name
         ]
-        _show_recording(recording, estimates, explanations, console, has_dropped=has_dropped)
+        of_systems = {system: part for (name, system), part in waits.items() if name == recording.name}
+        _show_recording(recording, of_systems, estimates, explanations, console, has_dropped=has_dropped)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -158,6 +159,7 @@ def terminal_text(text: object) -> str:
 
 def _show_recording(
     recording: ReplayedRecording,
+    waits: Mapping[str, Waits],
     estimates: Sequence[LossEstimate],
     explanations: Sequence[Explanation],
     console: Console,
@@ -177,7 +179,7 @@ def _show_recording(
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
         group = [run for run in recording.runs if run["system"] == loss["system"]]
-        cells = _cells(info, loss["system"], group)
+        cells = _cells(loss["system"], group, waits[loss["system"]])
         table.add_row(*(cells[name] for name in columns))
     print_table(table, console)
     if any(loss["runs"] > 1 for loss in estimates):
@@ -263,9 +265,9 @@ def _show_faults(runs: Sequence[Run], console: Console) -> None:
             console.print(Text(terminal_text(warning), style="yellow"))
 
 
-def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:
+def _cells(system: str, runs: Sequence[Run], waits: Waits) -> dict[str, Text]:
     """Return the cells of a system's row by column."""
-    first, last = _latency(recording, runs)
+    first, last = _latency(waits)
     figures = total(map(counts, runs))
     return {
         "system": Text(system),
@@ -283,13 +285,17 @@ def _dropped(answers: int, ai_ms: int) -> str:
     return f"{answers} ({ai_ms / 1000:.1f} s)" if answers else "0"
 
 
-def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, Quantiles]:
+def _latency(waits: Waits) -> tuple[Quantiles, Quantiles]:
     """Return the times from a turn's first and last message to its reply, over all runs."""
-    if len(runs) == 1:
-        return runs[0]["latency_ms"]["first"], runs[0]["latency_ms"]["last"]
-    arrivals = arrivals_ms(recording)
-    waits = [waits_ms(batch, arrivals) for run in runs for batch in run["batches"]]
-    return quantiles(wait[0] for wait in waits if wait), quantiles(wait[1] for wait in waits if wait)
+    first, last = (
+        Quantiles(
+            p50=counted_quantile(counted, 0.5),
+            p95=counted_quantile(counted, 0.95),
+            max=counted_quantile(counted, 1.0),
+        )
+        for counted in (waits.first, waits.last)
+    )
+    return first, last
 
 
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:

@@ -30,7 +30,7 @@ def check(
         for outcome in _outcomes(recording.name, system, expected):
             outcome["changes"] = changes
             if not changes:
-                _compare(outcome, of_system)
+                _compare(outcome, recording, of_system)
             results.append(outcome)
     return results
 
@@ -71,25 +71,25 @@ def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[
             yield SettingChange(setting="fault", now=str(fault), then="")
 
 
-def _compare(outcome: ExpectationResult, runs: Iterable[Run]) -> None:
+def _compare(outcome: ExpectationResult, recording: Recording, runs: Iterable[Run]) -> None:
     """Fill in the actual outcome: that of the first run that does not match, or of the last run if all match."""
     for run in runs:
         if outcome["outcome"] == "logged":
             outcome["held"] = any(_matches(line, outcome["fields"]) for line in run["log"])
         else:
-            outcome["actual"] = _recorded_ids(run, outcome["outcome"])
+            outcome["actual"] = _recorded_ids(recording, run, outcome["outcome"])
             outcome["held"] = sorted(outcome["actual"]) == sorted(outcome["expected"])
         if not outcome["held"]:
             outcome["run"], outcome["seed"] = run["run"], run["seed"]
             return
 
 
-def _recorded_ids(run: Run, outcome: str) -> list[str]:
+def _recorded_ids(recording: Recording, run: Run, outcome: str) -> list[str]:
     """Return a run's list of ids as written in the recording, without the conversation."""
     ids = {}
-    for entry in run["ledger"]:
-        ids[entry["id"]] = entry["id"]
-        ids[f"{entry['instance']}/{entry['phone']}/{entry['id']}"] = entry["id"]
+    for arrival in recording.arrivals:
+        ids[arrival.id] = arrival.id
+        ids[f"{arrival.instance}/{arrival.phone}/{arrival.id}"] = arrival.id
     names: list[str] = run[outcome]  # type: ignore[literal-required] # a list of ids
     return list(dict.fromkeys(ids[name] for name in names))
 

@@ -145,11 +145,16 @@ class _Replay:
         ledger = self._world.ledger
         conversation = Conversation(arrival.instance, arrival.phone)
         ledger.sent(arrival)
+        delay_s = self._world.settings.webhook_delay_ms / 1000
+        if delay_s:
+            await asyncio.sleep(delay_s)
         try:
             await self._deployment.webhook(arrival)
         except (WebhookFailedError, SimulatedFault) as error:
             ledger.refused(conversation, arrival.id, error.reason)
             return error.reason != "invalid"
+        if delay_s:
+            await asyncio.sleep(delay_s)
         if self._world.fault("acknowledgements-lost"):
             return True
         ledger.acknowledged(conversation, arrival.id)

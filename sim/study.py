@@ -33,6 +33,7 @@ from sim.engine.options import read_options, written
 from sim.engine.processes import spread
 from sim.engine.settings import SettingsError, SimSettings, with_options, with_profile
 from sim.expectations import check
+from sim.folding import Fold
 from sim.replay import replay
 from sim.systems import all_systems
 
@@ -71,6 +72,8 @@ class Study:
     runs: int = 1
     command: str = ""
     profiles: Sequence[str] = ()
+    keeps_all: bool = False
+    """True if every run is kept whole, not only the first of each recording on each system (`folding.py`)."""
 
     @property
     def contenders(self) -> list[Contender]:
@@ -143,10 +146,21 @@ def carry_out_all(
     flat = list(chain.from_iterable(work))
     messages = sum(len(recordings[run.recording].arrivals) for run in flat)
     jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
-    remaining = iter(_parallel(recordings, flat, jobs, done) if jobs > 1 else _serial(recordings, flat, done))
-    for study, planned in zip(studies, work, strict=True):
+    folds = [_folds(study) for study in studies]
+    fold_of = [fold[task] for fold, planned in zip(folds, work, strict=True) for task in map(_group, planned)]
+
+    def keep(index: int, run: Run) -> Run:
+        done(run)
+        fold = fold_of[index]
+        return fold.keep(run) if fold else run
+
+    remaining = _parallel(recordings, flat, jobs, keep) if jobs > 1 else _serial(recordings, flat, keep)
+    for study, planned, of_study in zip(studies, work, folds, strict=True):
         runs = list(islice(remaining, len(planned)))
-        yield _result(study, runs, _expectations(study, runs))
+        result = _result(study, runs, _expectations(study, runs))
+        if times := [fold.times() for fold in of_study.values() if fold]:
+            result["times"] = times
+        yield result
 
 
 def _tasks(study: Study) -> list[_Task]:
@@ -156,6 +170,25 @@ def _tasks(study: Study) -> list[_Task]:
         for contender in study.contenders
         for run in range(study.runs)
     ]
+
+
+def _group(task: _Task) -> tuple[int, str]:
+    """Return the recording and the system of a run."""
+    return task.recording, task.contender.name
+
+
+def _folds(study: Study) -> dict[tuple[int, str], Fold | None]:
+    """Make a fold for each recording and system that are replayed several times."""
+    is_folded = study.runs > 1 and not study.keeps_all
+    folds: dict[tuple[int, str], Fold | None] = {}
+    for index, recording in enumerate(study.recordings):
+        info = _recording_info(recording) if is_folded else None
+        for contender in study.contenders:
+            expected = recording.expect.get(contender.name)
+            folds[index, contender.name] = (
+                Fold(info, contender.name, keeps_log=bool(expected and expected.log)) if info else None
+            )
+    return folds
 
 
 def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
@@ -296,24 +329,27 @@ def _do_run(recordings: Sequence[Recording], work: _Task) -> Run:
     return run
 
 
-def _serial(recordings: Sequence[Recording], work: Sequence[_Task], done: Callable[[Run], None]) -> list[Run]:
-    runs = []
-    for planned in work:
-        runs.append(_do_run(recordings, planned))
-        done(runs[-1])
-    return runs
+def _serial(
+    recordings: Sequence[Recording], work: Sequence[_Task], keep: Callable[[int, Run], Run]
+) -> Iterator[Run]:
+    """Do the runs one after the other, and yield what `keep` returns for each."""
+    for index, planned in enumerate(work):
+        yield keep(index, _do_run(recordings, planned))
 
 
 def _parallel(
-    recordings: Sequence[Recording], work: Sequence[_Task], jobs: int, done: Callable[[Run], None]
-) -> list[Run]:
-    """Start the largest runs first, in several processes; returns the runs in the order of `work`."""
+    recordings: Sequence[Recording], work: Sequence[_Task], jobs: int, keep: Callable[[int, Run], Run]
+) -> Iterator[Run]:
+    """Start the largest runs first, in several processes; yields what `keep` returns, in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))
     runs: dict[int, Run] = {}
+    position_of_next = 0
     with contextlib.closing(
         spread(_do_run, recordings, [work[index] for index in by_size], jobs=jobs)
     ) as made:
         for position, run in made:
-            runs[by_size[position]] = run
-            done(run)
-    return [runs[index] for index in range(len(work))]
+            index = by_size[position]
+            runs[index] = keep(index, run)
+            while position_of_next in runs:
+                yield runs.pop(position_of_next)
+                position_of_next += 1

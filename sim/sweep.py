@@ -56,7 +56,7 @@ def sweep(
 
     Raises the errors of `carry_out_all`.
     """
-    studies = [replace(study, options={**study.options, **choice}) for choice in combinations]
+    studies = [replace(study, options={**study.options, **choice}, keeps_all=True) for choice in combinations]
     results = carry_out_all(studies, jobs=jobs, done=done)
     rows = [_row(choice, result) for choice, result in zip(studies, results, strict=True)]
     for row, is_best in zip(rows, are_best(rows), strict=True):

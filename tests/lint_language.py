@@ -36,9 +36,9 @@ def faults(source: str, file: str) -> Iterator[str]:
             yield f'{file}:{docstring.lineno}: begin with a verb or a noun: "{first_line}"'
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("test_"):
-            docstring = ast.get_docstring(node) or ""
-            if _THIRD_PERSON.match(docstring):
-                yield f'{file}:{node.lineno}: begin with "Return", not "Returns": "{docstring.splitlines()[0]}"'
+            words = ast.get_docstring(node) or ""
+            if _THIRD_PERSON.match(words):
+                yield f'{file}:{node.lineno}: begin with "Return", not "Returns": "{words.splitlines()[0]}"'
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in docstrings:
             continue
         text = node.value.strip()

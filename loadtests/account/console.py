@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
-from reports.analysis.gap import Gap
 from reports.analysis.times import time_cells, time_columns
 from reports.results.load import LoadResult, RampStep
 from reports.words.codes import trigger_words
@@ -40,9 +40,9 @@ def show_result(result: LoadResult, folder: Path) -> None:
         [gettext(name), *time_cells(result["latency_ms"][key])] for key, (name, _) in LATENCIES.items()
     ]
     lines = [
-        *_table(["threshold", "target", "actual", "outcome"], thresholds),
+        *table(["threshold", "target", "actual", "outcome"], thresholds),
         "",
-        *_table(["latency", *time_columns("samples")], latencies),
+        *table(["latency", *time_columns("samples")], latencies),
     ]
     if ramp := result.get("ramp"):
         lines += ["", *_ramp_table(ramp)]
@@ -55,28 +55,11 @@ def show_result(result: LoadResult, folder: Path) -> None:
         f"{fault_name(fault['code'])} from {duration(1000 * fault['start_s'])} to {duration(1000 * fault['end_s'])}"
         for fault in result["faults"]
     ]
-    _show(
+    show(
         [
             *("", *lines, "", turns),
             *([f"faults: {'; '.join(faults)}"] if faults else []),
             *("", verdict(result), f"Report: {shown}"),
-        ]
-    )
-
-
-def show_prediction(
-    predicted_ms: Sequence[float], measured_ms: Sequence[float], gap: Gap, aim: float
-) -> None:
-    """Show the two distributions of reply times, and the distance between them."""
-    rows = [
-        [name, *time_cells(sorted(times_ms))]
-        for name, times_ms in (("simulated", predicted_ms), ("measured", measured_ms))
-    ]
-    _show(
-        [
-            *_table(["from the last message", *time_columns("turns")], rows),
-            f"largest distance between the two curves: {gap.distance:.3f}, at {gap.at_ms / 1000:.1f} s",
-            f"aim: under {aim}",
         ]
     )
 
@@ -87,10 +70,10 @@ def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
         times = [ramp_time(threshold) for threshold in step["thresholds"] if threshold["unit"] == "ms"]
         outcome = missed_names(step["thresholds"]) or "ok"
         rows.append([f"{step['rate']:,}", f"{step['sent']:,}", *times, outcome])
-    return _table(["a minute", "sent", "acknowledgement", "dispatch lag", "generator lag", "missed"], rows)
+    return table(["a minute", "sent", "acknowledgement", "dispatch lag", "generator lag", "missed"], rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Align the first column to the left and all others to the right."""
     columns = list(zip(heads, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
@@ -103,8 +86,10 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _show(lines: Sequence[str]) -> None:
+def show(lines: Sequence[str], terminal: TextIO | None = None) -> None:
+    """Write lines to standard output, or another terminal, in an encoding that it has."""
     text = "\n".join(lines).replace("\u202f", " ").replace("\u00a0", " ") + "\n"
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
+    terminal = terminal or sys.stdout
+    encoding = terminal.encoding or "utf-8"
+    terminal.write(text.encode(encoding, "replace").decode(encoding))
+    terminal.flush()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from loadtests.account.doubles import Deaths, doubles_of
 from loadtests.sink.event import Event
-from reports.results.load import Batches, Double, LoadLatency, LoadLedger
+from reports.results.load import Batches, Delays, Double, LoadLatency, LoadLedger
 
 MESSAGES_SHOWN_MAX = 100
 
@@ -136,6 +137,27 @@ def latency_of(samples: Iterable[Sample], events: Iterable[Event]) -> LoadLatenc
             if (question := asked.get(event.turn)) and question.claimed_at:
                 latency["ai"].append(event.at - question.claimed_at)
     return latency
+
+
+def delays_of(samples: Iterable[Sample], events: Iterable[Event]) -> Delays | None:
+    """Return the deployment's own delays; None without an acknowledgement or a reply."""
+    acknowledged = [
+        (sample.acknowledged_at - sample.intended_at) * 1000
+        for sample in samples
+        if sample.acknowledged_at is not None
+    ]
+    asked: dict[int | None, Event] = {}
+    around_the_ai = []
+    for event in events:
+        if event.event == "ai":
+            asked[event.turn] = event
+        elif event.event == "sent" and (question := asked.get(event.turn)) and question.claimed_at:
+            around_the_ai.append(event.at - question.claimed_at - (question.service_ms or 0.0))
+    if not acknowledged or not around_the_ai:
+        return None
+    return Delays(
+        webhook=round(max(0.0, median(acknowledged) / 2), 3), ai=round(max(0.0, median(around_the_ai)), 3)
+    )
 
 
 def batches_of(events: Iterable[Event]) -> Batches:

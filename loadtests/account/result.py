@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from loadtests.account.account import Account
-from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
+from loadtests.account.ledger import Ledger, Sample, batches_of, delays_of, latency_of
 from loadtests.account.ramp import ramp_of
 from loadtests.account.surroundings import (
     missed_faults,
@@ -50,7 +50,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         duration_s=round(account.load_s, 3),
         drain_s=round(account.drain_s, 3),
         settings=_settings(options),
-        system=_system(),
+        system=machine(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         thresholds=[],
         ledger=ledger.counts,
@@ -61,6 +61,8 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         timeline=account.timeline(),
         faults=[],
     )
+    if delays := delays_of(account.samples, account.events):
+        result["delays_ms"] = delays
     if options.surroundings:
         _add_surroundings(result, Path(options.surroundings))
     if account.unsent:
@@ -93,8 +95,6 @@ def _add_surroundings(result: LoadResult, folder: Path) -> None:
     result["settings"] |= surroundings.settings
     result["system"] |= surroundings.system
     result["command"] = surroundings.command
-    if surroundings.predicted_ms:
-        result["predicted_ms"] = thinned(surroundings.predicted_ms)
 
 
 def thinned(values_ms: Sequence[float]) -> list[float]:
@@ -134,7 +134,8 @@ def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:
     }
 
 
-def _system() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """Return versions, and facts about the machine."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),

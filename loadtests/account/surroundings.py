@@ -29,15 +29,11 @@ _USAGE = msgspec.json.Decoder(UsageSample)
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """Facts that are known before the load begins.
-
-    `predicted_ms` are the reply times of a simulation, if any, and `plan` has the faults in the order of their times.
-    """
+    """Facts that are known before the load begins; `plan` has the faults in the order of their times."""
 
     command: str
     settings: dict[str, str | int | float]
     system: dict[str, str]
-    predicted_ms: list[float] = []
     plan: list[Fault] = []
 
     def write(self, folder: Path) -> None:

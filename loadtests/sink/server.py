@@ -7,7 +7,6 @@ too. A send is carried out even if its caller dies meanwhile, as at a real provi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 import socket
@@ -22,6 +21,7 @@ from aiohttp import web
 from loadtests.sink.caller import caller_of
 from loadtests.sink.event import Event, Turn
 from sim.engine.distributions import Distribution, parse_distribution
+from sim.engine.streams import AI_DRAW, share
 
 AI_DEFAULT = "lognormal:2s:0.4"
 SEND_DEFAULT = "constant:0"
@@ -94,27 +94,32 @@ class Sink:
     # Requests to the AI.
 
     async def ai(self, request: web.Request) -> web.Response:
-        """Answer a turn after its service time, or with 500."""
+        """Answer a turn, or with 500, after its service time."""
         turn = await _decoded(request, Turn)
         self._turn_last += 1
         number = self._turn_last
+        service_ms = self.ai_ms(turn)
         if self._fails(turn):
-            self._record("ai-error", number, turn)
+            self._record("ai-error", number, turn, service_ms=service_ms)
+            await asyncio.sleep(service_ms / 1000)
             return web.json_response({"error": "the played AI fails"}, status=500)
-        service_ms = self._drawn_ms(self._service_time, "service", turn)
         self._turns[number] = turn
         self._record("ai", number, turn, service_ms=service_ms)
         await asyncio.sleep(service_ms / 1000)
         return web.json_response({"response": f"turn {number}"})
 
+    def ai_ms(self, turn: Turn) -> float:
+        """Return the time that the AI takes for a turn."""
+        return self._drawn_ms(self._service_time, AI_DRAW, turn)
+
     def _fails(self, turn: Turn) -> bool:
         """Return True if the AI fails now. The draw depends on the attempt, so the next attempt may succeed."""
-        luck = _uniform(self._settings.seed, "error", _name(turn), turn.attempt)
+        luck = share(self._settings.seed, "error", _name(turn), turn.attempt)
         return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
 
     def _drawn_ms(self, times: Distribution, name: str, turn: Turn) -> float:
         """Draw a time, always the same for the same turn."""
-        return min(times.quantile_ms(_uniform(self._settings.seed, name, _name(turn))), SERVICE_MS_MAX)
+        return min(times.quantile_ms(share(self._settings.seed, name, _name(turn))), SERVICE_MS_MAX)
 
     # Requests to WhatsApp.
 
@@ -223,15 +228,13 @@ class Sink:
 
 
 def _name(turn: Turn) -> str:
-    """Name a turn by its first message, or by its conversation if the message has no id."""
-    first = turn.ids[0] if turn.ids else ""
+    """Name a turn by its first message, or by its conversation if the message has no id.
+
+    Of an id, what follows the last hyphen counts. A load test's ids end in the number of the message in the schedule,
+    so that two runs of a schedule, and its simulation, have the same times.
+    """
+    first = turn.ids[0].rpartition("-")[2] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"
-
-
-def _uniform(*names: object) -> float:
-    """Return a number above 0 and below 1 that is always the same for the same names."""
-    digest = hashlib.blake2b(repr(names).encode("utf-8", "backslashreplace"), digest_size=8).digest()
-    return ((int.from_bytes(digest) >> 11) + 0.5) / 2**53
 
 
 async def _decoded(request: web.Request, kind: Any) -> Any:

@@ -149,15 +149,20 @@ class Stack:
                 raise StackError(f"redis-server ended by itself. Its log ends:\n{self._redis.log_tail()}")
 
     def spawn(
-        self, name: str, command: Iterable[str], environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Iterable[str],
+        environment: Mapping[str, str],
+        *,
+        is_logged: bool = False,
     ) -> Callable[[], int | None]:
-        """Run a command beside the stack, with this process's output. The end of the stack ends it.
+        """Run a command beside the stack, with this process's output or a log. The end of the stack ends it.
 
         Returns a function for its exit code, which is None while it runs.
         """
         with self._lock:
             process = self._children.spawn(
-                name, list(command), {**self._base(), **environment}, cwd=ROOT, is_logged=False
+                name, list(command), {**self._base(), **environment}, cwd=ROOT, is_logged=is_logged
             )
         return process.poll
 

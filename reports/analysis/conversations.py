@@ -242,6 +242,14 @@ def waits_ms(batch: BatchRecord, arrivals: Mapping[tuple[str, str, str], int]) -
     return batch["replied_at_ms"] - min(times), batch["replied_at_ms"] - max(times)
 
 
+def mean_first_ms(run: Run, recording: RecordingInfo) -> float | None:
+    """Return the mean time from the first message to the reply of a run's answered batches; None without any."""
+    if folded := run.get("folded"):
+        return folded["mean_first_ms"]
+    times = reply_times_ms(run, recording)
+    return round(sum(times) / len(times), 3) if times else None
+
+
 def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
     """Return the time from the first message to the reply of each answered batch, ascending."""
     arrivals = arrivals_ms(recording)

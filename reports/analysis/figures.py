@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.quantile import quantile
 from reports.analysis.statistics import wilson
+from reports.analysis.waits import Waits, counted_quantile, together, waits_of
 from reports.results.baseline import Counts
 from reports.results.replay import ReplayResult, Run
 
@@ -51,10 +51,17 @@ def counts(run: Run) -> Counts:
         "dead": len(run["dead_lettered"]),
         "waiting": len(run["pending"]),
         "ai_calls": run["ai_calls"],
-        "turns": sum("superseded_at_ms" not in batch for batch in run["batches"]),
+        "turns": turns_of(run),
         "superseded": run.get("superseded", 0),
         "superseded_ai_ms": run.get("superseded_ai_ms", 0),
     }
+
+
+def turns_of(run: Run) -> int:
+    """Count the turns of a run, without those whose answers were dropped."""
+    if folded := run.get("folded"):
+        return folded["turns"]
+    return sum("superseded_at_ms" not in batch for batch in run["batches"])
 
 
 def counts_by(
@@ -81,35 +88,32 @@ def system_figures(result: ReplayResult) -> list[SystemFigures]:
     by_system: dict[str, list[Run]] = {}
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
-    arrivals = {info["name"]: arrivals_ms(info) for info in result["recordings"]}
+    waits = waits_of(result)
     return [
-        _figures(system, by_system[system], arrivals) for system in result["systems"] if system in by_system
+        _figures(system, by_system[system], together(part for key, part in waits.items() if key[1] == system))
+        for system in result["systems"]
+        if system in by_system
     ]
 
 
-def _figures(
-    system: str, runs: Sequence[Run], arrivals: Mapping[str, Mapping[tuple[str, str, str], int]]
-) -> SystemFigures:
+def _figures(system: str, runs: Sequence[Run], waits: Waits) -> SystemFigures:
     sums = total(map(counts, runs))
-    waits = [waits_ms(batch, arrivals[run["recording"]]) for run in runs for batch in run["batches"]]
-    lags = [
-        batch["claimed_at_ms"] - batch["due_at_ms"]
-        for run in runs
-        for batch in run["batches"]
-        if batch["due_at_ms"] is not None
-    ]
     is_repeated = len({run["run"] for run in runs}) > 1
     low, high = wilson(sums["lost"], sums["sent"]) if is_repeated else (None, None)
     return SystemFigures(
         system,
         sums,
-        reply_ms=quantiles([first for first, _ in filter(None, waits)]),
-        lag_ms=quantiles(lags),
+        reply_ms=_quantiles(waits.first),
+        lag_ms=_quantiles(waits.lag),
         runs_with_loss=sum(bool(run["lost"]) for run in runs),
         runs=len(runs),
         low=low,
         high=high,
     )
+
+
+def _quantiles(counted: Mapping[int, int]) -> dict[str, int | None]:
+    return {name: counted_quantile(counted, share) for name, share in QUANTILES.items()}
 
 
 def quantiles(times: Iterable[int | None]) -> dict[str, int | None]:

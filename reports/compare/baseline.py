@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.analysis.conversations import Conversation, Outcome, reply_times_ms
+from reports.analysis.conversations import Conversation, Outcome, mean_first_ms
 from reports.analysis.figures import counts
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.baseline import (
@@ -48,6 +48,12 @@ def baseline_of(result: Result) -> Baseline:
     if result["kind"] == "audit":
         raise ResultError(
             gettext("audits are not compared: they say what happened, and not what a system does")
+        )
+    if result["kind"] == "validation":
+        raise ResultError(
+            gettext(
+                "validations are not compared: each run of `loadtests validate` gives a verdict of its own"
+            )
         )
     replay, load = (None, _load(result)) if result["kind"] == "load" else (_replay(result), None)
     return Baseline(
@@ -95,7 +101,6 @@ def digest(recording: RecordingInfo) -> str:
 
 
 def _run(run: Run, recording: ReplayedRecording, *, with_messages: bool) -> BaselineRun:
-    times = reply_times_ms(run, recording.info)
     return {
         "recording": run["recording"],
         "system": run["system"],
@@ -104,7 +109,7 @@ def _run(run: Run, recording: ReplayedRecording, *, with_messages: bool) -> Base
         "first_ms": run["latency_ms"]["first"],
         "last_ms": run["latency_ms"]["last"],
         "lag_ms": run["dispatch_lag_ms"],
-        "mean_first_ms": round(sum(times) / len(times), 3) if times else None,
+        "mean_first_ms": mean_first_ms(run, recording.info),
         "came_to_rest": run["came_to_rest"],
         "messages": [_line(each, run["system"]) for each in recording.in_order] if with_messages else [],
     }

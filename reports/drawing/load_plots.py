@@ -1,4 +1,4 @@
-"""The plots of a load test: figures second by second with the faults shaded, and two distributions compared."""
+"""The plots of a load test: figures second by second, with the faults shaded."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from reports.analysis.gap import largest_gap
-from reports.analysis.times import time_cells, time_columns
-from reports.drawing.plots import (
-    Plot,
-    PlotRow,
-    Series,
-    plot_description,
-    reply_time_plot,
-)
+from reports.drawing.plots import Plot, PlotRow
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
 from reports.results.load import FaultTimes, LoadResult, Second
 from reports.text import NO_BREAK, cut, one_line
@@ -123,40 +115,6 @@ def time_plots(result: LoadResult) -> TimePlots:
             _format_bytes,
             gettext("Process"),
         ),
-    )
-
-
-def ecdf_overlay(first: Iterable[float], second: Iterable[float], labels: tuple[str, str]) -> Plot:
-    """Draw two distributions of times in ms over each other, with the largest distance between them marked.
-
-    Raises:
-        ValueError: a distribution is empty.
-    """
-    times = [sorted(max(time_ms, 0.0) for time_ms in sample) for sample in (first, second)]
-    if not all(times):
-        raise ValueError("a distribution without a single time cannot be compared")
-    gap = largest_gap(*times)
-    series = [
-        Series(label, style, sample, _COLOURS[2 * style])
-        for style, (label, sample) in enumerate(zip(labels, times, strict=True))
-    ]
-    distance = gettext(
-        "The largest distance is %(distance)s, at %(moment)s.",
-        distance=f"{gap.distance:.3f}",
-        moment=moment(round(gap.at_ms)),
-    )
-    return Plot(
-        id="overlay-plot",
-        svg=reply_time_plot(series, "overlay-plot", tail=False, gap=gap),
-        title=gettext("Two distributions compared"),
-        description=f"{plot_description(series)} {distance}",
-        caption=gettext(
-            "The share of replies that came within a time. %(distance)s The vertical line marks it.",
-            distance=distance,
-        ),
-        column=gettext("Distribution"),
-        columns=time_columns(gettext("replies")),
-        rows=[PlotRow(row.name, row.line, time_cells(row.times_ms)) for row in series],
     )
 
 

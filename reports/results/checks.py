@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from reports.results.audit import AuditResult
@@ -17,10 +18,13 @@ from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
 from reports.results.systems import is_queue
+from reports.results.validation import LIVE_RUNS, Trial, ValidationResult
 from reports.results.zones import zone_named
 from reports.text import cut
 
-Result: TypeAlias = ReplayResult | LoadResult | SweepResult | AuditResult | FailoverResult | Baseline
+Result: TypeAlias = (
+    ReplayResult | LoadResult | SweepResult | AuditResult | ValidationResult | FailoverResult | Baseline
+)
 
 VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
@@ -31,7 +35,7 @@ ROUNDING = 1e-6
 
 _BASELINE_WORD = re.compile(r"(-?[0-9]{1,16}|[a-z_]{1,20})(\+twice)?(\+order)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-_MAY_BE_NEGATIVE = ("$.settings", "$.latency_ms", "$.predicted_ms", "$.load.latency_ms")
+_MAY_BE_NEGATIVE = ("$.settings", "$.latency_ms", "$.load.latency_ms")
 """Paths of numbers that may be negative: settings, and samples of a load test, where clocks of processes differ."""
 
 
@@ -48,6 +52,8 @@ def contradictions(result: Result) -> Iterator[str]:
         yield from _in_failover(result)
     elif result["kind"] == "audit":
         yield from _in_audit(result)
+    elif result["kind"] == "validation":
+        yield from _in_validation(result)
     else:
         yield from _in_baseline(result)
 
@@ -158,7 +164,7 @@ def _in_runs(
 
 
 def _in_ledger(run: Run, where: str) -> Iterator[str]:
-    """Check that the counts of a run agree with its ledger."""
+    """Check that the counts of a run agree with its ledger, which has only the lost messages of a folded run."""
     fates = Counter(entry["fate"] for entry in run["ledger"])
     counted = {
         "sent": (run["sent"], len(run["ledger"])),
@@ -168,6 +174,8 @@ def _in_ledger(run: Run, where: str) -> Iterator[str]:
         "pending": (len(run["pending"]), fates["pending"]),
     }
     for name, (count, messages) in counted.items():
+        if "folded" in run and name != "lost":
+            continue
         if count != messages:
             yield f"{name} is {count:,}, but the ledger has {messages:,} such messages - at `{where}`"
 
@@ -262,3 +270,28 @@ def _in_audit(result: AuditResult) -> Iterator[str]:
         replies = len(conversation["replies"])
         if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
             yield f"a message names a reply that there is not - at `{where}`"
+
+
+def _in_validation(result: ValidationResult) -> Iterator[str]:
+    if len({trial["name"] for trial in result["trials"]}) < len(result["trials"]):
+        yield "a trial is there twice - at `$.trials`"
+    for index, trial in enumerate(result["trials"]):
+        yield from _in_trial(trial, f"$.trials[{index}]")
+    if result["ok"] != all(trial["verdict"] == "within" for trial in result["trials"]):
+        yield "`ok` contradicts the verdicts of the trials - at `$.ok`"
+
+
+def _in_trial(trial: Trial, where: str) -> Iterator[str]:
+    """Check the number of live runs, the distances, and that curves ascend."""
+    if len(trial["live"]) != LIVE_RUNS:
+        yield f"there are not {LIVE_RUNS} live runs - at `{where}.live`"
+    if len(trial["distances"]) not in ((LIVE_RUNS,) if trial["verdict"] != "invalid" else (0, LIVE_RUNS)):
+        yield f"there is not a distance for each live run - at `{where}.distances`"
+    if max([trial["floor"], *trial["distances"]]) > 1:
+        yield f"a distance exceeds 1 - at `{where}`"
+    for run in (*trial["live"], trial["simulated"]):
+        times = run["reply_ms"]
+        if any(later < earlier for earlier, later in pairwise(times)) or not (
+            times or trial["verdict"] == "invalid"
+        ):
+            yield f"the reply times of a run are missing or do not ascend - at `{where}`"

@@ -20,6 +20,7 @@ from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadResult
 from reports.results.replay import SCHEMA_VERSION, ReplayResult
 from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
+from reports.results.validation import VALIDATION_SCHEMA_VERSION, ValidationResult
 
 KINDS: dict[str, tuple[Any, int]] = {
     "replay": (ReplayResult, SCHEMA_VERSION),
@@ -27,6 +28,7 @@ KINDS: dict[str, tuple[Any, int]] = {
     "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
     "audit": (AuditResult, AUDIT_SCHEMA_VERSION),
     "failover": (FailoverResult, FAILOVER_SCHEMA_VERSION),
+    "validation": (ValidationResult, VALIDATION_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
 """Kinds of files, each with its type and the schema version that is read."""
@@ -37,6 +39,7 @@ REMEDIES: dict[str, str] = {
     "sweep": "python -m sim sweep logs/ --json FILE",
     "audit": "python -m sim audit FILE --json RESULT",
     "failover": "python -m loadtests failover",
+    "validation": "python -m loadtests validate",
     "baseline": "python -m reports baseline update RESULT.json -o FILE",
 }
 """Commands that make a file again."""

@@ -110,6 +110,17 @@ class LoadLatency(TypedDict):
     generator_lag: list[float]
 
 
+class Delays(TypedDict):
+    """Medians of the deployment's own delays, in ms.
+
+    `webhook` is half of the time of an acknowledgement. `ai` is the time from the claim of a turn to its reply, without
+    the time that the played AI took.
+    """
+
+    webhook: float
+    ai: float
+
+
 class Second(TypedDict):
     """A second of the run; None for an unknown value. `cpu` is the share of one core that each process used."""
 
@@ -184,11 +195,11 @@ class LoadResult(TypedDict):
     latency_ms: LoadLatency
     timeline: list[Second]
     faults: list[FaultTimes]
+    delays_ms: NotRequired[Delays]
+    """Delays that are missing in a run without a reply."""
     missed_faults: NotRequired[list[MissedFault]]
     """Faults of the plan that did not happen."""
     ramp: NotRequired[list[RampStep]]
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
     """Messages of the schedule that were not sent, because the load ended early."""
-    predicted_ms: NotRequired[list[float]]
-    """Reply times in the simulator for the same messages, like `latency_ms["reply"]`."""

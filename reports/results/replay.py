@@ -110,12 +110,36 @@ class LedgerEntry(TypedDict):
     story: list[Step]
 
 
+class FoldedRun(TypedDict):
+    """Figures of the turns of a run that is folded: their number, and the mean time from first message to reply."""
+
+    turns: int
+    mean_first_ms: float | None
+
+
+class PooledTimes(TypedDict):
+    """Times of the turns in all runs of one recording on one system, each with the number of turns that took it.
+
+    `first_ms` and `last_ms` count from a turn's first and last message to its reply, `lag_ms` from its due time to its
+    hand-over.
+    """
+
+    recording: str
+    system: str
+    first_ms: list[tuple[int, int]]
+    last_ms: list[tuple[int, int]]
+    lag_ms: list[tuple[int, int]]
+
+
 class Run(TypedDict):
     """One replay of one recording against one system.
 
     Lists of messages hold ids, or `instance/phone/id` if conversations share an id; `causes` has a cause for each id in
     `lost`. `log` has the lines that the system itself logged. `superseded` counts answers that were dropped because a
     newer message joined the turn, and `superseded_ai_ms` is the time of their AI calls, which are among `ai_calls`.
+
+    If a recording is replayed several times, all runs but the first are folded: `folded` has figures of their turns,
+    `batches` is empty, and `ledger` has the lost messages only, without their stories.
     """
 
     recording: str
@@ -139,6 +163,7 @@ class Run(TypedDict):
     dispatch_lag_ms: Quantiles
     faults: list[StruckFault]
     ledger: list[LedgerEntry]
+    folded: NotRequired[FoldedRun]
     at_rest_ms: int
     came_to_rest: bool
 
@@ -253,8 +278,8 @@ class Explanation(TypedDict):
 class ReplayResult(TypedDict):
     """The whole result of `python -m sim replay`.
 
-    `ok` says that the queue lost, duplicated and reordered nothing, came to rest, and every expected outcome that was
-    checked matched.
+    `times` has the times of turns where runs are folded. `ok` says that the queue lost, duplicated and reordered
+    nothing, came to rest, and every expected outcome that was checked matched.
     """
 
     schema: int
@@ -264,6 +289,7 @@ class ReplayResult(TypedDict):
     systems: list[str]
     recordings: list[RecordingInfo]
     runs: list[Run]
+    times: NotRequired[list[PooledTimes]]
     loss: list[LossEstimate]
     expectations: list[ExpectationResult]
     explanations: NotRequired[list[Explanation]]

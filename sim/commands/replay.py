@@ -214,6 +214,7 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         ),
         options=given,
         runs=options.runs,
+        keeps_all=options.explain_loss,
         profiles=options.profile,
         command=command_line(
             "replay",

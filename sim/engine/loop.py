@@ -36,6 +36,10 @@ TIE_MS = 1e-5
 TURNS_WITHOUT_TIME_MAX = 1_000_000
 """Limit on turns of the loop at one instant; more of them count as an endless loop."""
 _RESOLUTION_S = 1e-8
+_FINE_UNTIL_S = 2.0**24
+"""Time until which a float has the resolution."""
+_Event = tuple[float, int, Callable[[Any], None], Any]
+"""Time, number, function and argument of a call that cannot be cancelled."""
 
 
 class SimulationError(RuntimeError):
@@ -60,10 +64,6 @@ class SimEnvironment(simpy.Environment):
     def advance(self, to_ms: float) -> None:
         """Move the clock forward to `to_ms`; an earlier time changes nothing. No event may lie before it."""
         self._now = max(self._now, to_ms)
-
-    def peek(self) -> float:
-        """Return the time of the next event; infinity if there is none."""
-        return self._queue[0][0] if self._queue else math.inf
 
     def step(self) -> None:
         """Process the next event. An exception of a process that nobody waits for is raised as it is.
@@ -129,12 +129,12 @@ class SimLoop(asyncio.BaseEventLoop):
     def __init__(self, env: SimEnvironment | None = None) -> None:
         super().__init__()
         self.env = env or SimEnvironment()
-        self.outside: contextvars.Context | None = None
+        self.outside = contextvars.Context()
         """Context of what belongs to no simulated process: Redis, the AI, the send API, the provider."""
         self.errors: list[BaseException] = []
         """Exceptions of callbacks, and of tasks that nobody awaits."""
-        self._ready: deque[_Handle] = deque()
-        self._timers: list[tuple[float, int, _Handle]] = []
+        self._ready: deque[_Handle | _Event] = deque()
+        self._timers: list[tuple[float, int, _Handle] | _Event] = []
         """A heap; the numbers keep timers of one time in the order in which they were set."""
         self._timers_made = 0
         self._now_s = self.env.now / 1000
@@ -181,6 +181,11 @@ class SimLoop(asyncio.BaseEventLoop):
         heappush(self._timers, (when, number, handle))
         return handle
 
+    def at(self, when_s: float, callback: Callable[[Any], None], argument: Any) -> None:
+        """Call back at a time of `time()`, outside of all processes. This costs less than what can be cancelled."""
+        self._timers_made = number = self._timers_made + 1
+        heappush(self._timers, (when_s, number, callback, argument))
+
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Make a task that starts in the next turn."""
         self._tasks_made = sequence = self._tasks_made + 1
@@ -188,11 +193,11 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def waiting_timers(self) -> int:
         """Count the timers that still run."""
-        return sum(not handle.cancelled() for _, _, handle in self._timers)
+        return sum(len(timer) == 4 or not timer[2].cancelled() for timer in self._timers)
 
     def _run_once(self) -> None:
         """Take turns until the loop is stopped."""
-        ready, timers = self._ready, self._timers
+        ready, timers, run = self._ready, self._timers, self._run
         turns, turns_at_s = 0, self._now_s
         while not self._stopping:  # type: ignore[attr-defined]  # of BaseEventLoop
             if not ready:
@@ -204,43 +209,45 @@ class SimLoop(asyncio.BaseEventLoop):
                 raise SimulationStalled(self._stalled_message())
             latest_s = self._now_s + self._resolution_s
             while timers and timers[0][0] < latest_s:
-                handle = heappop(timers)[2]
-                if not handle._cancelled:
-                    ready.append(handle)
+                timer = heappop(timers)
+                if len(timer) == 4:
+                    ready.append(timer)
+                elif not timer[2]._cancelled:
+                    ready.append(timer[2])
             for _ in range(len(ready)):
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    self._run(handle)
+                run(ready.popleft())
 
-    def _run(self, handle: _Handle) -> None:
+    def _run(self, due: _Handle | _Event) -> None:
         try:
-            handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]  # it is not cancelled
+            if isinstance(due, tuple):
+                due[2](due[3])
+            elif not due._cancelled:
+                due._context.run(due._callback, *due._args)  # type: ignore[arg-type]  # it is not cancelled
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - as in asyncio
-            message = f"Exception in callback {handle._callback!r}"
-            self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+            self.call_exception_handler({"message": f"Exception in callback {due!r}", "exception": error})
 
     def _let_time_pass(self) -> None:
         """Take SimPy's steps, or move the clock to the next timer, by rules 2 to 4 above."""
         if self.interrupted:
             self.interrupted = False
             raise KeyboardInterrupt
-        env, timers, ready = self.env, self._timers, self._ready
+        env, timers, ready, events = self.env, self._timers, self._ready, self.env._queue
         while not ready:
-            while timers and timers[0][2]._cancelled:
+            while timers and len(timers[0]) == 3 and timers[0][2]._cancelled:
                 heappop(timers)
-            timer_s = timers[0][0] if timers else math.inf
-            timer_ms = timer_s * 1000
-            event_ms = env.peek()
-            if event_ms <= timer_ms + TIE_MS and event_ms != math.inf:
-                self._now_s = max(self._now_s, event_ms / 1000)
+            if events and (not timers or events[0][0] <= timers[0][0] * 1000 + TIE_MS):
+                event_s = events[0][0] / 1000
+                self._now_s = max(self._now_s, event_s)
                 env.step()
-            elif timer_s != math.inf:
-                env.advance(timer_ms)
+            elif timers:
+                timer_s = timers[0][0]
+                env.advance(timer_s * 1000)
                 if timer_s > self._now_s:
                     self._now_s = timer_s
-                    self._resolution_s = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
+                    if timer_s > _FINE_UNTIL_S:
+                        self._resolution_s = 4 * math.ulp(timer_s)
                 return
             else:
                 raise SimulationDeadlock(self._deadlock_message())

@@ -26,6 +26,7 @@ from fakeredis import FakeAsyncRedisConnection, FakeServer
 from fakeredis._socket import FakeSocket
 from fakeredis.aioredis import AsyncFakeSocket, FakeReader, FakeWriter
 
+from queue_core.redis.scripts.loader import Call
 from sim.engine.distributions import Distribution
 from sim.engine.loop import SimLoop
 from sim.engine.rest import RestRedis, WriteObserver, carry
@@ -144,11 +145,17 @@ class SimulatedRedis:
         return self._sockets_made
 
     def _keep_compiled_scripts(self) -> None:
-        """Keep compiled scripts, since fakeredis would spend most of its time on compiling them."""
+        """Keep compiled scripts, since fakeredis would spend most of its time on compiling them.
+
+        The queue's scripts are loaded: its shipped transport needs no round trip of its own for that, and the one that
+        is used on fakeredis does.
+        """
         if self._lua is None:
             socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)
             self._lua = _LuaRuntime(socket._get_server_runtime(self.server))
             self.server._lua_runtime = self._lua  # type: ignore[attr-defined]
+            for stub in Call.__subclasses__():
+                _at_once(socket, ("SCRIPT", "LOAD", stub.script.source))
 
     async def close(self) -> None:
         """Close the connections of every client."""

@@ -18,10 +18,6 @@ _current: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proce
 class ProcessLoop(SimLoop):
     """Event loop that asks the process of each callback before it runs it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.outside: contextvars.Context = contextvars.Context()
-
     def now_ms(self) -> float:
         """Return simulated time."""
         return self.time() * 1000

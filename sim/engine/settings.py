@@ -38,6 +38,13 @@ class SimSettings(TurnRules):
     engine: str = "fast"
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
+    ai_by_turn: bool = False
+    """True if the AI takes equally long whenever it is asked about a turn that begins with the same message. The sink
+    of a load test does so; otherwise the n-th call of a conversation always takes equally long."""
+    webhook_delay_ms: float = 0.0
+    """Time of a webhook on its way to the bot, and of its answer on the way back."""
+    ai_delay_ms: float = 0.0
+    """Time of a call of the AI beyond the AI's own time."""
     faults: tuple[Fault, ...] = ()
     of_systems: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Settings of single systems, by the system's name, as they are typed (`sim.engine.options`)."""

@@ -24,7 +24,7 @@ from sim.engine.rest import RestRedis
 from sim.engine.settings import SimSettings
 from sim.engine.store.faulty import OF_NETWORK, OF_SERVER, FaultyServer
 from sim.engine.store.server import StoreServer
-from sim.engine.streams import stream
+from sim.engine.streams import AI_DRAW, share, stream
 from sim.faults import AFTER_A_RESTART_MS
 
 AI_SLOWER = 10
@@ -106,7 +106,6 @@ class World:
             "clock_us": self._clock_us,
             "latency": self._latency,
             "stream": self.random,
-            "outside": self.loop.outside,
         }
         if not self.faults.has(*OF_NETWORK, *OF_SERVER):
             return StoreServer(self.loop, **options)
@@ -148,7 +147,7 @@ class World:
         task = self.loop.create_task(coroutine, name=name)
         self._activities[task] = None
         self._quiet.clear()
-        task.add_done_callback(self._activity_ended)
+        task.add_done_callback(self._activity_ended, context=self.loop.outside)
         return task
 
     def spawn_daemon(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -158,7 +157,7 @@ class World:
         """
         task = self.loop.create_task(coroutine, name=name)
         self._daemons[task] = None
-        task.add_done_callback(self._daemon_ended)
+        task.add_done_callback(self._daemon_ended, context=self.loop.outside)
         return task
 
     def rest_redis(self) -> RestRedis:
@@ -271,22 +270,29 @@ class Ai:
         world = self._world
         world.took_step()
         self.calls += 1
-        if conversation not in self._streams:
-            self._streams[conversation] = world.shared_random(
-                f"ai {conversation.instance}\0{conversation.phone}"
-            )
-        service_ms = self._service_time.sample_ms(self._streams[conversation])
+        service_ms = self._drawn_ms(conversation, ids)
         if world.fault("ai-slow"):
             service_ms *= AI_SLOWER
         fails = world.fault("ai-fails")
         asked_at_ms = world.now_ms()
         try:
-            await asyncio.sleep(service_ms / 1000)
+            await asyncio.sleep((service_ms + world.settings.ai_delay_ms) / 1000)
         finally:
             world.ledger.asked(conversation, ids, asked_at_ms)
         if fails:
             raise AiError("the AI answered with an error")
         return f"Reply to {', '.join(ids)}"
+
+    def _drawn_ms(self, conversation: Conversation, ids: Sequence[str]) -> float:
+        """Draw the service time: for the n-th call of a conversation, or for a turn by its first message."""
+        world = self._world
+        if world.settings.ai_by_turn:
+            return self._service_time.quantile_ms(share(world.settings.seed, AI_DRAW, ids[0]))
+        if conversation not in self._streams:
+            self._streams[conversation] = world.shared_random(
+                f"ai {conversation.instance}\0{conversation.phone}"
+            )
+        return self._service_time.sample_ms(self._streams[conversation])
 
 
 class WhatsApp:
@@ -309,7 +315,7 @@ class WhatsApp:
             await asyncio.sleep(2 * half_s)
             raise ChannelError("the send API refused the reply")
         loop = world.loop
-        loop.call_later(half_s, world.ledger.answered, conversation, ids, context=loop.outside)
+        loop.at(loop.time() + half_s, lambda _: world.ledger.answered(conversation, ids), None)
         await asyncio.sleep(2 * half_s)
 
 

@@ -16,6 +16,7 @@ from reports.pages.load.page import render_load_report
 from reports.pages.regression.page import render_regression_report
 from reports.pages.replay.page import render_replay_report
 from reports.pages.sweep.page import render_sweep_report
+from reports.pages.validation.page import render_validation_report
 from reports.results.replay import ReplayResult
 from tests.reports import (
     audit_example,
@@ -24,6 +25,7 @@ from tests.reports import (
     failover_example,
     load_example,
     sweep_example,
+    validation_example,
 )
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,6 +105,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "failovers": lambda: render_failover_report(failover_example.kept()),
     "failovers in Arabic": lambda: render_failover_report(failover_example.broken(), "ar"),
     "hostile failovers": lambda: render_failover_report(failover_example.hostile()),
+    "validation": lambda: render_validation_report(validation_example.six()),
+    "validation in Arabic": lambda: render_validation_report(validation_example.six(), "ar"),
+    "hostile validation": lambda: render_validation_report(validation_example.hostile()),
     "hostile audit": lambda: render_audit_report(audit_example.hostile()),
     "hostile replay": lambda: render_replay_report(example.hostile()),
     "hostile load": lambda: render_load_report(load_example.hostile()),

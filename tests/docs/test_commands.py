@@ -131,7 +131,8 @@ def test_options_of_load_tests_are_taken(
 ) -> None:
     """Up to the moment when the stack would start: a load takes half a minute and more."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loadtests.commands, "simulate", lambda *_: [])
+    monkeypatch.setattr(loadtests.commands, "carry_out_series", lambda _: None)
+    monkeypatch.setattr(loadtests.commands, "publish", lambda *_, **__: INVALID)
     monkeypatch.setattr(loadtests.commands, "carry_out", lambda *_: INVALID)
     if "--help" in command.words:
         with pytest.raises(SystemExit, match="0"):

@@ -58,6 +58,10 @@ def run(*arguments: str) -> int | str | None:
         ("stack -- -u 3", "only `run` passes options to Locust: leave out -- and everything after it"),
         ("sink --ai constant:5", "--ai: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
         ("run --send constant:5", "--send: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
+        (
+            "validate --only steady,stom",
+            "--only: 'stom' is not a trial; there are steady, bursts, storm, legacy, redis-away, ai-fails",
+        ),
         ("sink --ai-errors 2", "--ai-errors: '2' is not a number from 0 to 1"),
     ],
 )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
 from queue_core.settings import QueueSettings
+from reports.analysis.figures import system_figures
+from reports.analysis.recording import recordings_of
 from reports.results.files import read_result
 from reports.results.replay import ReplayResult
 from reports.results.writing import json_text, write_whole
+from sim.console import show
 from sim.engine.settings import SettingsError, SimSettings
 from sim.study import Contender, Study, carry_out, is_clean
 
@@ -113,3 +118,44 @@ class TestSeveralProfiles:
         assert is_clean(runs, [])
         runs[-1]["lost"] = ["m1"]
         assert not is_clean(runs, [])
+
+
+class TestManyRuns:
+    """Of many runs, only the first is kept whole; nothing that is shown of them changes."""
+
+    RUNS = 6
+
+    def results(self) -> tuple[ReplayResult, ReplayResult]:
+        planned = replace(study(ai="lognormal:4s:9s"), runs=self.RUNS)
+        return carry_out(planned), carry_out(replace(planned, keeps_all=True))
+
+    def test_figures_losses_and_checks_are_those_of_whole_runs(self, tmp_path: Path) -> None:
+        folded, whole = self.results()
+        assert system_figures(folded) == system_figures(whole)
+        assert folded["loss"] == whole["loss"]
+        assert folded["expectations"] == whole["expectations"]
+        losses = [
+            [
+                recording.losses([run for run in recording.runs if run["system"] == system])
+                for recording in recordings_of(result)
+                for system in result["systems"]
+            ]
+            for result in (folded, whole)
+        ]
+        assert losses[0] == losses[1] != [[], []]
+        tables = [Console(width=200, file=StringIO()) for _ in range(2)]
+        for result, console in zip((folded, whole), tables, strict=True):
+            show(result, console)
+            write_whole(json_text(result), tmp_path / "result.json")
+            assert read_result(tmp_path / "result.json")["kind"] == "replay"
+        printed = [console.file.getvalue() for console in tables]  # type: ignore[attr-defined]  # of StringIO
+        assert printed[0] == printed[1]
+
+    def test_a_run_takes_memory_for_its_losses_only(self) -> None:
+        folded, whole = self.results()
+        kept = [run for run in folded["runs"] if run["system"] == "queue"]
+        assert [len(run["ledger"]) for run in kept] == [5, *[0] * (self.RUNS - 1)]
+        assert not any(run["batches"] or run["log"] for run in kept[1:])
+        assert kept[0] == whole["runs"][self.RUNS]
+        (times,) = [times for times in folded["times"] if times["system"] == "queue"]
+        assert sum(count for _, count in times["first_ms"]) == 2 * self.RUNS

@@ -59,18 +59,236 @@ local counts_from = 0
 local held_until = 0
 -- Names of the workers that watch the partition.
 local watchers = ''
-local gate = open_gate(partition.base, now_ms)
-local is_on_hold = redis.call('EXISTS', partition.hold) == 1
-if is_on_hold then
-  limit = 0
-end
-limit = math.min(limit, LEASES_MAX)
+-- Time since which claims have come without a gap.
+local since
+-- Rank, from the end of the index, at which the search after a step of the clock continues; nil if there is none.
+local sweep
+-- True if anything was due.
+local has_found = false
+-- The last token of this claim.
+local last_token
+local gate = open_gate(partition, now_ms)
+-- Functions for backends that are away, and functions that few claims need; nil until they are needed.
+local rarely = not gate.is_open and rare() or nil
+local seldom_used
+limit = gate.is_on_hold and 0 or math.min(limit, LEASES_MAX)
 
--- Notes that this claim looked at the index. Returns the time since which claims have come without a gap, and the rank, from
--- the end of the index, at which the search after a step of the clock continues; nil if there is no such search.
-local function looked_since()
+-- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
+-- without a stamp is not a message, and never expires.
+local function is_expired(element, awaited)
+  local at = stamp_of(element)
+  if awaited then
+    return at > 0 and math.max(at, held_until) < now_ms - patience_ms
+  end
+  return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms
+end
+
+local function renew(place)
+  redis.call('HSET', place.lock, 'expiresAt', digits(now_ms + lock_ttl_ms))
+  schedule_look(place, now_ms, lock_ttl_ms)
+end
+
+local function note_behind(place)
+  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
+end
+
+-- Returns the functions that few claims need.
+local function seldom()
+  if seldom_used then
+    return seldom_used
+  end
+
+  -- Searches a page of the index for conversations that would wait too long.
+  local function search_page()
+    local page, moved = redis.call('ZREVRANGE', partition.active, sweep, sweep + SWEEP_PAGE - 1), 0
+    for _, conversation in ipairs(page) do
+      local place = place_in(partition, conversation)
+      local is_done, is_moved = pcall(rare().pull_forward, place, rules, now_ms, lock_ttl_ms)
+      moved = moved + (is_done and is_moved and 1 or 0)
+    end
+    if #page < SWEEP_PAGE then
+      redis.call('HDEL', partition.looks, 'sweep')
+      sweep = nil
+      return
+    end
+    sweep = sweep + #page - moved
+    redis.call('HSET', partition.looks, 'sweep', sweep)
+  end
+
+  -- Counts the expired messages at the head, up to the size of a batch.
+  local function expired_at_head(place, awaited)
+    local count = 0
+    for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
+      if not is_expired(element, awaited) then
+        break
+      end
+      count = count + 1
+    end
+    return count
+  end
+
+  -- Returns how many messages at the head have waited too long for a backend. A batch with a recorded reply counts whole.
+  local function outlasted_at_head(place, awaited)
+    local count = expired_at_head(place, awaited)
+    return count > 0 and read_head(place, max_batch).size or count
+  end
+
+  local function reason_of_wait(name, error)
+    local cause = name == 'limit' and 'too much was sent' or name .. ' was away'
+    return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. cause
+      .. (error and '; last error: ' .. error or '')
+  end
+
+  -- Makes dead letters of messages at the head that expired, used up their attempts, or waited for room for dead letters.
+  -- `awaited` is the backend for which they wait, 'limit' after a rate limit, or nil. Returns the remaining tries; nil if
+  -- there is no room.
+  local function settle_head(place, tries, awaited, lock, head)
+    local count, reason = 0, lock[6]
+    if reason and #tries > 0 then
+      count = tonumber(lock[7] or nil) or tries[1]
+    elseif #tries >= max_attempts then
+      -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
+      count = head.size or tries[1]
+      reason = 'given up after ' .. rare().attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
+      local error = redis.call('HGET', place.lock, 'error')
+      if error then
+        reason = reason .. '; error before that: ' .. error
+      end
+    elseif awaited then
+      count = outlasted_at_head(place, awaited)
+      reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
+    else
+      count = expired_at_head(place)
+      reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
+    end
+    if count > 0 then
+      if rare().must_wait(place, count, reason, now_ms, dead_letters_max) then
+        return nil
+      end
+      tries = rare().give_up(place, count, reason, now_ms)
+      given_up = given_up + count
+      if awaited then
+        counts_from = now_ms
+        rare().restart_waits(partition.base, now_ms)
+      end
+    end
+    return tries
+  end
+
+  -- Lets a conversation wait for a backend. Messages that waited too long become dead letters if there is room.
+  local function let_wait(place, backend)
+    local head = redis.call('LINDEX', place.queue, 0)
+    if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
+      local count = outlasted_at_head(place, backend.name)
+      local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
+      rare().give_up(place, count, reason_of_wait(backend.name, error), now_ms)
+      given_up = given_up + count
+      head = redis.call('LINDEX', place.queue, 0)
+    end
+    if head then
+      local added_at = stamp_of(head)
+      local until_ms = math.max(added_at, held_until) + patience_ms
+      rarely.put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
+    else
+      redis.call('ZREM', partition.active, place.conversation)
+    end
+    put_off_count = put_off_count + 1
+  end
+
+  -- Returns the batch that a held lock describes.
+  local function batch_of(place)
+    local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size', 'setbacks')
+    local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts')
+    local _, commas = string.gsub(lock[2], ',', '')
+    local elements = redis.call('LRANGE', place.queue, 0, tonumber(lock[4]) - 1)
+    local waiting = redis.call('LLEN', place.queue)
+    local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
+    note_behind(place)
+    return {
+      place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
+    }
+  end
+
+  -- Returns the leases that an earlier copy of this claim made, renewed.
+  local function repeat_leases(conversations)
+    for conversation in string.gmatch(conversations, '%S+') do
+      local place = place_in(partition, conversation)
+      local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
+      if held[1] and held[2] == claim_id then
+        renew(place)
+        local is_readable, batch = pcall(batch_of, place)
+        batches[#batches + 1] = is_readable and batch or nil
+      end
+    end
+  end
+
+  local function renew_kept()
+    for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
+      local place = place_in(partition, conversation)
+      if redis.pcall('HGET', place.lock, 'token') == token then
+        renew(place)
+      end
+    end
+  end
+
+  -- Moves a conversation aside: its messages, its lock and its reply.
+  local function set_conversation_aside(place, problem)
+    for _, name in ipairs({'queue', 'lock', 'reply'}) do
+      if redis.call('EXISTS', place[name]) == 1 then
+        rare().set_aside(place, name, problem, now_ms)
+        damaged = damaged + 1
+      end
+    end
+    redis.call('ZREM', partition.active, place.conversation)
+  end
+
+  -- Moves damaged keys aside after an error. Returns true if the visit is worth another try. Errors that are not about the
+  -- data, such as a missing right, end the claim.
+  local function mend_after(place, answer, is_last)
+    local problem = rare().words_of(answer)
+    local mended = rare().mend(place, problem, now_ms) + rare().mend(partition, problem, now_ms)
+    damaged = damaged + mended
+    if mended > 0 and not is_last then
+      return true
+    end
+    if not rare().is_about_data(problem) then
+      error(answer, 0)
+    end
+    set_conversation_aside(place, problem)
+    return false
+  end
+
+  -- Returns the first conversations that wait for a backend, in their order. Those that failed come after the others, since
+  -- they may have failed by their own fault; last come those whose reply may have been sent, since a send could be the
+  -- second.
+  local function candidates_of(backend)
+    local candidates, failed, unsure = {}, {}, {}
+    for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
+      local place = place_in(partition, conversation)
+      local list = redis.pcall('HGET', place.reply, 'state') == 'unsure' and unsure
+        or redis.pcall('HEXISTS', place.lock, 'error') == 1 and failed or candidates
+      list[#list + 1] = conversation
+    end
+    for _, list in ipairs({failed, unsure}) do
+      for _, conversation in ipairs(list) do
+        candidates[#candidates + 1] = conversation
+      end
+    end
+    return candidates
+  end
+
+  seldom_used = {
+    search_page = search_page, settle_head = settle_head, let_wait = let_wait, repeat_leases = repeat_leases,
+    renew_kept = renew_kept, mend_after = mend_after, candidates_of = candidates_of,
+  }
+  return seldom_used
+end
+
+-- Notes that this claim looked at the index.
+local function note_look()
   local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until', 'watchers')
-  local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
+  local at = tonumber(looks[1] or nil)
+  since, sweep = tonumber(looks[2] or nil), tonumber(looks[4] or nil)
   counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
   watchers = looks[6] or ''
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
@@ -84,38 +302,19 @@ local function looked_since()
     redis.call('HSET', partition.looks, 'counts_from', digits(now_ms))
   end
   if is_back then
-    pcall(probe_at_once, partition.base, now_ms)
+    sweep = 0
+    pcall(rare().probe_at_once, partition.base, now_ms)
   end
-  return since, is_back and 0 or sweep
-end
-
--- Searches a page of the index for conversations that would wait too long. Returns the rank at which to continue, nil when
--- the search has reached the beginning of the index.
-local function sweep_from(position)
-  local page = redis.call('ZREVRANGE', partition.active, position, position + SWEEP_PAGE - 1)
-  local moved = 0
-  for _, conversation in ipairs(page) do
-    local is_done, is_moved = pcall(pull_forward, place_in(partition, conversation), rules, now_ms, lock_ttl_ms)
-    moved = moved + (is_done and is_moved and 1 or 0)
-  end
-  if #page < SWEEP_PAGE then
-    redis.call('HDEL', partition.looks, 'sweep')
-    return nil
-  end
-  local rest = position + #page - moved
-  redis.call('HSET', partition.looks, 'sweep', rest)
-  return rest
 end
 
 -- Returns true if a conversation has a lease that must not be taken over yet, and schedules another look at it.
-local function is_held(place, expires_at, since)
-  local expires = tonumber(expires_at or nil)
-  if expires and expires > now_ms + lock_ttl_ms then  -- the clock was set back
+local function is_held(place, expires)
+  if expires > now_ms + lock_ttl_ms then  -- the clock was set back
     expires = now_ms + lock_ttl_ms
     redis.call('HSET', place.lock, 'expiresAt', digits(expires))
   end
-  local free_at = expires and math.max(expires, since + grace_ms)
-  if not free_at or free_at <= now_ms then
+  local free_at = math.max(expires, since + grace_ms)
+  if free_at <= now_ms then
     return false
   end
   if expires <= now_ms then
@@ -125,130 +324,55 @@ local function is_held(place, expires_at, since)
   return true
 end
 
--- The last token of this claim.
-local token
-
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  if not token then
+  if not last_token then
     local last = tonumber(redis.call('GET', partition.token) or nil) or 0
-    token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
-    redis.call('SET', partition.token, digits(token + limit))  -- first, so that no later claim has one of them
+    last_token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
+    redis.call('SET', partition.token, digits(last_token + limit))  -- first, so that no later claim has one of them
   else
-    token = token + 1
+    last_token = last_token + 1
   end
-  return token
+  return digits(last_token)
 end
 
--- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
--- without a stamp is not a message, and never expires.
-local function is_expired(element, awaited)
-  local at = stamp_of(element)
-  if awaited then
-    return at > 0 and math.max(at, held_until) < now_ms - patience_ms
-  end
-  return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms
-end
-
-local function head_is_expired(place, awaited)
-  local head = redis.call('LINDEX', place.queue, 0)
-  return head and is_expired(head, awaited)
-end
-
--- Counts the expired messages at the head, up to the size of a batch; if there are more, the conversation is due at once.
-local function expired_at_head(place, awaited)
-  local count = 0
-  if head_is_expired(place, awaited) then
-    for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element, awaited) then
-        break
-      end
-      count = count + 1
-    end
-  end
-  return count
-end
-
--- Returns how many messages at the head have waited too long for a backend. A batch with a recorded reply counts whole.
-local function outlasted_at_head(place, awaited)
-  local count = expired_at_head(place, awaited)
-  return count > 0 and read_head(place, max_batch).size or count
-end
-
-local function reason_of_wait(name, error)
-  local cause = name == 'limit' and 'too much was sent' or name .. ' was away'
-  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. cause
-    .. (error and '; last error: ' .. error or '')
-end
-
--- Makes dead letters of messages at the head that expired, used up their attempts, or waited for room for dead letters.
--- `awaited` is the backend for which they wait, 'limit' after a rate limit, or nil. Returns the remaining tries; nil if there
--- is no room.
-local function settle_head(place, tries, awaited, lock, head)
-  local count, reason = 0, lock[6]
-  if reason and #tries > 0 then
-    count = tonumber(lock[7] or nil) or tries[1]
-  elseif #tries >= max_attempts then
-    -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = head.size or tries[1]
-    reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
-    local error = redis.call('HGET', place.lock, 'error')
-    if error then
-      reason = reason .. '; error before that: ' .. error
-    end
-  elseif awaited then
-    count = outlasted_at_head(place, awaited)
-    reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
-  elseif #tries == 0 and not head.has_reply then
-    count = head[1] and is_expired(head[1]) and expired_at_head(place) or 0
-    reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
-  end
-  if count > 0 then
-    if must_wait(place, count, reason, now_ms, dead_letters_max) then
-      return nil
-    end
-    tries = give_up(place, count, reason, now_ms)
-    given_up = given_up + count
-    if awaited then
-      counts_from = now_ms
-      restart_waits(partition.base, now_ms)
-    end
-  end
-  return tries
-end
-
--- Leases a conversation. Returns its batch and the size of the messages in bytes.
+-- Leases a conversation, and notes its batch.
 local function lease(place, tries, due, lock, head)
   local size = head.size or math.min(head.waiting, max_batch)
-  local token = digits(next_token())
+  local token, due_text = next_token(), digits(due)
   tries[#tries + 1] = size
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', token,
-    'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
+    'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', due_text, 'size', size,
     'tries', table.concat(tries, ','))
   schedule_look(place, now_ms, lock_ttl_ms)
-  local elements, bytes = messages_of(place, head, size)
-  local reply, setbacks = head.reply, string.match(lock[8] or '', '^%d+$') or '0'
-  return {
-    place.conversation, token, #tries, head.waiting, digits(due), reply[1], reply[2], reply[3], setbacks, elements,
-  }, bytes
+  local elements, size_bytes = messages_of(place, head, size)
+  local reply, setbacks = head.reply, lock[8] and string.match(lock[8], '^%d+$') or '0'
+  leased[#leased + 1] = place.conversation
+  batches[#batches + 1] = {
+    place.conversation, token, #tries, head.waiting, due_text, reply[1], reply[2], reply[3], setbacks, elements,
+  }
+  bytes = bytes + size_bytes
 end
 
 -- Settles the head of a conversation, and leases it if it is due then. `awaited` is the backend for which it waits, if any.
--- Returns what `lease` returns, nothing if it is not leased.
+-- Returns true if it is leased.
 local function lease_if_due(place, due, lock, awaited)
   local tries = tries_in(lock[2])
   local head = read_head(place, max_batch)
   if lock[4] and not head.has_reply then
-    tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
-    end_lease(place)  -- the lease was on other messages
+    tries = rare().finish_answered(place, lock[4], now_ms, completed_ttl_ms)
+    rare().end_lease(place)  -- the lease was on other messages
     head = read_head(place, max_batch)
   end
-  local given_up_before = given_up
-  tries = settle_head(place, tries, awaited, lock, head)
-  if not tries then
-    return
-  elseif given_up > given_up_before then
-    head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
+  local is_new = #tries == 0 and not head.has_reply
+  if lock[6] and #tries > 0 or #tries >= max_attempts or awaited or is_new and head[1] and is_expired(head[1]) then
+    local given_up_before = given_up
+    tries = seldom().settle_head(place, tries, awaited, lock, head)
+    if not tries then
+      return
+    elseif given_up > given_up_before then
+      head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
+    end
   end
   local rest_due = due_at(place, rules, now_ms, head.waiting, head[1] and stamp_of(head[1]))
   if not rest_due then
@@ -264,28 +388,68 @@ local function lease_if_due(place, due, lock, awaited)
       return
     end
   end
-  return lease(place, tries, due, lock, head)
+  lease(place, tries, due, lock, head)
+  return true
 end
 
-local function note_behind(place)
-  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
-end
-
--- Returns the batch that a held lock describes, and the size of its messages in bytes.
-local function batch_of(place)
-  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size', 'setbacks')
-  local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts')
-  local _, commas = string.gsub(lock[2], ',', '')
-  local elements, bytes = redis.call('LRANGE', place.queue, 0, tonumber(lock[4]) - 1), 0
-  for _, element in ipairs(elements) do
-    bytes = bytes + #element
+-- Leases a conversation that is due, where possible. Returns true if a later search looks at it again: it must be looked at
+-- later, or waits for a backend.
+local function visit(place, due)
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited', 'given_up',
+    'given_up_size', 'setbacks')
+  local expires = tonumber(lock[1] or nil)
+  if expires and is_held(place, expires) then
+    return true
   end
-  local waiting = redis.call('LLEN', place.queue)
-  local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
-  note_behind(place)
-  return {
-    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
-  }, bytes
+  local has_more = redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
+  if has_more and has_changes(place) then
+    if not rare().apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
+      return true  -- the next search applies the other changes
+    end
+    rare().end_lease(place)  -- the lease was on other messages
+    lock[2] = redis.call('HGET', place.lock, 'tries')
+  end
+  local needed = rarely and rarely.needed_backends(gate, place, now_ms) or {}
+  for _, backend in ipairs(needed) do
+    if backend.slots <= 0 then
+      seldom().let_wait(place, backend)
+      return true
+    end
+  end
+  if bytes < REPLY_BYTES_MAX and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
+    if needed[1] then
+      rarely.use_backends(place, needed, now_ms + lock_ttl_ms)
+    end
+    if has_more then
+      note_behind(place)
+    end
+  end
+end
+
+-- Visits a conversation as `visit` does, and moves damaged keys aside that make it fail.
+local function take(conversation, due)
+  has_found = true
+  local place = place_in(partition, conversation)
+  for round = 1, 2 do
+    local is_done, answer = pcall(visit, place, due)
+    if is_done then
+      return answer
+    elseif not seldom().mend_after(place, answer, round == 2) then
+      return
+    end
+  end
+end
+
+-- Leases conversations that wait for a backend and may use it now.
+local function take_waiting(backend)
+  for _, conversation in ipairs(seldom().candidates_of(backend)) do
+    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX or given_up >= GIVEN_UP_MAX then
+      return
+    end
+    redis.call('ZREM', backend.waiting, conversation)
+    take(conversation, now_ms)
+    rarely.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
+  end
 end
 
 -- Returns up to `count` conversations that are due and their due times, alternating.
@@ -295,154 +459,6 @@ local function find_due(count)
   end
   local score = redis.call('ZSCORE', partition.active, only)
   return (count > 0 and score and tonumber(score) <= now_ms) and {only, score} or {}
-end
-
-local function renew(place)
-  redis.call('HSET', place.lock, 'expiresAt', digits(now_ms + lock_ttl_ms))
-  schedule_look(place, now_ms, lock_ttl_ms)
-end
-
-local function renew_kept()
-  for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
-    local place = place_in(partition, conversation)
-    if redis.pcall('HGET', place.lock, 'token') == token then
-      renew(place)
-    end
-  end
-end
-
--- Lets a conversation wait for a backend. Messages that waited too long become dead letters if there is room.
-local function let_wait(place, backend)
-  local head = redis.call('LINDEX', place.queue, 0)
-  if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
-    local count = outlasted_at_head(place, backend.name)
-    local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
-    give_up(place, count, reason_of_wait(backend.name, error), now_ms)
-    given_up = given_up + count
-    head = redis.call('LINDEX', place.queue, 0)
-  end
-  if head then
-    local added_at = stamp_of(head)
-    local until_ms = math.max(added_at, held_until) + patience_ms
-    put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
-  else
-    redis.call('ZREM', partition.active, place.conversation)
-  end
-  put_off_count = put_off_count + 1
-end
-
--- Leases a conversation that is due, where possible. Returns 'held' if it must be looked at later, 'waits' if it waits for a
--- backend, its batch and the bytes of its messages if it is leased now, nothing if there is nothing to lease.
-local function visit(place, due, since, may_lease)
-  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited', 'given_up',
-    'given_up_size', 'setbacks')
-  if is_held(place, lock[1], since) then
-    return 'held'
-  end
-  local has_more = redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
-  if has_more and has_changes(place) then
-    if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
-      return 'held'  -- the next search applies the other changes
-    end
-    end_lease(place)  -- the lease was on other messages
-    lock[2] = redis.call('HGET', place.lock, 'tries')
-  end
-  local needed = needed_backends(gate, place, now_ms)
-  for _, backend in ipairs(needed) do
-    if backend.slots <= 0 then
-      let_wait(place, backend)
-      return 'waits'
-    end
-  end
-  if may_lease then
-    local batch, batch_bytes = lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name)
-    if batch then
-      use_backends(place, needed, now_ms + lock_ttl_ms)
-      if has_more then
-        note_behind(place)
-      end
-    end
-    return batch, batch_bytes
-  end
-end
-
--- Moves a conversation aside: its messages, its lock and its reply.
-local function set_conversation_aside(place, problem)
-  for _, name in ipairs({'queue', 'lock', 'reply'}) do
-    if redis.call('EXISTS', place[name]) == 1 then
-      set_aside(place, name, problem, now_ms)
-      damaged = damaged + 1
-    end
-  end
-  redis.call('ZREM', partition.active, place.conversation)
-end
-
--- Visits a conversation as `visit` does, and moves damaged keys aside that make it fail. Errors that are not about the data,
--- such as a missing right, end the claim.
-local function visit_safely(place, due, since, may_lease)
-  for round = 1, 2 do
-    local is_done, answer, bytes = pcall(visit, place, due, since, may_lease)
-    if is_done then
-      return answer, bytes
-    end
-    local problem = words_of(answer)
-    local mended = mend(place, problem, now_ms) + mend(partition, problem, now_ms)
-    damaged = damaged + mended
-    if mended == 0 or round == 2 then
-      if not is_about_data(problem) then
-        error(answer, 0)
-      end
-      set_conversation_aside(place, problem)
-      return
-    end
-  end
-end
-
-local sweep
--- True if anything was due.
-local has_found = false
-
--- Visits a conversation, and notes its lease. Returns true if a later search looks at it again.
-local function take(conversation, due, since)
-  has_found = true
-  local place = place_in(partition, conversation)
-  local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
-  if type(batch) == 'table' then
-    batches[#batches + 1] = batch
-    leased[#leased + 1] = conversation
-    bytes = bytes + batch_bytes
-  end
-  return batch == 'held' or batch == 'waits'
-end
-
--- Returns the first conversations that wait for a backend, in their order. Those that failed come after the others, since
--- they may have failed by their own fault; last come those whose reply may have been sent, since a send could be the second.
-local function candidates_of(backend)
-  local candidates, failed, unsure = {}, {}, {}
-  for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
-    local place = place_in(partition, conversation)
-    local list = redis.pcall('HGET', place.reply, 'state') == 'unsure' and unsure
-      or redis.pcall('HEXISTS', place.lock, 'error') == 1 and failed or candidates
-    list[#list + 1] = conversation
-  end
-  for _, list in ipairs({failed, unsure}) do
-    for _, conversation in ipairs(list) do
-      candidates[#candidates + 1] = conversation
-    end
-  end
-  return candidates
-end
-
--- Leases conversations that wait for a backend and may use it now.
-local function take_waiting(backend, since)
-  for _, conversation in ipairs(candidates_of(backend)) do
-    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX or given_up >= GIVEN_UP_MAX then
-      return
-    end
-    redis.call('ZREM', backend.waiting, conversation)
-    take(conversation, now_ms, since)
-    ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
-  end
 end
 
 -- Notes which workers watch the partition. The worker enters, or leaves if it has no room for more.
@@ -463,50 +479,47 @@ local function note_watchers()
   end
 end
 
--- Returns the time at which the partition next needs attention, or the conversation that alone is looked at; -1 if never.
-local function next_due()
-  if only ~= '' and not is_on_hold then
-    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+-- Returns the answer, with the time at which the partition next needs attention, or the conversation that alone is looked at.
+local function answer(news)
+  local next_due
+  if only ~= '' and not gate.is_on_hold then
+    next_due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+  else
+    next_due = next_attention(partition, gate, now_ms, sweep)
   end
-  return next_attention(partition, gate, now_ms, is_on_hold, sweep)
+  return {now_ms, next_due, given_up, spared, batches, damaged, news, behind, watchers}
 end
 
-local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind, watchers}
+local function read_last_claim()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
 end
 
 read_layout(partition)
 allow_when_full(partition.token)
-local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, function()
-  return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
-end)
+local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, read_last_claim)
 local has_leased = last[1] == claim_id and (last[2] or '') ~= ''
 if last[3] == run and not has_leased and claim_number <= (tonumber(last[4] or nil) or 0) then
   return answer({})
 end
-local since, position = looked_since()
-sweep = position and sweep_from(position)
-renew_kept()
+note_look()
+if sweep then
+  seldom().search_page()
+end
+if kept ~= '' then
+  seldom().renew_kept()
+end
 if has_leased then
-  for conversation in string.gmatch(last[2], '%S+') do
-    local place = place_in(partition, conversation)
-    local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
-    if held[1] and held[2] == claim_id then
-      renew(place)
-      local is_readable, batch = pcall(batch_of, place)
-      batches[#batches + 1] = is_readable and batch or nil
-    end
-  end
+  seldom().repeat_leases(last[2])
   redis.call('HSET', last_claim, 'run', run, 'number', claim_number)
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
   note_watchers()
   return answer({})
 end
 
-local news = take_news(gate, now_ms)
-if limit > 0 and only == '' then
-  for _, backend in ipairs(backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
-    take_waiting(backend, since)
+local news = rarely and rarely.take_news(gate, now_ms) or {}
+if rarely and limit > 0 and only == '' then
+  for _, backend in ipairs(rarely.backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
+    take_waiting(backend)
   end
 end
 for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so the next search finds others
@@ -514,14 +527,16 @@ for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so 
   local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
   for index = 1, #due, 2 do
     if given_up < GIVEN_UP_MAX then
-      looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
+      looked_at = looked_at + (take(due[index], tonumber(due[index + 1])) and 1 or 0)
     end
   end
   if looked_at == 0 or put_off_count >= PUT_OFF_MAX or given_up >= GIVEN_UP_MAX then
     break
   end
 end
-settle_backends(gate, now_ms)
+if rarely then
+  rarely.settle_backends(gate, now_ms)
+end
 note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
   'number', claim_number)

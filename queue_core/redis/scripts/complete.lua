@@ -3,21 +3,31 @@
 
 local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
 if lock[1] ~= token then
-  return standing(place, token)
+  return rare().standing(place, token)
 end
 allow_when_full(place.lock)
 local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
-  restart_waits(place.base, now_ms)
+  rare().restart_waits(place.base, now_ms)
 end
 local send_state = redis.call('HGET', place.reply, 'state')
-local elements = release_changes(place, redis.call('LRANGE', place.queue, 0, size - 1), now_ms)
+local elements = redis.call('LRANGE', place.queue, 0, size)
+local is_last = #elements <= size  -- no message is left
+elements[size + 1] = nil
+local is_plain = redis.call('EXISTS', place.changes, place.change_notes, place.base .. 'outages') == 0
+if not is_plain then
+  elements = rare().release_changes(place, elements, now_ms)
+end
 note_settled(place, token, now_ms, stats_ttl_ms)
 -- The lease ends first: if Redis stops the script here, the turn is answered again, while a lease of a batch that is gone
 -- would take as many of the next messages with it.
 redis.call('DEL', place.lock, place.reply)
 redis.call('LTRIM', place.queue, size, -1)
-schedule_rest(place, rules, now_ms)
+if is_last and is_plain then
+  redis.call('ZREM', place.active, place.conversation)
+else
+  schedule_rest(place, rules, now_ms)
+end
 
 -- The turn is done. The archive comes last, so that its failure does no other harm.
 local function archive_all()
@@ -43,5 +53,7 @@ if not send_state then
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
   note_success(place, place.channel, now_ms)
 end
-release_backends(place, now_ms)
+if not is_plain then
+  release_backends(place, now_ms)
+end
 return 'held'

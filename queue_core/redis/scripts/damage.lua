@@ -101,7 +101,7 @@ local function guarded(keys, now_ms, run)
   if is_done then
     return answer
   end
-  if mend(keys, words_of(answer), now_ms) == 0 then
+  if rare().mend(keys, rare().words_of(answer), now_ms) == 0 then
     error(answer, 0)
   end
   return run()

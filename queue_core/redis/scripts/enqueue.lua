@@ -9,7 +9,7 @@ if duplicate then
   return duplicate
 end
 
-local target = follows == '1' and target_of(place, now_ms, aliases_ttl_ms)
+local target = follows == '1' and rare().target_of(place, now_ms, aliases_ttl_ms)
 if target then
   return {'moved', target}
 end
@@ -32,6 +32,6 @@ if not is_stored then
 end
 count_arrival(place, answer, now_ms, stats_ttl_ms)
 if names ~= '' then
-  pcall(note_names, place, names, aliases_ttl_ms)
+  pcall(rare().note_names, place, names, aliases_ttl_ms)
 end
 return answer

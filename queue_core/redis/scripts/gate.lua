@@ -3,12 +3,24 @@
 -- A gate holds the backends that the claim has looked at. A backend that is away or resumes has `slots`, the number of turns
 -- that may still begin to use it; a backend that works is false.
 
-local function open_gate(base, now_ms)
+-- Returns true if no backend is away or resumes, and there is no news. Damaged keys count as none.
+local function has_no_outages(base, now_ms)
   local backend = backend_in(base, '')
-  local is_done, is_open = guarded_backend(backend, now_ms, function()
+  local is_done, has_none = guarded_backend(backend, now_ms, function()
     return redis.call('ZCARD', backend.outages) + redis.call('HLEN', backend.news) == 0
   end)
-  return {base = base, backends = {}, names = {}, is_open = is_open or not is_done}
+  return has_none or not is_done
+end
+
+-- Looks, in one step, whether the queue is held and whether any backend is away.
+local function open_gate(partition, now_ms)
+  local base = partition.base
+  local gate = {base = base, backends = {}, names = {}, is_on_hold = false, is_open = true}
+  if redis.call('EXISTS', partition.hold, base .. 'outages', base .. 'outage_news') > 0 then
+    gate.is_on_hold = redis.call('EXISTS', partition.hold) == 1
+    gate.is_open = rare().has_no_outages(base, now_ms)
+  end
+  return gate
 end
 
 -- Returns a backend that is away or resumes; false for one that works. A backend with damaged keys counts as working.
@@ -33,9 +45,8 @@ end
 -- Returns the backends that a turn needs and that are away or resume. A turn with a recorded reply needs only the channel,
 -- and one whose reply was sent needs none.
 local function needed_backends(gate, place, now_ms)
-  local needed = {}
-  local state = not gate.is_open and redis.call('HGET', place.reply, 'state')
-  if not gate.is_open and state ~= 'sent' then
+  local needed, state = {}, redis.call('HGET', place.reply, 'state')
+  if state ~= 'sent' then
     needed[1] = not state and troubled(gate, place.ai, now_ms) or nil
     needed[#needed + 1] = troubled(gate, place.channel, now_ms) or nil
   end
@@ -56,30 +67,27 @@ end
 -- Returns the backends that may serve turns now, `count` at most.
 local function backends_to_serve(gate, now_ms, count)
   local backends = {}
-  if not gate.is_open then
-    local key = gate.base .. 'outages'
-    for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', digits(now_ms), 'LIMIT', 0, count)) do
-      backends[#backends + 1] = troubled(gate, name, now_ms) or nil
-    end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', gate.base .. 'outages', '-inf', digits(now_ms), 'LIMIT', 0, count)) do
+    backends[#backends + 1] = troubled(gate, name, now_ms) or nil
   end
   return backends
 end
 
 -- Returns the time at which a claim next has something to do for a backend, nil if none is away.
 local function next_of_outages(gate)
-  return not gate.is_open and tonumber(redis.call('ZRANGE', gate.base .. 'outages', 0, 0, 'WITHSCORES')[2] or nil) or nil
+  return tonumber(redis.call('ZRANGE', gate.base .. 'outages', 0, 0, 'WITHSCORES')[2] or nil)
 end
 
 -- Returns the time at which a conversation or a backend next needs attention, -1 if none does, or if the queue is held.
 -- `sweep` is set while claims look through the whole index.
-local function next_attention(partition, gate, now_ms, is_on_hold, sweep)
-  if is_on_hold then
+local function next_attention(partition, gate, now_ms, sweep)
+  if gate.is_on_hold then
     return -1
   elseif sweep then
     return now_ms
   end
   local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
-  local at = due >= 0 and next_of_outages(gate)
+  local at = due >= 0 and not gate.is_open and rare().next_of_outages(gate)
   return at and math.min(due, at) or due
 end
 
@@ -107,7 +115,7 @@ end
 -- Takes the news of backends that went away or came back.
 local function take_news(gate, now_ms)
   local key, news = gate.base .. 'outage_news', {}
-  local found = gate.is_open and {} or redis.call('HGETALL', key)
+  local found = redis.call('HGETALL', key)
   for index = 1, #found, 2 do
     local backend = troubled(gate, found[index], now_ms)
     local known = backend and redis.call('HMGET', backend.state, 'since', 'error') or {}

@@ -8,6 +8,9 @@
 -- failed because a backend was away (named in `awaited`) or by a rate limit (`awaited` is 'limit'); `tries` does not list
 -- them. `again` is the time of the next attempt.
 --
+-- `rare().name(…)` calls a function of these files that few calls of a script need: the loader puts it into the function `rare`,
+-- so that Redis creates it only then.
+--
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
 -- Returns the time in Unix ms: Redis's own, unless a simulation or a test gives one.
@@ -21,7 +24,7 @@ end
 
 -- Writes a large number as plain digits; Lua's own conversion would write 1.7e+15.
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;

@@ -3,5 +3,4 @@
 -- Returns {now_ms, next_due_ms or -1, watchers}, as in the answer of a claim
 
 local looks = redis.call('HMGET', partition.looks, 'watchers', 'sweep')
-local gate, is_on_hold = open_gate(partition.base, now_ms), redis.call('EXISTS', partition.hold) == 1
-return {now_ms, next_attention(partition, gate, now_ms, is_on_hold, looks[2]), looks[1] or ''}
+return {now_ms, next_attention(partition, open_gate(partition, now_ms), now_ms, looks[2]), looks[1] or ''}

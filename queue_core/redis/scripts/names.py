@@ -11,6 +11,7 @@ _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _LOCAL = re.compile(r"\blocal (?!function)([\w, ]+?)(?= ?=|$)|\bfor ([\w, ]+?) (?:in|=)", re.MULTILINE)
 _FUNCTION = re.compile(r"\bfunction ?(\w*)\(([\w, ]*)\)")
 _LIB_FUNCTION = re.compile(r"^local function (\w+)\((.*?)\)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
+_RARE = re.compile(r"\b(?:rare\(\)|rarely)\.(\w+)")
 _LIB_CONSTANT = re.compile(r"^local ([A-Z_]+) = .*$", re.MULTILINE)
 _KEYWORDS = set(re.findall(r"\w+", "and break do else elseif end false for function if in local nil not or"))
 _KEYWORDS |= set(re.findall(r"\w+", "repeat return then true until while"))
@@ -38,22 +39,68 @@ def used_names(source: str) -> set[str]:
 def needed_part(body: str, lib: str) -> str:
     """Return the constants and functions of the library that a script needs, in order and without comments.
 
-    Redis creates all functions of a script again at each call, so functions that are not needed cost time.
+    Redis creates all functions of a script again at each call, so functions that are not needed cost time. Those that
+    are called as `rare().name(…)` are created when the function `rare` is called.
     """
-    statements = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
-    needed: list[str] = []
-    names = used_names(body)
-    for statement in reversed(statements):
-        if statement[1] in names:
-            needed.append(statement[0])
-            names |= used_names(statement[0])
-    return "\n".join(reversed(needed))
+    found = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
+    statements = {match[1]: match[0] for match in found}
+    ordinary = _needed(used_names(body), statements)
+    rare = rare_names(body).union(*(rare_names(statements[name]) for name in ordinary))
+    if not rare:
+        return _joined(ordinary, statements)
+    callers = _callers_of_rare(statements)
+    while True:
+        inside = _needed(rare, statements) - (ordinary - callers)
+        further = set().union(*(rare_names(statements[name]) for name in inside)) - rare
+        if not further:
+            break
+        rare |= further
+    constants = {name for name in inside if name.isupper()}
+    functions = _joined(inside - constants, statements).replace("\n", "\n  ")
+    results = ", ".join(f"{name} = {name}" for name in sorted(rare))
+    group = f"local function rare()\n  {functions}\n  return {{{results}}}\nend"
+    parts = (
+        _joined(ordinary - callers | constants, statements),
+        group,
+        _joined(ordinary & callers, statements),
+    )
+    return "\n".join(filter(None, parts))
+
+
+def rare_names(source: str) -> set[str]:
+    """Return the names of functions that a source calls as `rare().name(…)`."""
+    return set(_RARE.findall(_code(source)))
+
+
+def _joined(names: set[str], statements: dict[str, str]) -> str:
+    return "\n".join(statement for name, statement in statements.items() if name in names)
+
+
+def _needed(names: set[str], statements: dict[str, str]) -> set[str]:
+    """Return the names of statements that these names stand for, and of those that they need in turn."""
+    names, needed = set(names), set()
+    for name, statement in reversed(statements.items()):
+        if name in names:
+            needed.add(name)
+            names |= used_names(statement)
+    return needed
+
+
+def _callers_of_rare(statements: dict[str, str]) -> set[str]:
+    """Return the functions that call `rare`, directly or through others."""
+    callers: set[str] = set()
+    for name, statement in statements.items():
+        if used_names(statement) & {"rare", *callers}:
+            callers.add(name)
+    return callers
 
 
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
     """Return names in a script that are neither inputs (`known`) nor defined by the script, the library or Lua."""
-    lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)} | set(_LIB_CONSTANT.findall(lib))
-    return sorted(used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
+    functions = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
+    lib_names = functions | set(_LIB_CONSTANT.findall(lib)) | {"rare"}
+    unknown = used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS
+    return sorted(unknown | rare_names(body) - functions)
 
 
 @cache

@@ -41,16 +41,20 @@ local function backend_in(base, name)
   }
 end
 
--- Runs a function on the keys of a backend, so that its errors do not stop the script. After an error, damaged keys of the
--- backend are moved aside, and its state is lost with them. Returns the values of pcall.
+-- Moves damaged keys of a backend aside, after an error; its state is lost with them.
+local function mend_backend(backend, problem, now_ms)
+  local keys = {
+    outages = backend.outages, outage_news = backend.news, backend = backend.state, backend_waiting = backend.waiting,
+    backend_trials = backend.trials, damaged = backend.damaged,
+  }
+  pcall(mend, keys, words_of(problem), now_ms)
+end
+
+-- Runs a function on the keys of a backend, so that its errors do not stop the script. Returns the values of pcall.
 local function guarded_backend(backend, now_ms, run)
   local is_done, answer = pcall(run)
   if not is_done then
-    local keys = {
-      outages = backend.outages, outage_news = backend.news, backend = backend.state, backend_waiting = backend.waiting,
-      backend_trials = backend.trials, damaged = backend.damaged,
-    }
-    pcall(mend, keys, words_of(answer), now_ms)
+    mend_backend(backend, answer, now_ms)
   end
   return is_done, answer
 end
@@ -140,37 +144,40 @@ local function resume(backend, state, now_ms)
   attend(backend, now_ms)
 end
 
-local function succeed(backend, conversation, now_ms)
-  local tag = tag_of(conversation)
-  local known = redis.call('HMGET', backend.state, 'okBy', 'okAt', 'failed', 'state')
+local function succeed_again(place, name, state, now_ms)
+  local backend = backend_in(place.base, name)
+  redis.call('ZREM', backend.trials, place.conversation)
+  resume(backend, state, now_ms)
+end
+
+local function succeed(place, name, now_ms)
+  local key, tag = place.base .. 'backend:' .. name, tag_of(place.conversation)
+  local known = redis.call('HMGET', key, 'okBy', 'okAt', 'failed', 'state')
   if known[1] and known[1] ~= tag then
-    redis.call('HSET', backend.state, 'okBy', tag, 'okAt', digits(now_ms), 'otherOkAt', known[2])
+    redis.call('HSET', key, 'okBy', tag, 'okAt', digits(now_ms), 'otherOkAt', known[2])
   else
-    redis.call('HSET', backend.state, 'okBy', tag, 'okAt', digits(now_ms))
+    redis.call('HSET', key, 'okBy', tag, 'okAt', digits(now_ms))
   end
   if known[3] then
-    redis.call('HDEL', backend.state, 'failed')
+    redis.call('HDEL', key, 'failed')
   end
   if known[4] then
-    redis.call('ZREM', backend.trials, conversation)
-    resume(backend, known[4], now_ms)
+    rare().succeed_again(place, name, known[4], now_ms)
   elseif not known[1] then
-    redis.call('PEXPIRE', backend.state, KNOWN_MS)
+    redis.call('PEXPIRE', key, KNOWN_MS)
   end
 end
 
 -- Notes that the backend named `name` served the conversation. An error in it does not stop the script.
 local function note_success(place, name, now_ms)
-  local backend = backend_in(place.base, name)
-  guarded_backend(backend, now_ms, function()
-    succeed(backend, place.conversation, now_ms)
-  end)
+  local is_done, problem = pcall(succeed, place, name, now_ms)
+  if not is_done then
+    local rarely = rare()
+    rarely.mend_backend(rarely.backend_in(place.base, name), problem, now_ms)
+  end
 end
 
 local function end_trials(place, now_ms)
-  if redis.call('EXISTS', place.base .. 'outages') == 0 then
-    return
-  end
   for _, name in ipairs({place.ai, place.channel}) do
     local backend = backend_in(place.base, name)
     if redis.call('ZREM', backend.trials, place.conversation) == 1 then
@@ -181,7 +188,9 @@ end
 
 -- Ends a turn's use of all backends, without judging whether they work. An error in it does not stop the script.
 local function release_backends(place, now_ms)
-  pcall(end_trials, place, now_ms)
+  if redis.call('EXISTS', place.base .. 'outages') == 1 then
+    pcall(rare().end_trials, place, now_ms)
+  end
 end
 
 local function has_served_others(place, name, took_ms, failed_ms, now_ms)

@@ -15,15 +15,13 @@ local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered', 'chang
 if lock[1] ~= token then
   -- If the token is settled, an earlier try of this call settled it and its answer was lost: no other call settles a
   -- token whose reply is not recorded yet.
-  return standing(place, token) == 'settled' and 'superseded' or 'lost'
+  return rare().standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock)
 local size = tonumber(lock[2])
 
--- Returns true if a reply to this batch was recorded before.
-local function is_kept()
-  return redis.call('EXISTS', place.reply) == 1
-end
+-- True if a reply to this batch was recorded before.
+local is_kept = redis.call('EXISTS', place.reply) == 1
 
 -- Returns true if a newer message joins the turn. A batch that is cut at `max_batch` takes no more messages.
 local function is_joined()
@@ -37,7 +35,7 @@ end
 -- Ends the lease and schedules the changed turn, not later than `latest`.
 local function start_again(latest)
   note_settled(place, token, now_ms, stats_ttl_ms)
-  take_back_lease(place)
+  rare().take_back_lease(place)
   schedule_rest(place, rules, now_ms, latest)
   if redis.call('EXISTS', place.queue) == 0 then
     redis.call('DEL', place.lock)
@@ -46,16 +44,16 @@ local function start_again(latest)
   return 'superseded'
 end
 
-if not is_kept() then
+if not is_kept then
   note_success(place, place.ai, now_ms)
 end
-if (lock[3] or lock[4]) and not is_kept() then
+if (lock[3] or lock[4]) and not is_kept then
   if lock[3] then
-    finish_answered(place, lock[3], now_ms, completed_ttl_ms)
+    rare().finish_answered(place, lock[3], now_ms, completed_ttl_ms)
   end
   redis.call('HDEL', place.lock, 'changed')
   return start_again(redis.call('HGET', place.lock, 'latest'))
-elseif is_joined() and not is_kept() then
+elseif not is_kept and is_joined() then
   local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms
   redis.call('HSET', place.lock, 'latest', digits(latest))
   return start_again(latest)

@@ -63,16 +63,17 @@ end
 
 -- Returns the time of the id in steps if a layer has it, else false. A bucket of a wrong type is moved aside.
 local function steps_in(place, seen, layer, prefix, now_ms)
-  local bucket = bucket_of(seen, layer, prefix)
-  local steps = redis.pcall('HGET', bucket, field_of(seen, layer))
+  local bucket, field = bucket_of(seen, layer, prefix), field_of(seen, layer)
+  layer.bucket, layer.field = bucket, field
+  local steps = redis.pcall('HGET', bucket, field)
   if type(steps) ~= 'table' then
     return steps
   end
   local problem = tostring(steps.err)
-  if not is_about_data(problem) then
+  if not rare().is_about_data(problem) then
     error(problem, 0)
   end
-  set_aside({bucket = bucket, damaged = place.damaged}, 'bucket', problem, now_ms)
+  rare().set_aside({bucket = bucket, damaged = place.damaged}, 'bucket', problem, now_ms)
   return false
 end
 
@@ -138,8 +139,8 @@ local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
     end
   end
   local begun = {begun = digits(now_ms), begun_ms = now_ms, length_ms = length_ms}
-  begun.bits = bits_as_before(seen, layers, prefix)
-  return add_layer(place, layers, begun, now_ms)
+  begun.bits = rare().bits_as_before(seen, layers, prefix)
+  return rare().add_layer(place, layers, begun, now_ms)
 end
 
 -- Sets the expiry of a new bucket, and adds a layer when a bucket is full.
@@ -151,7 +152,7 @@ local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms)
   elseif ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
     local more = math.min(layer.bits + BITS_MORE, BITS_MAX)
     local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
-    add_layer(place, layers, further, now_ms)
+    rare().add_layer(place, layers, further, now_ms)
   end
 end
 
@@ -159,8 +160,8 @@ end
 local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local prefix = prefix_of(seen)
   local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
-  local bucket = bucket_of(seen, layer, prefix)
-  redis.call('HSET', bucket, field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
+  local bucket = layer.bucket or bucket_of(seen, layer, prefix)
+  redis.call('HSET', bucket, layer.field or field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
   pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms)
   if since > 0 and now_ms < since + ROLLING_MS then
     redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reports.analysis.times import time_cells, time_columns
 from reports.command_lines import typed
-from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
+from reports.drawing.load_plots import FAULTS_MAX, TimePlots, time_plots
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.doubles import NAME_LENGTH_MAX, DoubleTable, double_tables
@@ -135,7 +135,6 @@ class LoadPage:
     latencies: Sequence[LatencyRow]
     thinned: str
     latency_plots: Sequence[Plot]
-    prediction: Plot | None
     ramp: Sequence[RampRow]
     over_time: TimePlots
     faults: Sequence[FaultRow]
@@ -177,7 +176,6 @@ def load_page_of(result: LoadResult) -> LoadPage:
         ],
         thinned=_thinned(latency),
         latency_plots=_latency_plots(latency),
-        prediction=_prediction(result),
         ramp=[_ramp_row(step) for step in result.get("ramp", [])[:ROWS_MAX]],
         over_time=time_plots(result),
         faults=[_fault_row(number, fault) for number, fault in enumerate(result["faults"][:FAULTS_MAX], 1)],
@@ -305,14 +303,6 @@ def _latency_plots(latency: LoadLatency) -> list[Plot]:
                 )
             )
     return plots
-
-
-def _prediction(result: LoadResult) -> Plot | None:
-    """Draw the simulator's reply times over the measured ones, if there are both."""
-    predicted, measured = result.get("predicted_ms"), result["latency_ms"]["reply"]
-    if not predicted or not measured:
-        return None
-    return ecdf_overlay(predicted, measured, (gettext("Simulated"), gettext("Measured")))
 
 
 def _ramp_row(step: RampStep) -> RampRow:

@@ -52,6 +52,8 @@ class FaultyServer(StoreServer):
     earlier state.
     """
 
+    may_fail = True
+
     def __init__(
         self,
         *arguments: Any,
@@ -109,9 +111,9 @@ class FaultyServer(StoreServer):
         if not self.store.abort_after(None):
             self._faults.struck(fault)
 
-    def _answer(self, request: Request, answers: Any) -> None:
+    def _answer(self, request: Request) -> None:
         if request.client == INSPECTOR:
-            super()._answer(request, answers)
+            super()._answer(request)
         elif request in self._broken:
             self._broken.remove(request)
             self._under_way.pop(request, None)
@@ -119,7 +121,7 @@ class FaultyServer(StoreServer):
         elif self._faults.strikes("answers-lost") or self._is_cut_off(request):
             self._lose(request)
         else:
-            super()._answer(request, answers)
+            super()._answer(request)
 
     def _lose(self, request: Request) -> None:
         """Leave a request without an answer. Its connection is open, and may break later."""

@@ -12,12 +12,22 @@ Command = tuple[Any, ...]
 class Request(ABC):
     """A request of a client, `half_s` under way to the server, and its answer as long on the way back."""
 
-    __slots__ = ("client", "half_s")
+    __slots__ = ("answers", "client", "half_s")
     is_over_http: ClassVar[bool] = False
 
     def __init__(self, client: str, half_s: float) -> None:
         self.client = client
         self.half_s = half_s
+        self.answers: Any = None
+        """Answers of the server, on their way back."""
+
+    def arrival_s(self, now_s: float) -> float:
+        """Return the time at which it arrives at the server if it leaves now."""
+        return now_s + self.half_s
+
+    def return_s(self, now_s: float) -> float:
+        """Return the time at which its answer arrives at the client if that leaves now."""
+        return now_s + self.half_s
 
     @abstractmethod
     def execute(self) -> Any:

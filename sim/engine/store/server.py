@@ -16,6 +16,7 @@ from typing import Any
 import redis.exceptions
 
 from sim.engine.distributions import Distribution
+from sim.engine.loop import SimLoop
 from sim.engine.rest import RestRedis, WriteObserver
 from sim.engine.store.client import StoreClient
 from sim.engine.store.request import Command, FutureRequest, Request
@@ -28,8 +29,11 @@ INSPECTOR = "inspector"
 class StoreServer:
     """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds.
 
-    What happens on the network and in the server runs in the context `outside`: it goes on when a process dies.
+    What happens on the network and in the server runs outside of all processes: it goes on when a process dies.
     """
+
+    may_fail = False
+    """True if requests may be lost or delayed, so that clients must watch their deadlines."""
 
     def __init__(
         self,
@@ -38,14 +42,18 @@ class StoreServer:
         clock_us: Callable[[], int],
         latency: Distribution,
         stream: Callable[[str], Random],
-        outside: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
-        self._outside = outside
+        self._outside = loop.outside if isinstance(loop, SimLoop) else contextvars.Context()
+        self._at: Callable[[float, Callable[[Any], None], Any], Any] = (
+            loop.at if isinstance(loop, SimLoop) else loop.call_at
+        )
         self._latency = latency
         self._stream = stream
         self._observers: list[WriteObserver] = []
         self._outage = ""
+        self.breaks = 0
+        """Number of times that all connections broke."""
         self._held: list[Request] = []
         self._under_way: dict[Request, None] = {}
         self._blocked: dict[Request, asyncio.TimerHandle | None] = {}
@@ -85,7 +93,7 @@ class StoreServer:
             request.fail(redis.exceptions.ConnectionError("Connection refused."))
             return
         self._under_way[request] = None
-        self.later(request.half_s, self._arrive, request)
+        self._at(request.arrival_s(self.loop.time()), self._arrive, request)
 
     def _arrive(self, request: Request) -> None:
         """Take a request that has reached the server."""
@@ -102,14 +110,18 @@ class StoreServer:
             return
         wait_ms = request.wait_ms(answers)
         if wait_ms is None:
-            self.later(request.half_s, self._answer, request, answers)
+            self._send_back(request, answers)
         else:
             self._block(request, wait_ms)
 
-    def _answer(self, request: Request, answers: Any) -> None:
+    def _send_back(self, request: Request, answers: Any) -> None:
+        request.answers = answers
+        self._at(request.return_s(self.loop.time()), self._answer, request)
+
+    def _answer(self, request: Request) -> None:
         """Give the client its answer, which has arrived."""
         self._under_way.pop(request, None)
-        request.settle(answers)
+        request.settle(request.answers)
 
     def execute(self, command: Command) -> Any:
         """Execute a command at the server, and answer the readers that waited for what it wrote."""
@@ -142,7 +154,7 @@ class StoreServer:
             timer = self._blocked.pop(reader)
             if timer is not None:
                 timer.cancel()
-            self.later(reader.half_s, self._answer, reader, answers)
+            self._send_back(reader, answers)
 
     # Outages.
 
@@ -153,8 +165,10 @@ class StoreServer:
 
     def begin_outage(self, kind: str) -> None:
         """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing."""
+        self.may_fail = True
         self._outage = kind
         if kind == "away":
+            self.breaks += 1
             self._blocked.clear()
             error = redis.exceptions.ConnectionError("Connection closed by server.")
             under_way, self._under_way = self._under_way, {}

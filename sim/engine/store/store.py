@@ -26,6 +26,10 @@ _FUNCTIONS = re.compile(
 """Functions and constants at the beginning of a script; they depend on none of its inputs."""
 
 
+KEPT_NUMBERS = 100_000
+"""Numbers below this are written once only."""
+
+
 class UnknownCommandError(Exception):
     """Raised for a missing command: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
 
@@ -90,8 +94,9 @@ class Store:
 
     def run(self, sha: str, keys_count: int, *inputs: Any) -> Any:
         """Run a script that was loaded; the inputs are its keys and its arguments. Answers as `execute` does."""
+        numbers = _NUMBERS
         encoded = [
-            part if type(part) is bytes else part.encode() if type(part) is str else repr(part).encode()
+            part.encode() if type(part) is str else numbers[part] if type(part) is int else _encoded(part)
             for part in inputs
         ]
         return self._read(self._run(self._clock_us(), sha.encode(), keys_count, *encoded))
@@ -171,6 +176,19 @@ def _encoded(part: Any) -> bytes:
     if isinstance(part, bytes):
         return part
     return part.encode() if isinstance(part, str) else repr(part).encode()
+
+
+class _Numbers(dict[int, bytes]):
+    """Whole numbers as they are sent; those that come again and again, such as settings, are kept."""
+
+    def __missing__(self, number: int) -> bytes:
+        written = b"%d" % number
+        if 0 <= number < KEPT_NUMBERS:
+            self[number] = written
+        return written
+
+
+_NUMBERS = _Numbers()
 
 
 class _Json:

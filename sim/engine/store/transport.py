@@ -1,7 +1,8 @@
-"""Script calls straight to the store: what `queue_core/redis/runner.py` does, without redis-py and its protocol.
+"""Script calls straight to the store: what `queue_core/redis/link_transport.py` does, without sockets and the protocol.
 
-Calls made in one turn of the event loop, and those made while a pipeline is under way, travel together, in one round
-trip. One pipeline is under way at a time.
+Each process has two connections: one for gathered calls, one for calls that must not wait behind them. Calls made in
+one turn of the event loop leave in one write, at once, although others are under way. Requests and answers of a
+connection come in order. A test compares the times with those of the shipped transport.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions
 
-from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain, settle
+from queue_core.redis.path import TICKS, WRITES_MAX, Trip
+from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call, LuaScript
 from queue_core.redis.transport import Transport
 from sim.engine.process_loop import current_process
@@ -24,194 +26,297 @@ if TYPE_CHECKING:
     from sim.engine.store.server import StoreServer
 
 Result = TypeVar("Result")
-_Waiting = tuple[Call[Any], asyncio.Future[Any]]
 
-AGAIN_S = 0.04
-"""Wait before the only repetition of what a broken connection lost, as with `queue_core.connect`."""
+CONNECT_AGAIN_S = 0.04
+"""Wait before the only repetition of a connection that was refused, as with `queue_core.connect`."""
+CONNECT_TRIPS = 2
+"""Round trips until a connection can be used: TCP's, and that of redis-py's first commands."""
 
 
 class StoreTransport(Transport):
     """Transport of one process to the store; `name` is the process, in which it is made."""
 
     def __init__(self, server: StoreServer, name: str, latencies: Random, *, deadline_ms: int) -> None:
+        process = contextvars.copy_context() if current_process() else None
+        self._gathered, self._urgent = (
+            _Connection(server, name, latencies, deadline_ms / 1000, process) for _ in range(2)
+        )
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Run a call in the order in which they were made. Cancelling the future does not cancel the call."""
+        return self._gathered.carry(call)
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """Run a call at once, not in order with gathered ones."""
+        return await self._urgent.carry(call)
+
+    async def load(self) -> None:
+        """Do nothing: the store has Lua."""
+
+
+class _Connection:
+    """Connection of a process to the server. It is open from the start, and opened again after it broke.
+
+    Behaves as `queue_core.redis.path.Path` and its link. Where nothing can fail, it watches no deadlines, except of
+    answers that will come too late.
+    """
+
+    def __init__(
+        self,
+        server: StoreServer,
+        name: str,
+        latencies: Random,
+        deadline_s: float,
+        process: contextvars.Context | None,
+    ) -> None:
         self._server = server
+        self._loop = server.loop
         self._name = name
         self._latencies = latencies
-        self._deadline_s = deadline_ms / 1000
-        self._waiting: list[_Waiting] = []
-        self._is_sending = False
-        self._open: dict[_Pipeline, None] = {}
-        """Pipelines without an answer, by their deadlines."""
-        self._deadline: asyncio.TimerHandle | None = None
-        self._process = contextvars.copy_context() if current_process() else None
+        self._deadline_s = deadline_s
+        self._process = process
+        self._due: list[Trip] = []
+        """Calls in the order of their deadlines, as far as these are watched."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._again: list[Trip] = []
+        """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
+        self._waiting: list[Trip] = []
+        self._is_opening = False
+        self._opening: _Opening | None = None
+        """The last try to open the connection, while its answer counts."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a connection, over which nothing was sent yet."""
+        self._sent: dict[_Write, None] = {}
+        self._scripts: set[str] = set()
+        """Hashes of the scripts that were sent."""
+        self._heard_s = self._loop.time()
+        self.arrival_s = self.return_s = 0.0
+        """Times at which the last request comes to the server, and the last answer comes back."""
+        self._is_open = True
+        self._breaks = self._server.breaks
+
+    def carry(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Send a call. The future raises QueueUnavailableError when there is no answer."""
+        loop = self._loop
+        future: asyncio.Future[Result] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._ready)
+        self._waiting.append(Trip(call, future, loop.time()))
+        return future
+
+    def _ready(self) -> None:
+        """Write what waits, as soon as there is a connection."""
+        if not self._is_open or self._breaks != self._server.breaks:
+            self._is_open = False
+            if not self._is_opening:
+                self._open()
+        elif not (self._again and self._sent):
+            self._write(self._take())
+
+    def _take(self) -> list[Trip]:
+        """Return the calls to write now, without those that were given up."""
+        trips, self._again, self._waiting = self._again + self._waiting, [], []
+        return [trip for trip in trips if not trip.is_given_up]
+
+    def _write(self, trips: list[Trip]) -> None:
+        if not trips:
+            return
+        now_s = self._loop.time()
+        if not self._sent:
+            self._heard_s = now_s
+        scripts = []
+        for trip in trips:
+            trip.writes += 1
+            script = trip.call.script
+            if script.sha not in self._scripts:
+                self._scripts.add(script.sha)
+                scripts.append(script)
+        write = _Write(self._name, self._server, self._latencies, self, trips, scripts)
+        self._sent[write] = None
+        self._server.send(write)
+        if self._server.may_fail or self.arrival_s + write.half_s >= trips[0].since_s + self._deadline_s:
+            self._watch(trips)
+
+    # Answers, and what comes instead of them.
 
     def tell(self, callback: Callable[..., None], *args: Any) -> None:
         """Call back with what comes from the server: in the process, which may be frozen or dead, if it has one."""
         if self._process is None:
             callback(*args)
         else:
-            self._server.loop.call_soon(callback, *args, context=self._process)
+            self._loop.call_soon(callback, *args, context=self._process)
 
-    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Run a call together with others. Cancelling the future does not cancel the call."""
-        loop = self._server.loop
-        future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((call, future))
-        if not self._is_sending:
-            self._is_sending = True
-            loop.call_soon(self._send_waiting)
-        return future
+    def waits_for(self, write: _Write) -> bool:
+        """Return False for a write over an earlier connection, whose answer comes to nobody."""
+        return write in self._sent
 
-    async def alone(self, call: Call[Result]) -> Result:
-        """Run a call at once, in a round trip of its own."""
-        future: asyncio.Future[Result] = self._server.loop.create_future()
-        self._begin([(call, future)], is_gathered=False)
-        return await future
-
-    async def load(self) -> None:
-        """Do nothing: the store has Lua."""
-
-    def _send_waiting(self) -> None:
-        if not self._waiting:
-            self._is_sending = False
+    def answered(self, write: _Write, answers: list[Any]) -> None:
+        """Give callers their results. A call whose script the server lost is sent again."""
+        if not self.waits_for(write):
             return
-        calls = self._waiting[:PIPELINE_CALLS_MAX]
-        del self._waiting[:PIPELINE_CALLS_MAX]
-        self._begin(calls, is_gathered=True)
-
-    def _begin(self, calls: list[_Waiting], *, is_gathered: bool) -> None:
-        deadline_s = self._server.loop.time() + self._deadline_s
-        pipeline = _Pipeline(self, calls, deadline_s, is_gathered=is_gathered)
-        self._open[pipeline] = None
-        if self._deadline is None:
-            self._deadline = self._server.loop.call_at(deadline_s, self._look_at_deadlines)
-        pipeline.send()
-
-    def _look_at_deadlines(self) -> None:
-        """Give up what is overdue. There is one timer, not one for each pipeline: almost all are answered in time."""
-        self._deadline = None
-        now_s = self._server.loop.time()
-        for pipeline in [*self._open]:
-            if pipeline.deadline_s > now_s:
-                self._deadline = self._server.loop.call_at(pipeline.deadline_s, self._look_at_deadlines)
-                return
-            pipeline.end_with(TimeoutError())
-
-    def ended(self, pipeline: _Pipeline) -> None:
-        """Go on after a pipeline has ended."""
-        del self._open[pipeline]
-        if pipeline.is_gathered:
-            self._send_waiting()
-
-    def request(self, pipeline: _Pipeline, calls: list[_Waiting], script: LuaScript | None = None) -> None:
-        """Send calls of a pipeline, or a script that the server does not have yet."""
-        server = self._server
-        half_s = server.half_trip_s(self._latencies)
-        server.send(_CallsRequest(self._name, half_s, server, pipeline, calls, script))
-
-    def later(self, pipeline: _Pipeline) -> None:
-        """Send a pipeline once more."""
-        self._server.loop.call_later(AGAIN_S, pipeline.send)
-
-
-class _Pipeline:
-    """Calls that travel together, until each has its answer."""
-
-    __slots__ = ("_calls", "_is_over", "_is_repeated", "_missing", "deadline_s", "is_gathered", "transport")
-
-    def __init__(
-        self, transport: StoreTransport, calls: list[_Waiting], deadline_s: float, *, is_gathered: bool
-    ) -> None:
-        self.transport = transport
-        self._calls = calls
-        self._missing: list[LuaScript] = []
-        self._is_over = self._is_repeated = False
-        self.deadline_s = deadline_s
-        self.is_gathered = is_gathered
-
-    def send(self) -> None:
-        """Send the scripts that the server lacks, one after the other, and then the calls that have no answer."""
-        if not self._is_over:
-            self.transport.request(self, self._calls, self._missing[0] if self._missing else None)
-
-    def take(self, answers: list[Any]) -> None:
-        """Take answers of the server, perhaps that it lacks a script."""
-        if self._is_over:
-            return
-        self._is_repeated = False
-        if self._missing:
-            self._missing.pop(0)
-            self.send()
-            return
-        missing = []
-        for waiting, answer in zip(self._calls, answers, strict=True):
+        del self._sent[write]
+        self._heard_s = self._loop.time()
+        for trip, answer in zip(write.trips, answers, strict=True):
             if type(answer) is exceptions.NoScriptError:
-                missing.append(waiting)
+                self._scripts.discard(trip.call.script.sha)
+                trip.writes -= 1
+                self._again.append(trip)
             else:
-                settle(*waiting, answer)
-        if missing:
-            self._calls = missing
-            scripts = {call.script for call, _ in missing}
-            self._missing = sorted(scripts, key=lambda script: script.name)
-            self.send()
-        else:
-            self._end()
+                settle(trip.call, trip.future, answer)
+        if self._again:
+            self._ready()
 
-    def fail(self, error: Exception) -> None:
-        """Repeat what a broken connection lost, once."""
-        if self._is_over:
+    def failed(self, write: _Write, error: Exception) -> None:
+        """Send what is under way once more over another connection, before everything else."""
+        if not self.waits_for(write):
             return
-        if self._is_repeated or not isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
-            self.end_with(error)
+        if isinstance(error, exceptions.ConnectionError):
+            self._lost(error)
         else:
-            self._is_repeated = True
-            self.transport.later(self)
+            del self._sent[write]
+            for trip in write.trips:
+                trip.fail(error)
 
-    def end_with(self, error: Exception) -> None:
-        """Let the calls that have no answer fail."""
-        for _, future in self._calls:
-            if not future.done():
-                future.set_exception(_explained(error))
-        self._end()
+    def _lost(self, error: Exception) -> None:
+        trips = [*self._again, *(trip for write in self._sent for trip in write.trips)]
+        self._is_open = False
+        self._sent.clear()
+        self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
+        for trip in trips:
+            if trip.writes >= WRITES_MAX:
+                trip.fail(error)
+        self._ready()
 
-    def _end(self) -> None:
-        self._is_over = True
-        self.transport.ended(self)
+    # Opening.
+
+    def _open(self) -> None:
+        """Open the connection anew, if calls wait for it."""
+        self._again = self._take()
+        self._is_opening = bool(self._again)
+        if self._is_opening:
+            self._watch(self._again)
+            self._patience = self._loop.call_later(self._deadline_s, self._give_up_opening)
+            self._try_to_open()
+
+    def _try_to_open(self, *, is_again: bool = False) -> None:
+        self._opening = _Opening(self._name, self._server, self._latencies, self, is_again=is_again)
+        self._server.send(self._opening)
+
+    def _give_up_opening(self) -> None:
+        """Begin anew a moment after a try that took too long."""
+        self._opening = None
+        self._loop.call_later(self._deadline_s / TICKS, self._open)
+
+    def opened(self, opening: _Opening) -> None:
+        """Send what has waited for the connection."""
+        if opening is self._opening:
+            self._end_opening()
+            self._begin()
+            self._ready()
+
+    def refused(self, opening: _Opening, error: Exception) -> None:
+        """Try once more after a moment, or tell the callers."""
+        if opening is not self._opening:
+            return
+        if not opening.is_again:
+            self._loop.call_later(CONNECT_AGAIN_S, self._try_again, opening)
+            return
+        self._end_opening()
+        for trip in self._take():
+            trip.fail(error)
+
+    def _try_again(self, opening: _Opening) -> None:
+        if opening is self._opening:
+            self._try_to_open(is_again=True)
+
+    def _end_opening(self) -> None:
+        self._patience.cancel()
+        self._opening, self._is_opening = None, False
+
+    # Deadlines.
+
+    def _watch(self, trips: list[Trip]) -> None:
+        self._due += [trip for trip in trips if trip not in self._due]
+        if self._timer is None and self._due:
+            self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look)
+
+    def _look(self) -> None:
+        """Look at the deadlines. A connection that was silent for as long is given up."""
+        now_s, patience_s = self._loop.time(), self._deadline_s
+        for trip in self._due:
+            if not trip.future.done() and now_s - trip.since_s >= self._deadline_s:
+                trip.fail(TimeoutError())
+                patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        self._due = [trip for trip in self._due if not trip.future.done()]
+        if self._is_open and self._sent and now_s - self._heard_s >= patience_s:
+            self._lost(exceptions.TimeoutError("Redis is silent"))
+        goes_on = self._due or self._sent
+        self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look) if goes_on else None
 
 
-class _CallsRequest(Request):
-    """A request with the calls of a pipeline, or with a script to load."""
+class _Write(Request):
+    """A request with calls that leave together, and before them the scripts that the connection has not sent yet."""
 
-    __slots__ = ("_calls", "_pipeline", "_script", "_server")
+    __slots__ = ("_connection", "_scripts", "_server", "trips")
 
     def __init__(
         self,
         client: str,
-        half_s: float,
         server: StoreServer,
-        pipeline: _Pipeline,
-        calls: list[_Waiting],
-        script: LuaScript | None,
+        latencies: Random,
+        connection: _Connection,
+        trips: list[Trip],
+        scripts: list[LuaScript],
     ) -> None:
-        super().__init__(client, half_s)
+        super().__init__(client, server.half_trip_s(latencies))
         self._server = server
-        self._pipeline = pipeline
-        self._calls = calls
-        self._script = script
+        self._connection = connection
+        self._scripts = scripts
+        self.trips = trips
+
+    def arrival_s(self, now_s: float) -> float:
+        connection = self._connection
+        connection.arrival_s = at_s = max(connection.arrival_s, now_s + self.half_s)
+        return at_s
+
+    def return_s(self, now_s: float) -> float:
+        connection, at_s = self._connection, now_s + self.half_s
+        if connection.waits_for(self):
+            connection.return_s = at_s = max(connection.return_s, at_s)
+        return at_s
 
     def execute(self) -> list[Any]:
         server = self._server
-        if self._script is not None:
-            return [server.execute(("SCRIPT", "LOAD", self._script.source))]
-        return [server.run(*call.command()) for call, _ in self._calls]
+        for script in self._scripts:
+            server.execute(("SCRIPT", "LOAD", script.source))
+        return [server.run(*trip.call.command()) for trip in self.trips]
 
     def settle(self, answers: list[Any]) -> None:
-        self._pipeline.transport.tell(self._pipeline.take, answers)
+        self._connection.tell(self._connection.answered, self, answers)
 
     def fail(self, error: Exception) -> None:
-        self._pipeline.transport.tell(self._pipeline.fail, error)
+        self._connection.tell(self._connection.failed, self, error)
 
 
-def _explained(error: Exception) -> Exception:
-    is_of_redis = isinstance(error, exceptions.RedisError | TimeoutError | OSError)
-    return explain(error) if is_of_redis else error
+class _Opening(Request):
+    """A connection being opened: it takes several round trips."""
+
+    __slots__ = ("_connection", "is_again")
+
+    def __init__(
+        self, client: str, server: StoreServer, latencies: Random, connection: _Connection, *, is_again: bool
+    ) -> None:
+        super().__init__(client, CONNECT_TRIPS * server.half_trip_s(latencies))
+        self._connection = connection
+        self.is_again = is_again
+
+    def execute(self) -> None:
+        """Do nothing: the server takes the connection."""
+
+    def settle(self, answers: Any) -> None:
+        self._connection.tell(self._connection.opened, self)
+
+    def fail(self, error: Exception) -> None:
+        self._connection.tell(self._connection.refused, self, error)

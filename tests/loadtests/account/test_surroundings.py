@@ -26,7 +26,6 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
         "the command",
         {"workers": 2, "ai": "constant:1s"},
         {"redis": "8"},
-        [1.5],
         [Fault("ai-fails", 3000, 1000)],
     )
     written.write(tmp_path)

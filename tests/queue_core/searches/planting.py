@@ -48,10 +48,20 @@ ALL: tuple[LuaScript, ...] = tuple(
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
     """Replace the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
-    chosen = [script for script in ALL if name in (*LIBRARIES, script.name) and sound in script.source]
-    assert chosen, f"{sound!r} is not in {name}.lua"
+    chosen = [script for script in ALL if name in (*LIBRARIES, script.name)]
+    forms = [
+        (sound, broken),
+        (sound.replace("\n", "\n  "), broken.replace("\n", "\n  ")),
+    ]  # in `rare`, indented
+    planted = 0
     for script in chosen:
-        assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"
-        source = script.source.replace(sound, broken)
+        source = script.source
+        for wanted, instead in dict(forms).items():
+            assert source.count(wanted) <= 1, f"{sound!r} is in {script.name}.lua more than once"
+            source = source.replace(wanted, instead)
+        if source == script.source:
+            continue
+        planted += 1
         monkeypatch.setattr(script, "source", source)
         monkeypatch.setattr(script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    assert planted, f"{sound!r} is not in {name}.lua"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from reports.analysis.gap import largest_gap
-from reports.drawing.load_plots import BINS_MAX, LINES_MAX, binned, ecdf_overlay, time_plots
+from reports.drawing.load_plots import BINS_MAX, LINES_MAX, binned, time_plots
 from reports.drawing.plots import Plot
 from reports.pages.load.page import render_load_report, write_load_report
 from reports.results.load import LoadResult
@@ -143,34 +141,6 @@ def test_any_timeline_can_be_plotted(length: int, highest: int) -> None:
     rate = _plots(result)[0]
     assert 2 <= rate.svg.count('<text class="middle"') <= 12
     assert 2 <= rate.svg.count('<text class="end"') <= 7
-
-
-def test_the_largest_distance_equals_that_of_an_exhaustive_search() -> None:
-    chance = random.Random(11)
-    for _ in range(30):
-        left, right = (sorted(chance.randint(1, 40) for _ in range(chance.randint(1, 30))) for _ in range(2))
-        shares = [
-            abs(sum(at <= time for at in left) / len(left) - sum(at <= time for at in right) / len(right))
-            for time in range(42)
-        ]
-        gap = largest_gap(left, right)
-        assert gap.distance == pytest.approx(max(shares))
-        if gap.distance:
-            assert gap.at_ms == next(time for time, share in enumerate(shares) if share > max(shares) - 1e-9)
-
-
-def test_two_distributions_are_drawn_over_each_other_with_their_distance() -> None:
-    same = ecdf_overlay([3.0, 1.0, 2.0], [1.0, 2.0, 3.0], ("one", "other"))
-    assert "The largest distance is 0.000" in same.description
-    assert 'class="gap"' not in same.svg
-    apart = ecdf_overlay(range(1000, 2000), range(1250, 2250), ("<b>", "$x$"))
-    assert "The largest distance is 0.250" in apart.description
-    assert apart.svg.count('class="gap"') == 1
-    assert len(re.findall(r'<path stroke="var\(--series-\d\)"', apart.svg)) == 2
-    assert "<b>" not in apart.svg
-    assert [row.name for row in apart.rows] == ["<b>", "$x$"]
-    with pytest.raises(ValueError, match="cannot be compared"):
-        ecdf_overlay([], [1.0], ("one", "other"))
 
 
 def test_times_below_a_millisecond_are_drawn_within_the_plot() -> None:

@@ -31,8 +31,8 @@ def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
     plant(
         patch,
         "claim",
-        "local free_at = expires and math.max(expires, since + grace_ms)",
-        "local free_at = expires and math.max(expires, since)",
+        "local free_at = math.max(expires, since + grace_ms)",
+        "local free_at = math.max(expires, since)",
     )
 
 
@@ -205,4 +205,4 @@ def steps_forward_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
 
 def leases_end_by_a_clock_that_was_set_back(patch: pytest.MonkeyPatch) -> None:
     """Hold a dead worker's lease until a clock that was set back shows its end."""
-    plant(patch, "claim", "if expires and expires > now_ms + lock_ttl_ms then", "if false then")
+    plant(patch, "claim", "if expires > now_ms + lock_ttl_ms then", "if false then")

@@ -17,13 +17,13 @@ LONG = "synthetic-day.jsonl"
 """A recording that takes fakeredis a minute; the others have all that happens in it."""
 NAMES = sorted(path.name for path in LOGS.glob("*.jsonl") if path.name != LONG)
 CONNECTING_MS = {"queue": 10}
-"""Time for which the queue's web process and a worker open a connection each: a round trip, which the store does not
+"""Time for which the queue's web process and a worker open connections: a round trip each, which the store does not
 have. The other systems reach Redis over HTTP."""
 
 
 def outcome_of(name: str, system: str, engine: str) -> dict[str, Any]:
     (recording,) = load([LOGS / name])
-    settings = SimSettings(engine=engine, redis_latency="constant:5ms")
+    settings = SimSettings(engine=engine, redis_latency="constant:2ms")
     run = replay(recording, all_systems()[system], settings)
     return {
         key: run[key]

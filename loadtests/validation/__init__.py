@@ -1,0 +1,1 @@
+"""Check of the simulator: the same messages in the simulator and in a real stack."""

@@ -1,0 +1,86 @@
+"""Agreement of a simulated run with two live runs of the same messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from reports.analysis.gap import largest_gap
+from reports.results.validation import CountName, Trial, TrialName, TrialRun, TrialVerdict
+
+AIM = 0.01
+"""Distance that is allowed beyond that of the live runs to each other."""
+NOISE_FACTOR = 2.0
+"""Number of standard deviations by which two counts may differ that vary by chance."""
+COUNTS: Sequence[CountName] = ("lost", "twice", "dead")
+
+
+def judged(
+    name: TrialName, faults: Sequence[str], messages: int, live: Sequence[TrialRun], simulated: TrialRun
+) -> Trial:
+    """Compare the simulated run with the live ones, and give the verdict."""
+    first, second = (run["reply_ms"] for run in live)
+    curve = simulated["reply_ms"]
+    trial = Trial(
+        name=name,
+        faults=list(faults),
+        messages=messages,
+        live=list(live),
+        simulated=simulated,
+        floor=0.0,
+        distances=[],
+        allowed=0.0,
+        apart_ms=0.0,
+        apart_live_ms=0.0,
+        counts_differ=[count for count in COUNTS if not _agree(count, live, simulated)],
+        verdict="invalid",
+    )
+    if not (first and second and curve):
+        for run in live:
+            run["problems"] += [] if run["reply_ms"] else ["no_reply"]
+        return trial
+    trial["floor"] = _distance(first, second)
+    trial["distances"] = [_distance(measured, curve) for measured in (first, second)]
+    trial["allowed"] = round(trial["floor"] + max(AIM, resolution(first, second, curve)), 6)
+    trial["apart_ms"] = mean_gap_ms(sorted([*first, *second]), curve)
+    trial["apart_live_ms"] = mean_gap_ms(first, second)
+    trial["verdict"] = _verdict(trial)
+    return trial
+
+
+def resolution(*curves: Sequence[float]) -> float:
+    """Return the weight of one reply in the shortest curve: smaller distances cannot be told apart."""
+    return 1 / min(map(len, curves))
+
+
+def mean_gap_ms(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the mean difference of two ascending samples, share by share: the area between their curves."""
+    points = sorted({*first, *second})
+    area, index, other = 0.0, 0, 0
+    for low, high in pairwise(points):
+        while index < len(first) and first[index] <= low:
+            index += 1
+        while other < len(second) and second[other] <= low:
+            other += 1
+        area += (high - low) * abs(index / len(first) - other / len(second))
+    return round(area, 3)
+
+
+def _distance(first: Sequence[float], second: Sequence[float]) -> float:
+    return round(largest_gap(first, second).distance, 6)
+
+
+def _verdict(trial: Trial) -> TrialVerdict:
+    if any(run["problems"] for run in trial["live"]):
+        return "invalid"
+    if max(trial["distances"]) > trial["allowed"]:
+        return "curves_differ"
+    return "counts_differ" if trial["counts_differ"] else "within"
+
+
+def _agree(count: CountName, live: Sequence[TrialRun], simulated: TrialRun) -> bool:
+    """Return True if a predicted count lies between the measured ones, or as near as chance explains."""
+    measured, predicted = [run[count] for run in live], simulated[count]
+    nearest = min(max(predicted, min(measured)), max(measured))
+    return abs(predicted - nearest) <= NOISE_FACTOR * math.sqrt(predicted + nearest)
