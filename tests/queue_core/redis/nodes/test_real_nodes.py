@@ -279,7 +279,7 @@ async def test_a_url_of_a_replica_names_its_primary(sentinel_servers: SentinelSe
 
 
 async def test_the_settings_of_a_cluster_that_need_attention(cluster_servers: ClusterServers) -> None:
-    node = cluster_servers.nodes[0]
+    node = cluster_servers.primaries()[0]
     async with connect(cluster_servers.url) as client:
         queue = MessageQueue(client, QueueSettings(partitions=1))
         node.command("CONFIG", "SET", "cluster-require-full-coverage", "yes")
