@@ -127,6 +127,8 @@ class Path:
         self._timer: asyncio.TimerHandle | None = None
         self._due: deque[Trip] = deque()
         """Calls in the order of their deadlines; those that are answered leave with the next look."""
+        self._older: list[Trip] = []
+        """Calls that another server refused, with deadlines in any order."""
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
@@ -153,10 +155,8 @@ class Path:
         if not self._waiting:
             loop.call_soon(self.ready)
         self._waiting.append(trip)
-        if self._due and trip.since_s < self._due[-1].since_s:
-            self._due = deque(sorted((*self._due, trip), key=lambda each: each.since_s))
-        else:
-            self._due.append(trip)
+        is_older = self._due and trip.since_s < self._due[-1].since_s
+        (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
 
@@ -166,6 +166,7 @@ class Path:
         self._sent.clear()
         self._again, self._waiting = [], []
         self._due.clear()
+        self._older.clear()
         if self._opening:
             self._opening.cancel()
         link, self._link = self._link, None
@@ -336,9 +337,13 @@ class Path:
             if not trip.future.done():
                 trip.fail(TimeoutError())
                 patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        for trip in self._older:
+            if now_s - trip.since_s >= self._deadline_s:
+                trip.fail(TimeoutError())
+        self._older = [trip for trip in self._older if not trip.future.done()]
         if (self._sent or self._opening) and now_s - self._heard_s >= LATE_S:
             self._guide.troubled()
         if self._link and self._sent and now_s - self._heard_s >= patience_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
-        goes_on = due or self._sent
+        goes_on = due or self._older or self._sent
         self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None

@@ -70,6 +70,7 @@ class NodesTransport(Transport):
         self._left_round_trips = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: list[NodeTrip] = []
+        self._held_slots: set[int] = set()
         self._sending: asyncio.Task[None] | None = None
         client.routes.on_change.append(self._changed)
         client.on_close.append(self._close)
@@ -100,9 +101,10 @@ class NodesTransport(Transport):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
             self._loop, self._held, self._sending, self._nodes = loop, [], None, {}
+            self._held_slots.clear()
         slot = self._routes.slot_of(call.command()[2])
         trip = NodeTrip(call, loop.create_future(), loop.time(), slot, is_urgent=is_urgent)
-        if any(held.slot == slot and not is_urgent for held in self._held):
+        if slot in self._held_slots and not is_urgent:
             self._hold(trip)  # behind those that were made before
         else:
             self._send(trip)
@@ -159,6 +161,7 @@ class NodesTransport(Transport):
     def _hold(self, trip: NodeTrip) -> None:
         trip.is_held = True
         self._held.append(trip)
+        self._held_slots.add(trip.slot)
         if self._sending is None and self._loop:
             self._sending = self._loop.create_task(self._send_held(), name="queue-held-calls")
 
@@ -169,6 +172,7 @@ class NodesTransport(Transport):
             while self._held:
                 await asyncio.wait([self._routes.look()], timeout=HELD_S)
                 held, self._held = sorted(self._held, key=lambda trip: trip.since_s), []
+                self._held_slots.clear()
                 for trip in held:
                     if trip.is_given_up:
                         continue
@@ -181,6 +185,7 @@ class NodesTransport(Transport):
             for trip in self._held:
                 trip.future.cancel()
             self._held = []
+            self._held_slots.clear()
 
     def _changed(self, table: Table) -> None:
         """Leave nodes that are no primaries any more; what they did not answer goes to the new ones."""
@@ -195,6 +200,7 @@ class NodesTransport(Transport):
         """Give up what is under way."""
         nodes, self._nodes = self._nodes, {}
         held, self._held = self._held, []
+        self._held_slots.clear()
         for trip in [*held, *(trip for node in nodes.values() for trip in node.leave())]:
             trip.fail(exceptions.ConnectionError("the client was closed"))
 
