@@ -26,7 +26,7 @@ _MEDIA = frozenset({"base64", "jpegThumbnail", "JPEGThumbnail", "pngThumbnail", 
 
 
 KEEP_MEDIA = 1 << 62
-"""Value of `characters_max` with which `without_media` keeps all media, for webhooks that are not stored."""
+"""Value of `characters_max` with which `without_media` keeps all media: for webhooks that are small or not stored."""
 DEPTH_MAX = 100
 """Limit on nesting; deeper values are left out."""
 _CONTAINERS = (dict, list)

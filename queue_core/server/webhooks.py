@@ -31,6 +31,7 @@ from queue_core.channels.base import (
     UnauthorizedError,
     Unreadable,
 )
+from queue_core.channels.media import KEEP_MEDIA
 from queue_core.channels.secrets import without_secrets
 from queue_core.channels.unreadable import UNKNOWN
 from queue_core.channels.values import NAME_CHARACTERS_MAX
@@ -114,7 +115,7 @@ class Webhooks:
                 provider.authenticate(post)
             inbound = provider.parse(
                 post,
-                media_bytes_max=self._settings.media_bytes_max,
+                media_bytes_max=self._media_bytes_max(body),
                 language=self._settings.placeholder_language,
             )
         except BadBodyError as error:
@@ -125,6 +126,11 @@ class Webhooks:
             return self._rejected(400, "payload", str(error))
         return await self._take(inbound, len(body), began)
 
+    def _media_bytes_max(self, body: bytes) -> int:
+        """Return the limit on media. A body that is within the limit has no media over it, so none is looked for."""
+        limit = self._settings.media_bytes_max
+        return limit if len(body) > limit else KEEP_MEDIA
+
     async def _handshake(self, provider: Handshake, request: web.Request) -> web.Response:
         try:
             text = provider.answer_handshake(request.query)
@@ -134,7 +140,8 @@ class Webhooks:
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
         """Hand all messages to the receiver concurrently; it keeps those of each user in order."""
-        skipped, answer = Counter(inbound.skipped), Counter[str]()
+        skipped = Counter(inbound.skipped)
+        answer: Counter[str] = Counter()  # a call of Counter[str] takes longer
         wanted = self._wanted(inbound, body_bytes, skipped, answer)
         self._journal.inbound(inbound, skipped)
         for change in inbound.address_changes:  # before the messages, which may have the new address already

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from queue_core.ai.reply import extract
-from queue_core.channels.form.markdown import converted
+from queue_core.channels.form.markdown import CHARACTERS_MAX, converted
 from tests.fuzz import hostile
 
 SIZE = 1_048_576
@@ -71,11 +71,19 @@ def worst(texts: Iterable[tuple[str, str]], function: Callable[[str], object]) -
     return sorted(((measured_ms(text, function), name) for name, text in texts), reverse=True)[:20]
 
 
+def hostile_markdown() -> Iterator[tuple[str, str]]:
+    """Yield hostile Markdown of 65,536 characters, and the beginning that is converted of each text of one line."""
+    for name, text in hostile.markdown(CHARACTERS_MAX):
+        yield name, text
+        if "\n" not in text:
+            yield f"{name}, shorter", hostile.affordable(text)
+
+
 def print_hostile(step: int) -> None:
     """Print the worst of the hostile texts."""
     for title, texts, function in (
         ("hostile answer of 1 MiB", hostile.answers(SIZE), extract),
-        ("hostile Markdown of 65,000 characters", hostile.markdown(65_000), converted),
+        ("hostile Markdown, as long as it is converted", hostile_markdown(), converted),
     ):
         table = Table(title, "CPU ms")
         for took_ms, name in worst(islice(texts, 0, None, step), function):

@@ -23,7 +23,9 @@ def results() -> Results:
     for name, rate in rates.items():
         for case in TURNS if name == OURS else ("enqueue", "turns of one"):
             cpu = (10.0 if name == OURS else 20.0, 0.0 if case == "enqueue" else 20.0, 30.0)
-            made.queues[name, case] = [Measured(rate / slow, *cpu, [0.4, 0.4, 2.0]) for slow in (1, 10, 1)]
+            made.queues.setdefault(name, {})[case] = [
+                Measured(rate / slow, *cpu, [0.4, 0.4, 2.0]) for slow in (1, 10, 1)
+            ]
     made.webhooks = {OURS: [Acknowledged(200, [1.0])] * 3, BARE: [Acknowledged(100, [1.0])] * 3}
     return made
 
@@ -93,5 +95,13 @@ def test_the_benchmark_measures_every_case(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("|  | enqueue |")
     measured = json.loads(facts.read_text())
-    assert {(it["contender"], it["case"]) for it in measured["queues"]} >= {(OURS, case) for case in TURNS}
-    assert set(measured["webhooks"]) == {OURS, BARE}
+    assert set(measured["results"]["queues"][OURS]) == set(TURNS)
+    assert set(measured["results"]["webhooks"]) == {OURS, BARE}
+    shown = subprocess.run(
+        [sys.executable, "-m", "tests.bench.speed", "--show", str(facts), "--markdown", "readme"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == done.stdout

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from queue_core.ai.reply.families import CLOSERS, ROLES
+from queue_core.channels.form.markdown import CHARACTERS_MAX, WORK_MAX, work_of
 
 
 def _pieces(text: str) -> tuple[str, ...]:
@@ -93,6 +94,14 @@ def steps(function: Callable[[str], object], text: str) -> int:
     finally:
         sys.setprofile(None)
     return count
+
+
+def affordable(text: str) -> str:
+    """Return the beginning of Markdown that is converted to its end."""
+    text = text[:CHARACTERS_MAX]
+    while (work := work_of(text)) > WORK_MAX:
+        text = text[: min(len(text) - 1, len(text) * WORK_MAX // work)]
+    return text
 
 
 def _filled(piece: str, size: int) -> str:

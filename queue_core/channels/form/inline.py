@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from markdown_it.token import Token
 
-from queue_core.channels.form.dunders import is_code
-from queue_core.channels.form.links import address_of, is_named_by
-
-Style = Literal["bold", "italic", "strike"]
+from queue_core.channels.form import html_tags
+from queue_core.channels.form.html_tags import Style
+from queue_core.channels.form.latex_commands import ABOVE, BELOW
+from queue_core.channels.form.links import SCHEME_MAX, address_of, is_named_by
+from queue_core.channels.form.tokens import Text, partners_of
 
 MARKS: dict[Style, str] = {"bold": "*", "italic": "_", "strike": "~"}
 """Marks of WhatsApp, outermost first."""
@@ -32,23 +32,6 @@ URL = re.compile(
 """Web and mail addresses in a text. A mark beside an address would become a part of it, so it is never styled."""
 
 _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
-_TAGS: dict[str, Style] = {
-    "b": "bold",
-    "strong": "bold",
-    "i": "italic",
-    "em": "italic",
-    "s": "strike",
-    "del": "strike",
-    "strike": "strike",
-}
-_CODE_TAGS = frozenset(("code", "tt", "kbd", "samp"))
-_BARE_TAGS = frozenset(
-    ("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center", "p", "div")
-)
-"""Tags in pairs that are left out."""
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,9})(?:\s[^>]*)?/?>")
-_HREF = re.compile(r"\shref\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9_]+")
 _LOOSE_BOLD = re.compile(
     r"\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
 )
@@ -158,14 +141,18 @@ class _Reader:
         self._styles: dict[Style, int] = dict.fromkeys(MARKS, 0)
         self._open_styles: frozenset[Style] = frozenset()
         self._pieces: list[Piece] = []
+        self._items: list[int] = []
+        """Numbers of the last items of the HTML lists that are open; -1 in a list without numbers."""
+        self._is_after_block = False
+        self._is_line_empty = True
 
     @cached_property
-    def _text(self) -> _Text:
-        return _Text(self._tokens)
+    def _text(self) -> Text:
+        return Text(self._tokens)
 
     @cached_property
     def _partners(self) -> dict[int, int]:
-        return _partners(self._tokens)
+        return partners_of(self._tokens)
 
     def pieces(self) -> list[Piece]:
         """Return the pieces of the whole paragraph."""
@@ -177,8 +164,19 @@ class _Reader:
             start = self._read(start)
 
     def _add(self, text: str, *, is_fixed: bool = False) -> None:
+        if self._is_after_block and text.strip(" "):
+            self._is_after_block = False
+            if text != "\n":
+                self._begin_line()
         if text:
             self._pieces.append(Piece(text, self._open_styles, is_fixed))
+            self._is_line_empty = text == "\n" or (self._is_line_empty and text.isspace())
+
+    def _begin_line(self) -> None:
+        """Begin a line, unless nothing stands in this one."""
+        if not self._is_line_empty:
+            self._pieces.append(Piece("\n", is_fixed=True))
+            self._is_line_empty = True
 
     def _count(self, style: Style, change: int) -> None:
         """Note that a style opens or closes."""
@@ -190,7 +188,8 @@ class _Reader:
         token = self._tokens[index]
         match token.type:
             case "softbreak" | "hardbreak":
-                self._add("\n", is_fixed=True)
+                if not self._is_line_empty or not self._is_block_tag(index - 1):
+                    self._add("\n", is_fixed=True)
             case "text":
                 text = _LOOSE_BOLD.sub(r"\1", token.content) if "**" in token.content else token.content
                 self._add(_with_footnotes(text, self._dialect.footnotes))
@@ -205,7 +204,7 @@ class _Reader:
             case "link_open":
                 return self._link(index)
             case "html_inline":
-                self._tag(index)
+                return self._tag(index)
             case _:
                 self._pair(index)
         return index + 1
@@ -248,12 +247,13 @@ class _Reader:
         href = str(token.attrs.get("href", ""))
         label, address = self._text.between(index, closing), address_of(href)
         if token.markup == "autolink":
-            self._add(label, is_fixed=True)
+            self._add(address or label, is_fixed=True)
         elif address and is_named_by(address, label):
             self._add(address, is_fixed=True)
         elif address:
             self._read_all(index + 1, closing)
-            self._add(f" ({address})", is_fixed=True)
+            beside = self._text.last_before(index), self._text.first_from(closing + 1)
+            self._add(f": {address}" if beside == ("(", ")") else f" ({address})", is_fixed=True)
         else:  # an address that cannot be opened, so perhaps not a link
             is_anchor = href.startswith("#") and len(href) > 1
             self._add("" if is_anchor else "[")
@@ -277,87 +277,55 @@ class _Reader:
         else:
             self._add(alt if src.startswith("data:") else f"![{token.content}]({src})", is_fixed=True)
 
-    def _tag(self, index: int) -> None:
-        """Read an HTML tag. An unknown tag stays as text."""
-        text = self._tokens[index].content
-        tag = _TAG.fullmatch(text)
-        name = tag[2].lower() if tag else ""
+    def _tag(self, index: int) -> int:
+        """Read an HTML tag, and return the index of the next token. An unknown tag stays as text."""
+        text, partner = self._tokens[index].content, self._partners.get(index, -1)
+        name, closes = html_tags.tag_of(text)
         if name == "br":
             self._add("\n", is_fixed=True)
-        elif tag is None or index not in self._partners:
+        elif partner < 0:
             self._add("" if text.startswith("<!--") else text, is_fixed=True)
-        elif name in _TAGS:
-            self._count(_TAGS[name], -1 if tag[1] else 1)
-        elif name in _CODE_TAGS and self._dialect.has_marks:
+        elif name in html_tags.STYLES:
+            self._count(html_tags.STYLES[name], -1 if closes else 1)
+        elif name in html_tags.CODE and self._dialect.has_marks:
             self._add("`", is_fixed=True)
-        elif name == "a" and tag[1]:
-            opening = self._partners[index]
-            href = _HREF.search(self._tokens[opening].content)
-            address = address_of(href[1]) if href else ""
-            if address and not is_named_by(address, self._text.between(opening, index)):
+        elif name in html_tags.BLOCKS:
+            self._block_tag(name, closes=closes)
+        elif name in ("sup", "sub") and not closes:
+            small, plain = ABOVE if name == "sup" else BELOW, self._text.between(index, index + 2)
+            if partner == index + 2 and all(character in small for character in plain):
+                self._add("".join(small[character] for character in plain))
+                return partner + 1
+        elif name == "a" and closes:
+            address = address_of(html_tags.href_of(self._tokens[partner].content))
+            is_long = self._text.length(partner, index) > len(address) + SCHEME_MAX
+            if address and (is_long or not is_named_by(address, self._text.between(partner, index))):
                 self._add(f" ({address})", is_fixed=True)
+        return index + 1
 
+    def _block_tag(self, name: str, *, closes: bool) -> None:
+        """Read a tag of a paragraph, a heading, a list or an item of a list."""
+        if name in html_tags.HEADINGS:
+            self._count("bold", -1 if closes else 1)
+        if name in ("ul", "ol") and closes and self._items:
+            self._items.pop()
+        if closes:
+            self._is_after_block = True
+            return
+        self._begin_line()
+        self._is_after_block = False
+        if name in ("ul", "ol"):
+            self._items.append(0 if name == "ol" else -1)
+        elif name == "li" and self._items and self._items[-1] >= 0:
+            self._items[-1] += 1
+            self._add(f"{self._items[-1]}. ", is_fixed=True)
+        elif name == "li":
+            self._add("- ", is_fixed=True)
 
-class _Text:
-    """Visible text of tokens, indexed so that questions about a part of it take constant time."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._texts = [_visible(token) for token in tokens]
-        self._lengths = list(accumulate(map(len, self._texts), initial=0))
-        self._letters = list(accumulate((any(map(str.isalpha, text)) for text in self._texts), initial=0))
-        self._last = list(accumulate(self._texts, lambda last, text: text[-1:] or last, initial=""))
-        self._first = list(
-            accumulate(reversed(self._texts), lambda first, text: text[:1] or first, initial="")
-        )[::-1]
-
-    def last_before(self, index: int) -> str:
-        """Return the last character before the token at `index`; "" at the beginning."""
-        return self._last[index]
-
-    def first_from(self, index: int) -> str:
-        """Return the first character of the token at `index` or those after it; "" at the end."""
-        return self._first[index]
-
-    def length(self, opening: int, closing: int) -> int:
-        """Return the number of characters between two tokens."""
-        return self._lengths[closing] - self._lengths[opening + 1]
-
-    def has_letters(self, opening: int, closing: int) -> bool:
-        """Return True if a letter stands between two tokens."""
-        return self._letters[closing] > self._letters[opening + 1]
-
-    def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
-        """Return True if a name from code stands between two tokens, such as the `init` of `__init__`."""
-        if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
-            return False
-        beside = (
-            self.last_before(opening),
-            self._texts[closing + 1][:2] if closing + 1 < len(self._texts) else "",
-        )
-        return not is_word_bold or is_code(self._texts[opening + 1], *beside)
-
-    def between(self, opening: int, closing: int) -> str:
-        """Return the text between two tokens."""
-        return "".join(self._texts[opening + 1 : closing])
-
-
-def _partners(tokens: Sequence[Token]) -> dict[int, int]:
-    """Return, for each token of a pair in Markdown or HTML, the index of the other token."""
-    partners: dict[int, int] = {}
-    waiting: dict[str, list[int]] = {}
-    for index, token in enumerate(tokens):
-        name, nesting = token.type.rpartition("_")[0], token.nesting
-        if token.type == "html_inline":
-            tag = _TAG.fullmatch(token.content)
-            name = f"<{tag[2].lower()}" if tag else ""
-            is_known = name[1:] in _TAGS or name[1:] in _CODE_TAGS or name[1:] in _BARE_TAGS or name == "<a"
-            nesting = 0 if not is_known or not tag else -1 if tag[1] else 1
-        if nesting > 0:
-            waiting.setdefault(name, []).append(index)
-        elif nesting < 0 and waiting.get(name):
-            opening = waiting[name].pop()
-            partners[opening], partners[index] = index, opening
-    return partners
+    def _is_block_tag(self, index: int) -> bool:
+        """Return True if the token at `index` is a tag of a block, in a pair."""
+        is_tag = index in self._partners and self._tokens[index].type == "html_inline"
+        return is_tag and html_tags.tag_of(self._tokens[index].content)[0] in html_tags.BLOCKS
 
 
 def _code(token: Token) -> str:
@@ -378,9 +346,3 @@ def _with_footnotes(text: str, labels: frozenset[str]) -> str:
     if not labels or "[^" not in text:
         return text
     return _FOOTNOTE.sub(lambda mark: f"({mark[1]})" if mark[1] in labels else mark[0], text)
-
-
-def _visible(token: Token) -> str:
-    if token.type in ("softbreak", "hardbreak"):
-        return "\n"
-    return "" if token.type == "html_inline" else token.content

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+SCHEME_MAX = len("https://www.")
+"""Length of what the text of a link may have before its address."""
+
 _OPENED = re.compile(r"(?:https?://|www\.)\S|(?:mailto:|tel:|sms:|whatsapp:|geo:)\S", re.IGNORECASE)
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,4}\.[a-z]{2,24}(?:[/?#]\S*)?", re.IGNORECASE)
 _WRITTEN_OUT = re.compile(r"(?:mailto:|tel:)", re.IGNORECASE)
@@ -15,7 +18,7 @@ def address_of(href: str) -> str:
     href = href.strip()
     if not _OPENED.match(href) and not _DOMAIN.fullmatch(href):
         return ""
-    return _WRITTEN_OUT.sub("", href, count=1) if _WRITTEN_OUT.match(href) else href
+    return _WRITTEN_OUT.sub("", href, count=1).partition("?")[0] if _WRITTEN_OUT.match(href) else href
 
 
 def is_named_by(address: str, label: str) -> bool:

@@ -16,7 +16,7 @@ from queue_core.channels.form.formulas import has_commands
 from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
 from queue_core.channels.form.links import address_of
 from queue_core.channels.form.parser import is_closed, markdown_parser, quick
-from queue_core.channels.form.tables import table_lines
+from queue_core.channels.form.tables import has_further_cells, table_lines
 
 CHARACTERS_MAX = 65_536
 """Length up to which a reply is converted: WhatsApp's limit on a message."""
@@ -31,8 +31,10 @@ _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTI
 """Characters without which a text is not Markdown."""
 _WORK_OF_SIGNS = {
     **dict.fromkeys("*_~", 9),
-    **dict.fromkeys("]!<>&|", 8),
-    **dict.fromkeys("`#", 4),
+    **dict.fromkeys("<&", 11),
+    **dict.fromkeys("]!>|", 8),
+    **dict.fromkeys("`", 8),
+    "#": 4,
     **dict.fromkeys("[\\$", 20),
     "\n": 20,
     "\n\n": -17,
@@ -148,12 +150,19 @@ class _Document:
                 last = next(
                     at for at in range(index, len(self._tokens)) if self._tokens[at].type == "table_close"
                 )
-                lines = table_lines(self._tokens[index:last], self._dialect)
-                lines = [f"{_quote_of(self._lines[start])}{line}".rstrip() for line in lines]
+                lines = self._table(self._tokens[index:last])
                 index = last
             if lines is not None and lines != self._lines[start:end]:
                 yield start, end, lines
             index += 1
+
+    def _table(self, tokens: Sequence[Token]) -> list[str] | None:
+        """Return the lines for a table; None if a row has cells that do not belong to a column."""
+        start, end = tokens[0].map or (0, 0)
+        source = self._lines[start:end]
+        if has_further_cells(source, sum(token.type == "th_open" for token in tokens)):
+            return None
+        return [f"{_quote_of(source[0])}{line}".rstrip() for line in table_lines(tokens, self._dialect)]
 
     def _paragraph(self, index: int) -> list[str] | None:
         """Return the lines of a paragraph or a heading; None if nothing in it changes."""
@@ -173,7 +182,8 @@ class _Document:
                 return None
         if not prefixes:
             return None
-        prefixes += [_continued(prefixes[-1])] * (len(written) - len(prefixes))
+        if len(written) != len(prefixes):
+            prefixes = [prefixes[0], *[_continued(prefixes[0])] * (len(written) - 1)]
         return [f"{prefix}{line.strip()}".rstrip() for prefix, line in zip(prefixes, written, strict=False)]
 
     def _code(self, token: Token) -> list[str] | None:

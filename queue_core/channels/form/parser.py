@@ -52,6 +52,16 @@ _SIGNS_OF_BLOCKS = {
     "heading": "#",
 }
 """First characters of the blocks of a rule; blocks of all other rules may begin with any character."""
+_HAS_SPACED_BOLD = re.compile(r"\*\*[ \t]|[ \t]\*\*")
+_SPACED_BOLD = re.compile(
+    r"`[^`\n]+`"
+    r"|\*\*(?![\s*])[^*\n]{0,499}[^\s*]\*\*(?!\*)"
+    r"|(?<!\*)\*\*(?![\s*])(?P<begun>[^*\n]{0,499}[^\s*])[ \t]\*\*(?!\*)"
+    r"(?:(?=[^\w\s]|[ \t]*$)|(?<=[:：؛.,،!?؟)\]][ \t]\*\*))"
+    r"|^\*\*[ \t](?P<line>[^*\n]{0,499}[^\W\d_][^*\n]{0,499}?)[ \t]?\*\*(?![\w*])",
+    re.MULTILINE,
+)
+"""Bold with a space inside its marks, such as `**Price: **10`; code and other bold are read to be passed over."""
 _WORD = re.compile(r"[\w.+#-]{0,40}")
 _SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^\s<>\"`\]]+")
@@ -105,7 +115,7 @@ class _Inline(ParserInline):
         if src and not _SIGN.search(src):
             tokens.append(Token("text", "", 0, content=src))
             return tokens
-        state = _State(src, md, env, tokens)
+        state = _State(_without_spaces_in_bold(src), md, env, tokens)
         self.tokenize(state)
         for finish in self.ruler2.getRules(""):
             finish(state)
@@ -149,6 +159,21 @@ class _Inline(ParserInline):
             if rule(state, silent):
                 return True
         return False
+
+
+def _without_spaces_in_bold(text: str) -> str:
+    """Return the text of a paragraph with the spaces at the marks of bold outside of them."""
+    if "**" not in text or not _HAS_SPACED_BOLD.search(text):
+        return text
+    return _SPACED_BOLD.sub(_bold, text)
+
+
+def _bold(match: re.Match[str]) -> str:
+    bold = match["begun"] or match["line"]
+    if not bold:
+        return match[0]
+    goes_on = not match.string.startswith((" ", "\t"), match.end())
+    return f"**{bold}**{' ' if goes_on else ''}"
 
 
 class _Chain:
@@ -209,6 +234,12 @@ def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         state.line = line
         return False
     return True
+
+
+def _end_of_table(state: StateBlock, start: int, _: int, silent: bool) -> bool:
+    """End a table before a line without a cell: models write text right below a table."""
+    is_in_table = silent and state.parentType == "table"
+    return is_in_table and "|" not in state.src[state.bMarks[start] : state.eMarks[start]]
 
 
 def _address(state: StateInline, silent: bool) -> bool:
@@ -279,6 +310,7 @@ def markdown_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.block.ruler.before("fence", "end_of_table", _end_of_table, {"alt": ["blockquote"]})
     parser.inline.ruler.before("escape", "address", _address)
     parser.inline.ruler.at("emphasis", _emphasis)
     add_formulas(parser)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from markdown_it.token import Token
 
-from queue_core.channels.form.inline import Dialect, Style, lines_of
+from queue_core.channels.form.html_tags import Style
+from queue_core.channels.form.inline import Dialect, lines_of
 
 
 def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
@@ -32,6 +33,11 @@ def table_lines(tokens: Sequence[Token], dialect: Dialect) -> list[str]:
             if cell
         ]
     return lines
+
+
+def has_further_cells(rows: Sequence[str], columns: int) -> bool:
+    """Return True if a row has more cells than the table has columns; CommonMark would leave them out."""
+    return any(row.replace("\\|", "").strip("> \t").strip("|").count("|") >= columns for row in rows)
 
 
 def _rows(tokens: Sequence[Token]) -> list[list[Token]]:

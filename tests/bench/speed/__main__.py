@@ -6,14 +6,13 @@ Contenders take turns, repeat by repeat. Ratios and CPU time are what to read; r
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
@@ -26,6 +25,14 @@ from tests.bench.speed.worktree import UnknownCommitError, worktree
 
 Against = tuple[str, Path] | None
 _INSTALL = "BullMQ and groupmq are not installed, so they are left out: `make bench-peers` installs and measures them"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Content of the file for programs."""
+
+    results: Results
+    aims: list[figures.Aim]
 
 
 def measure(url: str, server: str, options: argparse.Namespace, against: Against) -> Results:
@@ -44,7 +51,7 @@ def measure(url: str, server: str, options: argparse.Namespace, against: Against
                 for case in contender.cases:
                     progress.update(bar, description=f"{contender.name}, {case}")
                     measured = bench.run(contender, case, options.messages)
-                    results.queues.setdefault((contender.name, case), []).append(measured)
+                    results.queues.setdefault(contender.name, {}).setdefault(case, []).append(measured)
                     progress.advance(bar)
         running = stack.enter_context(webhooks.servers(url, against))
         for repeat in range(options.repeats):
@@ -75,20 +82,6 @@ def show(results: Results, form: str) -> None:
         console.print(tables.console_table(rows, title))
 
 
-def as_json(results: Results) -> dict[str, Any]:
-    """Return every repeat for a program."""
-    return {
-        "server": results.server,
-        "messages": results.messages,
-        "queues": [
-            {"contender": name, "case": case, "repeats": [asdict(run) for run in runs]}
-            for (name, case), runs in results.queues.items()
-        ],
-        "webhooks": {name: [asdict(run) for run in runs] for name, runs in results.webhooks.items()},
-        "aims": [asdict(aim) | {"is_reached": aim.is_reached} for aim in figures.aims(results)],
-    }
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests.bench.speed", description=__doc__.splitlines()[0] if __doc__ else ""
@@ -108,6 +101,7 @@ def _options() -> argparse.Namespace:
         help="print the tables of docs/measurements.md, or the table of README.md",
     )
     parser.add_argument("--json", type=Path, help="write every repeat to this file")
+    parser.add_argument("--show", type=Path, help="print the tables of this file, and measure nothing")
     options = parser.parse_args()
     if min(options.messages, options.webhooks) < 1_000 or options.repeats < 1:
         parser.error("fewer than 1000 messages or webhooks, or no repeat, give no figure")
@@ -118,6 +112,9 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Measure and print. Returns the exit code."""
     options = _options()
+    if options.show:
+        show(msgspec.json.decode(options.show.read_bytes(), type=Facts).results, options.markdown)
+        return 0
     newest = max(
         find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
     )
@@ -136,7 +133,7 @@ def main() -> int:
         return 130
     show(results, options.markdown)
     if options.json:
-        options.json.write_text(json.dumps(as_json(results), indent=1))
+        options.json.write_bytes(msgspec.json.encode(Facts(results, figures.aims(results))))
     return 0
 
 

@@ -23,23 +23,28 @@ class Results:
 
     server: str
     messages: int
-    queues: dict[Key, list[Measured]] = field(default_factory=dict)
+    queues: dict[str, dict[Case, list[Measured]]] = field(default_factory=dict)
     """By contender and case."""
     webhooks: dict[str, list[Acknowledged]] = field(default_factory=dict)
     peers: tuple[str, ...] = ()
 
+    def of(self, key: Key) -> list[Measured]:
+        """Return the repeats of a case of a contender."""
+        contender, case = key
+        return self.queues[contender][case]
+
     def median(self, key: Key, figure: Callable[[Measured], float]) -> float:
         """Return the median of a figure over the repeats."""
-        return statistics.median(figure(run) for run in self.queues[key])
+        return statistics.median(figure(run) for run in self.of(key))
 
     def ratio(self, key: Key, to: Key) -> float:
         """Return the median of the ratios of the rates within each repeat."""
-        pairs = zip(self.queues[key], self.queues[to], strict=True)
+        pairs = zip(self.of(key), self.of(to), strict=True)
         return statistics.median(run.per_second / other.per_second for run, other in pairs)
 
     def pickups_ms(self, contender: str) -> tuple[float, float]:
         """Return the median and the 95th percentile of the pickups in all repeats."""
-        times = [time for run in self.queues[contender, "pickup"] for time in run.picked_up_ms]
+        times = [time for run in self.of((contender, "pickup")) for time in run.picked_up_ms]
         return quantile(times, 0.5), quantile(times, 0.95)
 
     def webhook_ratio(self, server: str) -> float:

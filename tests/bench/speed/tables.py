@@ -21,9 +21,9 @@ def queue_rows(results: Results) -> Rows:
     percentile. The last column has the rates of enqueue and from enqueue to complete.
     """
     rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "a second"]]
-    for name in dict.fromkeys(name for name, _ in results.queues):
+    for name in results.queues:
         rows.append(_queue_row(results, name, "turns of one"))
-        if (name, "turns of three") in results.queues:
+        if "turns of three" in results.queues[name]:
             rows.append(_queue_row(results, name, "turns of three"))
     return rows
 
@@ -31,8 +31,8 @@ def queue_rows(results: Results) -> Rows:
 def _queue_row(results: Results, name: str, case: Case) -> list[str]:
     enqueue: Key = (name, "enqueue")
     is_first = case == "turns of one"
-    has_turns = (name, "turns of three") in results.queues
-    pickups = results.pickups_ms(name) if is_first and (name, "pickup") in results.queues else None
+    has_turns = "turns of three" in results.queues[name]
+    pickups = results.pickups_ms(name) if is_first and "pickup" in results.queues[name] else None
     rate = f"{results.median((name, case), lambda run: run.per_second):,.0f}"
     return [
         f"{name}, {case}" if has_turns else name,
@@ -82,12 +82,15 @@ def aim_rows(results: Results) -> Rows:
 
 
 def short_rows(results: Results) -> Rows:
-    """Compare ratios and CPU in few columns, as the README has them."""
-    rows = [["", "enqueue", "from enqueue to complete", "CPU of a message, all processes", "pickup"]]
-    for row in queue_rows(results)[1:]:
-        if not row[0].startswith(FLOOR):
-            pickup = f"{row[5].split(',')[0]} ms" if row[5] else ""
-            rows.append([row[0], row[1], row[3], f"{row[4].split(' = ')[1]} µs", pickup])
+    """Compare ratios only, as the README has them."""
+    rows = [["", "enqueues a second", "from enqueue to complete, a second", "CPU of a message"]]
+    unit = results.median((OURS, "turns of one"), lambda run: run.cpu_us)
+    for full in queue_rows(results)[1:]:
+        name, _, turns = full[0].partition(", turns of ")
+        if name != FLOOR:
+            case: Case = "turns of three" if turns == "three" else "turns of one"
+            cpu_us = results.median((name, case), lambda run: run.cpu_us)
+            rows.append([full[0].replace(OURS, "burstqueue"), full[1], full[3], f"{cpu_us / unit:.2f}"])
     return rows
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from queue_core.channels.form import PART_END, Form
 from queue_core.channels.form.bubbles import bubbles_of
 from queue_core.channels.form.graphemes import is_border
 from queue_core.channels.form.markdown import converted
+from queue_core.channels.form.parser import markdown_parser, quick
 from queue_core.channels.form.splitting import split, units
 
 PIECES = (
@@ -214,6 +215,16 @@ def test_marks_are_where_whatsapp_reads_them(text: str) -> None:
                 assert not pair[1].isalnum()
                 assert not pair[3].isalnum()
                 assert pair[2] == pair[2].strip() != ""
+
+
+SLOW, QUICK = markdown_parser(), quick(markdown_parser())
+
+
+@settings(max_examples=300, deadline=None)
+@given(anything)
+def test_rules_chosen_by_the_first_character_give_the_same_tokens(text: str) -> None:
+    assume(not re.search(r"\*\*\s|\s\*\*", text))  # the quick parser moves these spaces
+    assert QUICK.parse(text, {}) == SLOW.parse(text, {})
 
 
 @settings(max_examples=500, deadline=None)
