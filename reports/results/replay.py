@@ -278,8 +278,8 @@ class Explanation(TypedDict):
 class ReplayResult(TypedDict):
     """The whole result of `python -m sim replay`.
 
-    `times` has the times of turns where runs are folded. `ok` says that the queue lost, duplicated and reordered nothing,
-    came to rest, and every expected outcome that was checked matched.
+    `times` has the times of turns where runs are folded. `ok` says that the queue lost, duplicated and reordered
+    nothing, came to rest, and every expected outcome that was checked matched.
     """
 
     schema: int

@@ -356,7 +356,7 @@ _STEPS: dict[str, Callable[[MessageQueue, Batch, float], Awaitable[Any]]] = {
 
 
 class _Ask(NamedTuple):
-    """What a monitor or a person asks about."""
+    """Conversation, and age of its messages, that a monitor or a person asks about."""
 
     queue: MessageQueue
     user: tuple[str, str]

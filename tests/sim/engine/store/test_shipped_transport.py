@@ -13,7 +13,7 @@ import pytest
 import redis.exceptions
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError
-from queue_core.redis.path import Path
+from queue_core.redis.path import Guide, Path, Trip
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 from sim.engine.distributions import parse_distribution
@@ -111,7 +111,7 @@ class _Handshake(Request):
 
 
 class _Bytes(Request):
-    """What one write of a link holds."""
+    """Content of one write of a link."""
 
     def __init__(self, socket: _Socket, commands: bytes) -> None:
         super().__init__("web", socket.connection.server.half_trip_s(socket.connection.latencies))
@@ -153,6 +153,16 @@ def _resp(answer: Any) -> bytes:
     return b"$-1\r\n" if answer is None else b"$%d\r\n%s\r\n" % (len(answer), answer)
 
 
+class _NoOtherServer(Guide):
+    """Guide of the paths to a single server."""
+
+    def takes(self, trip: Trip, error: Exception) -> bool:
+        return False
+
+    def troubled(self) -> None:
+        pass
+
+
 class _Shipped(Transport):
     """The shipped paths over simulated sockets, which are open already."""
 
@@ -161,7 +171,7 @@ class _Shipped(Transport):
             return _Wire(server, latencies)
 
         self.paths = [
-            Path(made, deadline_s=DEADLINE_MS / 1000, fsync=None, left=lambda: None) for _ in range(2)
+            Path(made, deadline_s=DEADLINE_MS / 1000, fsync=None, guide=_NoOtherServer()) for _ in range(2)
         ]
 
     def gathered(self, call: Call[Any]) -> asyncio.Future[Any]:
