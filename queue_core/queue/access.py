@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,15 @@ from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import on_primaries
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
+
+_OF_A_MISSING_KEY: dict[str, Any] = {
+    **dict.fromkeys(("GET", "HGET", "ZSCORE")),
+    **dict.fromkeys(("HDEL", "HEXISTS", "LLEN", "XDEL", "XLEN", "ZCARD"), 0),
+    **{name: [] for name in ("LRANGE", "XRANGE", "XREVRANGE", "ZRANGE")},
+    "HGETALL": {},
+    "ZSCAN": (0, []),
+}
+"""Answers of commands that change nothing in a key that is missing; HMGET and ZMSCORE answer None for each name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +56,17 @@ class Access:
     async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
         """Run commands in one round trip and return their answers. `options` tell redis-py how to decode answers.
 
+        A damaged key, which has a wrong type, reads as a missing one: `Damage.not_moved` names it.
         Raises QueueUnavailableError when Redis does not answer.
         """
         pipeline = self.redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **options)
         try:
-            answers: list[Any] = await pipeline.execute()
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as error:
             raise explain(error) from error
-        return answers
+        return [_around_damage(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
     async def read_hashes(self, keys: Sequence[str], *fields: str) -> list[list[Any] | None]:
         """Return the values of fields of some hashes; None for a key of another type.
@@ -69,7 +80,20 @@ class Access:
         return [by_key.get(key) for key in keys]
 
 
-def whole(raw: bytes | str | None, otherwise: int) -> int:
+def _around_damage(command: tuple[Any, ...], answer: Any) -> Any:
+    """Return an answer; that of a missing key if the key has a wrong type. Raises the queue's error for others."""
+    if not isinstance(answer, Exception):
+        return answer
+    name = command[0]
+    if "WRONGTYPE" in str(answer):
+        if name in _OF_A_MISSING_KEY:
+            return copy(_OF_A_MISSING_KEY[name])
+        if name in ("HMGET", "ZMSCORE"):
+            return [None] * (len(command) - 2)
+    raise explain(answer) from answer
+
+
+def whole(raw: bytes | str | float | None, otherwise: int) -> int:
     """Return a value from Redis as an integer; `otherwise` if it is missing or not an integer."""
-    digits = text(raw)
+    digits = f"{raw:.0f}" if isinstance(raw, float) else text(raw)
     return int(digits) if re.fullmatch(r"[0-9]{1,16}", digits) else otherwise

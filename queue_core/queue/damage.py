@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from queue_core.errors import DamagedKeyNotFoundError, QueueError
-from queue_core.keys import Partition, decode_conversation
-from queue_core.queue.access import Access
+from queue_core.keys import Partition, Place, decode_conversation
+from queue_core.queue.access import Access, whole
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -19,30 +19,58 @@ CONTENTS_MAX = 100
 _PAGE = 200
 _RESTORED_MAX = 500
 """Limit on messages that one step puts back into the queue."""
+_TRIES = re.compile(r"[0-9,]+")
 _ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
-_NAMES = {
-    "queue": "messages",
-    "completed": "archive",
-    "lock": "lease and attempts",
-    "reply": "recorded reply",
-    "stats": "statistics",
-    "last_claim": "last claim of a worker",
-    "looks": "times of the last claims",
-    "layout": "version of the data",
-    "active": "index of conversations",
-    "wake": "doorbell",
-    "dead": "dead letters",
-    "token": "fencing token",
-    "damaged": "list of damaged keys",
-    "outages": "AIs and channels that are away",
-    "outage_news": "news of AIs and channels",
-    "backend": "state of an AI or a channel",
-    "backend_waiting": "conversations that wait for an AI or a channel",
-    "backend_trials": "turns that try an AI or a channel",
-    "reports": "reports on replies",
-    "reports_due": "times of reports on replies",
-    "undelivered": "replies that did not reach the user",
+_KEPT: dict[str, tuple[str, str]] = {
+    "queue": ("list", "messages"),
+    "completed": ("list", "archive"),
+    "lock": ("hash", "lease and attempts"),
+    "reply": ("hash", "recorded reply"),
+    "stats": ("hash", "statistics"),
+    "changes": ("hash", "edits and deletions of messages"),
+    "change_notes": ("hash", "notes of edits and deletions"),
+    "alias": ("string", "the user's other name"),
+    "names": ("hash", "names of the user"),
+    "behind": ("hash", "conversations that come first"),
+    "undelivered": ("list", "replies that did not reach the user"),
+    "last_claim": ("hash", "last claim of a worker"),
+    "looks": ("hash", "times of the last claims"),
+    "layout": ("hash", "version of the data"),
+    "active": ("zset", "index of conversations"),
+    "wake": ("stream", "doorbell"),
+    "dead": ("stream", "dead letters"),
+    "token": ("string", "fencing token"),
+    "damaged": ("stream", "list of damaged keys"),
+    "outages": ("zset", "AIs and channels that are away"),
+    "outage_news": ("hash", "news of AIs and channels"),
+    "backend": ("hash", "state of an AI or a channel"),
+    "backend_waiting": ("zset", "conversations that wait for an AI or a channel"),
+    "backend_trials": ("zset", "turns that try an AI or a channel"),
+    "reports": ("hash", "reports on replies"),
+    "reports_due": ("zset", "times of reports on replies"),
 }
+"""Redis type of each key of the queue, and its content in words. `redis/scripts/damage.lua` has the same types."""
+_OF_PARTITION = (
+    "active",
+    "wake",
+    "token",
+    "dead",
+    "looks",
+    "layout",
+    "damaged",
+    "outages",
+    "reports",
+    "reports_due",
+)
+_OF_CONVERSATION = (
+    *("queue", "completed", "lock", "reply", "stats", "changes", "change_notes"),
+    *("alias", "names", "behind", "undelivered"),
+)
+_COUNTS = {
+    "lock": ("token", "lockedAt", "expiresAt", "dueAt", "latest", "waitMs", "setbacks", "failedAt", "size"),
+    "reply": ("size", "parts", "recordedAt", "sentAt"),
+}
+"""Fields whose values are numbers."""
 _READS: dict[str, tuple[Any, ...]] = {
     "string": ("GETRANGE", 0, 10_000),
     "list": ("LRANGE", 0, CONTENTS_MAX - 1),
@@ -89,6 +117,40 @@ class Damage:
                 for entry_id, fields in page:
                     yield _damaged_key(number, partition, text(entry_id), fields)
                 first = f"({text(page[-1][0])}" if page else "-"
+
+    async def not_moved(self, place: Place | None = None) -> list[str]:
+        """Return, in words, what damaged keys hold that no script has moved aside yet; reads show them as missing.
+
+        Looks at the keys of all partitions, or at those of one conversation.
+        """
+        groups: list[tuple[Partition | Place, tuple[str, ...]]] = (
+            [(place, _OF_CONVERSATION)]
+            if place
+            else [(partition, _OF_PARTITION) for partition in self._access.keys.partitions]
+        )
+        keys = [(name, getattr(group, name)) for group, names in groups for name in names]
+        types = await self._access.read(*(("TYPE", key) for _, key in keys))
+        wrong = [
+            name
+            for (name, _), kind in zip(keys, types, strict=True)
+            if text(kind) not in ("none", _KEPT[name][0])
+        ]
+        odd = await self._with_odd_values(place) if place else []
+        return [_KEPT[name][1] for name in dict.fromkeys([*wrong, *odd])]
+
+    async def _with_odd_values(self, place: Place) -> list[str]:
+        """Return the names of the hashes of a conversation that have values which no script writes."""
+        *counts, (tries,) = await self._access.read(
+            *(("HMGET", getattr(place, name), *fields) for name, fields in _COUNTS.items()),
+            ("HMGET", place.lock, "tries"),
+        )
+        odd = [
+            name
+            for name, values in zip(_COUNTS, counts, strict=True)
+            if any(value is not None and whole(value, -1) < 0 for value in values)
+        ]
+        has_odd_tries = tries is not None and not _TRIES.fullmatch(text(tries))
+        return [*odd, *(("lock",) if has_odd_tries else ())]
 
     async def get(self, damaged_id: str) -> DamagedKey:
         """Return one damaged key. Raises DamagedKeyNotFoundError."""
@@ -161,16 +223,15 @@ def _damaged_key(number: int, partition: Partition, entry_id: str, raw_fields: d
     fields = {text(name): text(value) for name, value in raw_fields.items()}
     conversation = fields.get("conversation", "")
     instance, phone = decode_conversation(conversation) if conversation else (None, None)
-    found_at = fields.get("at", "")
     return DamagedKey(
         id=f"{number}/{entry_id}",
         key=fields.get("key", ""),
         kept_as=partition.damaged_of(entry_id),
-        holds=_NAMES.get(fields.get("name", ""), "something unknown"),
+        holds=_KEPT.get(fields.get("name", ""), ("", "something unknown"))[1],
         type=fields.get("type", ""),
         instance_name=instance,
         user_phone=phone,
-        found_at_ms=int(found_at) if found_at.isdigit() else 0,
+        found_at_ms=whole(fields.get("at"), 0),
         error=fields.get("error", ""),
     )
 

@@ -11,7 +11,7 @@ import msgspec
 from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
-from queue_core.queue.access import Access
+from queue_core.queue.access import Access, whole
 from queue_core.queue.aliases import HOPS_MAX
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
@@ -176,7 +176,7 @@ def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
 def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
     """Return when a message became a dead letter; for a damaged entry, when the entry was written."""
     at = next((text(value) for name, value in raw_fields.items() if text(name) == "at"), "")
-    return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
+    return whole(at, int(text(entry_id).partition("-")[0]))
 
 
 def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> D
     """Read an entry of the stream. Fields that are missing, since something else wrote the entry, stay empty."""
     fields = _texts(raw_fields)
     instance, phone = decode_conversation(fields.get("conversation", ""))
-    attempts = int(fields["attempts"]) if fields.get("attempts", "").isdecimal() else 0
+    attempts = whole(fields.get("attempts"), 0)
     message = decode(fields.get("message", ""))
     if message:
         message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))

@@ -234,6 +234,11 @@ class _Examination:
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
+        if damaged := await queue.damage.not_moved():
+            self._errors.append(
+                f"damaged data of the queue cannot be read ({', '.join(damaged)}), so it is left out here: start a "
+                "worker or the monitor, which moves damaged keys aside"
+            )
         if sizes.damaged_keys:
             self._errors.append(
                 f"moved {quantity(sizes.damaged_keys, 'damaged key')} aside, which something other than the queue "

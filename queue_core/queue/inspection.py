@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
-from queue_core.queue.access import Access
+from queue_core.queue.access import Access, whole
 from queue_core.queue.aliases import Aliases
 from queue_core.queue.changes import Changes
 from queue_core.queue.sent_replies import Undelivered
@@ -149,7 +150,7 @@ class Inspection:
             *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
-        attention_at_ms = None if score is None else int(score)
+        attention_at_ms = None if score is None else whole(score, 0)
         return Conversation(
             now_ms=now_ms,
             pending=Changes(beside, notes).applied_to(
@@ -164,7 +165,7 @@ class Inspection:
             awaits=next(
                 (kind for kind, since in zip(BACKENDS, waits, strict=True) if since is not None), None
             ),
-            undelivered=[msgspec.json.decode(element, type=Undelivered) for element in undelivered],
+            undelivered=_undelivered(undelivered),
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
@@ -202,7 +203,9 @@ class Inspection:
             for member, score in await self._members(partition, limit):
                 instance, phone = decode_conversation(text(member))
                 conversations.append(
-                    ActiveConversation(instance_name=instance, user_phone=phone, attention_at_ms=int(score))
+                    ActiveConversation(
+                        instance_name=instance, user_phone=phone, attention_at_ms=whole(score, 0)
+                    )
                 )
         return sorted(conversations, key=lambda conversation: conversation.attention_at_ms)[:limit]
 
@@ -295,7 +298,7 @@ def _texts(fields: dict[Any, Any]) -> dict[str, str]:
 def _pending(
     instance_name: str, user_phone: str, elements: Iterable[bytes], lock: dict[str, str]
 ) -> list[QueueMessage]:
-    sizes = [int(size) for size in lock.get("tries", "").split(",") if size]
+    sizes = _tries(lock)
     held = sizes[-1] if "token" in lock and sizes else 0
     messages = []
     for index, element in enumerate(elements):
@@ -307,10 +310,23 @@ def _pending(
                 message,
                 status="processing" if in_flight else "pending",
                 retry_count=max(0, attempts - 1) if in_flight else attempts,
-                processing_started_at=int(lock["lockedAt"]) if in_flight else None,
+                processing_started_at=whole(lock.get("lockedAt"), 0) if in_flight else None,
             )
         )
     return messages
+
+
+def _tries(lock: dict[str, str]) -> list[int]:
+    """Return the sizes of the batches of the attempts so far."""
+    return [int(size) for size in lock.get("tries", "").split(",") if whole(size, -1) >= 0]
+
+
+def _undelivered(elements: Iterable[bytes]) -> list[Undelivered]:
+    replies = []
+    for element in elements:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            replies.append(msgspec.json.decode(element, type=Undelivered))
+    return replies
 
 
 def _completed(elements: Iterable[bytes]) -> list[QueueMessage]:
@@ -324,7 +340,7 @@ def _statistics_of(place: Place) -> tuple[str, ...]:
 
 def _statistics(values: Sequence[bytes | None]) -> dict[str, int]:
     """Add what was counted under the long names before an upgrade."""
-    total, done, at_ms, old_total, old_done, old_at_ms = (int(value or 0) for value in values)
+    total, done, at_ms, old_total, old_done, old_at_ms = (whole(value, 0) for value in values)
     known = dict(zip(_STATISTICS, (total + old_total, done + old_done, max(at_ms, old_at_ms)), strict=True))
     return {name: number for name, number in known.items() if number}
 
@@ -335,19 +351,18 @@ def _lease(lock: dict[str, str]) -> Lease | None:
     return Lease(
         processor_id=lock.get("processorId", ""),
         token=lock["token"],
-        messages=int(lock.get("size", 0)),
-        locked_at_ms=int(lock.get("lockedAt", 0)),
-        expires_at_ms=int(lock.get("expiresAt", 0)),
+        messages=whole(lock.get("size"), 0),
+        locked_at_ms=whole(lock.get("lockedAt"), 0),
+        expires_at_ms=whole(lock.get("expiresAt"), 0),
     )
 
 
 def _retry(lock: dict[str, str], attention_at_ms: int | None) -> Retry | None:
     if not lock or "token" in lock:
         return None
-    tries = [size for size in lock.get("tries", "").split(",") if size]
     return Retry(
-        attempts=len(tries),
-        setbacks=int(lock.get("setbacks", 0)),
+        attempts=len(_tries(lock)),
+        setbacks=whole(lock.get("setbacks"), 0),
         at_ms=attention_at_ms,
         last_error=lock.get("error", ""),
     )
@@ -358,7 +373,7 @@ def _reply(reply: dict[str, str]) -> RecordedReply | None:
         return None
     return RecordedReply(
         text=reply.get("text", ""),
-        messages=int(reply.get("size", 0)),
+        messages=whole(reply.get("size"), 0),
         send_state=reply.get("state", ""),
-        recorded_at_ms=int(reply.get("recordedAt", 0)),
+        recorded_at_ms=whole(reply.get("recordedAt"), 0),
     )

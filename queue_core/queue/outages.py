@@ -12,7 +12,7 @@ import msgspec
 
 from queue_core.keys import Partition
 from queue_core.message import BackendKind
-from queue_core.queue.access import Access
+from queue_core.queue.access import Access, whole
 from queue_core.redis.scripts.answers import BackendNews
 from queue_core.redis.scripts.loader import text
 from queue_core.text import visible
@@ -100,7 +100,7 @@ class Outages:
             kind=kind,
             instance_name=instance,
             is_away=text(state) == "away",
-            since_ms=int(since or 0),
+            since_ms=whole(since, 0),
             error=text(error) if error is not None else "",
             waiting=waiting,
         )

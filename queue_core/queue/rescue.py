@@ -148,8 +148,11 @@ class Rescue:
         Begins where the last search of this name ended, which is noted in Redis.
         """
         access = self._access
-        (kept,) = await access.read(("HGET", access.keys.searches_key, search))
-        cursors: dict[str, int] = json.loads(text(kept)) if kept else {}
+        searches = access.keys.searches_key
+        kept, kind = await access.read(("HGET", searches, search), ("TYPE", searches))
+        if text(kind) not in ("hash", "none"):
+            await access.read(("DEL", searches))
+        cursors = _cursors_in(kept)
         async with aclosing(
             scan_part(access.redis, access.keys.pattern(*kinds), cursors, STEPS_MAX)
         ) as pages:
@@ -158,9 +161,9 @@ class Rescue:
                 if asyncio.get_running_loop().time() > until:
                     break
         if any(cursors.values()):
-            await access.read(("HSET", access.keys.searches_key, search, json.dumps(cursors)))
+            await access.read(("HSET", searches, search, json.dumps(cursors)))
         elif kept:
-            await access.read(("HDEL", access.keys.searches_key, search))
+            await access.read(("HDEL", searches, search))
 
     def _by_kind(self, page: list[str]) -> dict[str, list[_Name]]:
         keys = self._access.keys
@@ -193,3 +196,11 @@ class Rescue:
                 call = scripts.Rescue(place=place, now_ms=access.now(), repair=int(repair))
                 calls.append(access.transport.gathered(call))
         return await asyncio.gather(*calls)
+
+
+def _cursors_in(kept: bytes | str | None) -> dict[str, int]:
+    """Return the cursors of a search by server; none for a value that something else has changed, which begins anew."""
+    try:
+        return msgspec.json.decode(kept or b"{}", type=dict[str, int])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}

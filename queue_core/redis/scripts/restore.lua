@@ -1,5 +1,5 @@
 -- restore: puts the messages of a damaged key that was moved aside at the end of their conversation, as if they arrived
--- now, up to `limit` at a time. When none is left, the key and its entry are deleted.
+-- now, up to `limit` at a time, of a key of any type. When none is left, the key and its entry are deleted.
 -- Returns {messages put back, messages left}, {-1, 0} when no damaged key has that id, {-2, 0} when it has no messages.
 
 local entry = redis.call('XRANGE', partition.damaged, damaged_id, damaged_id)[1]
@@ -12,21 +12,60 @@ for index = 1, #entry[2], 2 do
 end
 local kept_as = partition.damaged .. ':' .. damaged_id
 local kind = type_of(kept_as)
-if fields['name'] ~= 'queue' or kind ~= 'list' and kind ~= 'string' then
+if fields['name'] ~= 'queue' or kind == 'none' then
   return {-2, 0}
 end
 
+-- Returns up to `limit` messages of the key, and the arguments of the command that removes them.
+local function first_messages()
+  local elements, members = {}, {}
+  if kind == 'hash' then
+    for index, item in ipairs(redis.call('HGETALL', kept_as)) do
+      if #members == limit and index % 2 == 1 then
+        break
+      end
+      table.insert(index % 2 == 1 and members or elements, item)
+    end
+    return elements, {'HDEL', kept_as, unpack(members)}
+  elseif kind == 'stream' then
+    for _, item in ipairs(redis.call('XRANGE', kept_as, '-', '+', 'COUNT', limit)) do
+      table.insert(members, item[1])
+      for index = 2, #item[2], 2 do
+        table.insert(elements, item[2][index])
+      end
+    end
+    return elements, #members > 0 and {'XDEL', kept_as, unpack(members)} or {'DEL', kept_as}
+  elseif kind == 'set' then
+    elements = redis.call('SRANDMEMBER', kept_as, limit)
+    return elements, {'SREM', kept_as, unpack(elements)}
+  elseif kind == 'zset' then
+    elements = redis.call('ZRANGE', kept_as, 0, limit - 1)
+    return elements, {'ZREM', kept_as, unpack(elements)}
+  elseif kind == 'list' then
+    elements = redis.call('LRANGE', kept_as, 0, limit - 1)
+    return elements, {'LTRIM', kept_as, #elements, -1}
+  end
+  return {redis.call('GET', kept_as)}, {'DEL', kept_as}
+end
+
+local sizes = {hash = 'HLEN', stream = 'XLEN', set = 'SCARD', zset = 'ZCARD', list = 'LLEN'}
 local place = place_in(partition, fields['conversation'])
-local elements = kind == 'list' and redis.call('LRANGE', kept_as, 0, limit - 1) or {redis.call('GET', kept_as)}
+local elements, removal = first_messages()
+if kind ~= 'list' and kind ~= 'stream' then  -- the others keep no order, but messages have times of arrival
+  table.sort(elements, function(one, other)
+    local at, other_at = stamp_of(one), stamp_of(other)
+    return at < other_at or at == other_at and one < other
+  end)
+end
+guarded(place, now_ms, function()
+  redis.call('LLEN', place.queue)  -- fails if it is damaged again
+end)
 for _, element in ipairs(elements) do
   element = unstamped(element)
   redis.call('RPUSH', place.queue, string.sub(element, 1, 1) == '{' and stamp(element, now_ms) or element)
 end
-local left = 0
-if kind == 'list' then
-  redis.call('LTRIM', kept_as, #elements, -1)
-  left = redis.call('LLEN', kept_as)
-end
+redis.call(unpack(removal))
+local left = sizes[kind] and redis.call(sizes[kind], kept_as) or 0
 if left == 0 then
   redis.call('DEL', kept_as)
   redis.call('XDEL', partition.damaged, damaged_id)

@@ -1,7 +1,7 @@
 -- survey: counts conversations and messages from rank `first` to `last` of the index. Writes nothing.
 -- Returns {now_ms, conversations, waiting, in_flight, added_at_ms of the oldest waiting message or -1, expired_leases}
 
-local conversations = redis.call('ZRANGE', partition.active, first, last)
+local conversations = redis.pcall('ZRANGE', partition.active, first, last)  -- a damaged index counts as empty
 local waiting, in_flight, oldest, expired = 0, 0, nil, 0
 
 local function count(place)

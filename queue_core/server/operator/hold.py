@@ -118,6 +118,10 @@ async def run_resume(args: argparse.Namespace, settings: ServerSettings) -> int:
     async with open_queue(settings) as queue:
         since_ms = await queue.holding.since_ms()
         now_ms = await queue.now_ms()
+        if await queue.damage.not_moved():
+            await (
+                queue.rescue()
+            )  # schedules the conversations of a damaged index, so that the inventory counts them
         if since_ms is None:
             if args.drop_older_than:
                 args.wrong_usage(

@@ -90,13 +90,17 @@ class _Overview(msgspec.Struct, kw_only=True):
     others: list[str]
     """Further names of the user that lead to this conversation."""
     queued: Conversation
+    damaged: list[str]
+    """Contents of damaged keys, which are missing in the rest."""
     dead: list[DeadLetter]
     buffer: Buffer[StoredMessage] | None
     memory: Memory
 
     @property
     def has_content(self) -> bool:
-        return self.queued.is_known or bool(self.dead or self.buffer) or self.memory != Memory()
+        return (
+            self.queued.is_known or bool(self.dead or self.buffer or self.damaged) or self.memory != Memory()
+        )
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -140,6 +144,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
         phone=shown[1],
         others=[other for _, other in names if other != shown[1]],
         queued=await queue.conversation(*shown),
+        damaged=await queue.damage.not_moved(queue.keys.of(*shown)),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
@@ -178,6 +183,9 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         *((("also known as", visible(", ".join(overview.others))),) if overview.others else ()),
         ("state", _state(overview)),
     ]
+    if overview.damaged:
+        words = f"{', '.join(overview.damaged)}: something else changed these keys, so they are missing here"
+        facts.append(("damaged", f"{words}; the worker moves them aside, then see `damaged list`"))
     if lease := queued.lease:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
@@ -348,6 +356,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "otherNames": overview.others,
         "nowMs": queued.now_ms,
         "attentionAtMs": queued.attention_at_ms,
+        "damaged": overview.damaged,
         "lease": msgspec.to_builtins(queued.lease),
         "retry": msgspec.to_builtins(queued.retry),
         "awaits": queued.awaits,

@@ -205,6 +205,36 @@ async def test_messages_of_a_wrong_type_go_back_by_command(redis_client: Redis) 
     assert await redis_client.keys("wa:{0}:damaged:*") == []
 
 
+@pytest.mark.parametrize("kind", ["set", "zset", "hash", "stream"])
+@pytest.mark.parametrize("limit", [2, 500])
+async def test_messages_go_back_from_a_key_of_any_type(
+    redis_client: Redis, kind: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.queue.damage._RESTORED_MAX", limit)
+    queue = queue_on(redis_client)
+    for name in ("m1", "m2", "m3"):
+        await queue.enqueue(message(name, "bad"))
+    elements = map(text, await redis_client.lrange(BAD.queue, 0, -1))
+    stamped = [element.replace('"addedAt":', f'"addedAt":{n}', 1) for n, element in enumerate(elements, 1)]
+    await redis_client.delete(BAD.queue)
+    for number, element in enumerate(stamped):
+        writes: dict[str, tuple[Any, ...]] = {
+            "set": ("SADD", BAD.queue, element),
+            "zset": ("ZADD", BAD.queue, -number, element),
+            "hash": ("HSET", BAD.queue, f"f{number}", element),
+            "stream": ("XADD", BAD.queue, "*", "message", element),
+        }
+        await redis_client.execute_command(*writes[kind])  # type: ignore[no-untyped-call]  # in redis-py
+    await queue.enqueue(message("m4", "bad"))
+    (key,) = await damaged(queue)
+    await put(redis_client, BAD.queue, "string")  # damaged again
+    assert await queue.damage.repair(key.id) == 3
+    (batch,) = (await queue.claim("p")).batches
+    in_order = kind == "stream" or limit > 3  # a step puts its part in order
+    assert (batch.ids if in_order else tuple(sorted(batch.ids))) == ("m1", "m2", "m3")
+    assert [key.type for key in await damaged(queue)] == ["string"]
+
+
 async def test_a_key_without_messages_can_only_be_dropped(redis_client: Redis) -> None:
     queue = queue_on(redis_client)
     await put(redis_client, BAD.lock, "string")

@@ -1,0 +1,104 @@
+"""Every command of the operator reads around damaged keys, which no script has moved aside yet, and names them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from queue_core.queue import damage
+from queue_core.redis.scripts.loader import library, text
+from tests.queue_core.server.operator.console import Console
+
+READS = (
+    "check",
+    "status",
+    "show bot 201",
+    "dead list",
+    "damaged list",
+    "drain --timeout 10ms",
+    "hold",
+    "resume",
+    "resume --answer-all",
+)
+ODD: dict[str, dict[Any, Any]] = {
+    "lock": {
+        "tries": "x,y,z",
+        "failedAt": "abc",
+        "waitMs": "soon",
+        "lockedAt": "x",
+        "token": "1",
+        "size": "²",
+    },
+    "reply": {"text": "hi", "size": "many", "recordedAt": "1e9"},
+    "stats": {"total": "x", "done": "-1", "at": "9" * 5_000},
+}
+
+
+async def write_odd_values(console: Console) -> None:
+    client, place = console.queue.redis, console.queue.keys.of("bot", "201")
+    for name, fields in ODD.items():
+        await client.hset(getattr(place, name), mapping=fields)
+    await client.zadd(place.active, {place.conversation: float("inf"), "odd": float("-inf")})
+    await client.rpush(place.undelivered, "{")
+    await client.xadd(place.dead, {"conversation": "bot:201", "attempts": "9" * 5_000, "at": "²"})
+    await client.hset(console.queue.keys.searches_key, mapping={"examination": "x", "rescue": "[]"})
+
+
+async def write_wrong_types(console: Console, kind: str) -> None:
+    client, place, partition = (
+        console.queue.redis,
+        console.queue.keys.of("bot", "201"),
+        console.queue.keys.partitions[0],
+    )
+    keys = [getattr(place, name) for name in (*damage._OF_CONVERSATION, "memory", "sent_again")]
+    keys += [getattr(partition, name) for name in (*damage._OF_PARTITION, "hold")]
+    for key in (*keys, console.queue.keys.searches_key):
+        await client.delete(key)
+        await (client.set(key, "oops") if kind == "string" else client.sadd(key, "oops"))
+
+
+@pytest.mark.parametrize("command", READS)
+@pytest.mark.parametrize("what", ["odd values", "string", "set"])
+async def test_no_command_fails(console: Console, command: str, what: str) -> None:
+    await console.put("m1")
+    if what == "odd values":
+        await write_odd_values(console)
+    else:
+        await write_wrong_types(console, what)
+    written = await console.run(*command.split())
+    assert "WRONGTYPE" not in written.out + written.err
+    fails = command in ("check", "drain --timeout 10ms") and (what == "odd values" or command == "check")
+    assert written.code == (1 if fails else 0)
+
+
+async def test_status_and_show_name_what_they_leave_out(console: Console) -> None:
+    await console.put("m1")
+    await console.queue.redis.set(console.queue.keys.partitions[0].active, "oops")
+    status = await console.run("status")
+    error = next(line for line in status.lines if line.startswith("ERROR") and "cannot be read" in line)
+    assert "index of conversations" in error
+    assert "start a worker or the monitor" in error
+    await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, "tries", "x,y,z")
+    shown = await console.run("show", "bot", "201")
+    assert any(line.startswith("damaged") and "lease and attempts" in line for line in shown.lines)
+
+
+async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -> None:
+    """Otherwise the next rescue would schedule messages that are answered although they are too old."""
+    client, place = console.queue.redis, console.queue.keys.of("bot", "201")
+    await console.put("m1")
+    (stored,) = await client.lrange(place.queue, 0, -1)
+    await client.lset(place.queue, 0, re.sub(r'"addedAt":\d+', '"addedAt":1', text(stored)))
+    await console.run("hold")
+    await client.set(place.active, "oops")
+    assert (await console.run("resume")).code == 3
+    dropped = await console.run("resume", "--drop-older-than", "1h")
+    assert "1 message became dead letters" in dropped.out
+
+
+def test_python_and_lua_know_the_same_types() -> None:
+    mend = library().split("local function mend")[1].split("local count")[0]
+    listed = dict(re.findall(r"\{'(\w+)', '(\w+)'\}", mend))
+    assert listed == {name: kind for name, (kind, _) in damage._KEPT.items()}
