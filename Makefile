@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos validate test lint types unit bench bench-peers footprint soak fuzz format clean
+.PHONY: help serve replay regress baseline load load-chaos validate failover test lint types unit bench bench-peers footprint soak fuzz format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers
 	$(BIN)/python -m loadtests run --scenario bursts --rate 1000 --duration 300s --workers 2 --send lognormal:1s:2s \
 		--faults 'worker-dies@12s,worker-dies@18s,redis-hangs@22s:5s,worker-dies@38s,redis-away@42s:20s,worker-dies@76s,redis-restarts@80s,redis-restarts@81s,worker-dies@95s,ai-fails@98s:10s,worker-dies@117s,ai-fails@125s:90s,channel-fails@225s:60s' -- \
 		--drain 120s --max-failed 1000 --max-out-of-order 20 --max-ack-p99 30000 --max-lag-p99 30000
+
+# 0 lost where the queue waits for enough replicas; the other rows show what a failover loses.
+failover: $(VENV)/.load ## kill, freeze and replace servers of clusters and behind sentinels; the report is reports/out/failover/report.html
+	$(BIN)/python -m loadtests failover
 
 validate: $(VENV)/.load ## check the simulator against a real stack in six trials, about 9 minutes; the report is reports/out/validate/report.html
 	$(BIN)/python -m loadtests validate

@@ -1,4 +1,4 @@
-"""Command line: `python -m loadtests stack`, `run`, `validate`, `sink`."""
+"""Command line: `python -m loadtests stack`, `run`, `validate`, `failover`, `sink`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from loadtests.failover.command import add_failover
 from loadtests.options import (
     OUT,
     SEED_MAX,
@@ -27,6 +28,7 @@ from loadtests.options import (
     value_for_locust,
     whole,
 )
+from loadtests.redis_groups.group import GroupError
 from loadtests.run import INVALID, OK, USAGE, LoadRun, carry_out, temporary_folder
 from loadtests.scenarios import UNTIMED
 from loadtests.schedule import RECORDING_NEEDED, ScheduleError
@@ -50,7 +52,7 @@ CHECK_EVERY_S = 0.5
 INTERRUPTED = 130
 
 _MEMORY = re.compile(r"[0-9]{1,12}(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
-_COMMANDS = "stack, run, validate or sink"
+_COMMANDS = "stack, run, validate, failover or sink"
 _PLAIN_WORDS = (
     (r"^the following arguments are required: .*", f"a command is missing: type {_COMMANDS}"),
     (r"^argument COMMAND: invalid choice: ('.*?') \(.*", rf"\1 is not a command: type {_COMMANDS}"),
@@ -80,6 +82,7 @@ def _renamed(_: str) -> str:
     raise argparse.ArgumentTypeError("is now --faults, and its names have changed; `run --help` lists them")
 
 
+REDIS_KINDS = ("single", "cluster", "sentinel")
 _PORT = whole(0, 65_535)
 _AI = Option(
     "ai",
@@ -102,6 +105,13 @@ _MEMORY_LIMIT = Option("redis-memory", "SIZE", "50mb", "limit on Redis's memory,
 _STACK = (
     Option("workers", "N", 1, "number of workers", whole(1, WORKERS_MAX)),
     _MEMORY_LIMIT,
+    Option(
+        "redis",
+        "KIND",
+        "single",
+        "single, cluster (3 primaries, 3 replicas) or sentinel",
+        choices=REDIS_KINDS,
+    ),
     _AI_ERRORS,
 )
 _RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
@@ -151,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except (FaultError, ScheduleError, ListenError) as error:
         return _fail(str(error), USAGE)
-    except (StackError, EmbeddedRedisError) as error:
+    except (StackError, EmbeddedRedisError, GroupError) as error:
         return _fail(str(error), INVALID)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)
@@ -209,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(validation, *_VALIDATE)
     validation.set_defaults(run=_validate)
+    add_failover(commands)
     sink = commands.add_parser(
         "sink",
         help="run the sink alone, which plays the AI and WhatsApp",
@@ -336,6 +347,7 @@ def _load_run(
             "ai_error_share": options.ai_errors,
             "redis_memory": options.redis_memory,
             "redis_append_fsync": APPEND_FSYNC,
+            "redis_servers": options.redis,
             "faults": ",".join(map(str, plan)),
             **queue,
         },
@@ -349,6 +361,7 @@ def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> S
         port=port,
         sink_port=sink_port,
         redis_memory=options.redis_memory,
+        redis=options.redis,
         sink=_sink_settings(options),
     )
 

@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(commands: _Commands) -> None:
     parser = commands.add_parser(
         "build",
-        help="make the HTML page of a replay, a load test, a sweep, an audit or a validation",
+        help="make the HTML page of a replay, a load test, a sweep, an audit, a validation or runs under failovers",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
@@ -231,6 +231,11 @@ def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, 
         from reports.pages.audit.view import audit_downloads  # noqa: PLC0415
 
         return render_audit_report(result, options.lang), audit_downloads(result)
+    if result["kind"] == "failover":
+        from reports.pages.failover.page import render_failover_report  # noqa: PLC0415
+        from reports.pages.failover.view import failover_downloads  # noqa: PLC0415
+
+        return render_failover_report(result, options.lang), failover_downloads(result)
     if result["kind"] == "validation":
         from reports.pages.validation.page import render_validation_report  # noqa: PLC0415
         from reports.pages.validation.view import validation_downloads  # noqa: PLC0415

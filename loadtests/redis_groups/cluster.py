@@ -39,7 +39,7 @@ class ClusterServers(Group):
         append_only: bool = False,
         full_coverage: bool = False,
     ) -> None:
-        super().__init__(server=server, proxied=proxied)
+        super().__init__(server=server, proxied=proxied, append_only=append_only)
         for number in range(2 * PRIMARIES):
             port = free_port_with_bus()
             config = {
@@ -74,9 +74,8 @@ class ClusterServers(Group):
 
     def is_as_new(self) -> bool:
         """Return True if each primary has a third of the slots and a replica in step, and all nodes know it."""
-        owners = self.owners()
-        ranges = sum(owners[slot] is not owners.get(slot - 1) for slot in range(SLOTS) if slot in owners)
-        if len(owners) != SLOTS or ranges != PRIMARIES:
+        ranges = self.ranges()
+        if sum(last - first + 1 for first, last, _ in ranges) != SLOTS or len(ranges) != PRIMARIES:
             return False
         primaries = self.primaries()
         replicas = {primary: self.replicas_of(primary) for primary in primaries}
@@ -86,24 +85,29 @@ class ClusterServers(Group):
             and all(len(its) == 1 and is_in_step(its[0], primary) for primary, its in replicas.items())
         )
 
-    def owners(self) -> dict[int, Node]:
-        """Return the node that serves each slot, as most of the running nodes believe."""
+    def ranges(self) -> list[tuple[int, int, Node]]:
+        """Return the first and last slot of each range and the node that serves it, as most running nodes believe."""
         running = [node for node in self.nodes if node.is_running and not node.is_paused]
-        views = [_owners_by_port(node) for node in running]
+        views = [_ranges_by_port(node) for node in running]
         by_port = {node.port: node for node in self.nodes}
-        newest = max(views, key=lambda view: sum(other == view for other in views))
-        return {slot: by_port[port] for slot, port in newest.items()}
+        return [(first, last, by_port[port]) for first, last, port in max(views, key=views.count)]
+
+    def owners(self) -> dict[int, Node]:
+        """Return the node that serves each slot."""
+        return {slot: node for first, last, node in self.ranges() for slot in range(first, last + 1)}
 
     def primaries(self) -> list[Node]:
         """Return the nodes that serve slots, in the order of their first slots."""
-        owners = self.owners()
-        return sorted(
-            set(owners.values()), key=lambda node: min(slot for slot in owners if owners[slot] is node)
-        )
+        return list(dict.fromkeys(node for _, _, node in self.ranges()))
 
     def primary_of(self, key: str) -> Node:
         """Return the node that serves a key."""
-        return self.owners()[key_slot(key.encode())]
+        slot = self.slot_of(key)
+        return next(node for first, last, node in self.ranges() if first <= slot <= last)
+
+    def slot_of(self, key: str) -> int:
+        """Return the slot of a key."""
+        return int(key_slot(key.encode()))
 
     def replicas_of(self, primary: Node) -> list[Node]:
         """Return the running replicas of a node."""
@@ -168,12 +172,9 @@ def _id_of(number: int) -> str:
     return f"{number + 1:040x}"
 
 
-def _owners_by_port(node: Node) -> dict[int, int]:
-    return {
-        slot: int(primary[1])
-        for first, last, primary, *_ in node.command("CLUSTER", "SLOTS")
-        for slot in range(first, last + 1)
-    }
+def _ranges_by_port(node: Node) -> list[tuple[int, int, int]]:
+    answer = node.command("CLUSTER", "SLOTS")
+    return sorted((int(first), int(last), int(primary[1])) for first, last, primary, *_ in answer)
 
 
 def _knows_a_whole_cluster(node: Node) -> bool:

@@ -37,8 +37,15 @@ class GroupError(Exception):
 class Group(abc.ABC):
     """Servers that replicate to each other, and the faults that befall them. All methods block."""
 
-    def __init__(self, *, server: str | os.PathLike[str] | None = None, proxied: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        server: str | os.PathLike[str] | None = None,
+        proxied: bool = False,
+        append_only: bool = False,
+    ) -> None:
         self.server = server
+        self.append_only = append_only
         self.thread = ProxyThread() if proxied else None
         self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-group-"))
         self.nodes: list[Node] = []
@@ -97,7 +104,7 @@ class Group(abc.ABC):
                 node.wipe()
             self.start()
         for node in self.nodes:
-            for name, value in CHANGEABLE.items():
+            for name, value in (CHANGEABLE | {"appendonly": "yes" if self.append_only else "no"}).items():
                 node.command("CONFIG", "SET", name, value)
         for node in self.primaries():
             node.command("FLUSHALL")

@@ -62,6 +62,15 @@ class Node:
         return self._redis is not None and self._redis.is_running()
 
     @property
+    def pid(self) -> int:
+        """Process id of the server. Raises EmbeddedRedisError when it does not run."""
+        return self._embedded().pid
+
+    def log_tail(self, lines: int) -> str:
+        """Return the last lines of the server's log."""
+        return self._embedded().log_tail(lines)
+
+    @property
     def proxy(self) -> Proxy:
         """Proxy in front of the server. Raises AssertionError when the group has no proxies."""
         assert self._proxy, "start the group with proxies to cut links"
@@ -85,6 +94,11 @@ class Node:
 
     def start(self) -> None:
         """Start the server, with the data that it has, and return when it answers. Does nothing when it runs."""
+        self._embedded().start()
+        if self._proxy:
+            self._proxy.open()
+
+    def _embedded(self) -> EmbeddedRedis:
         if self._redis is None:
             self._redis = EmbeddedRedis(
                 self.folder,
@@ -94,9 +108,7 @@ class Node:
                 config=self.config,
                 config_file=self._config_file,
             )
-        self._redis.start()
-        if self._proxy:
-            self._proxy.open()
+        return self._redis
 
     def kill(self) -> None:
         """End the server at once, as a crash would; new connections are refused."""

@@ -32,7 +32,7 @@ class SentinelServers(Group):
         down_after_ms: int = DOWN_AFTER_MS,
         append_only: bool = False,
     ) -> None:
-        super().__init__(server=server, proxied=proxied)
+        super().__init__(server=server, proxied=proxied, append_only=append_only)
         self._down_after_ms = down_after_ms
         for number in range(3):
             port = claim_port(0)

@@ -21,6 +21,7 @@ from loadtests.sink.caller import api_key_of
 from loadtests.sink.server import ListenError, SinkSettings, cause_of
 from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
+from loadtests.stack.group_redis import GroupRedis
 from loadtests.stack.usage import ProcessUsage, Usage
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.redis_server.ports import claim_port
@@ -47,7 +48,8 @@ class StackSettings:
     """Parts of the stack. The settings of the queue come from the environment (QUEUE_WINDOW_MS=…).
 
     `port` is the port of the web process. 0 means any free port, also for `sink_port`. `redis_memory` is written as in
-    redis.conf. With `is_legacy` the web process uses the legacy buffer instead of the queue.
+    redis.conf. `redis` is "single", "cluster" or "sentinel". With `is_legacy` the web process uses the legacy buffer
+    instead of the queue.
     """
 
     workers: int = 1
@@ -55,6 +57,7 @@ class StackSettings:
     port: int = 8080
     sink_port: int = 8090
     redis_memory: str = "50mb"
+    redis: str = "single"
     sink: SinkSettings = field(default_factory=SinkSettings)
 
 
@@ -77,8 +80,12 @@ class Stack:
         self._settings = settings
         self._environ = environ
         self._children = Children(self.log_folder)
-        memory = {"maxmemory": settings.redis_memory}
-        self._redis = EmbeddedRedis(port=0, append_only=True, append_fsync=APPEND_FSYNC, config=memory)
+        self._redis: EmbeddedRedis | GroupRedis
+        if settings.redis == "single":
+            memory = {"maxmemory": settings.redis_memory}
+            self._redis = EmbeddedRedis(port=0, append_only=True, append_fsync=APPEND_FSYNC, config=memory)
+        else:
+            self._redis = GroupRedis(settings.redis, settings.redis_memory)
         self._ports = _claim_ports(
             {
                 "web": settings.port,
@@ -97,6 +104,11 @@ class Stack:
     def redis_url(self) -> str:
         """Address of Redis, known once it is started."""
         return self._redis.url
+
+    @property
+    def _server_url(self) -> str:
+        """Address of the server that is measured, and that faults strike."""
+        return self._redis.url if isinstance(self._redis, EmbeddedRedis) else self._redis.primary_url
 
     @property
     def redis_version(self) -> str:
@@ -193,7 +205,7 @@ class Stack:
         """
         with (
             self._lock,
-            redis.Redis.from_url(self.redis_url, socket_timeout=REQUEST_TIMEOUT_S, retry=None) as client,
+            redis.Redis.from_url(self._server_url, socket_timeout=REQUEST_TIMEOUT_S, retry=None) as client,
         ):
             client.config_set("appendfsync", "always")
             self._ended_cpu_s["redis"] = self._cpu_s("redis")
@@ -265,7 +277,7 @@ class Stack:
         """Ask over a new connection, since an old one may still hold the answer of a paused server."""
         try:
             with redis.Redis.from_url(
-                self.redis_url, socket_timeout=0.2, socket_connect_timeout=0.2, retry=None
+                self._server_url, socket_timeout=0.2, socket_connect_timeout=0.2, retry=None
             ) as client:
                 return int(client.info("memory")["used_memory"])
         except (redis.RedisError, OSError):

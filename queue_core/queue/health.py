@@ -185,9 +185,12 @@ class _Examination:
         facts = [await ask(name, run) for name, run in servers]
         for server in facts:
             prefix = f"{server.name}: " if server.name else ""
-            self._errors += [prefix + error for error in errors_of(server)]
-            waits = self._queue.settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
-            self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
+            settings = self._queue.settings
+            replicas = settings.wait_for_replicas
+            self._errors += [prefix + error for error in errors_of(server, waits_for_replicas=replicas)]
+            fsync = settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
+            warnings = warnings_of(server, waits_for_fsync=fsync, waits_for_replicas=replicas)
+            self._warnings += [prefix + warning for warning in warnings]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 

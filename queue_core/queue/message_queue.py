@@ -95,9 +95,7 @@ class MessageQueue:
         self.settings = replace(given, partitions=given.partitions or partitions_of(redis))
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.transport = transport or transport_for(
-            redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
-        )
+        self.transport = transport or transport_for(redis, self.settings)
         access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()

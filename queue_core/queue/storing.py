@@ -33,7 +33,7 @@ def storing_call(
         "late_is_dead": int(settings.late_messages == "dead-letter"),
         "dead_letters_max": settings.dead_letters_in_partition_max,
         "stats_ttl_ms": settings.stats_ttl_s * 1000,
-        "waits_for_disk": int(settings.wait_for_fsync),
+        "confirms_duplicates": int(settings.wait_for_fsync or settings.wait_for_replicas > 0),
     }
     if change is None:
         return scripts.Enqueue(**common)

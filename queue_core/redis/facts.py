@@ -42,6 +42,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_failed: bool = False
     role: Literal["", "primary", "replica"] = ""
     replicas: int = 0
+    replicas_min: int | None = None
+    """Number of replicas without which the server takes no writes (min-replicas-to-write)."""
     primary: str = ""
     """Address of a replica's primary."""
     serves_in_part: bool | None = None
@@ -63,11 +65,12 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
     info_availability, info = await _try_command(run, "INFO")
     config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
     _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")
+    _, minimum = await _try_command(run, "CONFIG", "GET", "min-replicas-to-write")
     is_cluster = info.get("redis_mode") == "cluster" or bool(name)
     coverage: dict[str, str] = {}
     if is_cluster and config_availability == "answered":
         _, coverage = await _try_command(run, "CONFIG", "GET", "cluster-require-full-coverage")
-    config = fsync | memory
+    config = fsync | memory | minimum
     primary = f"{info.get('master_host', '')}:{info.get('master_port', '')}"
     role = info.get("role", "")
     enabled = info.get("aof_enabled", config.get("appendonly", ""))
@@ -86,6 +89,7 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
         snapshot_failed=info.get("rdb_last_bgsave_status", "ok") != "ok",
         role="replica" if role in ("slave", "replica") else "primary" if role else "",
         replicas=_number(info.get("connected_slaves")) or 0,
+        replicas_min=_number(config.get("min-replicas-to-write")),
         primary=primary if len(primary) > 1 else "",
         serves_in_part={"no": True, "yes": False}.get(coverage.get("cluster-require-full-coverage", "")),
     )
@@ -110,11 +114,15 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
         snapshot_failed=any(server.snapshot_failed for server in servers),
         role=next((role for role in ("replica", "", "primary") if role in roles), ""),
         replicas=max(server.replicas for server in servers),
+        replicas_min=min((it for server in servers if (it := server.replicas_min) is not None), default=None),
     )
 
 
-def errors_of(facts: ServerFacts) -> list[str]:
-    """Return sentences on facts that void the guarantee that no message is lost; each says what to do."""
+def errors_of(facts: ServerFacts, *, waits_for_replicas: int = 0) -> list[str]:
+    """Return sentences on facts that void the guarantee that no message is lost; each says what to do.
+
+    `waits_for_replicas` is the queue's setting.
+    """
     errors = []
     if facts.version and facts.version_numbers < VERSION_MIN:
         errors.append(f"Redis {facts.version} is too old: use 6.2 or newer")
@@ -138,6 +146,11 @@ def errors_of(facts: ServerFacts) -> list[str]:
             "appendfsync is no, so a crash of the machine can lose the messages of the last 30 s: "
             "set appendfsync everysec or always"
         )
+    if facts.role == "primary" and facts.replicas < waits_for_replicas:
+        errors.append(
+            f"wait_for_replicas is {waits_for_replicas}, but replicas connected: {facts.replicas}; until there are "
+            "more, no message is taken and none is answered: start replicas, or lower it"
+        )
     if facts.append_failed:
         errors.append(
             "the last write to the append-only file failed: Redis refuses messages, or forgets them at a restart; "
@@ -151,8 +164,8 @@ def errors_of(facts: ServerFacts) -> list[str]:
     return errors
 
 
-def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
-    """Return sentences on facts that need attention; each says what to do. `waits_for_fsync` is the queue's setting."""
+def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas: int = 0) -> list[str]:
+    """Return sentences on facts that need attention; each says what to do. The keywords are the queue's settings."""
     warnings = _unknowns(facts)
     if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
         warnings.append(
@@ -175,10 +188,15 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
         )
     if facts.snapshot_failed:
         warnings.append("the last snapshot (RDB) failed, so Redis may refuse writes: free space on its disk")
-    if facts.replicas:
+    if facts.replicas and not waits_for_replicas:
         warnings.append(
             "a failover to a replica can lose the last messages, since writes do not wait for replicas: "
-            "set min-replicas-to-write and min-replicas-max-lag to limit how many"
+            "set wait_for_replicas to 1"
+        )
+    if facts.replicas and facts.replicas_min == 0:
+        warnings.append(
+            "min-replicas-to-write is 0, so a primary that lost its replicas still takes writes, which a failover "
+            "loses: set min-replicas-to-write 1 on each server"
         )
     return warnings
 

@@ -9,7 +9,7 @@ from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, Unix
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.errors import UnsupportedRedisError
-from queue_core.redis.durability import FsyncWait
+from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.nodes.sources import read_slots
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path, Trip
@@ -31,16 +31,21 @@ class LinkTransport(Transport):
     """
 
     def __init__(
-        self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False, guide: Guide | None = None
+        self,
+        redis: Redis,
+        *,
+        deadline_ms: int,
+        durability: Durability = Durability(),  # noqa: B008 - a tuple
+        guide: Guide | None = None,
     ) -> None:
         self._redis = redis
         self._pool: ConnectionPool = redis.connection_pool
         self._deadline_s = deadline_ms / 1000
         self._left_at = -LEAVE_AGAIN_S
         self._leaving: asyncio.Task[None] | None = None
-        fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
+        durable = wait_of(redis, deadline_ms, durability)
         self._gathered, self._urgent = (
-            Path(self._connection, deadline_s=self._deadline_s, fsync=fsync, guide=guide or _Alone(self))
+            Path(self._connection, deadline_s=self._deadline_s, durable=durable, guide=guide or _Alone(self))
             for _ in range(2)
         )
 

@@ -11,7 +11,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.errors import QueueError, QueueUnavailableError
-from queue_core.redis.durability import FsyncWait
+from queue_core.redis.durability import Command, DurableWait
 from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import explain, settle
@@ -78,11 +78,17 @@ class Guide(Protocol):
 
 
 class _Durable:
-    """Calls of one write whose answers count once the disk has them."""
+    """Calls of one write whose answers count once the write is safe, which the last `waits` answers say."""
 
-    def __init__(self, trips: list[Trip]) -> None:
-        self.trips = trips
+    def __init__(self, waits: int) -> None:
+        self.trips: list[Trip] = []
+        self.waits = waits
         self.answers: list[Any] = []
+
+    @property
+    def is_answered(self) -> bool:
+        """True when all answers are there."""
+        return len(self.answers) == len(self.trips) + self.waits
 
 
 class Path:
@@ -98,16 +104,16 @@ class Path:
         connection: Callable[[], AbstractConnection],
         *,
         deadline_s: float,
-        fsync: FsyncWait | None,
+        durable: DurableWait | None,
         guide: Guide,
     ) -> None:
         self._make_connection = connection
         self._deadline_s = deadline_s
         self._tick_s = min(deadline_s / TICKS, LATE_S)
-        self._fsync = fsync
+        self._durable = durable
         self._guide = guide
-        self._wait: tuple[Any, ...] = ()
-        """Command at the end of a write that waits for the disk; empty where there is nothing to wait for."""
+        self._waits: tuple[Command, ...] = ()
+        """Commands at the end of a write that wait until it is safe."""
         self._former: AbstractConnection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.writes = 0
@@ -121,6 +127,8 @@ class Path:
         self._timer: asyncio.TimerHandle | None = None
         self._due: deque[Trip] = deque()
         """Calls in the order of their deadlines; those that are answered leave with the next look."""
+        self._older: list[Trip] = []
+        """Calls that another server refused, with deadlines in any order."""
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
@@ -147,10 +155,8 @@ class Path:
         if not self._waiting:
             loop.call_soon(self.ready)
         self._waiting.append(trip)
-        if self._due and trip.since_s < self._due[-1].since_s:
-            self._due = deque(sorted((*self._due, trip), key=lambda each: each.since_s))
-        else:
-            self._due.append(trip)
+        is_older = self._due and trip.since_s < self._due[-1].since_s
+        (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
 
@@ -160,6 +166,7 @@ class Path:
         self._sent.clear()
         self._again, self._waiting = [], []
         self._due.clear()
+        self._older.clear()
         if self._opening:
             self._opening.cancel()
         link, self._link = self._link, None
@@ -185,7 +192,7 @@ class Path:
             self._settle(sent, answer)
         elif isinstance(sent, _Durable):
             sent.answers.append(answer)
-            if len(sent.answers) > len(sent.trips):
+            if sent.is_answered:
                 self._settle_durable(sent)
         elif isinstance(sent, _Asking):
             return
@@ -223,7 +230,7 @@ class Path:
     def _write(self, link: Link, trips: list[Trip]) -> None:
         if not self._sent and self._loop:
             self._heard_s = self._loop.time()
-        durable = _Durable([]) if self._wait else None
+        durable = _Durable(len(self._waits)) if self._waits else None
         commands = []
         for trip in trips:
             script = trip.call.script
@@ -245,8 +252,9 @@ class Path:
             if durable:
                 durable.trips.append(trip)
         if durable and commands:
-            commands.append(pack_fast(self._wait))
-            self._sent.append(durable)
+            for wait in self._waits:
+                commands.append(pack_fast(wait))
+                self._sent.append(durable)
         if commands:
             self.writes += 1
             link.write(b"".join(commands))
@@ -267,18 +275,20 @@ class Path:
         settle(trip.call, trip.future, answer)
 
     def _settle_durable(self, sent: _Durable) -> None:
-        assert self._fsync
+        assert self._durable
+        answers, waits = sent.answers[: len(sent.trips)], sent.answers[len(sent.trips) :]
+        unsafe: QueueUnavailableError | None = None
         try:
-            self._fsync.check(sent.answers.pop())
+            self._durable.check(waits)
         except QueueUnavailableError as error:
-            for trip, answer in zip(sent.trips, sent.answers, strict=True):
-                if isinstance(answer, Exception):  # it wrote nothing that could be lost
-                    self._settle(trip, answer)
-                else:
-                    trip.fail(error)
-        else:
-            for trip, answer in zip(sent.trips, sent.answers, strict=True):
+            unsafe = error
+            self._guide.troubled()
+        refusal = next((wait for wait in waits if isinstance(wait, Exception)), None)
+        for trip, answer in zip(sent.trips, answers, strict=True):
+            if unsafe is None or isinstance(answer, Exception):  # an error wrote nothing that could be lost
                 self._settle(trip, answer)
+            elif refusal is None or not self._guide.takes(trip, refusal):
+                trip.fail(unsafe)
 
     def _under_way(self) -> Iterator[Trip]:
         for sent in dict.fromkeys(self._sent):
@@ -311,7 +321,7 @@ class Path:
         self.ready()
 
     async def _connect(self) -> Link:
-        self._wait = await self._fsync.command() if self._fsync else ()
+        self._waits = await self._durable.commands() if self._durable else ()
         if self._connection is None:
             self._connection = self._make_connection()
         await self._connection.disconnect(nowait=True)
@@ -327,9 +337,13 @@ class Path:
             if not trip.future.done():
                 trip.fail(TimeoutError())
                 patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        for trip in self._older:
+            if now_s - trip.since_s >= self._deadline_s:
+                trip.fail(TimeoutError())
+        self._older = [trip for trip in self._older if not trip.future.done()]
         if (self._sent or self._opening) and now_s - self._heard_s >= LATE_S:
             self._guide.troubled()
         if self._link and self._sent and now_s - self._heard_s >= patience_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
-        goes_on = due or self._sent
+        goes_on = due or self._older or self._sent
         self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None

@@ -21,7 +21,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from queue_core.command_lines import typed
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
-from queue_core.redis.durability import FsyncWait
+from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.transport import Transport
 
@@ -40,6 +40,7 @@ _UNAVAILABLE = (
     exceptions.RedisClusterException,
     exceptions.AskError,
     exceptions.TryAgainError,
+    exceptions.AskError,  # and MovedError: a slot that moves for longer than the deadline
     TimeoutError,
     OSError,
 )
@@ -66,9 +67,15 @@ LEAVE_AGAIN_S = 1.0
 class ScriptRunner(Transport):
     """Transport that runs the scripts on one Redis client. `round_trips` counts its round trips."""
 
-    def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        deadline_ms: int,
+        durability: Durability = Durability(),  # noqa: B008 - a tuple
+    ) -> None:
         self._redis = redis
-        self._fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
+        self._durable = wait_of(redis, deadline_ms, durability)
         self._deadline_s = deadline_ms / 1000
         self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
         self._pump: asyncio.Task[None] | None = None
@@ -160,13 +167,12 @@ class ScriptRunner(Transport):
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command("EVALSHA", *call.command())
-        wait = await self._fsync.command() if self._fsync else ()
-        if wait:
+        for wait in await self._durable.commands() if self._durable else ():
             pipeline.execute_command(*wait)
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        if self._fsync and wait:
-            self._fsync.check(answers.pop())
-        return answers
+        if self._durable:
+            self._durable.check(answers[len(calls) :])
+        return answers[: len(calls)]
 
     async def _load_scripts(self, scripts: set[LuaScript]) -> None:
         for script in sorted(scripts, key=lambda script: script.name):

@@ -43,6 +43,8 @@ def baseline_of(result: Result) -> Baseline:
         raise ResultError(
             gettext("sweeps are not compared: replay with the settings in question and compare that")
         )
+    if result["kind"] == "failover":
+        raise ResultError(gettext("runs under failovers are not compared: each row says what it promises"))
     if result["kind"] == "audit":
         raise ResultError(
             gettext("audits are not compared: they say what happened, and not what a system does")

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
+from reports.results.failover import FailoverResult, faults_of
 from reports.results.faults import StruckFault
 from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
@@ -21,7 +22,9 @@ from reports.results.validation import LIVE_RUNS, Trial, ValidationResult
 from reports.results.zones import zone_named
 from reports.text import cut
 
-Result: TypeAlias = ReplayResult | LoadResult | SweepResult | AuditResult | ValidationResult | Baseline
+Result: TypeAlias = (
+    ReplayResult | LoadResult | SweepResult | AuditResult | ValidationResult | FailoverResult | Baseline
+)
 
 VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
@@ -45,6 +48,8 @@ def contradictions(result: Result) -> Iterator[str]:
         yield from _in_load(result)
     elif result["kind"] == "sweep":
         yield from _in_sweep(result)
+    elif result["kind"] == "failover":
+        yield from _in_failover(result)
     elif result["kind"] == "audit":
         yield from _in_audit(result)
     elif result["kind"] == "validation":
@@ -213,6 +218,16 @@ def _in_sweep(result: SweepResult) -> Iterator[str]:
             yield f"more messages than were sent are lost, dead-lettered or waiting - at `$.rows[{index}]`"
         if max(row["split_turns"], row["turns_of_several"]) > row["turns"]:
             yield f"more turns are split, or have several messages, than the row counts - at `$.rows[{index}]`"
+
+
+def _in_failover(result: FailoverResult) -> Iterator[str]:
+    for index, row in enumerate(result["rows"]):
+        if row["licensed"] > row["twice"]:
+            yield f"more doubles are licensed than there are - at `$.rows[{index}]`"
+        if row["once"] + row["lost"] > row["acknowledged"]:
+            yield f"more messages were answered or lost than acknowledged - at `$.rows[{index}]`"
+    if result["ok"] == any(faults_of(row) for row in result["rows"]):
+        yield "`ok` and the rows contradict each other - at `$.ok`"
 
 
 def _in_baseline(result: Baseline) -> Iterator[str]:

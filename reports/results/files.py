@@ -16,6 +16,7 @@ from reports.results.audit import AUDIT_SCHEMA_VERSION, AuditResult
 from reports.results.baseline import BASELINE_SCHEMA_VERSION, Baseline
 from reports.results.checks import Result as Result  # noqa: PLC0414 - exported for callers of read_result
 from reports.results.checks import contradictions, shown
+from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadResult
 from reports.results.replay import SCHEMA_VERSION, ReplayResult
 from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
@@ -26,6 +27,7 @@ KINDS: dict[str, tuple[Any, int]] = {
     "load": (LoadResult, LOAD_SCHEMA_VERSION),
     "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
     "audit": (AuditResult, AUDIT_SCHEMA_VERSION),
+    "failover": (FailoverResult, FAILOVER_SCHEMA_VERSION),
     "validation": (ValidationResult, VALIDATION_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
@@ -36,6 +38,7 @@ REMEDIES: dict[str, str] = {
     "load": "python -m loadtests run",
     "sweep": "python -m sim sweep logs/ --json FILE",
     "audit": "python -m sim audit FILE --json RESULT",
+    "failover": "python -m loadtests failover",
     "validation": "python -m loadtests validate",
     "baseline": "python -m reports baseline update RESULT.json -o FILE",
 }

@@ -76,6 +76,7 @@ _SETTINGS = {
     "ai_error_share": marked("AI errors"),
     "redis_memory": marked("Redis memory limit"),
     "redis_append_fsync": marked("Redis durability"),
+    "redis_servers": marked("Redis servers"),
     "faults": marked("faults"),
     "machine": marked("machine"),
     "cores": marked("cores"),

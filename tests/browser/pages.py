@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from reports.pages.audit.page import render_audit_report
+from reports.pages.failover.page import render_failover_report
 from reports.pages.load.page import render_load_report
 from reports.pages.regression.page import render_regression_report
 from reports.pages.replay.page import render_replay_report
@@ -21,6 +22,7 @@ from tests.reports import (
     audit_example,
     comparison_example,
     example,
+    failover_example,
     load_example,
     sweep_example,
     validation_example,
@@ -100,6 +102,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "hostile sweep": lambda: render_sweep_report(sweep_example.hostile()),
     "audit": lambda: render_audit_report(audit_example.bad_day()),
     "audit in Arabic": lambda: render_audit_report(audit_example.bad_day(), "ar"),
+    "failovers": lambda: render_failover_report(failover_example.kept()),
+    "failovers in Arabic": lambda: render_failover_report(failover_example.broken(), "ar"),
+    "hostile failovers": lambda: render_failover_report(failover_example.hostile()),
     "validation": lambda: render_validation_report(validation_example.six()),
     "validation in Arabic": lambda: render_validation_report(validation_example.six(), "ar"),
     "hostile validation": lambda: render_validation_report(validation_example.hostile()),

@@ -54,6 +54,7 @@ NOT_RUN = {
     "python3": "the README's installation, which needs the network too",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
+    "python -m loadtests failover": "it takes minutes: tests/loadtests/failover/",
     "python -m loadtests sink": "it runs until Ctrl-C: tests/loadtests/sink/test_server.py",
 }
 SHORTER = {"--runs 100": "--runs 2"}

@@ -256,7 +256,7 @@ async def _disconnect(node: Redis) -> None:
 
 def _key_of(command: Command) -> Any:
     """Return the first key of a command; None if it has none."""
-    name = str(command[0]).upper()
+    name, *second = str(command[0]).upper().split()  # redis-py writes "SCRIPT FLUSH" as one word
     if name in _KEYLESS or len(command) < 2:
         return None
     if name in ("XREAD", "XREADGROUP"):
@@ -264,4 +264,4 @@ def _key_of(command: Command) -> Any:
         return command[words.index("STREAMS") + 1]
     if name in _AFTER_COUNT:
         return command[3] if int(command[2]) else None
-    return command[2] if name in _SECOND_WORD else command[1]
+    return command[2] if name in _SECOND_WORD and not second else command[1]

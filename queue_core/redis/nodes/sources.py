@@ -122,6 +122,8 @@ class _Answer(NamedTuple):
     primary: Address
     replicas: tuple[Address, ...]
     sentinel: Address
+    asked_at: float
+    """Time of the question, monotonic seconds: what is known since then is newer."""
 
 
 def _fields(state: Sequence[Any]) -> dict[str, str]:
@@ -204,7 +206,7 @@ class SentinelSource(Source):
         """Note whether a sentinel replaces the primary; only its own answer ends that, or a new epoch."""
         if answer.is_switching and not answer.is_promoted:
             self._switching.setdefault(answer.sentinel, (time.monotonic(), answer.epoch))
-        else:
+        elif self._switching.get(answer.sentinel, (0.0, 0))[0] < answer.asked_at:
             self._switching.pop(answer.sentinel, None)
 
     def _is_being_replaced(self, answer: _Answer) -> bool:
@@ -217,6 +219,7 @@ class SentinelSource(Source):
 
     async def _ask(self, sentinel: Address) -> _Answer:
         """Ask one sentinel. During a failover it names the promoted server as soon as it is promoted."""
+        asked_at = time.monotonic()
         try:
             state, replicas, address = await ask(
                 self._new_connection(sentinel),
@@ -236,6 +239,7 @@ class SentinelSource(Source):
             primary=primary,
             replicas=tuple(Address(fields["ip"], int(fields["port"])) for fields in map(_fields, replicas)),
             sentinel=sentinel,
+            asked_at=asked_at,
         )
 
     def _reworded(self, sentinel: Address, error: exceptions.ResponseError) -> exceptions.RedisError:

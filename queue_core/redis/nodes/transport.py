@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from redis import exceptions
 
 from queue_core.errors import QueueError
+from queue_core.redis.durability import Durability
 from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.refusals import is_passing, moved_to
@@ -59,16 +60,17 @@ class NodeTrip(Trip):
 class NodesTransport(Transport):
     """Transport to the primaries that a client's routes name; two links to each, which the client closes."""
 
-    def __init__(self, client: NodesClient, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+    def __init__(self, client: NodesClient, *, deadline_ms: int, durability: Durability) -> None:
         self._client = client
         self._routes = client.routes
         self._deadline_ms = deadline_ms
         self._deadline_s = deadline_ms / 1000
-        self._wait_for_fsync = wait_for_fsync
+        self._durability = durability
         self._nodes: dict[Address, LinkTransport] = {}
         self._left_round_trips = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: list[NodeTrip] = []
+        self._held_slots: set[int] = set()
         self._sending: asyncio.Task[None] | None = None
         client.routes.on_change.append(self._changed)
         client.on_close.append(self._close)
@@ -99,9 +101,10 @@ class NodesTransport(Transport):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
             self._loop, self._held, self._sending, self._nodes = loop, [], None, {}
+            self._held_slots.clear()
         slot = self._routes.slot_of(call.command()[2])
         trip = NodeTrip(call, loop.create_future(), loop.time(), slot, is_urgent=is_urgent)
-        if any(held.slot == slot and not is_urgent for held in self._held):
+        if slot in self._held_slots and not is_urgent:
             self._hold(trip)  # behind those that were made before
         else:
             self._send(trip)
@@ -150,7 +153,7 @@ class NodesTransport(Transport):
             node = self._nodes[address] = LinkTransport(
                 self._client.node(address),
                 deadline_ms=self._deadline_ms,
-                wait_for_fsync=self._wait_for_fsync,
+                durability=self._durability,
                 guide=_NodeGuide(self, address),
             )
         return node
@@ -158,6 +161,7 @@ class NodesTransport(Transport):
     def _hold(self, trip: NodeTrip) -> None:
         trip.is_held = True
         self._held.append(trip)
+        self._held_slots.add(trip.slot)
         if self._sending is None and self._loop:
             self._sending = self._loop.create_task(self._send_held(), name="queue-held-calls")
 
@@ -168,6 +172,7 @@ class NodesTransport(Transport):
             while self._held:
                 await asyncio.wait([self._routes.look()], timeout=HELD_S)
                 held, self._held = sorted(self._held, key=lambda trip: trip.since_s), []
+                self._held_slots.clear()
                 for trip in held:
                     if trip.is_given_up:
                         continue
@@ -180,6 +185,7 @@ class NodesTransport(Transport):
             for trip in self._held:
                 trip.future.cancel()
             self._held = []
+            self._held_slots.clear()
 
     def _changed(self, table: Table) -> None:
         """Leave nodes that are no primaries any more; what they did not answer goes to the new ones."""
@@ -194,6 +200,7 @@ class NodesTransport(Transport):
         """Give up what is under way."""
         nodes, self._nodes = self._nodes, {}
         held, self._held = self._held, []
+        self._held_slots.clear()
         for trip in [*held, *(trip for node in nodes.values() for trip in node.leave())]:
             trip.fail(exceptions.ConnectionError("the client was closed"))
 

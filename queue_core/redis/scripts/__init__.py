@@ -54,7 +54,7 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     late_is_dead: Digits
     dead_letters_max: Number
     stats_ttl_ms: Number
-    waits_for_disk: Digits
+    confirms_duplicates: Digits
 
 
 @stub("change")
@@ -85,7 +85,7 @@ class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     dead_letters_max: Number
     stats_ttl_ms: Number
     completed_ttl_ms: Number
-    waits_for_disk: Digits
+    confirms_duplicates: Digits
 
 
 @stub("claim")

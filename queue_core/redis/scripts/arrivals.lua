@@ -1,8 +1,8 @@
 -- arrivals: functions that store arriving messages.
 
--- Writes something for a duplicate when messages are acknowledged only on disk. Another connection may have stored the
--- message, and WAITAOF waits only for writes of its own connection. This write changes nothing, but once it is on disk, the
--- message is too. A full Redis accepts it.
+-- Writes something for a duplicate when messages are acknowledged only on disk or on replicas. Another connection may have
+-- stored the message, and WAITAOF and WAIT wait only for writes of their own connection. This write changes nothing, but once
+-- it is there, the message is too. A full Redis accepts it.
 local function confirm_duplicate(place, layers)
   allow_when_full(place.lock)
   keep_layers(place, layers)
@@ -10,11 +10,11 @@ end
 
 -- Looks for the id of what arrives. Returns since when messages are stored in this layout, the layers of ids, and the answer
 -- for an id that was seen before, nil for a new one.
-local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
   local since, ids = layout_since(place, now_ms)
   local layers = layers_in(ids)
   local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
-  if first_ms and waits_for_disk == '1' then
+  if first_ms and confirms_duplicates == '1' then
     rare().confirm_duplicate(place, layers)
   end
   return since, layers, first_ms and {'duplicate', first_ms, 0}

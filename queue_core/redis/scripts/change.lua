@@ -15,7 +15,7 @@
 local SEARCHED_MAX = 500
 local CHUNK = 100
 
-local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
 if duplicate then
   return duplicate
 end

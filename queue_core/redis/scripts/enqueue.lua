@@ -4,7 +4,7 @@
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 --   | {'moved', target}
 
-local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, waits_for_disk)
+local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
 if duplicate then
   return duplicate
 end

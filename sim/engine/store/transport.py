@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions
 
-from queue_core.redis.path import TICKS, WRITES_MAX, Trip
+from queue_core.redis.path import LATE_S, TICKS, WRITES_MAX, Trip
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call, LuaScript
 from queue_core.redis.transport import Transport
@@ -74,6 +74,7 @@ class _Connection:
         self._name = name
         self._latencies = latencies
         self._deadline_s = deadline_s
+        self._tick_s = min(deadline_s / TICKS, LATE_S)
         self._process = process
         self._due: list[Trip] = []
         """Calls in the order of their deadlines, as far as these are watched."""
@@ -240,7 +241,7 @@ class _Connection:
     def _watch(self, trips: list[Trip]) -> None:
         self._due += [trip for trip in trips if trip not in self._due]
         if self._timer is None and self._due:
-            self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look)
+            self._timer = self._loop.call_later(self._tick_s, self._look)
 
     def _look(self) -> None:
         """Look at the deadlines. A connection that was silent for as long is given up."""
@@ -253,7 +254,7 @@ class _Connection:
         if self._is_open and self._sent and now_s - self._heard_s >= patience_s:
             self._lost(exceptions.TimeoutError("Redis is silent"))
         goes_on = self._due or self._sent
-        self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look) if goes_on else None
+        self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None
 
 
 class _Write(Request):

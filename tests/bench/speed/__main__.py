@@ -6,6 +6,7 @@ Contenders take turns, repeat by repeat. Ratios and CPU time are what to read; r
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -112,6 +113,7 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Measure and print. Returns the exit code."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes and worktree are removed
     if options.show:
         show(msgspec.json.decode(options.show.read_bytes(), type=Facts).results, options.markdown)
         return 0

@@ -240,3 +240,18 @@ def test_the_command_leaves_no_process_behind_however_it_ends(how: signal.Signal
     assert code == (0 if how == signal.SIGTERM else -9)
     if how == signal.SIGTERM:
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+def test_a_stack_on_several_servers_survives_the_death_of_a_primary(kind: str, tmp_path: Path) -> None:
+    settings = StackSettings(port=0, sink_port=0, redis=kind)
+    with Stack(settings, os.environ, tmp_path) as stack:
+        assert stack.redis_url.startswith(f"redis+{kind}://")
+        stack.stop_redis()
+        stack.check()
+        stack.start_redis()
+        stack.pause_redis()
+        stack.resume_redis()
+        stack.await_worker(1)
+        assert stack.usage().redis_bytes

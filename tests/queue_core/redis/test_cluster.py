@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.queue.sent_replies import Report
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.sent import SentPart
 
 EPOCH_MS = 1_790_000_000_000
@@ -31,10 +33,18 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[1, 8])
-def queue(request: pytest.FixtureRequest, cluster_client: RedisCluster, clock: Clock) -> MessageQueue:
-    settings = QueueSettings(partitions=request.param)
-    return MessageQueue(cast("Redis", cluster_client), settings, clock=clock)
+@pytest.fixture(params=["redis-py", pytest.param("redis-py, 1", marks=pytest.mark.soak), "url"])
+async def queue(
+    request: pytest.FixtureRequest, cluster_client: RedisCluster, cluster_server: EmbeddedRedis, clock: Clock
+) -> AsyncIterator[MessageQueue]:
+    """A queue on redis-py's client with 8 partitions or 1, or on the client of a URL."""
+    if request.param == "url":
+        url = cluster_server.url.replace("redis://", "redis+cluster://")
+        async with connect(url) as client:
+            yield MessageQueue(client, QueueSettings(), clock=clock)
+    else:
+        settings = QueueSettings(partitions=1 if "1" in request.param else 8)
+        yield MessageQueue(cast("Redis", cluster_client), settings, clock=clock)
 
 
 def message(message_id: str, phone: int, **values: Any) -> QueueMessage:

@@ -1,4 +1,4 @@
-"""Strict mode: an acknowledged message is on the disk."""
+"""Strict modes: an acknowledged message is on the disk, or on replicas."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from typing import Literal
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError, UnsupportedRedisError
+from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.redis_groups.group import Group
+from loadtests.redis_groups.sentinel import SentinelServers
+from queue_core import (
+    MessageQueue,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+    UnsupportedRedisError,
+    connect,
+)
+from queue_core.queue.health import examine
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 
 Fsync = Literal["always", "everysec"]
 STRICT = QueueSettings(wait_for_fsync=True)
+REPLICATED = QueueSettings(wait_for_replicas=1, partitions=12, redis_deadline_ms=400)
 SERVERS = find_all_redis_servers()
 
 
@@ -88,3 +100,112 @@ async def test_a_disk_that_does_not_answer_acknowledges_nothing(redis_server: Em
         await client.config_set("appendonly", "no")
         with pytest.raises(QueueUnavailableError, match="disk"):
             await queue.enqueue(message(2))
+
+
+@pytest.fixture(
+    params=["single", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("cluster", "sentinel"))]
+)
+def url_and_group(request: pytest.FixtureRequest) -> tuple[str, Group]:
+    """The address of each kind of deployment with replicas, and its servers."""
+    kind = "cluster" if request.param == "cluster" else "sentinel"
+    servers: Group = request.getfixturevalue(f"{kind}_servers")
+    return f"redis://{servers.primaries()[0].address}" if request.param == "single" else servers.url, servers
+
+
+@pytest.mark.parametrize("fault", ["cut", pytest.param("silence", marks=pytest.mark.soak)])
+async def test_what_no_replica_has_is_not_acknowledged(
+    url_and_group: tuple[str, Group], fault: Literal["cut", "silence"]
+) -> None:
+    """The queue waits, also for duplicates: the message is stored, and may yet be lost."""
+    url, group = url_and_group
+    primary = group.primaries()[0]
+    async with connect(url) as client:
+        queue = MessageQueue(client, REPLICATED)
+        assert (await queue.enqueue(message(1))).status == "queued"
+        conversation = queue.keys.of("bot", "1").queue
+        owner = group.primary_of(conversation) if isinstance(group, ClusterServers) else primary
+        getattr(owner.proxy, fault)(replicas_only=True)
+        for number in (2, 2, 1):
+            with pytest.raises(QueueUnavailableError, match="wait_for_replicas"):
+                await queue.enqueue(message(number))
+        assert owner.command("LLEN", conversation) == 2
+        owner.proxy.restore()
+        await _stored(queue, 2)
+
+
+async def test_other_nodes_acknowledge_while_one_has_no_replica(cluster_servers: ClusterServers) -> None:
+    async with connect(cluster_servers.url) as client:
+        queue = MessageQueue(client, REPLICATED)
+        first = cluster_servers.primaries()[0]
+        await asyncio.gather(*(queue.enqueue(_message_of(phone)) for phone in range(20)))
+        first.proxy.cut(replicas_only=True)
+        again = (queue.enqueue(_message_of(phone, "m2")) for phone in range(20))
+        outcomes = await asyncio.gather(*again, return_exceptions=True)
+        for phone, outcome in enumerate(outcomes):
+            owner = cluster_servers.primary_of(queue.keys.of("bot", str(phone)).queue)
+            assert isinstance(outcome, QueueUnavailableError) == (owner is first), outcome
+
+
+async def test_acknowledged_messages_survive_a_failover_to_a_replica_that_lagged(
+    sentinel_servers: SentinelServers,
+) -> None:
+    """The links of the replicas are cut right before the primary dies: what only it has is lost."""
+    primary = sentinel_servers.primary()
+    async with connect(sentinel_servers.url) as client:
+        strict, lax = MessageQueue(client, REPLICATED), MessageQueue(client, QueueSettings(partitions=12))
+        await strict.enqueue(message(1))
+        primary.proxy.cut(replicas_only=True)
+        await lax.enqueue(message(2))
+        with pytest.raises(QueueUnavailableError):
+            await strict.enqueue(message(3))
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(sentinel_servers.await_failover, primary)
+        await _stored(strict, 3)
+        assert [it.id for it in await strict.pending("bot", "1")] == ["m1", "m3"], "m2 was not waited for"
+
+
+@pytest.mark.soak
+async def test_a_cluster_waits_for_the_disks_of_its_nodes(cluster_servers: ClusterServers) -> None:
+    """The message that is refused belongs to a node that stopped writing to its disk."""
+    for node in cluster_servers.nodes:
+        node.command("CONFIG", "SET", "appendonly", "yes")
+    async with connect(cluster_servers.url) as client:
+        queue = MessageQueue(client, QueueSettings(wait_for_fsync=True, partitions=12))
+        await asyncio.gather(*(queue.enqueue(_message_of(phone)) for phone in range(20)))
+        owner = cluster_servers.primary_of(queue.keys.of("bot", "1").queue)
+        owner.command("CONFIG", "SET", "appendonly", "no")
+        with pytest.raises(QueueUnavailableError, match="WAITAOF"):
+            await queue.enqueue(message(2))
+
+
+async def _stored(queue: MessageQueue, number: int) -> None:
+    """Enqueue a message until it is acknowledged, as a provider does."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await queue.enqueue(message(number))
+            except QueueUnavailableError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def _message_of(phone: int, message_id: str = "m1") -> QueueMessage:
+    return QueueMessage(id=message_id, instance_name="bot", user_phone=str(phone), message="x")
+
+
+async def test_the_examination_says_what_a_failover_may_lose(sentinel_servers: SentinelServers) -> None:
+    primary = sentinel_servers.primary()
+
+    async def words_of(wait_for_replicas: int) -> str:
+        report = await examine(MessageQueue(client, QueueSettings(wait_for_replicas=wait_for_replicas)))
+        return " ".join((*report.warnings, *report.errors))
+
+    async with connect(sentinel_servers.url) as client:
+        lax = await words_of(0)
+        assert "set wait_for_replicas to 1" in lax
+        assert "set min-replicas-to-write 1" in lax
+        primary.command("CONFIG", "SET", "min-replicas-to-write", 1)
+        strict = await words_of(1)
+        assert "replicas" not in strict
+        assert "wait_for_replicas is 3, but replicas connected: 2" in await words_of(3)

@@ -15,7 +15,7 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis, RedisCluster
 
-from queue_core import QueueUnavailableError, UnsupportedRedisError, connect
+from queue_core import QueueSettings, QueueUnavailableError, UnsupportedRedisError, connect
 from queue_core.redis import link
 from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.path import TICKS
@@ -113,7 +113,7 @@ async def test_which_client_gets_which_transport() -> None:
 
     links = [connect("redis://h"), connect("rediss://h"), connect("unix:///s"), Redis()]
     clients: list[Any] = [FakeAsyncRedis(), store_client(), Traced(), RedisCluster(host="h")]
-    kinds = [type(transport_for(each, deadline_ms=1, wait_for_fsync=False)) for each in [*links, *clients]]
+    kinds = [type(transport_for(each, QueueSettings())) for each in [*links, *clients]]
     assert kinds == [LinkTransport] * len(links) + [ScriptRunner] * len(clients)
 
 

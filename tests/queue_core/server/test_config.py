@@ -148,6 +148,7 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"OPERATOR_TOKEN": "short"}, "OPERATOR_TOKEN"),
         ({"AI_UNAVAILABLE_WAITS_S": "1,-2"}, "AI_UNAVAILABLE_WAITS_S"),
         ({"REDIS_URL": "http://redis"}, "REDIS_URL"),
+        ({"REDIS_URL": "redis+cluster://host:port"}, "REDIS_URL"),
     ],
 )
 def test_settings_that_contradict_each_other(environ: dict[str, str], name: str) -> None:

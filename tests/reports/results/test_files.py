@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import Result, ResultError, read_result
-from tests.reports import audit_example, example, load_example, sweep_example
+from tests.reports import audit_example, example, failover_example, load_example, sweep_example
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
@@ -23,6 +23,7 @@ RESULTS: dict[str, Any] = {
     "load": load_example.empty(),
     "sweep": sweep_example.nothing(),
     "audit": audit_example.bad_day(),
+    "failover": failover_example.kept(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }
@@ -176,6 +177,13 @@ _CONTRADICTIONS = {
     'the recording "incident.jsonl" is not in the result - at `$.replay.runs[0]`': _broken(
         "baseline of a replay", "replay", "digests", value={}
     ),
+    "more doubles are licensed than there are - at `$.rows[0]`": _broken(
+        "failover", "rows", value=[failover_example.row("steady", licensed=1)]
+    ),
+    "more messages were answered or lost than acknowledged - at `$.rows[0]`": _broken(
+        "failover", "rows", value=[{**failover_example.row("steady"), "once": 4_001}]
+    ),
+    "`ok` and the rows contradict each other - at `$.ok`": _broken("failover", "ok", value=False),
     "the recommended row does not exist - at `$.recommended`": _broken("sweep", "recommended", value=0),
     '`of` is "replay", so that part must be there, and the other must be null': _broken(
         "baseline of a replay", "replay", value=None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -27,6 +27,7 @@ from queue_core import (
 from queue_core.queue.health import examine
 from queue_core.queue.probe import probe
 from queue_core.redis.nodes.table import slot_of
+from queue_core.server.operator.figures import figures
 
 USERS = 60
 
@@ -225,9 +226,14 @@ async def test_a_cluster_client_of_redis_py_may_be_new(cluster_servers: ClusterS
 
 async def test_a_client_of_redis_pys_sentinel(sentinel_servers: SentinelServers) -> None:
     addresses = [("127.0.0.1", node.own_port) for node in sentinel_servers.sentinels]
-    sentinel: Any = Sentinel
-    async with sentinel(addresses).master_for("main") as client:
-        queue = MessageQueue(client, QueueSettings(window_ms=0))
+    new: Any = Sentinel
+    sentinel = new(addresses)
+    async with AsyncExitStack() as stack:
+        for client in sentinel.sentinels:
+            await stack.enter_async_context(client)
+        queue = MessageQueue(
+            await stack.enter_async_context(sentinel.master_for("main")), QueueSettings(window_ms=0)
+        )
         await queue.enqueue(message("m1", 1))
         await asyncio.to_thread(sentinel_servers.fail_over, sentinel_servers.primaries()[0])
         async with asyncio.timeout(20):
@@ -270,6 +276,23 @@ async def test_a_url_of_a_replica_names_its_primary(sentinel_servers: SentinelSe
         )
         with pytest.raises(QueueUnavailableError, match=r"redis\+sentinel://"):
             await queue.enqueue(message("m", 1))
+
+
+async def test_the_settings_of_a_cluster_that_need_attention(cluster_servers: ClusterServers) -> None:
+    node = cluster_servers.primaries()[0]
+    async with connect(cluster_servers.url) as client:
+        queue = MessageQueue(client, QueueSettings(partitions=1))
+        node.command("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+        try:
+            report = await examine(queue)
+        finally:
+            node.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    warnings = " ".join(report.warnings)
+    assert f"{node.address}: cluster-require-full-coverage is yes" in warnings
+    assert warnings.count("cluster-require-full-coverage") == 1
+    assert "3 primaries, but the queue uses only 1 partition" in warnings
+    (share,) = report.nodes
+    assert ("node", f"{share.name}: 1 partition, 0 conversations") in figures(report)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from queue_core import QueueUnavailableError, connect
+from queue_core import QueueSettings, QueueUnavailableError, connect
 from queue_core.redis.nodes.table import SLOTS, slot_of
 from queue_core.redis.nodes.transport import NodesTransport
 from queue_core.redis.scripts.loader import Call, LuaScript
@@ -43,7 +43,7 @@ class Note(Call[int], frozen=True, kw_only=True):
 @asynccontextmanager
 async def transport_on(url: str, deadline_ms: int = PATIENT_MS) -> AsyncIterator[NodesTransport]:
     async with connect(url) as client:
-        transport = transport_for(client, deadline_ms=deadline_ms, wait_for_fsync=False)
+        transport = transport_for(client, QueueSettings(redis_deadline_ms=deadline_ms))
         assert isinstance(transport, NodesTransport)
         yield transport
 
@@ -217,7 +217,7 @@ async def test_a_second_event_loop(cluster: PlayedCluster) -> None:
 
     def in_two_loops() -> list[int]:
         client = connect(url)
-        transport = transport_for(client, deadline_ms=PATIENT_MS, wait_for_fsync=False)
+        transport = transport_for(client, QueueSettings(redis_deadline_ms=PATIENT_MS))
 
         async def call(number: int) -> int:
             try:

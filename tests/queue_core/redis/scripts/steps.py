@@ -50,7 +50,7 @@ class Steps:
             late_is_dead=1,
             dead_letters_max=1_000,
             stats_ttl_ms=3_600_000,
-            waits_for_disk=0,
+            confirms_duplicates=0,
         )
         return await self.run(call, changed)
 

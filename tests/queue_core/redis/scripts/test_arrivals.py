@@ -38,9 +38,9 @@ class TestEnqueue:
         assert await steps.everything() == before
 
     async def test_in_strict_mode_a_duplicate_writes_the_same_value_again(self, steps: Steps) -> None:
-        await steps.enqueue("m1", 0, waits_for_disk=1, dedupe_ttl_ms=50_000)
+        await steps.enqueue("m1", 0, confirms_duplicates=1, dedupe_ttl_ms=50_000)
         before = await steps.everything()
-        assert await steps.enqueue("m1", 700, waits_for_disk=1) == ("duplicate", NOW, 0)
+        assert await steps.enqueue("m1", 700, confirms_duplicates=1) == ("duplicate", NOW, 0)
         assert await steps.everything() == before
 
     async def test_the_same_id_of_another_user_is_another_message(self, steps: Steps) -> None:

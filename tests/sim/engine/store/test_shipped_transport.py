@@ -171,7 +171,7 @@ class _Shipped(Transport):
             return _Wire(server, latencies)
 
         self.paths = [
-            Path(made, deadline_s=DEADLINE_MS / 1000, fsync=None, guide=_NoOtherServer()) for _ in range(2)
+            Path(made, deadline_s=DEADLINE_MS / 1000, durable=None, guide=_NoOtherServer()) for _ in range(2)
         ]
 
     def gathered(self, call: Call[Any]) -> asyncio.Future[Any]:

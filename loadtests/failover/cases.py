@@ -1,0 +1,171 @@
+"""Rows of the table: a deployment, its settings, and a fault that strikes while messages flow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.redis_groups.group import Group
+from loadtests.redis_groups.node import Node
+from reports.results.failover import FailoverCase
+
+PREFIX = "wa"
+LINKS_CUT_S = 1.0
+AWAY_S = 5.0
+FROZEN_S = 7.0
+CALM_S = 2.0
+"""Time between two faults of a case."""
+SLOTS_MOVED = 250
+KEY_PAUSE_S = 0.02
+"""Wait before each key of the slot that moves slowly."""
+
+Strike = Callable[["Scene"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Servers under load, and the length of what lasts. Faults block, so they run in a thread."""
+
+    group: Group
+    partitions: int
+    pace: float
+    """Factor of all durations; below 1 in the short versions."""
+
+    @property
+    def struck(self) -> Node:
+        """The primary that the fault strikes: that of the first partition."""
+        return self.owner_of(0)
+
+    def owner_of(self, partition: int) -> Node:
+        """Return the primary of a partition."""
+        if isinstance(self.group, ClusterServers):
+            return self.group.primary_of(self.key_of(partition))
+        return self.group.primaries()[0]
+
+    def key_of(self, partition: int) -> str:
+        """Return a key that lies in a partition."""
+        return f"{PREFIX}:{{{partition}}}:"
+
+    def wait(self, seconds: float) -> None:
+        """Let the load go on for some time."""
+        time.sleep(seconds * self.pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Row of the table."""
+
+    name: FailoverCase
+    deployment: Literal["cluster", "sentinel"]
+    strike: Strike
+    load_s: float = 20.0
+    wait_for_replicas: int = 1
+    min_replicas: int = 0
+    through_intake: bool = False
+    strikes_all: bool = False
+    """True if the fault strikes every primary."""
+
+    async def carry_out(self, scene: Scene) -> None:
+        """Let the fault strike, and return when it is over."""
+        await asyncio.to_thread(self.strike, scene)
+
+
+def _nothing(scene: Scene) -> None:
+    scene.wait(CALM_S)
+
+
+def _kill_primary(scene: Scene) -> None:
+    dead = scene.struck
+    dead.kill()
+    scene.group.await_failover(dead)
+    scene.wait(CALM_S)
+    dead.start()
+
+
+def _move_slots(scene: Scene) -> None:
+    group = scene.group
+    assert isinstance(group, ClusterServers)
+    source = scene.struck
+    target = next(node for node in group.primaries() if node is not source)
+    owners = group.owners()
+    busy = [
+        slot
+        for partition in range(scene.partitions)
+        if owners[slot := group.slot_of(scene.key_of(partition))] is source
+    ]
+    others = [slot for slot, node in owners.items() if node is source and slot not in busy]
+    group.move_slots(busy[:1], target, key_pause_s=KEY_PAUSE_S)
+    group.move_slots([*busy[1:], *others][: round((SLOTS_MOVED - 1) * scene.pace)], target)
+
+
+def _fail_over_twice(scene: Scene) -> None:
+    group, primary = scene.group, scene.struck
+    promoted = group.fail_over(primary)
+    group.wait_for(lambda: group.replicas_of(promoted) == [primary], "the old primary as a replica")
+    scene.wait(CALM_S)
+    group.fail_over(promoted)
+
+
+def _fail_over(scene: Scene) -> None:
+    scene.group.fail_over(scene.struck)
+
+
+def _freeze(scene: Scene) -> None:
+    frozen = scene.struck
+    frozen.pause()
+    scene.wait(FROZEN_S)
+    frozen.resume()
+
+
+def _all_down(scene: Scene) -> None:
+    for node in scene.group.nodes:
+        node.kill()
+    scene.wait(AWAY_S)
+    for node in scene.group.nodes:
+        node.start()
+
+
+def _cut_links_and_kill(scene: Scene) -> None:
+    dead = scene.struck
+    dead.proxy.cut(replicas_only=True)
+    scene.wait(LINKS_CUT_S)
+    dead.kill()
+    scene.group.await_failover(dead)
+    scene.wait(CALM_S)
+    dead.start()
+
+
+_SAFETY = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1))
+"""Replicas that the queue waits for, and min-replicas-to-write; there are two replicas."""
+
+CASES: tuple[Case, ...] = (
+    Case("steady", "cluster", _nothing),
+    Case("primary_killed", "cluster", _kill_primary, wait_for_replicas=0),
+    Case("primary_killed", "cluster", _kill_primary),
+    Case("primary_killed", "cluster", _kill_primary, through_intake=True),
+    Case("slots_moved", "cluster", _move_slots),
+    Case("failovers", "cluster", _fail_over_twice),
+    Case("primary_frozen", "cluster", _freeze, wait_for_replicas=0),
+    Case("primary_frozen", "cluster", _freeze),
+    Case("all_down", "cluster", _all_down, strikes_all=True),
+    Case("primary_killed", "sentinel", _kill_primary),
+    *(
+        Case(
+            "links_cut_and_killed",
+            "sentinel",
+            _cut_links_and_kill,
+            wait_for_replicas=count,
+            min_replicas=least,
+        )
+        for count, least in _SAFETY
+    ),
+    *(
+        Case("failovers", "sentinel", _fail_over, wait_for_replicas=count, min_replicas=least)
+        for count, least in _SAFETY
+    ),
+)
+"""The whole table. Cases that wait for no replica, or not for all, show what a failover loses then."""

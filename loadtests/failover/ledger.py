@@ -1,0 +1,100 @@
+"""Ledger kept outside of Redis: which messages were acknowledged, and which were in replies."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from queue_core import Batch, MessageQueue
+
+DIRECT_TOKEN = 0
+"""Token of batches that the intake answers without the queue."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A reply that went out."""
+
+    ids: tuple[str, ...]
+    at_s: float
+    user_phone: str
+    was_recorded: bool
+    """True if Redis knew at the claim that a reply to this batch was recorded before."""
+    is_direct: bool
+    """True if the intake answered without the queue."""
+    is_completed: bool = False
+    """True once Redis acknowledged that the batch is done."""
+
+
+class Ledger:
+    """Notes of one run. Times are those of `time.monotonic`."""
+
+    def __init__(self) -> None:
+        self.acknowledged: dict[str, float] = {}
+        self.sent: list[Sent] = []
+        self.errors = 0
+        self.wrong_errors: list[str] = []
+        self._by_token: dict[tuple[str, int], Sent] = {}
+
+    def note_sent(self, batch: Batch) -> None:
+        """Note that the reply to a batch went out."""
+        sent = Sent(
+            batch.ids,
+            time.monotonic(),
+            batch.user_phone,
+            batch.reply is not None,
+            batch.token == DIRECT_TOKEN,
+        )
+        self.sent.append(sent)
+        self._by_token[batch.user_phone, batch.token] = sent
+
+    def note_completed(self, batch: Batch) -> None:
+        """Note that Redis acknowledged the end of a batch."""
+        if sent := self._by_token.get((batch.user_phone, batch.token)):
+            sent.is_completed = True
+
+    def times_sent(self) -> Counter[str]:
+        """Return how often each message was in a reply."""
+        return Counter(message_id for sent in self.sent for message_id in sent.ids)
+
+    def unanswered(self) -> set[str]:
+        """Return the acknowledged messages that were in no reply."""
+        return self.acknowledged.keys() - self.times_sent().keys()
+
+    def doubles(self) -> dict[str, bool]:
+        """Return the messages that were in several replies, and whether Redis lost what it had acknowledged before.
+
+        A worker asks Redis right before each send, so Redis has acknowledged the reply by then. If a later claim does
+        not show that reply, or hands out a batch whose end Redis acknowledged, then Redis lost a write.
+        """
+        replies: dict[str, list[Sent]] = {}
+        for sent in self.sent:
+            for message_id in sent.ids:
+                replies.setdefault(message_id, []).append(sent)
+        return {
+            message_id: all(
+                (first.is_completed or not second.was_recorded) and not (first.is_direct or second.is_direct)
+                for first, second in pairwise(its)
+            )
+            for message_id, its in replies.items()
+            if len(its) > 1
+        }
+
+    def longest_pause_s(self, phones: set[str], began_s: float, ended_s: float) -> float:
+        """Return the longest time without a send to any of these users between two moments."""
+        times = [sent.at_s for sent in self.sent if sent.user_phone in phones]
+        inside = [began_s, *(at_s for at_s in times if began_s < at_s < ended_s), ended_s]
+        return max(later - earlier for earlier, later in pairwise(inside))
+
+
+class LedgerQueue(MessageQueue):
+    """Queue whose acknowledged ends of batches are noted."""
+
+    ledger: Ledger
+
+    async def complete(self, batch: Batch) -> None:
+        """Finish the batch, and note it."""
+        await super().complete(batch)
+        self.ledger.note_completed(batch)

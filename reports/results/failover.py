@@ -1,0 +1,105 @@
+"""The result file of `python -m loadtests failover`: what became of messages while Redis servers failed.
+
+Times are integer milliseconds. `schema` is raised whenever a key changes its meaning or goes away.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, TypedDict
+
+FAILOVER_SCHEMA_VERSION = 1
+
+CALM_PAUSE_MS_MAX = 2_000
+"""Longest pause in the sends of a server that no fault struck."""
+
+FailoverCase: TypeAlias = Literal[
+    "steady",
+    "primary_killed",
+    "slots_moved",
+    "failovers",
+    "primary_frozen",
+    "all_down",
+    "links_cut_and_killed",
+]
+"""Fault of a row."""
+
+
+class NodePause(TypedDict):
+    """Longest time without a send in the partitions of one primary, and whether a fault struck it."""
+
+    node: int
+    longest_ms: int
+    is_struck: bool
+
+
+class FailoverRow(TypedDict):
+    """One run under one fault.
+
+    `replicas` is the number of each primary's replicas, `wait_for_replicas` the setting of the queue, and
+    `min_replicas` the servers' `min-replicas-to-write`.
+    `acknowledged` counts messages that the queue took over. Each was answered `once`, `twice` or more, or it was
+    `lost`; or it became one of the `dead` letters, or was still `waiting` at the end. `licensed` counts those of
+    `twice` for which Redis lost a write that it had acknowledged, so that no worker could know of the first reply.
+    `errors` counts the calls of the producer that failed with "unavailable", `wrong_errors` those with another error.
+    `directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
+    """
+
+    case: FailoverCase
+    deployment: Literal["cluster", "sentinel"]
+    through_intake: bool
+    replicas: int
+    wait_for_replicas: int
+    min_replicas: int
+    acknowledged: int
+    once: int
+    twice: int
+    licensed: int
+    lost: int
+    dead: int
+    waiting: int
+    directly: int
+    errors: int
+    wrong_errors: int
+    processors_died: int
+    load_ms: int
+    pauses: list[NodePause]
+
+
+class FailoverResult(TypedDict):
+    """The whole result. `ok` says that every row kept what it promises, see `faults_of`."""
+
+    schema: int
+    kind: Literal["failover"]
+    redis_version: str
+    rate_per_s: int
+    partitions: int
+    rows: list[FailoverRow]
+    ok: bool
+    command: str
+
+
+FailoverFault: TypeAlias = Literal["lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused"]
+
+
+def loses_nothing(row: FailoverRow) -> bool:
+    """Return True if the queue waited for enough replicas to lose nothing.
+
+    One is enough if the primary dies, since the replica with the newest data takes over. After a failover by command
+    the old primary lives on for a while, and a replica that was not chosen still confirms what it takes.
+    """
+    return row["wait_for_replicas"] >= (row["replicas"] if row["case"] == "failovers" else 1)
+
+
+def faults_of(row: FailoverRow) -> list[FailoverFault]:
+    """Return how a row broke a promise."""
+    calm = [pause["longest_ms"] for pause in row["pauses"] if not pause["is_struck"]]
+    broken: dict[FailoverFault, bool] = {
+        "lost": loses_nothing(row) and row["lost"] > 0,
+        "twice": row["twice"] > row["licensed"],
+        "dead": row["dead"] > 0,
+        "waiting": row["waiting"] > 0,
+        "wrong_errors": row["wrong_errors"] > 0,
+        "died": row["processors_died"] > 0,
+        "calm_paused": max(calm, default=0) > CALM_PAUSE_MS_MAX,
+    }
+    return [fault for fault, is_broken in broken.items() if is_broken]

@@ -1,0 +1,108 @@
+"""Words for runs under failovers: what struck the servers, what was set, what broke a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.results.failover import (
+    CALM_PAUSE_MS_MAX,
+    FailoverCase,
+    FailoverFault,
+    FailoverResult,
+    FailoverRow,
+    faults_of,
+    loses_nothing,
+)
+from reports.words.language import gettext, marked, ngettext
+from reports.words.numbers import duration
+from reports.words.verdicts import Verdict
+
+_CASES: dict[FailoverCase, str] = {
+    "steady": marked("Nothing fails"),
+    "primary_killed": marked("A primary is killed and comes back as a replica"),
+    "slots_moved": marked("Slots move to another node, one of them slowly"),
+    "failovers": marked("Failover by command"),
+    "primary_frozen": marked("A primary freezes for several seconds"),
+    "all_down": marked("All servers are killed and come back after several seconds"),
+    "links_cut_and_killed": marked("The links to the replicas break, then the primary is killed"),
+}
+_FAULTS: dict[FailoverFault, str] = {
+    "lost": marked("acknowledged messages were lost"),
+    "twice": marked("messages were answered twice although Redis lost nothing"),
+    "dead": marked("messages became dead letters"),
+    "waiting": marked("messages still waited at the end"),
+    "wrong_errors": marked("callers got errors other than “unavailable”"),
+    "died": marked("a worker died"),
+    "calm_paused": marked("a server that nothing struck paused for over %(time)s"),
+}
+
+
+def case_words(row: FailoverRow) -> str:
+    """Say what struck the servers."""
+    return gettext(_CASES[row["case"]])
+
+
+def settings_words(row: FailoverRow) -> list[str]:
+    """Say what was set, in a few words each."""
+    words = [gettext("cluster") if row["deployment"] == "cluster" else gettext("Sentinel")]
+    if row["through_intake"]:
+        words.append(gettext("through Intake"))
+    words.append(
+        gettext(
+            "waits for %(count)s of %(replicas)s replicas",
+            count=row["wait_for_replicas"],
+            replicas=row["replicas"],
+        )
+    )
+    if row["min_replicas"]:
+        words.append(f"min-replicas-to-write {row['min_replicas']}")
+    return words
+
+
+def faults_words(row: FailoverRow) -> list[str]:
+    """Say which promises the row broke."""
+    return [_fault_words(fault) for fault in faults_of(row)]
+
+
+def _fault_words(fault: FailoverFault) -> str:
+    if fault == "calm_paused":
+        return gettext(_FAULTS[fault], time=duration(CALM_PAUSE_MS_MAX))
+    return gettext(_FAULTS[fault])
+
+
+def failover_verdict(result: FailoverResult) -> Verdict:
+    """Sum up all rows."""
+    rows = result["rows"]
+    broken = [row for row in rows if faults_of(row)]
+    if broken:
+        faults = dict.fromkeys(words for row in broken for words in faults_words(row))
+        return Verdict(
+            ngettext("%(num)s run broke a promise", "%(num)s runs broke a promise", len(broken)),
+            gettext("; ").join(faults) + ".",
+        )
+    safe = [row for row in rows if loses_nothing(row)]
+    return Verdict(
+        gettext(
+            "No message was lost in the %(runs)s runs in which the queue waited for enough replicas",
+            runs=len(safe),
+        ),
+        _rest(safe, [row for row in rows if row not in safe]),
+    )
+
+
+def _rest(safe: Sequence[FailoverRow], others: Sequence[FailoverRow]) -> str:
+    answered = sum(row["acknowledged"] for row in safe)
+    sentences = [
+        ngettext(
+            "%(num)s message was acknowledged there.", "%(num)s messages were acknowledged there.", answered
+        )
+    ]
+    if others:
+        sentences.append(
+            ngettext(
+                "The other runs lost %(num)s message.",
+                "The other runs lost %(num)s messages.",
+                sum(row["lost"] for row in others),
+            )
+        )
+    return " ".join(sentences)

@@ -1,0 +1,34 @@
+"""Short versions of all runs: what `make failover` promises holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtests.failover.cases import CASES, Case
+from loadtests.failover.running import Load, Run
+from loadtests.redis_groups.group import Group
+from reports.results.failover import faults_of
+
+SHORT = Load(rate_per_s=60, pace=0.15)
+QUICK = ("cluster-failovers-1-0", "sentinel-links_cut_and_killed-1-0")
+"""Cases that `make test` runs: failovers by command, and a failover to a replica that lagged."""
+
+
+def _name(case: Case) -> str:
+    through = "-intake" if case.through_intake else ""
+    return f"{case.deployment}-{case.name}{through}-{case.wait_for_replicas}-{case.min_replicas}"
+
+
+def _marked(case: Case) -> object:
+    marks = () if _name(case) in QUICK else (pytest.mark.soak,)
+    return pytest.param(case, marks=marks, id=_name(case))
+
+
+@pytest.mark.parametrize("case", [_marked(case) for case in CASES])
+async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequest) -> None:
+    group: Group = request.getfixturevalue(f"{case.deployment}_servers")
+    row = await Run(case, group, SHORT).carry_out()
+    assert row["acknowledged"] > 50
+    assert [fault for fault in faults_of(row) if fault != "calm_paused"] == [], (
+        row
+    )  # pauses need a quiet machine

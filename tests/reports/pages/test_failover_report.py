@@ -1,0 +1,59 @@
+"""The page of runs under failovers: every run with its counts, promises that were broken, and both languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.pages.failover.page import render_failover_report
+from reports.results.failover import FailoverFault, FailoverRow, faults_of
+from reports.words.failover import failover_verdict
+from tests.reports import failover_example
+
+
+def test_the_page_shows_each_run_and_what_the_lax_ones_lost() -> None:
+    html = render_failover_report(failover_example.kept()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "No message was lost in the 2 runs in which the queue waited for enough replicas" in html
+    assert "The other runs lost 94 messages." in html
+    assert html.count('<th class="left name" scope="row">') == 3
+    assert "<b>4.1 s</b>" in html
+
+
+def test_broken_promises_stand_in_the_verdict_and_beside_their_runs() -> None:
+    result = failover_example.broken()
+    assert not result["ok"]
+    verdict = str(failover_verdict(result)).replace("\N{NO-BREAK SPACE}", " ")
+    assert verdict.startswith("2 runs broke a promise")
+    html = render_failover_report(result)
+    for words in ("acknowledged messages were lost", "answered twice although Redis lost nothing"):
+        assert words in verdict
+        assert f"✗ {words}" in html or f"✗ messages were {words}" in html
+
+
+def test_the_page_in_arabic() -> None:
+    html = render_failover_report(failover_example.kept(), "ar")
+    assert 'dir="rtl"' in html
+    assert "Nothing fails" not in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({}, []),
+        ({"lost": 1}, ["lost"]),
+        ({"lost": 1, "wait_for_replicas": 0}, []),
+        ({"lost": 1, "replicas": 2}, ["lost"]),
+        ({"lost": 1, "replicas": 2, "case": "failovers"}, []),
+        ({"lost": 1, "replicas": 1, "case": "failovers"}, ["lost"]),
+        ({"twice": 2, "licensed": 2}, []),
+        ({"twice": 2, "licensed": 1}, ["twice"]),
+        ({"dead": 1}, ["dead"]),
+        ({"waiting": 1}, ["waiting"]),
+        ({"wrong_errors": 1}, ["wrong_errors"]),
+        ({"processors_died": 1}, ["died"]),
+        ({"pauses": [{"node": 1, "longest_ms": 2_001, "is_struck": False}]}, ["calm_paused"]),
+        ({"pauses": [{"node": 1, "longest_ms": 9_000, "is_struck": True}]}, []),
+    ],
+)
+def test_the_promises_of_a_run(changes: dict[str, object], faults: list[FailoverFault]) -> None:
+    row: FailoverRow = {**failover_example.row("steady"), **changes}  # type: ignore[typeddict-item]
+    assert faults_of(row) == faults
