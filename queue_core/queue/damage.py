@@ -118,11 +118,12 @@ class Damage:
                     yield _damaged_key(number, partition, text(entry_id), fields)
                 first = f"({text(page[-1][0])}" if page else "-"
 
-    async def not_moved(self, place: Place | None = None) -> list[str]:
+    async def not_moved(self, conversation: tuple[str, str] | None = None) -> list[str]:
         """Return, in words, what damaged keys hold that no script has moved aside yet; reads show them as missing.
 
-        Looks at the keys of all partitions, or at those of one conversation.
+        Looks at the keys of all partitions, or at those of the conversation with this instance and phone.
         """
+        place = self._access.keys.of(*conversation) if conversation else None
         groups: list[tuple[Partition | Place, tuple[str, ...]]] = (
             [(place, _OF_CONVERSATION)]
             if place

@@ -144,7 +144,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
         phone=shown[1],
         others=[other for _, other in names if other != shown[1]],
         queued=await queue.conversation(*shown),
-        damaged=await queue.damage.not_moved(queue.keys.of(*shown)),
+        damaged=await queue.damage.not_moved(shown),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
