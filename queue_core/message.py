@@ -20,11 +20,13 @@ Changed = Literal["", "edited", "edited again", "deleted", "noted"]
 """Fate of a message that was changed: its user edited it (an edit: edited it again), or deleted it. "noted" is a change
 that was carried out or only noted, and is not read itself."""
 
+PART_END = "\f"
+"""Character between the parts of a recorded reply, and after a reply of one part that was brought into its form."""
+
 MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
 TIMESTAMP_MS_MAX = 2**53
 """Limit on a timestamp: Lua's numbers are exact up to it."""
-
 
 DEPTH_MAX = 100
 """Limit on the nesting of `message_data`. Python reads several times as much, unless its stack is nearly full."""

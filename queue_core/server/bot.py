@@ -22,10 +22,9 @@ from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
-from queue_core.channels.form import PART_END
 from queue_core.channels.pacing import Pacer
 from queue_core.errors import GiveUpError
-from queue_core.message import Batch, QueueMessage, Reply
+from queue_core.message import PART_END, Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.waiting import cancel_all

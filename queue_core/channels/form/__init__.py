@@ -12,12 +12,10 @@ from typing import Literal
 from queue_core.channels.form.bubbles import bubbles_of, pause_s
 from queue_core.channels.form.markdown import converted
 from queue_core.channels.form.splitting import split
+from queue_core.message import PART_END
 
 Format = Literal["whatsapp", "plain", "unchanged"]
 """Formatting of a reply: WhatsApp's, none, or as the AI wrote it."""
-
-PART_END = "\f"
-"""Character after each part of a reply in its form but the last, and after a part that was converted."""
 
 
 @dataclass(frozen=True, kw_only=True)

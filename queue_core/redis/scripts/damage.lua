@@ -31,7 +31,8 @@ local function set_aside(keys, name, problem, now_ms)
   local key, kept_as = keys[name], keys.damaged .. ':' .. name
   redis.call('RENAME', key, kept_as)
   local kind = type_of(kept_as)
-  if kind ~= 'list' and kind ~= 'stream' and redis.call('XLEN', keys.damaged) >= KEPT_MAX then
+  local may_hold_messages = name == 'queue' or kind == 'list' or kind == 'stream'
+  if not may_hold_messages and redis.call('XLEN', keys.damaged) >= KEPT_MAX then
     redis.call('DEL', kept_as)
     return
   end

@@ -23,6 +23,7 @@ from queue_core.server.operator.output import (
     complain,
     moment,
     name,
+    reply_text,
     shortened,
     write,
     write_fields,
@@ -237,7 +238,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     else:
         fields.append(("unreadable", visible(letter.raw)))
     if letter.reply is not None:
-        fields.append(("reply", f"{visible(letter.reply)}  (recorded, perhaps never sent)"))
+        fields.append(("reply", f"{visible(reply_text(letter.reply))}  (recorded, perhaps never sent)"))
     write_fields(fields)
     return OK
 

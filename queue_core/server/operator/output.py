@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from queue_core.message import PART_END
 from queue_core.text import visible
 
 NAME_CELLS_MAX = 40
@@ -71,6 +72,11 @@ def shortened(text: str, cells: int) -> str:
 def name(text: str) -> str:
     """Make an instance name or a phone fit into a table."""
     return shortened(text, NAME_CELLS_MAX)
+
+
+def reply_text(recorded: str) -> str:
+    """Return a recorded reply for people, with ` | ` between its parts."""
+    return recorded.removesuffix(PART_END).replace(PART_END, " | ")
 
 
 def moment(unix_ms: int) -> str:

@@ -27,6 +27,7 @@ from queue_core.server.operator.output import (
     complain,
     moment,
     name,
+    reply_text,
     shortened,
     write,
     write_fields,
@@ -193,12 +194,8 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         facts.append(("last error", visible(retry.last_error) or "none, since it was handed back"))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
-        facts.append(
-            (
-                "reply",
-                f"{reply.send_state}, recorded for the last try {since} ago: {_cut(reply.text, is_full=is_full)}",
-            )
-        )
+        words = f"{reply.send_state}, recorded for the last try {since} ago"
+        facts.append(("reply", f"{words}: {_cut(reply_text(reply.text), is_full=is_full)}"))
     if undelivered := queued.undelivered:
         newest_failure = undelivered[-1]
         since = age(queued.now_ms - newest_failure.noted_at_ms)

@@ -87,7 +87,7 @@ def short_rows(results: Results) -> Rows:
     unit = results.median((OURS, "turns of one"), lambda run: run.cpu_us)
     for full in queue_rows(results)[1:]:
         name, _, turns = full[0].partition(", turns of ")
-        if name != FLOOR:
+        if name != FLOOR and "uvloop" not in name:
             case: Case = "turns of three" if turns == "three" else "turns of one"
             cpu_us = results.median((name, case), lambda run: run.cpu_us)
             rows.append([full[0].replace(OURS, "burstqueue"), full[1], full[3], f"{cpu_us / unit:.2f}"])

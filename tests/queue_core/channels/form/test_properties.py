@@ -7,12 +7,13 @@ import re
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from queue_core.channels.form import PART_END, Form
+from queue_core.channels.form import Form
 from queue_core.channels.form.bubbles import bubbles_of
 from queue_core.channels.form.graphemes import is_border
 from queue_core.channels.form.markdown import converted
 from queue_core.channels.form.parser import markdown_parser, quick
 from queue_core.channels.form.splitting import split, units
+from queue_core.message import PART_END
 
 PIECES = (
     *(

@@ -40,12 +40,13 @@ async def test_waiting_messages_with_their_texts(console: Console) -> None:
 async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
     await console.put("one")
     batch = await claimed_batch(console.queue, "worker\x1b-7")
-    await console.queue.record_reply(batch, "the reply\x1b[2J")
+    await console.queue.record_reply(batch, "the reply\x1b[2J\fits second part\f")
     await console.put("two", text="while it is answered")
     shown = await console.run("show", "bot", "201")
     assert "in work; the lease is renewed, or runs out in " in shown.out
     assert r"by worker\x1b-7" in shown.out
-    assert r"the reply\x1b[2J" in shown.out
+    assert r"the reply\x1b[2J | its second part" in shown.out
+    assert r"\x0c" not in shown.out
     assert "unsure, recorded for the last try " in shown.out
     assert [line.split()[0] for line in shown.lines if " hi" in line or "while" in line] == [
         "processing",
@@ -56,7 +57,7 @@ async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
     assert as_json["lease"]["messages"] == 1
     assert as_json["lease"]["expiresAtMs"] > as_json["nowMs"]
     assert as_json["reply"] | {"recordedAtMs": 0} == {
-        "text": "the reply\x1b[2J",
+        "text": "the reply\x1b[2J\fits second part\f",
         "messages": 1,
         "sendState": "unsure",
         "recordedAtMs": 0,
