@@ -28,8 +28,8 @@ def run(*arguments: str) -> int | str | None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "a command is missing: type stack, run, validate or sink"),
-        ("rum", "'rum' is not a command: type stack, run, validate or sink"),
+        ("", "a command is missing: type stack, run, validate, failover or sink"),
+        ("rum", "'rum' is not a command: type stack, run, validate, failover or sink"),
         ("run --rat 5", "'--rat' is not an option of run; write options of Locust after --"),
         ("sink --rate 5", "'--rate' is not an option of sink"),
         ("run --rate", "--rate: its value is missing"),
