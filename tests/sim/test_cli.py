@@ -331,7 +331,7 @@ def test_help_names_every_option(tmp_path: Path) -> None:
         assert option in done.stdout
 
 
-@pytest.mark.parametrize(("jobs", "after_s"), [("1", 0.5), ("1", 3), ("2", 1.2), ("2", 3)])
+@pytest.mark.parametrize(("jobs", "after_s"), [("1", 0.8), ("1", 3), ("2", 1.2), ("2", 3)])
 def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str, after_s: float) -> None:
     command = [
         sys.executable,
