@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from queue_core import QueueSettings, QueueUnavailableError, connect
+from queue_core.redis.nodes import asking
 from queue_core.redis.nodes.table import SLOTS, slot_of
 from queue_core.redis.nodes.transport import NodesTransport
 from queue_core.redis.scripts.loader import Call, LuaScript
@@ -49,6 +50,13 @@ async def transport_on(url: str, deadline_ms: int = PATIENT_MS) -> AsyncIterator
 
 
 @pytest.fixture
+def one_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the first node that is asked for the table all the time that it needs."""
+    monkeypatch.setattr(asking, "NEXT_AFTER_S", PATIENT_MS / 1000)
+    monkeypatch.setattr(asking, "ANSWER_S_MAX", PATIENT_MS / 1000)
+
+
+@pytest.fixture
 async def cluster() -> AsyncIterator[PlayedCluster]:
     async with PlayedCluster() as played:
         yield played
@@ -66,6 +74,7 @@ def test_the_slot_of_a_key_is_that_of_its_hash_tag() -> None:
     assert slot_of(LOW) < SLOTS // 2 <= slot_of(HIGH)
 
 
+@pytest.mark.usefixtures("one_is_asked")
 async def test_calls_go_to_the_primaries_of_their_slots(cluster: PlayedCluster) -> None:
     async with transport_on(cluster.url) as transport:
         calls = [transport.gathered(Note(number=n, key=(LOW, HIGH)[n % 2])) for n in range(6)]
@@ -212,6 +221,7 @@ async def test_an_error_of_the_script_itself_is_told_at_once(cluster: PlayedClus
     assert cluster.nodes[0].numbers == [b"1"]
 
 
+@pytest.mark.usefixtures("one_is_asked")
 async def test_a_second_event_loop(cluster: PlayedCluster) -> None:
     url = cluster.url
 
