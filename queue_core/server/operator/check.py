@@ -35,8 +35,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             void the guarantees; warnings do not yet.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
-            the Redis that `serve` would start, checks it, and stops it. Its data are in DATA_DIR if that is set or exists,
-            else in a temporary folder.
+            the Redis that `serve` would start, checks it, and stops it. The data are in DATA_DIR if that is set or
+            exists, else in a temporary folder.
             """,
         epilog="""
             examples:
