@@ -51,7 +51,7 @@ CASES: list[tuple[str, int, Any, Follows, bool]] = [
     ("cloud", 400, _meta(139123, "(#139123) Something new"), "later", True),
     ("evolution", 400, evolution_body(400, ["SessionError: No sessions"]), "later", True),
     ("evolution", 500, evolution_body(500, "Timed Out"), "outage", True),
-    ("evolution", 400, evolution_body(400, ["Prisma: \nInvalid `this.prismaRepository.message.create()`"]), "later", False),
+    ("evolution", 400, evolution_body(400, ["Invalid `this.prismaRepository.message.create()`"]), "later", False),
     ("evolution", 400, evolution_body(400, ["C"]), "outage", True),
     ("evolution", 400, evolution_body(400, [['instance requires property "textMessage"']]), "now", True),
     ("evolution", 400, evolution_body(400, ["Error: rate-overlimit"]), "number limit", True),
