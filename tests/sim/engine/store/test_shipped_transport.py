@@ -13,9 +13,10 @@ import pytest
 import redis.exceptions
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError
-from queue_core.redis.path import Guide, Path, Trip
+from queue_core.redis.path import Guide, Path
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
+from queue_core.redis.trips import Trip
 from sim.engine.distributions import parse_distribution
 from sim.engine.loop import SimLoop, run
 from sim.engine.store.request import Request
