@@ -39,6 +39,7 @@ from queue_core.settings import Rules
     "enqueue",
     shared="""rules now_ms follows aliases_ttl_ms dedupe_ttl_ms late_is_dead dead_letters_max stats_ttl_ms
     confirms_duplicates""",
+    stores=True,
 )
 class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""

@@ -3,9 +3,6 @@
 Creating the functions of a script, and passing on settings that are the same in all calls, costs Redis more than a
 step itself does. The gathered form does both once for all its calls. They are carried out in their order, each as if
 it were alone: an error of a call is its answer, and the others go on.
-
-A full Redis refuses the first write of a script that needs memory, and no later one. So behind a call that writes in
-spite of it, such as for a duplicate, it may take in what it would refuse a single call: a few messages at most.
 """
 
 from __future__ import annotations
@@ -21,6 +18,11 @@ from queue_core.redis.scripts.inputs import Input, preamble, readings, values_of
 from queue_core.redis.scripts.names import needed_part
 
 _RUN = """\
+local refusal = {refusal}
+if refusal then
+  return refusal
+end
+
 local function run(keys_before, arguments_before)
 {own}
 {body}
@@ -45,11 +47,22 @@ class GatheredScript:
     """
 
     def __init__(
-        self, name: str, body: str, inputs: Sequence[Input], fields: Sequence[str], library: Callable[[], str]
+        self,
+        name: str,
+        body: str,
+        inputs: Sequence[Input],
+        fields: Sequence[str],
+        library: Callable[[], str],
+        *,
+        stores: bool,
     ) -> None:
-        """Take name, body and inputs of a script, the fields of its stub that are shared, and the libraries."""
+        """Take name, body and inputs of a script, the fields of its stub that are shared, and the libraries.
+
+        A script that `stores` refuses all its calls together when Redis is full.
+        """
         self.name = name
         self._body = body
+        self._refusal = "refusal_when_full(shared_place_layout)" if stores else "nil"
         self._library = library
         self.kinship = attrgetter("place.base", *fields)
         """Returns what calls must have in common to go together; first the partition, from which its keys follow."""
@@ -77,7 +90,9 @@ class GatheredScript:
             for kind, items in (("shared", self._shared), ("own", self._own))
             for is_key in (True, False)
         }
-        script = preamble(shared) + _RUN.format(own=preamble(own), body=self._body, **counts)
+        script = preamble(shared) + _RUN.format(
+            refusal=self._refusal, own=preamble(own), body=self._body, **counts
+        )
         return f"{needed_part(script, self._library())}\n{script}"
 
     @cached_property

@@ -99,12 +99,14 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return type(self)._command(self)
 
 
-def stub(name: str, *, mends: bool = True, shared: str = "") -> Callable[[CallType], CallType]:
+def stub(
+    name: str, *, mends: bool = True, shared: str = "", stores: bool = False
+) -> Callable[[CallType], CallType]:
     """Make a class decorator that loads the script `name` for a stub. Raises ScriptMismatchError.
 
     With `mends`, after an error the script moves damaged keys of its place or partition aside and runs once more.
     `shared` names inputs that are the same in most calls of a queue: calls that have them in common, and the keys of
-    the partition too, may go to Redis together (`gathered.py`).
+    the partition too, may go to Redis together (`gathered.py`). With `stores`, a full Redis refuses them together.
     """
 
     def load(cls: CallType) -> CallType:
@@ -117,7 +119,7 @@ def stub(name: str, *, mends: bool = True, shared: str = "") -> Callable[[CallTy
                     f"{cls.__name__} shares what it does not declare: {sorted(unknown)}"
                 )
             marked = [item._replace(is_shared=_is_shared(item, names)) for item in inputs]
-            cls.gathered = GatheredScript(name, script.body, marked, names, library)
+            cls.gathered = GatheredScript(name, script.body, marked, names, library, stores=stores)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
