@@ -214,7 +214,7 @@ def scripts_lost(server: _Server, call_at: Callable[[float, str], None]) -> None
 
 
 def together(server: _Server, call_at: Callable[[float, str], None]) -> None:
-    """Calls that leave together, more than go in one EVALSHA; before the last ones the server loses their script."""
+    """More calls at a time than go in one EVALSHA; before the last ones the server loses their script."""
     for at_s in (0, 0.05, 0.2):
         for number in range(20):
             call_at(at_s, f"enqueue {at_s} {number}")
