@@ -23,8 +23,9 @@ local fail = data.fail
 
 -- Returns a number as Redis writes it.
 function data.digits(number)
-  if number == math.floor(number) and math.abs(number) < 1e17 then
-    return string.format('%.0f', number)
+  if number % 1 == 0 then
+    if number < 1e14 and number > -1e14 then return tostring(number) end
+    if math.abs(number) < 1e17 then return string.format('%.0f', number) end
   end
   if number == math.huge then return 'inf' end
   if number == -math.huge then return '-inf' end
@@ -48,6 +49,9 @@ local text = data.text
 
 -- Returns an argument of a command as a whole number.
 function data.whole(value, words)
+  if type(value) == 'number' and value % 1 == 0 and value < 1e14 and value > -1e14 then
+    return value
+  end
   local number = tonumber(value)
   if not number or not string.match(text(value), '^%-?%d+$') or math.abs(number) > 9.2e18 then
     fail(words or NOT_INTEGER)
