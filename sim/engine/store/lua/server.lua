@@ -140,6 +140,7 @@ local store = {}
 local function set_time(microseconds)
   clock.us = microseconds
   clock.ms = math.floor(microseconds / 1000)
+  data.forget_expired()
 end
 
 function store.set_state(full, replica)
