@@ -199,6 +199,10 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
             "--profile quick: is given more than once; name each profile once",
         ),
         (
+            [str(INCIDENT), "--outage", "5s"],
+            "--outage: is now a fault: write --fault redis-away@TIME:DURATION",
+        ),
+        (
             [str(INCIDENT), "--outage", "away@5s:5s"],
             "--outage: is now a fault: write --fault redis-away@5s:5s",
         ),
