@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import msgspec
 
 from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
-from queue_core.keys import Partition, decode_conversation
+from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access, whole
 from queue_core.queue.aliases import HOPS_MAX
+from queue_core.queue.places import current
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -81,22 +83,44 @@ class DeadLetters:
         If the user's name leads to another conversation by now (`Aliases`), the message goes to that one, unless it
         lies in another partition.
         """
-        number, partition, entry_id = self._split(dead_letter_id)
+        letter = await self.get(dead_letter_id)
+        place = self._access.keys.of(letter.instance_name, letter.user_phone)
+        number, _, entry_id = self._split(dead_letter_id)
+        spot = await current(self._access, place)
+        if spot.partition != number:
+            await self._take_in(letter, spot)
+            return
         keys, to, is_requeued = self._access.keys, "", False
         for hop in range(HOPS_MAX):
-            answer = await self._requeue(partition, entry_id, to, follows=hop < HOPS_MAX - 1)
+            answer = await self._requeue(spot, entry_id, to, follows=hop < HOPS_MAX - 1)
+            if answer == "":  # it left its former place a moment ago
+                await self.requeue(dead_letter_id)
+                return
             if isinstance(answer, bool):
                 is_requeued = answer
                 break
             if keys.of(*decode_conversation(answer)).partition != number:
-                is_requeued = bool(await self._requeue(partition, entry_id, to, follows=False))
+                is_requeued = bool(await self._requeue(spot, entry_id, to, follows=False))
                 break
             to = answer
         if not is_requeued:
             raise _not_found(dead_letter_id)
 
-    async def _requeue(self, partition: Partition, entry_id: str, to: str, *, follows: bool) -> bool | str:
+    async def _take_in(self, letter: DeadLetter, place: Place) -> None:
+        """Put a dead letter of another partition into its conversation; those partitions were of another number."""
         access = self._access
+        mark = f"{place.base}taken:{letter.id.replace('/', '-')}"
+        element = letter.raw.encode(errors="surrogateescape")
+        call = scripts.TakeIn(
+            place=place, mark=mark, rules=access.settings, now_ms=access.now(), message=element
+        )
+        await access.transport.alone(call)
+        with contextlib.suppress(DeadLetterNotFoundError):  # a repeated command has dropped it
+            await self.drop(letter.id)
+
+    async def _requeue(self, spot: Place, entry_id: str, to: str, *, follows: bool) -> bool | str:
+        access = self._access
+        partition = access.keys.partitions[spot.partition]
         call = scripts.Requeue(
             partition=partition,
             rules=access.settings,
@@ -104,6 +128,7 @@ class DeadLetters:
             dead_id=entry_id,
             to=to,
             follows=int(follows),
+            is_former=int(spot.is_former),
         )
         return await access.transport.gathered(call)
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
 
 from queue_core import policy
-from queue_core.errors import LeaseLostError
+from queue_core.errors import LeaseLostError, OtherPartitionsError
 from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
+    Change,
     DeadLetter,
     QueueMessage,
     Receipt,
@@ -30,7 +31,7 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
-from queue_core.queue.aliases import Aliases
+from queue_core.queue.aliases import Aliases, Route
 from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
@@ -41,13 +42,15 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
+from queue_core.queue.partitions import Partitions
+from queue_core.queue.places import current
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
 from queue_core.redis import scripts
-from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
+from queue_core.redis.scripts.answers import EnqueueAnswer, LeftAnswer, LookAnswer, MovedAnswer, Standing
 from queue_core.redis.servers import partitions_of
 from queue_core.redis.transport import Transport
 from queue_core.redis.transports import transport_for
@@ -68,6 +71,9 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
+ADOPTIONS_MAX = 8
+"""Limit on changes of the numbers of partitions during one call."""
+Result = TypeVar("Result")
 LIMIT_GROWTH_MAX = 4
 """Longest wait after a rate limit, as a multiple of the wait asked for; after more, newer turns would overtake."""
 
@@ -96,7 +102,7 @@ class MessageQueue:
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
         self.transport = transport or transport_for(redis, self.settings)
-        access = Access(redis, self.keys, self.transport, self.settings, clock)
+        self._access = access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()
         self._time = ServerTime(monotonic)
@@ -122,6 +128,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
+        self.partitions = Partitions(access, self._layouts)
         self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
@@ -147,6 +154,7 @@ class MessageQueue:
         """
         await self.transport.load()
         await self._layouts.check()
+        await self.partitions.learn()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
@@ -162,16 +170,7 @@ class MessageQueue:
         message = self.with_id(message)
         change = change_of(message)
         encoded = encode(message, self.settings.max_message_bytes)
-        route = await self.aliases.route(message)
-        while True:
-            asked_s = self._time.now_s()
-            call = storing_call(message, change, encoded, route, self.settings, self._now())
-            answer = await self.transport.gathered(call)
-            if not isinstance(answer, MovedAnswer):
-                break
-            route = await self.aliases.follow(route, answer.target)
-        if answer.status == "queued":
-            self._time.note(route.place.partition, answer.added_at_ms, asked_s)
+        answer, route = await self._adopting(lambda: self._store(message, change, encoded))
         return Receipt(
             status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
             id=message.id,
@@ -179,6 +178,27 @@ class MessageQueue:
             waiting=answer.waiting,
             user_phone=decode_conversation(route.place.conversation)[1],
         )
+
+    async def _store(
+        self, message: QueueMessage, change: Change | None, encoded: bytes
+    ) -> tuple[EnqueueAnswer, Route]:
+        """Store a message where it belongs, and return the answer with the route to there."""
+        route, has_left = await self.aliases.route(message), False
+        while True:
+            place = (not has_left and self.keys.former(route.place)) or route.place
+            asked_s = self._time.now_s()
+            call = storing_call(message, change, encoded, route, place, self.settings, self._now())
+            answer = await self.transport.gathered(call)
+            if isinstance(answer, LeftAnswer):
+                await current(self._access, route.place)
+                has_left = True
+            elif isinstance(answer, MovedAnswer):
+                route, has_left = await self.aliases.follow(route, answer.target), False
+            else:
+                break
+        if answer.status == "queued":
+            self._time.note(place.partition, answer.added_at_ms, asked_s)
+        return answer, route
 
     async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
         """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
@@ -199,6 +219,9 @@ class MessageQueue:
         before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
         """
         check_names(message)
+        return await self._adopting(lambda: self._withdraw_everywhere(message))
+
+    async def _withdraw_everywhere(self, message: QueueMessage) -> str:
         places = self.aliases.places_of(message)
         outcomes, further = await asyncio.gather(
             self._withdraw_from(places, message), self.aliases.further_places(places)
@@ -210,6 +233,13 @@ class MessageQueue:
         return await asyncio.gather(*(self._withdraw(place, message) for place in places))
 
     async def _withdraw(self, place: Place, message: QueueMessage) -> str:
+        former = self.keys.former(place)
+        answer = await self._withdraw_at(former, message) if former else "left"
+        if former and answer == "left":
+            await current(self._access, place)
+        return await self._withdraw_at(place, message) if answer == "left" else answer
+
+    async def _withdraw_at(self, place: Place, message: QueueMessage) -> str:
         message_id = well_formed(message.id)
         answer: str | int = 0
         while isinstance(answer, int):  # a long conversation is searched in several steps
@@ -250,8 +280,11 @@ class MessageQueue:
         `watch.py`. After QueueUnavailableError, or a cancellation, the processor's next claim repeats this one: it
         returns the conversations that this claim leased, and no others.
         """
-        return await self._claims.claim(
-            processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
+        kept = tuple(kept)
+        return await self._adopting(
+            lambda: self._claims.claim(
+                processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
+            )
         )
 
     async def look(self, partition: int) -> LookAnswer:
@@ -409,7 +442,27 @@ class MessageQueue:
         return f"{self._rng.getrandbits(128):032x}"
 
     def _place_of(self, batch: Batch) -> Place:
-        return self.keys.of(batch.instance_name, batch.user_phone)
+        return self.keys.of_batch(batch)
+
+    async def partition_of(self, instance_name: str, user_phone: str) -> int:
+        """Return the number of the partition in which a conversation lies now."""
+        return (await current(self._access, self.keys.of(instance_name, user_phone))).partition
+
+    async def _adopting(self, step: Callable[[], Awaitable[Result]]) -> Result:
+        """Run a step; again, if the deployment has other numbers of partitions than this process reckoned with."""
+        adoptions = 0
+        while True:
+            try:
+                return await step()
+            except OtherPartitionsError as other:
+                adoptions += 1
+                self._adopt(other, adoptions)
+
+    def _adopt(self, other: OtherPartitionsError, adoptions: int) -> None:
+        """Reckon with other numbers of partitions. Raises the error when they keep changing."""
+        if adoptions > ADOPTIONS_MAX:
+            raise other
+        self.keys.adopt(other.numbers)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

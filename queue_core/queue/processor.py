@@ -130,7 +130,7 @@ class Processor:
         earlier claim of this processor was lost, it also works on the conversations that the claim leased.
         """
         only = await self._queue.aliases.conversation_of(instance_name, user_phone)
-        return await self._one_pass([self._queue.keys.of(*only).partition], only)
+        return await self._one_pass([await self._queue.partition_of(*only)], only)
 
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
         if self._stopping:
