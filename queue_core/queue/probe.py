@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "LSET": (_KEY, "0", "x"),
     "LTRIM": (_KEY, "0", "0"),
     "PERSIST": (_KEY,),
+    "PTTL": (_KEY,),
     "PEXPIRE": (_KEY, "1000"),
     "RENAME": (_KEY, _KEY),
     "RPUSH": (_KEY, "x"),

@@ -170,7 +170,7 @@ def read_standing(raw: Any) -> Standing:
 
 def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer | LeftAnswer:
     """Return the answer of an enqueue."""
-    if len(raw) == 1:
+    if len(raw) == 1 and text(raw[0]) == "left":
         return LeftAnswer()
     if len(raw) == 2:
         return MovedAnswer(text(raw[1]))

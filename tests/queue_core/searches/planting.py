@@ -42,6 +42,8 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.SettleReport,
         scripts.NoteUndelivered,
         scripts.ForgetSent,
+        scripts.Carry,
+        scripts.TakeIn,
     )
 )
 
