@@ -42,7 +42,7 @@ class NewerLayoutError(QueueError):
 class OtherPartitionsError(QueueUnavailableError):
     """Raised where the deployment has other numbers of partitions than this process reckons with; nothing was done.
 
-    The queue adopts `numbers` (`KeySpace.adopt`) and calls again.
+    `numbers` is "?" if they are noted elsewhere. The queue adopts them (`queue/places.py`) and calls again.
     """
 
     def __init__(self, numbers: str) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from queue_core.errors import QueueUnavailableError
+from queue_core.errors import OtherPartitionsError, QueueUnavailableError
 from queue_core.keys import Place, decode_conversation, encode_name
 from queue_core.message import MAX_NAME_BYTES, QueueMessage
 from queue_core.queue.access import Access
-from queue_core.queue.places import current
+from queue_core.queue.places import adopt, current
 from queue_core.queue.precedence import Precedence
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import MeetAnswer
@@ -120,7 +120,11 @@ class Aliases:
         if not self._ttl_ms:
             return False
         for _ in range(ROUNDS_MAX):
-            route = await self._joined(instance_name, event_id, names, {}, checks=False)
+            try:
+                route = await self._joined(instance_name, event_id, names, {}, checks=False)
+            except OtherPartitionsError as other:
+                await adopt(self._access, other)
+                continue
             if route and not route.names:
                 return False
             if route and len(route.names) == len(names):

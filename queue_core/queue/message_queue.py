@@ -43,7 +43,7 @@ from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
 from queue_core.queue.partitions import Partitions
-from queue_core.queue.places import current
+from queue_core.queue.places import adopt, current
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
@@ -456,13 +456,9 @@ class MessageQueue:
                 return await step()
             except OtherPartitionsError as other:
                 adoptions += 1
-                self._adopt(other, adoptions)
-
-    def _adopt(self, other: OtherPartitionsError, adoptions: int) -> None:
-        """Reckon with other numbers of partitions. Raises the error when they keep changing."""
-        if adoptions > ADOPTIONS_MAX:
-            raise other
-        self.keys.adopt(other.numbers)
+                if adoptions > ADOPTIONS_MAX:
+                    raise
+                await adopt(self._access, other)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from queue_core.errors import OtherPartitionsError
 from queue_core.keys import Place
 from queue_core.queue.access import Access, whole
 from queue_core.redis import scripts
+from queue_core.redis.scripts.loader import text
 
 _READS: dict[str, tuple[str, tuple[int, ...]]] = {
     "memory": ("GET", ()),
@@ -43,6 +45,23 @@ async def current(access: Access, place: Place) -> Place:
     if any(kept):
         await _carry(access, former, place)
     return place
+
+
+async def adopt(access: Access, other: OtherPartitionsError) -> None:
+    """Reckon with the numbers of partitions that the deployment has; note those of this process if it has none yet.
+
+    Raises QueueUnavailableError when Redis does not answer.
+    """
+    if other.numbers != "?":
+        access.keys.adopt(other.numbers)
+        return
+    first = access.keys.partitions[0].layout
+    _, noted = await access.read(
+        ("HSETNX", first, "partitions", access.keys.numbers), ("HGET", first, "partitions")
+    )
+    access.keys.adopt(text(noted))
+    layouts = [partition.layout for partition in access.keys.partitions]
+    await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
 
 
 def carried_keys(place: Place) -> list[str]:

@@ -64,8 +64,8 @@ _UNAVAILABLE_CODE = re.compile(
 
 _NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
 """Error of the scripts on data of a newer release, with the number of its layout."""
-_OTHER_PARTITIONS = re.compile(r"\bOTHER_PARTITIONS ([0-9]+(?: [0-9]+)?)")
-"""Error of the scripts where the deployment has other numbers of partitions than the caller reckons with."""
+_OTHER_PARTITIONS = re.compile(r"\bOTHER_PARTITIONS ([0-9]+(?: [0-9]+)?|\?)")
+"""Error of the scripts where the deployment has, or may have, other numbers of partitions than the caller."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
 """Error of a server that cannot be written to, since it is a replica or not ready yet."""
 LEAVE_AGAIN_S = 1.0

@@ -8,8 +8,8 @@ from queue_core.durations import age
 from queue_core.queue.health import HealthReport, NodeShare
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
-from queue_core.server.operator.partitions import words_of_partitions
 from queue_core.server.operator.output import moment, write
+from queue_core.server.operator.partitions import words_of_partitions
 from queue_core.text import quantity, visible
 
 

@@ -138,18 +138,12 @@ def _lines_of(leaving: Leaving, noted: Noted) -> list[str]:
     moved = f"{quantity(leaving.moved, 'conversation')} moved now" if leaving.moved else ""
     if leaving.is_ended:
         return [*filter(None, [moved]), f"ended: the deployment has {quantity(noted.number, 'partition')}"]
-    left = [
-        (
-            leaving.conversations,
-            "conversation with messages in a former partition: it moves when they are answered",
-        ),
-        (
-            leaving.dead_letters,
-            "dead letter in partitions that will be gone: requeue or drop it (see `dead list`)",
-        ),
-        (leaving.damaged, "damaged key in partitions that will be gone: drop it (see `damaged list`)"),
-    ]
-    lines = [moved, *(f"left: {count:,} × {words}" for count, words in left if count)]
+    left = {
+        "conversations with messages in former partitions: they move when these are answered": leaving.conversations,
+        "dead letters in partitions that will be gone: requeue or drop them (`dead list`)": leaving.dead_letters,
+        "damaged keys in partitions that will be gone: drop them (`damaged list`)": leaving.damaged,
+    }
+    lines = [moved, *(f"left: {count:,} {words}" for words, count in left.items() if count)]
     if leaving.now_ms < leaving.until_ms:
         wait = age(leaving.until_ms - leaving.now_ms)
         lines.append(
