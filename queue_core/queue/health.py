@@ -285,8 +285,8 @@ class _Examination:
         if len(partitions) < primaries:
             self._warnings.append(
                 f"the cluster has {primaries} primaries, but the queue uses only "
-                f"{quantity(len(partitions), 'partition')}, so some of them have nothing to do: once no message waits, "
-                f"set partitions to {PARTITIONS_OF_CLUSTER} in all processes"
+                f"{quantity(len(partitions), 'partition')}, so some of them have nothing to do: change to "
+                f"{PARTITIONS_OF_CLUSTER} or more, as docs/operate.md says"
             )
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:

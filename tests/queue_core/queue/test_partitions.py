@@ -28,8 +28,8 @@ class Deployment:
         self.before, self.after = self.process(FORMER), self.process(NUMBER)
         self.user = self.users(1)[0]
 
-    def process(self, partitions: int, **settings: Any) -> MessageQueue:
-        rules = QueueSettings(partitions=partitions, window_ms=WINDOW_MS, **settings)
+    def process(self, partitions: int) -> MessageQueue:
+        rules = QueueSettings(partitions=partitions, window_ms=WINDOW_MS, redis_deadline_ms=30_000)
         return MessageQueue(
             self.redis,
             rules,
@@ -230,16 +230,16 @@ async def test_a_dead_letter_goes_where_the_conversation_moved_a_moment_ago(
     await deployment.write(deployment.before, "m2")
     await deployment.begin()
     (letter,) = await deployment.after.dead_letters()
-    current = dead_letters.current
+    current, imported = places.current, "queue_core.queue.dead_letters.current"
 
     async def slow(*args: Any) -> Any:
         spot = await current(*args)
-        monkeypatch.setattr(dead_letters, "current", current)
+        monkeypatch.setattr(imported, current)
         await deployment.answer(deployment.after)
         await deployment.write(deployment.after, "m3")
         return spot
 
-    monkeypatch.setattr(dead_letters, "current", slow)
+    monkeypatch.setattr(imported, slow)
     await deployment.after.requeue(letter.id)
     assert await deployment.answer(deployment.after) == [(deployment.spots()[1], ("m3", "m1"))]
 
