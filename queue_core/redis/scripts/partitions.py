@@ -22,10 +22,10 @@ class Carry(Call[int], frozen=True, kw_only=True):
 
 @stub("take_in")
 class TakeIn(Call[int], frozen=True, kw_only=True):
-    """Puts a message of another partition at the end of its conversation, once for each mark."""
+    """Puts a message of another partition at the end of its conversation, once for each mark; 0 if it has left."""
 
     read = staticmethod(answers.read_count)
-    place: Annotated[Place, "queue lock active wake damaged conversation"]
+    place: Annotated[Place, "queue lock active wake is_former damaged conversation"]
     mark: Key
     rules: Rules
     now_ms: Now
