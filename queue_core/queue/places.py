@@ -55,13 +55,14 @@ async def adopt(access: Access, other: OtherPartitionsError) -> None:
     if other.numbers != "?":
         access.keys.adopt(other.numbers)
         return
-    first = access.keys.partitions[0].layout
-    _, noted = await access.read(
-        ("HSETNX", first, "partitions", access.keys.numbers), ("HGET", first, "partitions")
-    )
-    access.keys.adopt(text(noted))
-    layouts = [partition.layout for partition in access.keys.partitions]
-    await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
+    async with access.noting:  # calls that wait here are repeated in their order
+        first = access.keys.partitions[0].layout
+        _, noted = await access.read(
+            ("HSETNX", first, "partitions", access.keys.numbers), ("HGET", first, "partitions")
+        )
+        access.keys.adopt(text(noted))
+        layouts = [partition.layout for partition in access.keys.partitions]
+        await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
 
 
 def carried_keys(place: Place) -> list[str]:
