@@ -37,17 +37,18 @@ _SPACED = _tags(_names("reasoning", "call"))
 """Tags that may have a prefix, such as `<ifm|think>` and `<atem:function_calls>`."""
 _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
-    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?[A-Z]{2}ML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}(?:>|\Z)"
-    r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?[A-Z]{2}ML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40}+)[^<>]{0,300}+(?:>|\Z)"
+    r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40}+)[^<>\n]{0,300}+<\|sep\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=|(?<=tool):\s?)[^<>\n]{0,200}>?"
-    rf"|(?P<tag>/?(?i:{_tags(_names())}|unused\d{{1,5}}))(?P<suffix>:[0-9a-z]{{4,12}})?(?:\s[^<>]{{0,200}})?>"
-    rf"|(?P<slash>/?)[a-z]{{2,12}}[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}})?>)"
+    rf"|(?P<tag>/?(?i:{_tags(_names())}|unused\d{{1,5}}))(?P<suffix>:[0-9a-z]{{4,12}})?(?:\s[^<>]{{0,200}}+)?>"
+    rf"|(?P<slash>/?)[a-z]{{2,12}}[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
     r"|\[(?:/?(?:[A-Z_]{3,30}|think|gMASK)|\|[A-Za-z_]{2,20}\|)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 LOOP_MIN = 200
 """Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
-_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:\s{{0,2}}\1){{{LOOP_MIN - 1},}}")
+_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:(?:\n\n| |\n)?\1){{{LOOP_MIN - 1},}}")
+_NEIGHBOURS = ("|><|", "|> <|", "|>\n<|", "|>\n\n<|")
 _UNKNOWN = re.compile(r"<\|/?\w[\w:-]{0,59}\|>")
 _BEGIN = re.compile(r"(?<![a-z])(?:begin|start)(?![a-z])")
 _UNKNOWN_OPENING = re.compile(
@@ -84,7 +85,7 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
-    if text.count("<|") >= LOOP_MIN and (shorter := _LOOP.sub(r"\1", text)) != text:
+    if _may_loop(text) and (shorter := _LOOP.sub(r"\1", text)) != text:
         text, code = shorter, Code(shorter)
     cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
     if cut is not None and not code.holds(cut.start()):
@@ -98,6 +99,11 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
         return text, frozenset(removed)
     stripper = _Stripper(text, marks)
     return stripper.run(), frozenset(removed | stripper.removed)
+
+
+def _may_loop(text: str) -> bool:
+    """Return False, quickly, for nearly all texts without a token that stands many times in a row."""
+    return text.count("<|") >= LOOP_MIN and sum(map(text.count, _NEIGHBOURS)) >= LOOP_MIN - 1
 
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
