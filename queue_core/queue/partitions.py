@@ -66,11 +66,13 @@ class Partitions:
     def __init__(self, access: Access, layouts: Layouts) -> None:
         self._access = access
         self._layouts = layouts
+        self._has_warned = False
 
     async def learn(self) -> None:
-        """Reckon with the numbers that Redis notes; log a warning if the settings have another one."""
+        """Reckon with the numbers that Redis notes; log a warning, once, if the settings have another one."""
         noted = await self.noted()
-        if noted.own != noted.number:
+        if noted.own != noted.number and not self._has_warned:
+            self._has_warned = True
             _log.warning("%s", words_of_mismatch(noted))
 
     async def noted(self) -> Noted:

@@ -176,6 +176,7 @@ class _Trial:
         settings = dataclasses.replace(
             queue.settings,
             prefix=prefix,
+            partitions=len(queue.keys.partitions),
             window_ms=0,
             idle_ms=0,
             max_messages=1,
@@ -254,6 +255,7 @@ class _Trial:
             for key in owner
             if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
         }
+        keys |= {each.layout for each in self._queue.keys.partitions}
         keys.add(shared.last_claim_of("probe"))
         keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
         with contextlib.suppress(*FAILURES):

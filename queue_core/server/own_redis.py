@@ -58,7 +58,7 @@ async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
     async with connect(redis_url(settings)) as client:
         queue = MessageQueue(client, settings.queue)
         with contextlib.suppress(QueueUnavailableError):  # the command says so
-            await queue.partitions.learn()
+            await queue.partitions.noted()
         yield queue
 
 
