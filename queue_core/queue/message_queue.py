@@ -5,17 +5,16 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
 
 from queue_core import policy
-from queue_core.errors import LeaseLostError, OtherPartitionsError
+from queue_core.errors import LeaseLostError
 from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
@@ -43,12 +42,13 @@ from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
 from queue_core.queue.partitions import Partitions
-from queue_core.queue.places import adopt, current
+from queue_core.queue.places import adopting, current
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
+from queue_core.queue.withdrawing import Withdrawing
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import EnqueueAnswer, LeftAnswer, LookAnswer, MovedAnswer, Standing
 from queue_core.redis.servers import partitions_of
@@ -71,9 +71,6 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
-ADOPTIONS_MAX = 8
-"""Limit on changes of the numbers of partitions during one call."""
-Result = TypeVar("Result")
 LIMIT_GROWTH_MAX = 4
 """Longest wait after a rate limit, as a multiple of the wait asked for; after more, newer turns would overtake."""
 
@@ -110,6 +107,7 @@ class MessageQueue:
         self._unanswered_claims = self._claims.unanswered
 
         self.aliases = Aliases(access)
+        self.withdraw = Withdrawing(access, self.aliases).withdraw
 
         # Parts for people and monitors, each documented in its class.
         self.notes = Notes(access, self.aliases)
@@ -170,7 +168,7 @@ class MessageQueue:
         message = self.with_id(message)
         change = change_of(message)
         encoded = encode(message, self.settings.max_message_bytes)
-        answer, route = await self._adopting(lambda: self._store(message, change, encoded))
+        answer, route = await adopting(self._access, lambda: self._store(message, change, encoded))
         return Receipt(
             status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
             id=message.id,
@@ -212,52 +210,6 @@ class MessageQueue:
         """Return the message, with an id that the queue makes if it has none."""
         return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
 
-    async def withdraw(self, message: QueueMessage) -> str:
-        """Note that a message was answered without the queue, so that the queue does not answer it too.
-
-        Returns "marked" if it was not stored. Returns "withdrawn" if it was stored: then it is removed, at the latest
-        before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
-        """
-        check_names(message)
-        return await self._adopting(lambda: self._withdraw_everywhere(message))
-
-    async def _withdraw_everywhere(self, message: QueueMessage) -> str:
-        places = self.aliases.places_of(message)
-        outcomes, further = await asyncio.gather(
-            self._withdraw_from(places, message), self.aliases.further_places(places)
-        )
-        outcomes += await self._withdraw_from(further, message)
-        return min(outcomes, key=("in flight", "withdrawn", "marked").index)
-
-    async def _withdraw_from(self, places: Sequence[Place], message: QueueMessage) -> list[str]:
-        return await asyncio.gather(*(self._withdraw(place, message) for place in places))
-
-    async def _withdraw(self, place: Place, message: QueueMessage) -> str:
-        former = self.keys.former(place)
-        answer = await self._withdraw_at(former, message) if former else "left"
-        if former and answer == "left":
-            await current(self._access, place)
-        return await self._withdraw_at(place, message) if answer == "left" else answer
-
-    async def _withdraw_at(self, place: Place, message: QueueMessage) -> str:
-        message_id = well_formed(message.id)
-        answer: str | int = 0
-        while isinstance(answer, int):  # a long conversation is searched in several steps
-            answer = await self.transport.gathered(
-                scripts.Withdraw(
-                    place=place,
-                    seen=place.seen_of(message.id),
-                    rules=self.settings,
-                    now_ms=self._now(),
-                    message_id=message_id,
-                    quoted_id=msgspec.json.encode(message_id),
-                    skipped=answer,
-                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
-                )
-            )
-        return answer
-
     # Methods for workers. `Processor` calls them for you.
 
     async def claim(
@@ -281,10 +233,11 @@ class MessageQueue:
         returns the conversations that this claim leased, and no others.
         """
         kept = tuple(kept)
-        return await self._adopting(
+        return await adopting(
+            self._access,
             lambda: self._claims.claim(
                 processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
-            )
+            ),
         )
 
     async def look(self, partition: int) -> LookAnswer:
@@ -447,18 +400,6 @@ class MessageQueue:
     async def partition_of(self, instance_name: str, user_phone: str) -> int:
         """Return the number of the partition in which a conversation lies now."""
         return (await current(self._access, self.keys.of(instance_name, user_phone))).partition
-
-    async def _adopting(self, step: Callable[[], Awaitable[Result]]) -> Result:
-        """Run a step; again, if the deployment has other numbers of partitions than this process reckoned with."""
-        adoptions = 0
-        while True:
-            try:
-                return await step()
-            except OtherPartitionsError as other:
-                adoptions += 1
-                if adoptions > ADOPTIONS_MAX:
-                    raise
-                await adopt(self._access, other)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

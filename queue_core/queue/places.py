@@ -9,13 +9,18 @@ carried to the new place before anything is stored there. Without a change nothi
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from queue_core.errors import OtherPartitionsError
 from queue_core.keys import Place
 from queue_core.queue.access import Access, whole
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
+
+ADOPTIONS_MAX = 8
+"""Limit on changes of the numbers of partitions during one step."""
+Result = TypeVar("Result")
 
 _READS: dict[str, tuple[str, tuple[int, ...]]] = {
     "memory": ("GET", ()),
@@ -45,6 +50,19 @@ async def current(access: Access, place: Place) -> Place:
     if any(kept):
         await _carry(access, former, place)
     return place
+
+
+async def adopting(access: Access, step: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a step; again, if the deployment has other numbers of partitions than this process reckoned with."""
+    adoptions = 0
+    while True:
+        try:
+            return await step()
+        except OtherPartitionsError as other:
+            adoptions += 1
+            if adoptions > ADOPTIONS_MAX:
+                raise
+            await adopt(access, other)
 
 
 async def adopt(access: Access, other: OtherPartitionsError) -> None:

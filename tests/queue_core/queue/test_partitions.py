@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings
 from queue_core.errors import OtherPartitionsError, QueueError
 from queue_core.queue import dead_letters, places
 from queue_core.queue.sent_replies import Report
@@ -100,6 +101,23 @@ async def test_a_process_with_another_number_uses_that_of_the_deployment(
     assert await deployment.answer(smaller) == [
         (deployment.before.keys.of("bot", deployment.user).partition, ("m1", "m2"))
     ]
+
+
+async def test_a_worker_that_started_with_too_few_partitions_says_so(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    await deployment.write(deployment.before, "m1")
+
+    async def handle(batch: Batch) -> None:
+        raise AssertionError("nothing is due")
+
+    worker = Processor(deployment.process(1), handle)  # Redis was away, so it could not ask
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(60):
+        while "this worker watches only 1 of 4 partitions" not in caplog.text:
+            await asyncio.sleep(0.01)
+    await worker.stop()
+    await running
 
 
 async def test_a_conversation_moves_when_nothing_of_it_waits(deployment: Deployment) -> None:
