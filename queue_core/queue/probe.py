@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "LSET": (_KEY, "0", "x"),
     "LTRIM": (_KEY, "0", "0"),
     "PERSIST": (_KEY,),
+    "PTTL": (_KEY,),
     "PEXPIRE": (_KEY, "1000"),
     "RENAME": (_KEY, _KEY),
     "RPUSH": (_KEY, "x"),
@@ -175,6 +176,7 @@ class _Trial:
         settings = dataclasses.replace(
             queue.settings,
             prefix=prefix,
+            partitions=len(queue.keys.partitions),
             window_ms=0,
             idle_ms=0,
             max_messages=1,
@@ -253,6 +255,7 @@ class _Trial:
             for key in owner
             if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
         }
+        keys |= {each.layout for each in self._queue.keys.partitions}
         keys.add(shared.last_claim_of("probe"))
         keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
         with contextlib.suppress(*FAILURES):

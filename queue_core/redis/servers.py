@@ -51,9 +51,9 @@ def partitions_of(redis: Any) -> int:
 
 
 async def scan(
-    redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"]
+    redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"] | None = None
 ) -> AsyncGenerator[list[str], None]:
-    """Yield all keys of a pattern and type, a page for each step of the SCAN; a key may come twice.
+    """Yield all keys of a pattern, of one type if it is given, a page for each step of the SCAN; a key may come twice.
 
     Raises QueueUnavailableError when Redis does not answer.
     """
@@ -61,7 +61,8 @@ async def scan(
         for _, run in await on_primaries(redis):
             cursor = None
             while cursor != 0:
-                cursor, keys = await _scan_step(run, cursor or 0, pattern, "TYPE", redis_type)
+                kind = ("TYPE", redis_type) if redis_type else ()
+                cursor, keys = await _scan_step(run, cursor or 0, pattern, *kind)
                 yield keys
     except FAILURES as error:
         raise explain(error) from error

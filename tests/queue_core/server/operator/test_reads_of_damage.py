@@ -21,6 +21,7 @@ READS = (
     "hold",
     "resume",
     "resume --answer-all",
+    "partitions show",
 )
 ODD: dict[str, dict[Any, Any]] = {
     "lock": {
