@@ -8,7 +8,7 @@ from datetime import datetime
 from reports.results.audit import AuditResult, Counts, Unknowable, Writer
 from reports.results.zones import zone_named
 from reports.words.language import direction, gettext, marked, ngettext
-from reports.words.numbers import EN_DASH, duration, share
+from reports.words.numbers import EN_DASH, round_duration, share
 from reports.words.verdicts import Verdict
 
 _LEFT_TO_RIGHT, _END = "\u2066", "\u2069"
@@ -78,7 +78,7 @@ def _others(total: Counts, within_ms: int | None) -> Iterator[str]:
             "%(num)s got its reply after more than %(time)s",
             "%(num)s got their reply after more than %(time)s",
             total["late"],
-            time=duration(within_ms),
+            time=round_duration(within_ms),
         )
     if total["twice"]:
         yield ngettext("%(num)s was answered twice", "%(num)s were answered twice", total["twice"])
@@ -143,7 +143,6 @@ def figures(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the figures of an audit: name, value (a dash if unknown), and a CSS class for how bad the value is."""
     unknown, messages, turns = set(unknowable), counts["messages"], counts["turns"]
-    late = gettext("answered after more than %(time)s", time=duration(within_ms))
     too_soon = gettext("probably not read: a reply came too soon after it")
     is_coarse = "cut_turns" in unknown
     yield _figure(gettext("messages"), messages)
@@ -155,6 +154,7 @@ def figures(
         yield _figure(gettext("by a person"), counts["by_human"])
     yield _figure(gettext("without a reply"), counts["unanswered"], "bad", of=messages)
     if within_ms is not None:
+        late = gettext("answered after more than %(time)s", time=round_duration(within_ms))
         yield _figure(late, counts["late"], "bad", of=messages)
     yield _figure(gettext("answered twice"), None if "twice" in unknown else counts["twice"], "bad")
     yield _figure(gettext("answered out of order"), None if "order" in unknown else counts["order"], "bad")

@@ -10,6 +10,7 @@ from reports.text import NO_BREAK, cut, one_line
 from reports.words.faults import fault_name
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
+from reports.words.verdicts import Verdict
 
 MISSED_MAX = 5
 """Limit on faults that a sentence names."""
@@ -120,23 +121,37 @@ def ramp_time(threshold: Threshold) -> str:
 
 def verdict(result: LoadResult) -> str:
     """Sum a load test up in a few sentences."""
-    sentences = _valid(result) if result["valid"] else invalid_words(result)
+    return " ".join(_sentences(result))
+
+
+def page_verdict(result: LoadResult) -> Verdict:
+    """Sum a load test up as `verdict` does: the first sentence, and the others."""
+    first, *rest = _sentences(result)
+    return Verdict(first.removesuffix("."), " ".join(rest))
+
+
+def _sentences(result: LoadResult) -> list[str]:
+    sentences = _valid(result) if result["valid"] else [invalid_words(result)]
     if died := result["ledger"]["worker_died"]:
-        sentences += " " + ngettext(
-            "Because a worker died while sending, %(num)s message was sent twice.",
-            "Because a worker died while sending, %(num)s messages were sent twice.",
-            died,
+        sentences.append(
+            ngettext(
+                "Because a worker died while sending, %(num)s message was sent twice.",
+                "Because a worker died while sending, %(num)s messages were sent twice.",
+                died,
+            )
         )
     if unsent := result.get("unsent"):
-        sentences += " " + ngettext(
-            "The load was ended early: %(num)s message of the schedule was not sent.",
-            "The load was ended early: %(num)s messages of the schedule were not sent.",
-            unsent,
+        sentences.append(
+            ngettext(
+                "The load was ended early: %(num)s message of the schedule was not sent.",
+                "The load was ended early: %(num)s messages of the schedule were not sent.",
+                unsent,
+            )
         )
     return sentences
 
 
-def _valid(result: LoadResult) -> str:
+def _valid(result: LoadResult) -> list[str]:
     ledger = result["ledger"]
     counts = {
         "sent": f"{ledger['sent']:,}",
@@ -170,7 +185,7 @@ def _valid(result: LoadResult) -> str:
         sentences.append(gettext("Every threshold that could be measured is met."))
     else:
         sentences.append(gettext("Every threshold is met."))
-    return " ".join([*sentences, *([unmeasured] if unmeasured else [])])
+    return [*sentences, *([unmeasured] if unmeasured else [])]
 
 
 def unmeasured_words(thresholds: Sequence[Threshold]) -> str:

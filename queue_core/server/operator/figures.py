@@ -8,7 +8,7 @@ from queue_core.durations import age
 from queue_core.queue.health import HealthReport, NodeShare
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
-from queue_core.server.operator.output import moment, write
+from queue_core.server.operator.output import moment, write, write_item
 from queue_core.text import quantity, visible
 
 
@@ -51,7 +51,7 @@ def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
         write()
     for word, findings in (("ERROR", errors), ("warning", warnings)):
         for finding in findings:
-            write(f"{word:<9}{visible(finding)}")
+            write_item(f"{word:<9}", visible(finding))
 
 
 def _memory(report: HealthReport) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,6 +18,9 @@ NAME_CELLS_MAX = 40
 """Width to which instance names and phones are cut in tables; JSON has them whole."""
 TEXT_CELLS_MAX = 80
 """Width to which message texts and reasons are cut, unless the option for whole texts is given."""
+
+ITEM_CELLS_MIN = 20
+"""Smallest width, beside the lead, to which an item is wrapped on a terminal."""
 
 
 def write(line: str = "") -> None:
@@ -124,9 +129,20 @@ class Table:
         return "  ".join(padded).rstrip()
 
 
+def write_item(lead: str, words: str) -> None:
+    """Write words after `lead`; on a terminal, further lines begin below the words. In a pipe it is one line."""
+    room = shutil.get_terminal_size().columns - width(lead) if sys.stdout.isatty() else 0
+    lines = [words]
+    if ITEM_CELLS_MIN <= room < width(words):
+        lines = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        write(f"{lead}{line}".rstrip())
+        lead = " " * width(lead)
+
+
 def write_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Write names and values, one pair on each line, with aligned values."""
     pairs = list(fields)
     widest = max((width(label) for label, _ in pairs), default=0)
     for label, value in pairs:
-        write(f"{label}{' ' * (widest - width(label))}  {value}".rstrip())
+        write_item(f"{label}{' ' * (widest - width(label))}  ", value)

@@ -32,14 +32,14 @@ from reports.words.load import (
     measured_of,
     missed_names,
     outcome_of,
+    page_verdict,
     ramp_time,
     setting_name,
     setting_value,
     threshold_name,
     unmeasured_words,
-    verdict,
 )
-from reports.words.numbers import EN_DASH, duration, share
+from reports.words.numbers import EN_DASH, duration, round_duration, share
 from reports.words.verdicts import Verdict
 
 VALUE_LENGTH_MAX = 500
@@ -155,12 +155,12 @@ def load_page_of(result: LoadResult) -> LoadPage:
     ledger, latency = result["ledger"], result["latency_ms"]
     return LoadPage(
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
-        verdict=Verdict(verdict(result)),
+        verdict=page_verdict(result),
         scenario=_name(result["scenario"]),
         is_legacy=result["settings"].get("system") == "legacy",
         seed=result["seed"],
         started_at=_name(result["started_at"]),
-        load=duration(1000 * result["duration_s"]),
+        load=round_duration(1000 * result["duration_s"]),
         drain=duration(1000 * result["drain_s"]),
         thresholds=_threshold_rows(result),
         missed=sum(not threshold["ok"] for threshold in result["thresholds"]),

@@ -167,7 +167,7 @@ def _in_replies(lane: Lane) -> str:
 
 def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]:
     """Return all events by time; events at about the same time are one moment."""
-    steps = [list(_steps(lane)) for lane in lanes]
+    steps = [list(_steps(lane, messages[-1].at_ms)) for lane in lanes]
     times = sorted(
         [message.at_ms for message in messages] + [at_ms for of_lane in steps for at_ms, _ in of_lane]
     )
@@ -192,7 +192,8 @@ def _text(message: Message) -> str:
     return cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({kind_words(one_line(message.kind))})"
 
 
-def _steps(lane: Lane) -> Iterable[tuple[int, Step]]:
+def _steps(lane: Lane, end_ms: int) -> Iterable[tuple[int, Step]]:
+    """Yield the steps of a system with their times; `end_ms` is when the last message arrived."""
     for span in lane.spans:
         numbers = short_list(span.numbers) or gettext("nothing")
         yield span.claimed_at_ms, Step("", gettext("takes %(numbers)s, asks the AI", numbers=numbers))
@@ -206,3 +207,7 @@ def _steps(lane: Lane) -> Iterable[tuple[int, Step]]:
             lost.setdefault(outcome.lost_at_ms, []).append(number)
     for at_ms, numbers_lost in lost.items():
         yield at_ms, Step("bad", gettext("loses %(numbers)s", numbers=short_list(numbers_lost)))
+    if forgotten := [number for number in lane.numbers("lost") if lane.outcomes[number].lost_at_ms is None]:
+        last_ms = max((span.replied_at_ms or span.claimed_at_ms for span in lane.spans), default=end_ms)
+        words = gettext("never answers %(numbers)s", numbers=short_list(forgotten))
+        yield max(last_ms, end_ms), Step("bad", words)

@@ -12,7 +12,7 @@ from reports.drawing.load_plots import BINS_MAX, LINES_MAX, binned, time_plots
 from reports.drawing.plots import Plot
 from reports.pages.load.page import render_load_report, write_load_report
 from reports.results.load import LoadResult
-from reports.words.load import verdict
+from reports.words.load import page_verdict
 from tests.reports import load_example
 from tests.reports.example import HOSTILE
 from tests.reports.load_example import chaos, empty, hostile, huge, invalid, second
@@ -52,7 +52,9 @@ def test_the_verdict_comes_first_with_its_word(example: Callable[[], LoadResult]
     page = Page(html)
     assert f'<p class="word">{word}</p>' in html
     body = "".join(page.text).partition("Load test: ")[2].partition("Load test: ")[2]
-    assert body.index(verdict(example())) < body.index("Thresholds")
+    said = page_verdict(example())
+    assert body.index(said.first) < body.index("Thresholds")
+    assert body.index(said.first) <= body.index(said.rest) < body.index("Thresholds")
 
 
 def test_an_invalid_run_is_never_ok_whatever_else_it_says() -> None:

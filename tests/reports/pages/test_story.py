@@ -52,6 +52,16 @@ def test_the_story_of_the_incident_runs_from_the_first_message_to_the_loss() -> 
     assert [moment.at_ms for moment in story.moments] == sorted(moment.at_ms for moment in story.moments)
 
 
+def test_a_loss_without_a_moment_is_told_at_the_end() -> None:
+    result = example.incident()
+    for entry in result["runs"][0]["ledger"]:
+        entry["lost_at_ms"] = None
+    story = _story(conversations(result["recordings"][0], result["runs"]))
+    last = [moment for moment in story.moments if moment.steps[0]][-1]
+    assert [step.words for step in last.steps[0]] == ["replies to 1\u20133", "never answers 4, 5"]
+    assert last.at_ms == 15_000
+
+
 def test_what_happens_on_both_systems_at_about_the_same_time_is_one_row() -> None:
     story = _story(_incident())
     both = [moment for moment in story.moments if all(moment.steps)]

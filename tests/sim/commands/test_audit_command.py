@@ -35,7 +35,7 @@ def test_an_audit_says_first_what_was_left_unanswered(day: Path, tmp_path: Path)
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines()[-1] == (
         "On 2026-03-06, 1 of 4 messages from 2 users got no reply (25.0 %), written by 1 user; 1 got its reply after "
-        "more than 5 min 00 s; 1 came so shortly before a reply that it was probably not read; 1 turn was cut in two "
+        "more than 5 min; 1 came so shortly before a reply that it was probably not read; 1 turn was cut in two "
         "by a reply."
     )
     assert "  2026-03-06 13:00:17  …0001  no reply: when?\n" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import files
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from queue_core import HealthReport
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
-from queue_core.server.operator.figures import figures
+from queue_core.server.operator.figures import figures, write_findings
 
 DAY_MS = 86_400_000
 
@@ -54,3 +55,19 @@ def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | N
 def test_the_script_writes_for_the_release_before_for_as_long_as_the_figures_say() -> None:
     script = (files("queue_core.redis.scripts") / "seen.lua").read_text("utf-8")
     assert f"ROLLING_MS = {BESIDE_MS // 3_600_000} * 3600 * 1000" in script
+
+
+def test_findings_are_wrapped_below_themselves_on_a_terminal_and_not_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = "maxmemory is not set, so a Redis that fills the machine's memory is killed"
+    write_findings([], [finding])
+    assert capsys.readouterr().out == f"\nwarning  {finding}\n"
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    write_findings([], [finding])
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "warning  maxmemory is not set, so a Redis that",
+        "         fills the machine's memory is killed",
+    ]
