@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -68,10 +68,13 @@ class Intake:
         self._handle = handle
         self._send = send
         self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
-        self._known: dict[tuple[_Conversation, str], None] = {}
-        """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away."""
+        self._known: OrderedDict[tuple[_Conversation, str], None] = OrderedDict()
+        """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away.
+
+        An ordered dict finds its first key at once, however many keys before it were deleted; a dict does not.
+        """
         self._turns: dict[_Conversation, _Turn] = {}
-        self._stored_at: dict[_Conversation, float] = {}
+        self._stored_at: OrderedDict[_Conversation, float] = OrderedDict()
         """Times at which the last message of each conversation was stored, while it may wait; clock: `_reachable_s`."""
         self._away_since: float | None = None
         """Time of the event loop at which Redis first failed to answer; None while it answers."""
@@ -194,15 +197,15 @@ class Intake:
         self._remember(arrival)
         now_s = self._reachable_s()
         for conversation in (*arrival.conversations, (message.instance_name, receipt.user_phone)):
-            self._stored_at.pop(conversation, None)
             self._stored_at[conversation] = now_s
+            self._stored_at.move_to_end(conversation)
         self._forget_answered()
         return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
     def _remember(self, arrival: Arrival) -> None:
         self._known |= dict.fromkeys(arrival.keys)
         while len(self._known) > KNOWN_MAX:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def _forget_answered(self) -> None:
         """Forget conversations whose messages have been answered by now, if all went well."""
@@ -210,7 +213,7 @@ class Intake:
         answered_ms = policy.limit_ms(settings) + settings.lock_ttl_ms
         earliest = self._reachable_s() - answered_ms / 1000
         while self._stored_at and next(iter(self._stored_at.values())) < earliest:
-            del self._stored_at[next(iter(self._stored_at))]
+            self._stored_at.popitem(last=False)
 
     def _reachable_s(self) -> float:
         """Return the time in which Redis was reachable, in seconds: workers can answer only then."""

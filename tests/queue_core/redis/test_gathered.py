@@ -357,7 +357,7 @@ async def test_a_call_that_cannot_be_written_fails_alone(newest: Redis) -> None:
 
 
 async def test_without_a_replica_that_confirms_no_gathered_call_is_acknowledged(newest: Redis) -> None:
-    queue = MessageQueue(newest, QueueSettings(wait_for_replicas=1, redis_deadline_ms=400))
+    queue = MessageQueue(newest, QueueSettings(wait_for_replicas=1, redis_deadline_ms=1_200))
     messages = [QueueMessage(id="m", instance_name="bot", user_phone=phone, message="x") for phone in "123"]
     answers = await all_of([queue.enqueue(message) for message in messages])
     assert {type(answer) for answer in answers} == {QueueUnavailableError}
