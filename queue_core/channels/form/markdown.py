@@ -30,16 +30,17 @@ RULE = "———"
 _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
 _WORK_OF_SIGNS = {
-    **dict.fromkeys("*_~", 9),
+    **dict.fromkeys("*_~", 13),
+    **dict.fromkeys(("**", "__", "~~"), -8),
     **dict.fromkeys("<&", 11),
     **dict.fromkeys("]!>|", 8),
     **dict.fromkeys("`", 8),
     "#": 4,
     **dict.fromkeys("[\\$", 20),
-    "\n": 20,
-    "\n\n": -17,
+    "\n": 23,
+    "\n\n": -20,
 }
-"""Work that each sign makes. Most lines are a block; a blank line is not."""
+"""Work that each sign makes, less if it is doubled. Most lines are a block; a blank line is not."""
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
