@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+from loadtests.failover.elections import Moment
+from loadtests.failover.stalls import Stalls
 from queue_core import Batch, MessageQueue
 
 DIRECT_TOKEN = 0
@@ -20,6 +22,7 @@ class Sent:
     ids: tuple[str, ...]
     at_s: float
     user_phone: str
+    claimed_at_ms: int
     was_recorded: bool
     """True if Redis knew at the claim that a reply to this batch was recorded before."""
     is_direct: bool
@@ -29,10 +32,12 @@ class Sent:
 
 
 class Ledger:
-    """Notes of one run. Times are those of `time.monotonic`."""
+    """Notes of one run. Times are those of `time.monotonic`; durations are without stalls of the machine."""
 
     def __init__(self) -> None:
+        self.stalls = Stalls()
         self.acknowledged: dict[str, float] = {}
+        """Time at which each message was acknowledged."""
         self.sent: list[Sent] = []
         self.errors = 0
         self.wrong_errors: list[str] = []
@@ -44,6 +49,7 @@ class Ledger:
             batch.ids,
             time.monotonic(),
             batch.user_phone,
+            batch.claimed_at_ms,
             batch.reply is not None,
             batch.token == DIRECT_TOKEN,
         )
@@ -86,7 +92,22 @@ class Ledger:
         """Return the longest time without a send to any of these users between two moments."""
         times = [sent.at_s for sent in self.sent if sent.user_phone in phones]
         inside = [began_s, *(at_s for at_s in times if began_s < at_s < ended_s), ended_s]
-        return max(later - earlier for earlier, later in pairwise(inside))
+        running = map(self.stalls.running_s, inside)
+        return max(later - earlier for earlier, later in pairwise(running))
+
+    def traffic_after_s(self, phones: set[str], election: Moment) -> float | None:
+        """Return the time from an election to the first reply to a turn that was claimed after it; None if none was.
+
+        Only turns of these users count, and no direct answers: they need no primary.
+        """
+        replies = [
+            sent.at_s
+            for sent in self.sent
+            if sent.user_phone in phones and not sent.is_direct and sent.claimed_at_ms >= election.unix_ms
+        ]
+        if not replies:
+            return None
+        return self.stalls.running_s(min(replies)) - self.stalls.running_s(election.monotonic_s)
 
 
 class LedgerQueue(MessageQueue):

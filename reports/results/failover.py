@@ -11,6 +11,8 @@ FAILOVER_SCHEMA_VERSION = 1
 
 CALM_PAUSE_MS_MAX = 2_000
 """Longest pause in the sends of a server that no fault struck."""
+RESUMED_MS_MAX = 1_000
+"""Longest time from the election of a primary to traffic in its partitions."""
 
 FailoverCase: TypeAlias = Literal[
     "steady",
@@ -25,7 +27,10 @@ FailoverCase: TypeAlias = Literal[
 
 
 class NodePause(TypedDict):
-    """Longest time without a send in the partitions of one primary, and whether a fault struck it."""
+    """Longest time without a send in the partitions of one primary, and whether a fault struck it.
+
+    Time for which the machine did not let the senders and workers run is left out.
+    """
 
     node: int
     longest_ms: int
@@ -42,6 +47,10 @@ class FailoverRow(TypedDict):
     `twice` for which Redis lost a write that it had acknowledged, so that no worker could know of the first reply.
     `errors` counts the calls of the producer that failed with "unavailable", `wrong_errors` those with another error.
     `directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
+    `resumed_ms` is the longest time from the moment at which the struck partitions had a primary again, with as many
+    replicas as the queue and the servers wait for, to the first reply to a turn claimed after that; None if no primary
+    was replaced. `stalled_ms` is the time for which the machine did not let the senders and workers run, which counts
+    in no pause and not in `resumed_ms`.
     """
 
     case: FailoverCase
@@ -63,6 +72,8 @@ class FailoverRow(TypedDict):
     processors_died: int
     load_ms: int
     pauses: list[NodePause]
+    resumed_ms: int | None
+    stalled_ms: int
 
 
 class FailoverResult(TypedDict):
@@ -78,7 +89,9 @@ class FailoverResult(TypedDict):
     command: str
 
 
-FailoverFault: TypeAlias = Literal["lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused"]
+FailoverFault: TypeAlias = Literal[
+    "lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused", "slow"
+]
 
 
 def loses_nothing(row: FailoverRow) -> bool:
@@ -101,5 +114,6 @@ def faults_of(row: FailoverRow) -> list[FailoverFault]:
         "wrong_errors": row["wrong_errors"] > 0,
         "died": row["processors_died"] > 0,
         "calm_paused": max(calm, default=0) > CALM_PAUSE_MS_MAX,
+        "slow": (row["resumed_ms"] or 0) > RESUMED_MS_MAX,
     }
     return [fault for fault, is_broken in broken.items() if is_broken]
