@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def add_failover(commands: Any) -> None:
 
 def run_failover(options: argparse.Namespace) -> int:
     """Run the command, and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / ROWS
     if not options.is_continued:
@@ -74,12 +76,12 @@ def run_failover(options: argparse.Namespace) -> int:
             lines.write(json.dumps([*entry, row]) + "\n")
         _show(entry, row)
 
+    left = [entry for entry in entries if entry not in rows]
     try:
-        left = [entry for entry in entries if entry not in rows]
         run_entries(left, load, done, is_side_by_side=options.side_by_side)
     finally:
+        result = result_of(rows, load, options.shown_command)
         if rows:
-            result = result_of(rows, load, options.shown_command)
             _write(result, options)
             sys.stdout.write(f"{failover_verdict(result)}\n{options.out / 'report.html'}\n")
     return OK if result["ok"] else BROKEN

@@ -20,19 +20,6 @@ ANSWER_S_MAX = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Moment by the clocks of the ledger and of Redis."""
-
-    monotonic_s: float
-    unix_ms: float
-
-    @classmethod
-    def now(cls) -> Moment:
-        """Return this moment."""
-        return cls(time.monotonic(), time.time() * 1000)
-
-
-@dataclass(frozen=True, slots=True)
 class _State:
     """Answer of a server about itself."""
 
@@ -51,7 +38,8 @@ class ElectionWatch:
     """
 
     def __init__(self, struck: Node, replicas: Sequence[Node], replicas_needed: int) -> None:
-        self.moments: list[Moment] = []
+        self.moments: list[float] = []
+        """Times of `time.monotonic`."""
         self._owner = struck
         self._is_able = True
         self._replicas = set(replicas)
@@ -85,7 +73,7 @@ class ElectionWatch:
         owner = states[self._owner]
         is_able = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
         if is_able and not self._is_able:
-            self.moments.append(Moment.now())
+            self.moments.append(time.monotonic())
         self._is_able = is_able
 
 
@@ -103,7 +91,7 @@ def _state_of(node: Node, client: redis.Redis) -> _State | None:
     if not node.is_running or node.is_paused:
         return None
     try:
-        info = client.info("replication")  # type: ignore[no-untyped-call]  # in redis-py
+        info = client.info("replication")
         serves = "cluster-enabled" not in node.config or "cluster_state:ok" in str(
             client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # in redis-py
         )

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from loadtests.failover.elections import Moment
 from loadtests.failover.stalls import Stalls
 from queue_core import Batch, MessageQueue
 
@@ -22,7 +21,8 @@ class Sent:
     ids: tuple[str, ...]
     at_s: float
     user_phone: str
-    claimed_at_ms: int
+    recorded_s: float | None
+    """Time at which Redis acknowledged the record of the reply; None if an earlier worker recorded it."""
     was_recorded: bool
     """True if Redis knew at the claim that a reply to this batch was recorded before."""
     is_direct: bool
@@ -42,6 +42,7 @@ class Ledger:
         self.errors = 0
         self.wrong_errors: list[str] = []
         self._by_token: dict[tuple[str, int], Sent] = {}
+        self._recorded: dict[tuple[str, int], float] = {}
 
     def note_sent(self, batch: Batch) -> None:
         """Note that the reply to a batch went out."""
@@ -49,12 +50,16 @@ class Ledger:
             batch.ids,
             time.monotonic(),
             batch.user_phone,
-            batch.claimed_at_ms,
+            self._recorded.get((batch.user_phone, batch.token)),
             batch.reply is not None,
             batch.token == DIRECT_TOKEN,
         )
         self.sent.append(sent)
         self._by_token[batch.user_phone, batch.token] = sent
+
+    def note_recorded(self, batch: Batch) -> None:
+        """Note that Redis acknowledged the record of a reply, which is sent after that."""
+        self._recorded[batch.user_phone, batch.token] = time.monotonic()
 
     def note_completed(self, batch: Batch) -> None:
         """Note that Redis acknowledged the end of a batch."""
@@ -95,25 +100,31 @@ class Ledger:
         running = map(self.stalls.running_s, inside)
         return max(later - earlier for earlier, later in pairwise(running))
 
-    def traffic_after_s(self, phones: set[str], election: Moment) -> float | None:
-        """Return the time from an election to the first reply to a turn that was claimed after it; None if none was.
+    def traffic_after_s(self, phones: set[str], elected_s: float) -> float | None:
+        """Return the time from an election to the first reply that was recorded and sent after it; None if none was.
 
-        Only turns of these users count, and no direct answers: they need no primary.
+        Only replies to these users count, and no direct answers: they need no primary.
         """
         replies = [
             sent.at_s
             for sent in self.sent
-            if sent.user_phone in phones and not sent.is_direct and sent.claimed_at_ms >= election.unix_ms
+            if sent.user_phone in phones and sent.recorded_s is not None and sent.recorded_s >= elected_s
         ]
         if not replies:
             return None
-        return self.stalls.running_s(min(replies)) - self.stalls.running_s(election.monotonic_s)
+        return self.stalls.running_s(min(replies)) - self.stalls.running_s(elected_s)
 
 
 class LedgerQueue(MessageQueue):
     """Queue whose acknowledged ends of batches are noted."""
 
     ledger: Ledger
+
+    async def record_reply(self, batch: Batch, reply: str) -> bool:
+        """Record the reply, and note it."""
+        is_current = await super().record_reply(batch, reply)
+        self.ledger.note_recorded(batch)
+        return is_current
 
     async def complete(self, batch: Batch) -> None:
         """Finish the batch, and note it."""

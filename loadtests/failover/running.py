@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from loadtests.failover.cases import PREFIX, Case, Scene
-from loadtests.failover.elections import ElectionWatch, Moment
+from loadtests.failover.elections import ElectionWatch
 from loadtests.failover.ledger import Ledger, LedgerQueue
 from loadtests.redis_groups.group import Group
 from loadtests.redis_groups.node import Node
@@ -187,7 +187,7 @@ class Run:
             pauses.append(NodePause(node=number, longest_ms=round(longest_s * 1000), is_struck=is_struck))
         return pauses
 
-    def _resumed_ms(self, elections: list[Moment], users: set[str]) -> int | None:
+    def _resumed_ms(self, elections: list[float], users: set[str]) -> int | None:
         """Return the longest time from an election to the traffic after it; None if nothing was elected."""
         if not self._case.replaces_primary:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.queues import SimpleQueue
@@ -47,18 +48,21 @@ def run_entries(entries: Sequence[Entry], load: Load, done: Done, *, is_side_by_
     lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in GROUPS]
     context = multiprocessing.get_context("spawn")
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None] = context.SimpleQueue()
-    processes = [context.Process(target=_run_lane, args=(lane, load, rows)) for lane in lanes]
+    processes = [context.Process(target=_run_lane, args=(lane, load, rows), daemon=True) for lane in lanes]
     for process in processes:
         process.start()
     failure: Exception | None = None
-    for _ in processes:
-        while message := rows.get():
-            if isinstance(message, Exception):
-                failure = failure or message
-            else:
-                done(*message)
-    for process in processes:
-        process.join()
+    try:
+        for _ in processes:
+            while message := rows.get():
+                if isinstance(message, Exception):
+                    failure = failure or message
+                else:
+                    done(*message)
+    finally:
+        for process in processes:
+            process.terminate()  # it has ended, unless this one was interrupted
+            process.join()
     if failure:
         raise failure
 
@@ -84,6 +88,7 @@ def _run_lane(
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None],
 ) -> None:
     """Run cases in a process of their own; None in `rows` is the end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
     try:
         for entry, row in _run(entries, load):
             rows.put((entry, row))

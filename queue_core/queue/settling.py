@@ -43,7 +43,7 @@ class Unsettled:
         return sum(map(len, self._messages.values()))
 
     def __contains__(self, key: Key) -> bool:
-        return bool(self._messages) and key in self._messages.get(self._partition_of(key[0]), {})
+        return any(key in messages for messages in self._messages.values())
 
     def add(self, key: Key, message: QueueMessage) -> None:
         """Keep a message that was answered."""

@@ -48,7 +48,7 @@ class FailoverRow(TypedDict):
     `errors` counts the calls of the producer that failed with "unavailable", `wrong_errors` those with another error.
     `directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
     `resumed_ms` is the longest time from the moment at which the struck partitions had a primary again, with as many
-    replicas as the queue and the servers wait for, to the first reply to a turn claimed after that; None if no primary
+    replicas as the queue and the servers wait for, to the first reply recorded and sent after that; None if no primary
     was replaced. `stalled_ms` is the time for which the machine did not let the senders and workers run, which counts
     in no pause and not in `resumed_ms`.
     """

@@ -20,7 +20,9 @@ PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
 NODE_CONNECTIONS_MAX = 4
 """Limit on connections to one node for such commands."""
-_KEYLESS = frozenset({"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL"})
+_KEYLESS = frozenset(
+    {"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL", "WAIT", "WAITAOF"}
+)
 _SECOND_WORD = frozenset({"MEMORY", "OBJECT", "XINFO", "XGROUP", "DEBUG"})
 _AFTER_COUNT = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
 
@@ -95,7 +97,7 @@ class NodesClient(Redis):
             raise exceptions.ConnectionError("the primary is being replaced")
         return [
             (str(address) if self.routes.is_cluster else "", self.node(address).execute_command)
-            for address in sorted(table.primaries)
+            for address in self.routes.likely(table)
         ]
 
     async def check_lua(self, deadline_s: float) -> None:
@@ -211,7 +213,7 @@ class NodesClient(Redis):
 
     def _owner(self, table: Table, key: str | bytes | None) -> Address | None:
         if key is None:
-            return min(table.primaries, default=None)
+            return next(iter(self.routes.likely(table)), None)
         return table.owners[self.routes.slot_of(key)]
 
     def _changed(self, table: Table) -> None:
