@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import redis
+from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from loadtests.redis_groups.node import Node
@@ -20,7 +21,7 @@ ANSWER_S_MAX = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class State:
     """Answer of a server about itself."""
 
     is_primary: bool
@@ -61,20 +62,29 @@ class ElectionWatch:
 
     def _watch(self) -> None:
         while not self._ends.wait(LOOK_EVERY_S):
-            self.note({node: _state_of(node, client) for node, client in self._clients.items()})
+            self.note(self._states())
 
-    def note(self, states: dict[Node, _State | None]) -> None:
-        """Note what the servers say about themselves; None for one that does not answer."""
+    def note(self, states: dict[Node, State | None]) -> None:
+        """Note what servers say about themselves; None for one that is away. A server that was slow may be missing."""
         for node, state in states.items():
             if state and state.is_primary and node in self._replicas:
                 self._owner, self._is_able = node, False
             if state:
                 (self._replicas.discard if state.is_primary else self._replicas.add)(node)
+        if self._owner not in states:
+            return
         owner = states[self._owner]
         is_able = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
         if is_able and not self._is_able:
             self.moments.append(time.monotonic())
         self._is_able = is_able
+
+    def _states(self) -> dict[Node, State | None]:
+        states = {}
+        for node, client in self._clients.items():
+            with contextlib.suppress(exceptions.TimeoutError):
+                states[node] = _state_of(node, client)
+        return states
 
 
 def _client(node: Node) -> redis.Redis:
@@ -87,7 +97,8 @@ def _client(node: Node) -> redis.Redis:
     )
 
 
-def _state_of(node: Node, client: redis.Redis) -> _State | None:
+def _state_of(node: Node, client: redis.Redis) -> State | None:
+    """Ask a server. Raises TimeoutError if it is slow, as on a busy machine."""
     if not node.is_running or node.is_paused:
         return None
     try:
@@ -95,8 +106,10 @@ def _state_of(node: Node, client: redis.Redis) -> _State | None:
         serves = "cluster-enabled" not in node.config or "cluster_state:ok" in str(
             client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # in redis-py
         )
-    except (RedisError, OSError):
+    except exceptions.TimeoutError:
+        raise
+    except (exceptions.RedisError, OSError):
         return None
     replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
     in_step = sum(replica["state"] == "online" for replica in replicas)
-    return _State(info["role"] == "master", in_step, serves)
+    return State(info["role"] == "master", in_step, serves)

@@ -79,6 +79,7 @@ class Run:
                 for number, queue in enumerate(queues[1:])
             ]
             tasks = [asyncio.create_task(worker.run()) for worker in workers]
+            stalling = asyncio.create_task(self._ledger.stalls.watch())
             began_s = time.monotonic()
             ended_s = await self._produce_while(self._case.carry_out(scene), queues[0])
             await self._drain(queues[0])
@@ -86,6 +87,7 @@ class Run:
             await asyncio.gather(*(worker.stop() for worker in workers))
             await asyncio.gather(*tasks, return_exceptions=True)
             waiting, dead = await _left(queues[0])
+            await cancel_all([stalling])
         users = self._users_by_node(queues[0], owners)
         pauses = self._pauses(users, struck, began_s, ended_s)
         resumed_ms = self._resumed_ms(watch.moments, users[struck])
@@ -117,7 +119,6 @@ class Run:
         if self._case.through_intake:
             store = intake.receive
         settling = asyncio.create_task(intake.settle_when_back())
-        stalling = asyncio.create_task(self._ledger.stalls.watch())
         fault_task = asyncio.create_task(self._between_calm(fault))
         began_s, number = time.monotonic(), 0
         while not fault_task.done():
@@ -130,7 +131,7 @@ class Run:
         while self._producing:
             await asyncio.wait(self._producing)
         await intake.settle()
-        await cancel_all([settling, stalling])
+        await cancel_all([settling])
         return ended_s
 
     async def _between_calm(self, fault: Awaitable[None]) -> None:
