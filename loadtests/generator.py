@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -33,11 +34,15 @@ WhatsApp's Cloud API repeats for days, with waits that grow in the same way; a l
 """
 UNDER_WAY_MAX = 2_000
 """Largest number of open requests. A load that needs more makes the generator late and the run invalid."""
+LATE_S_MAX = 60.0
+"""Delay after which the rest of the load is given up. Such a run is invalid, and would go on for a long time."""
 CONNECTIONS_MAX = 512
 TIMEOUT_S = 30.0
 REPORT_EVERY_S = 1.0
 INSTANCE = "load"
 PHONE_NUMBER_ID = "100000000000001"
+
+_log = logging.getLogger("loadtests")
 
 
 class Generator:
@@ -98,6 +103,13 @@ class Generator:
             for job in jobs:
                 intended = start_at + job[0]
                 if self._ended.wait(max(0.0, intended - time.time())):
+                    break
+                if time.time() - intended > LATE_S_MAX:
+                    _log.error(
+                        "%.0f s behind the schedule: the rest of the load is not sent; "
+                        "choose a lower --rate, or let more processes send: -- --processes 2",
+                        LATE_S_MAX,
+                    )
                     break
                 under_way.spawn(self._deliver, client, job, intended, secrets)
             under_way.join()

@@ -123,7 +123,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     message: QueueMessage | None
     raw: str
     reply: str | None = None
-    """A reply that was recorded and perhaps never sent."""
+    """A reply that was recorded; the reason says what became of it."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,7 +18,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from queue_core.text import visible
@@ -40,6 +38,7 @@ from reports.words.expectations import expectation_words
 from reports.words.explanations import explanation_words
 from reports.words.faults import fault_words
 from reports.words.numbers import share
+from sim.tables import print_item, print_table
 
 WIDTH_MAX = 100_000
 """Width, in columns, at which no table and no line is cut."""
@@ -69,13 +68,6 @@ _COLUMNS = (
 def console_for(stream: TextIO) -> Console:
     """Make a console as wide as the terminal; in a pipe or a file no line is wrapped."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH_MAX)
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print a table with all its columns and values, however narrow the terminal."""
-    width, console.width = console.width, WIDTH_MAX
-    console.print(table)
-    console.width = width
 
 
 @contextmanager
@@ -136,19 +128,15 @@ def show(result: ReplayResult, console: Console) -> None:
 
 def _show_overview(result: ReplayResult, console: Console) -> None:
     """Print how many messages each system lost, by recording."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title="lost", title_justify="left")
-    table.add_column("recording", no_wrap=True)
-    table.add_column("sent", justify="right")
-    for system in result["systems"]:
-        table.add_column(system, justify="right")
+    rows: list[list[str | Text]] = []
     for recording in result["recordings"]:
         of_recording = [loss for loss in result["loss"] if loss["recording"] == recording["name"]]
         sent = max((loss["sent"] for loss in of_recording), default=0)
         lost = {loss["system"]: loss["lost"] for loss in of_recording}
-        table.add_row(
-            visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])
+        rows.append(
+            [visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])]
         )
-    print_table(table, console)
+    print_table(console, ["recording", "sent", *result["systems"]], rows, title="lost")
     console.print()
 
 
@@ -173,15 +161,13 @@ def _show_recording(
     console.print(title)
     if info["skipped_lines"]:
         _show_skipped(info, console)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     columns = [name for name in _COLUMNS if has_dropped or name != _DROPPED]
-    for name in columns:
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
+    rows = []
     for loss in estimates:
         group = [run for run in recording.runs if run["system"] == loss["system"]]
         cells = _cells(loss["system"], group, waits[loss["system"]])
-        table.add_row(*(cells[name] for name in columns))
-    print_table(table, console)
+        rows.append([cells[name] for name in columns])
+    print_table(console, columns, rows)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
     if explanations:
@@ -205,30 +191,19 @@ def _show_skipped(info: RecordingInfo, console: Console) -> None:
 
 def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:
     """Print how likely a message is lost, over all runs."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
-        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
+    rows = []
     for loss in estimates:
         interval = terminal_text(f"{share(loss['low'])} to {share(loss['high'])}")
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
-        table.add_row(loss["system"], *counts, terminal_text(share(loss["probability"])), interval)
-    print_table(table, console)
+        rows.append([loss["system"], *counts, terminal_text(share(loss["probability"])), interval])
+    headers = ("system", "runs", "with a loss", "a message is lost", "95 % interval")
+    print_table(console, headers, rows)
 
 
 def _show_explanations(explanations: Sequence[Explanation], console: Console) -> None:
     """Print how well each system explains what really happened."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in (
-        "what really happened",
-        "no reply or not read",
-        "predicted",
-        "both",
-        "by chance",
-        "cut turns",
-    ):
-        table.add_column(name, justify="left" if name == "what really happened" else "right", no_wrap=True)
-    for column in ("predicted ", "both ", "by chance "):
-        table.add_column(column, justify="right", no_wrap=True)
+    headers = ("what really happened", "no reply or not read", "predicted", "both", "by chance")
+    rows = []
     for each in explanations:
         cells = [
             cell
@@ -238,8 +213,8 @@ def _show_explanations(explanations: Sequence[Explanation], console: Console) ->
                 f"{overlap['by_chance']:,.1f}",
             )
         ]
-        table.add_row(each["system"], *cells)
-    print_table(table, console)
+        rows.append([each["system"], *cells])
+    print_table(console, [*headers, "cut turns", *headers[2:]], rows)
     console.print(Text(terminal_text(f"  {explanation_words(explanations)}"), style="bold"))
 
 
@@ -250,15 +225,11 @@ def _show_faults(runs: Sequence[Run], console: Console) -> None:
         struck.setdefault(run["system"], Counter()).update(
             {number: fault["struck"] for number, fault in enumerate(run["faults"])}
         )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("how often faults struck")
-    for system in struck:
-        table.add_column(system, justify="right", no_wrap=True)
-    for number, fault in enumerate(runs[0]["faults"]):
-        table.add_row(
-            terminal_text(fault_words(fault)), *(f"{counts[number]:,}" for counts in struck.values())
-        )
-    print_table(table, console)
+    rows = [
+        [terminal_text(fault_words(fault)), *(f"{counts[number]:,}" for counts in struck.values())]
+        for number, fault in enumerate(runs[0]["faults"])
+    ]
+    print_table(console, ["how often faults struck", *struck], rows)
     for number, fault in enumerate(runs[0]["faults"]):
         if not any(counts[number] for counts in struck.values()):
             warning = f"warning: the fault {fault_words(fault)} never struck, so this replay does not test it"
@@ -305,7 +276,8 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
     for loss in losses[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")
-        console.print(Text(terminal_text(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
+        words = f"{system}: {len(loss.messages)} lost ({shown}): {loss.words}"
+        print_item(console, "  ", terminal_text(words))
     if others := losses[CAUSES_MAX:]:
         lost = sum(len(loss.messages) for loss in others)
         console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
@@ -329,9 +301,9 @@ def _show_expectations(expectations: Sequence[ExpectationResult], console: Conso
         if result["held"] is True and matched > MATCHED_MAX:
             continue
         mark, style = marks[result["held"]]
-        line = Text("  ").append(f"{mark:<12}", style=style)
-        words = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
-        console.print(line.append(terminal_text(words)))
+        lead = Text("  ").append(f"{mark:<12} ", style=style)
+        words = f"{result['recording']}, {result['system']}: {expectation_words(result)}"
+        print_item(console, lead, terminal_text(words))
     console.print()
 
 

@@ -91,7 +91,7 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
             "optional",
         ),
         "worker-dies": FaultKind(
-            "a worker is killed and started again; workers take turns. With a rate: at any of its steps",
+            "a worker is killed and started again, at any of its steps; workers take turns",
             "optional",
             True,
             tools=_BOTH,
@@ -99,7 +99,7 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
         "worker-freezes": FaultKind("a worker stands still and goes on afterwards", "duration"),
         "worker-cut-off": FaultKind("a worker alone cannot reach Redis", "duration"),
         "web-dies": FaultKind(
-            "the web process is killed and started again. With a rate: at any of its steps", "optional", True
+            "the web process is killed and started again, at any of its steps", "optional", True
         ),
         "web-freezes": FaultKind("the web process stands still and goes on afterwards", "duration"),
         "web-cut-off": FaultKind("the web process alone cannot reach Redis", "duration"),

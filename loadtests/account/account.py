@@ -183,19 +183,19 @@ class Account:
         if len(self._measurements) % MEASUREMENTS_PER_PROGRESS == 0:
             waiting = self._measurements[-1].waiting
             queue = "" if waiting is None else f", {waiting:,} in the queue"
-            _log.info("%d s: messages: %s%s", len(self._measurements), self._progress(), queue)
+            _log.info("%.0f s: messages: %s%s", time.time() - self.start_at, self._progress(), queue)
 
     def _progress(self) -> str:
-        """Return the number of messages that were sent; while the processes still send, the number that were due.
+        """Return the number of messages that were sent; while the processes still send, also the number that were due.
 
-        Processes report a message only every second and once it is acknowledged, so their count is older than the
-        queue's.
+        Processes report a message every second and once its last delivery has ended, so their count is older than
+        the queue's.
         """
-        whole = f"{len(self.jobs):,}"
+        sent, whole = f"{len(self.samples):,} sent", f"{len(self.jobs):,}"
         if self._is_complete.is_set():
-            return f"{len(self.samples):,} of {whole} sent"
+            return f"{sent} of {whole}"
         due = bisect_right(self.jobs, time.time() - self.start_at, key=itemgetter(0))
-        return f"{due:,} of {whole} due"
+        return f"{sent} of {due:,} that were due, {whole} in all"
 
     def _is_at_rest(self) -> bool:
         """Return True if all messages are answered and none waits, since a waiting message may be sent once more."""

@@ -46,6 +46,9 @@ _KINDS = {"own": "o", "failed": "f"}
 _log = logging.getLogger(__name__)
 
 
+UNDELIVERED = "undelivered"
+"""Beginning of the reason of a dead letter whose reply was sent and did not reach the user."""
+
 Noted = Literal["noted", "dead letter", "full", "known"]
 """Result of noting a failure. "dead letter": one was made too. "full": no room for it. "known": noted before."""
 
@@ -216,7 +219,7 @@ class SentReplies:
             head=b'{"replyId":' + msgspec.json.encode(report.reply_id) + b",",
             element=msgspec.json.encode(undelivered),
             letter=reply.letter if settings.delivery_failures == "dead-letter" else b"",
-            reason=f"undelivered: {words_of(report.code, report.reason)}"[:REASON_CHARACTERS_MAX],
+            reason=f"{UNDELIVERED}: {words_of(report.code, report.reason)}"[:REASON_CHARACTERS_MAX],
             reply=reply.text,
             ttl_ms=self._ttl_ms,
             undelivered_max=UNDELIVERED_MAX,

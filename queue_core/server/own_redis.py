@@ -59,17 +59,20 @@ async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
 
 
 @asynccontextmanager
-async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
+async def own_redis(settings: ServerSettings, *, is_temporary: bool = False) -> AsyncIterator[EmbeddedRedis]:
     """Run a redis-server with its data in DATA_DIR, start it again whenever it dies, and stop it at the end.
+
+    If it is temporary, its data are in a folder of its own, which is removed.
 
     Raises EmbeddedRedisError when there is no redis-server on this machine, or the folder is in use.
     """
-    folder = settings.data_dir
-    server = EmbeddedRedis(folder, append_only=True, append_fsync=APPEND_FSYNC)
+    server = EmbeddedRedis(
+        None if is_temporary else settings.data_dir, append_only=True, append_fsync=APPEND_FSYNC
+    )
     async with server:
         watch = asyncio.create_task(_keep_running(server), name="own-redis")
         try:
-            with announced(server.url, folder):
+            with announced(server.url, server.data_dir):
                 yield server
         finally:
             watch.cancel()

@@ -254,3 +254,13 @@ def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
     """Return the time from the first message to the reply of each answered batch, ascending."""
     arrivals = arrivals_ms(recording)
     return sorted(waits[0] for batch in run["batches"] if (waits := waits_ms(batch, arrivals)))
+
+
+def reply_moments_ms(run: Run, recording: RecordingInfo) -> list[tuple[int, int]]:
+    """Return for each answered batch the arrival of its first message, and the time from there to the reply."""
+    arrivals = arrivals_ms(recording)
+    return [
+        (batch["replied_at_ms"] - waits[0], waits[0])
+        for batch in run["batches"]
+        if batch["replied_at_ms"] is not None and (waits := waits_ms(batch, arrivals))
+    ]

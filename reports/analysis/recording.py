@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from reports.analysis.conversations import Conversation, Key, conversations, reply_times_ms, worst_first
+from reports.analysis.conversations import (
+    Conversation,
+    Key,
+    conversations,
+    reply_moments_ms,
+    reply_times_ms,
+    worst_first,
+)
 from reports.analysis.losses import Loss, losses, numbers_of
 from reports.results.replay import RecordingInfo, ReplayResult, Run
 
@@ -47,6 +54,11 @@ class ReplayedRecording:
     def reply_times_ms(self) -> dict[str, list[int]]:
         """The reply times of the drawn runs by system, ascending."""
         return {run["system"]: reply_times_ms(run, self.info) for run in self.drawn}
+
+    @cached_property
+    def reply_moments_ms(self) -> dict[str, list[tuple[int, int]]]:
+        """The moments and the reply times of the drawn runs' turns by system."""
+        return {run["system"]: reply_moments_ms(run, self.info) for run in self.drawn}
 
     def losses(self, runs: Iterable[Run]) -> list[Loss]:
         """Return the losses of one system in these runs of the recording, by kind, the most frequent first."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from reports.drawing.plots import Plot, PlotRow
-from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
+from reports.drawing.svg import LINE_STYLES, MARK, Line, drawn
+from reports.drawing.time_axis import draw_shades, scale_seconds, scale_values, shades_of
 from reports.results.load import FaultTimes, LoadResult, Second
 from reports.text import NO_BREAK, cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, seconds
+from reports.words.numbers import EN_DASH, moment
 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300
@@ -24,15 +24,6 @@ LINES_MAX = len(LINE_STYLES)
 FAULTS_MAX = 100
 """Maximum number of faults that are shown; later ones are left out."""
 _BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-_UNITS = ((3600, hours), (60, minutes), (1, seconds))
-_UNITS_MIN = 3
-"""Least number of units on a time axis; the largest unit that reaches it is used."""
-_TICKS = (1, 2, 5, 10, 20, 30, 60, 120)
-_TICKS_MAX = 10
-_FAULT_SHARE_MIN = 0.004
-"""Least width of a shaded fault, as a share of the axis."""
-_LABEL_SHARE_MIN = 0.02
-"""Least distance of two labels of faults, as a share of the axis; closer faults share a label."""
 _COLOURS = (3, 4, 1, 2, 5, 7, 6, 0)
 """Colours in the order of the lines; the colour of failures comes last."""
 _FAILED_COLOUR = 0
@@ -157,16 +148,7 @@ class _TimeAxis:
     def __init__(self, bins: Bins, faults: Sequence[FaultTimes], load_s: float) -> None:
         self._bins = bins
         self._load_s = load_s
-        least = _FAULT_SHARE_MIN * bins.end_s
-        self._faults = [  # (number, start, end) on the axis
-            (
-                number,
-                max(fault["start_s"], 0.0),
-                min(max(fault["end_s"], fault["start_s"] + least), bins.end_s),
-            )
-            for number, fault in enumerate(faults, 1)
-            if fault["start_s"] < bins.end_s and fault["end_s"] >= 0
-        ]
+        self._faults = shades_of(((fault["start_s"], fault["end_s"]) for fault in faults), bins.end_s)
 
     def plot(
         self,
@@ -244,47 +226,15 @@ class _TimeAxis:
                 heights = [math.nan if value is None else value for value in values]
                 axes.step(edges, [*heights, heights[-1]], where="post", color=line.mark, linewidth=2)
             axes.set_xlim(0, self._bins.end_s)
-            _scale_seconds(axes, self._bins.end_s)
-            _scale_values(axes, max(value or 0 for part in series for value in part.values), format_value)
+            scale_seconds(axes, self._bins.end_s)
+            scale_values(axes, max(value or 0 for part in series for value in part.values), format_value)
 
         return drawn(draw, height_px=TIME_PLOT_HEIGHT_PX, salt=salt)
 
     def _shade(self, axes: Axes) -> None:
-        labels: list[tuple[list[int], float]] = []  # numbers and the middle of their faults
-        for number, start_s, end_s in sorted(self._faults, key=lambda fault: (fault[1] + fault[2], fault[0])):
-            axes.axvspan(start_s, end_s, facecolor=FAULT, edgecolor="none", linewidth=0)
-            middle_s = (start_s + end_s) / 2
-            if labels and middle_s - labels[-1][1] < _LABEL_SHARE_MIN * len(labels[-1][0]) * self._bins.end_s:
-                labels[-1][0].append(number)
-            else:
-                labels.append(([number], middle_s))
-        for numbers, middle_s in labels:
-            axes.text(middle_s, 1.01, number_list(numbers), transform=axes.get_xaxis_transform(), ha="center")
+        draw_shades(axes, self._faults, self._bins.end_s)
         if self._ends_before_the_axis:
             axes.axvline(self._load_s, color=MARK)
-
-
-def _scale_seconds(axes: Axes, end_s: float) -> None:
-    unit_s, in_unit = next((unit for unit in _UNITS if end_s >= unit[0] * _UNITS_MIN), _UNITS[-1])
-    step = next(
-        (count for count in _TICKS if end_s / (count * unit_s) <= _TICKS_MAX), math.ceil(end_s / unit_s)
-    )
-    ticks = range(0, math.floor(end_s / unit_s) + 1, step)
-    axes.xaxis.set_major_locator(FixedLocator([tick * unit_s for tick in ticks]))
-    axes.xaxis.set_major_formatter(FixedFormatter([in_unit(f"{tick}") for tick in ticks]))
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _scale_values(axes: Axes, highest: float, format_value: Callable[[float], str]) -> None:
-    """Scale the axis in four or five steps from 0 to above the highest value."""
-    highest = max(highest, 1e-3)
-    power = 10.0 ** math.floor(math.log10(highest / 4))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if highest / (factor * power) <= 5)
-    ticks = [index * step for index in range(math.floor(highest / step + 1e-9) + 1)]
-    axes.set_ylim(0, highest * 1.04)
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_major_formatter(FixedFormatter([format_value(tick) for tick in ticks]))
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _format_number(value: float) -> str:

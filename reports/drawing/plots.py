@@ -90,7 +90,9 @@ class Plot:
     height: int = PLOT_HEIGHT_PX
     width: int = WIDTH_PX
     faults: bool = False
-    """True where times of faults are shaded in it."""
+    """True where times of faults are shaded in it, under numbers that a table explains."""
+    fault_names: Sequence[str] = ()
+    """Names of the faults that are shaded in it, each after its number."""
     drain: bool = False
     """True where the end of the load is marked in it."""
 

@@ -146,9 +146,9 @@ def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping
         cause,
         system=system,
         subject=ngettext("Message %(numbers)s", "Messages %(numbers)s", len(lost), numbers=_listed(lost)),
-        messages=_named(lost),
+        messages=messages_words(lost),
         answering=_listed(answering) if answering else gettext("others"),
-        writers=_named(writers) if writers else gettext("another message"),
+        writers=messages_words(writers) if writers else gettext("another message"),
     )
 
 
@@ -182,7 +182,8 @@ def _sentence(cause: Cause, *, system: str, **names: str) -> str:
     )
 
 
-def _named(numbers: Sequence[int]) -> str:
+def messages_words(numbers: Sequence[int]) -> str:
+    """Name messages by their numbers: `message 3`, `messages 4 and 5`."""
     return ngettext("message %(numbers)s", "messages %(numbers)s", len(numbers), numbers=_listed(numbers))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reports.results.faults import FaultName, StruckFault
 from reports.words.language import gettext, marked
-from reports.words.numbers import duration, moment, share
+from reports.words.numbers import moment, round_duration, share
 
 _NAMES: Mapping[FaultName, str] = {
     "requests-lost": marked("requests to Redis lost"),
@@ -53,4 +53,6 @@ def fault_words(fault: StruckFault) -> str:
     lasts_ms = fault["end_ms"] - fault["start_ms"]
     if not lasts_ms:
         return gettext("%(fault)s at %(time)s", fault=name, time=at)
-    return gettext("%(fault)s at %(time)s for %(duration)s", fault=name, time=at, duration=duration(lasts_ms))
+    return gettext(
+        "%(fault)s at %(time)s for %(duration)s", fault=name, time=at, duration=round_duration(lasts_ms)
+    )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from queue_core.command_lines import typed
@@ -32,7 +31,7 @@ from sim.commands.shared import (
     given_options,
     publish,
 )
-from sim.console import print_table
+from sim.tables import print_table
 
 REPORT = Path("reports/out/audit.html")
 _LIMITS = ("within", "ai-takes")
@@ -121,14 +120,12 @@ def _show(result: AuditResult, console: Console) -> None:
     console.print()
     _show_waits(result, console)
     if result["busiest"]:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in (f"busiest minutes ({result['zone']})", "messages", "without a reply"):
-            table.add_column(name, justify="right")
-        for row in result["busiest"]:
-            table.add_row(
-                minute(row["at_ms"], result["zone"]), f"{row['messages']:,}", f"{row['unanswered']:,}"
-            )
-        print_table(table, console)
+        rows = [
+            [minute(row["at_ms"], result["zone"]), f"{row['messages']:,}", f"{row['unanswered']:,}"]
+            for row in result["busiest"]
+        ]
+        headers = (f"busiest minutes ({result['zone']})", "messages", "without a reply")
+        print_table(console, headers, rows)
         console.print()
     _show_worst(result, console)
     for words in unknowable_words(result):
@@ -137,21 +134,20 @@ def _show(result: AuditResult, console: Console) -> None:
 
 def _show_waits(result: AuditResult, console: Console) -> None:
     """Print the times that people waited, for each instance and in all."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("instance")
-    for name in ("users", "messages", "without a reply", "twice", "from first, s", "from last, s"):
-        table.add_column(name, justify="right")
-    rows = [(visible(row["instance"]), row["counts"]) for row in result["instances"]]
-    for name, counts in [*rows, ("all", result["total"])] if len(rows) > 1 else rows:
-        table.add_row(
+    named = [(visible(row["instance"]), row["counts"]) for row in result["instances"]]
+    rows = [
+        [
             name,
             f"{counts['users']:,}",
             f"{counts['messages']:,}",
             f"{counts['unanswered']:,}",
             f"{counts['twice']:,}",
             *_times(counts),
-        )
-    print_table(table, console)
+        ]
+        for name, counts in ([*named, ("all", result["total"])] if len(named) > 1 else named)
+    ]
+    headers = ("instance", "users", "messages", "without a reply", "twice", "from first, s", "from last, s")
+    print_table(console, headers, rows)
     console.print(
         Text(
             "from first, from last: time from a turn's first or last message to its reply, p50 / p95 / max.\n",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from queue_core.text import quantity
 from sim.importers.summary import LeftOut, Summary
@@ -11,6 +12,8 @@ from sim.importers.summary import LeftOut, Summary
 REASONS_SHOWN = 6
 FILES_SHOWN = 5
 PLACES_SHOWN = 20
+_ALONE = "and import does so if you name the files of one format"
+_NAME_FORMAT = "if you know it, name the file alone, with --format"
 _HOUR_MS = 3_600_000
 _NOUNS = {
     "reply": "reply",
@@ -31,12 +34,31 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"{file.name}: {file.title} ({file.evidence}); --format changes that"
     if len(known) > FILES_SHOWN:
         yield f"and {quantity(len(known) - FILES_SHOWN, 'more file')}"
+    if unknown := [file.name for file in summary.files if not file.format]:
+        yield f"{_listed(unknown)}: no known format, left out; {_NAME_FORMAT}"
     yield "  " + _taken(summary)
+    if len(titles := dict.fromkeys(file.title for file in known)) > 1:
+        formats = f"one recording of {len(titles)} formats ({', '.join(titles)})"
+        yield f"  {formats}: a message that stands in two files counts twice; replay keeps formats apart, {_ALONE}"
     if others := [_count(number, _NOUNS[name]) for name, number in summary.events.items() if name in _NOUNS]:
         yield f"  also {', '.join(others)}"
     if summary.left_out:
         yield f"  left out: {_reasons(summary)}"
     yield from (f"  {note}" for note in _notes(summary))
+
+
+def unread_lines(unknown: Sequence[Path], below: Sequence[Path]) -> Iterator[str]:
+    """Yield a line on the files of unknown format in folders, and a line on those in subfolders of recordings."""
+    if unknown:
+        yield f"{_listed([str(file) for file in unknown])}: no known format, left out; {_NAME_FORMAT}"
+    if below:
+        words = "not read, since the folder above has recordings; name the subfolder to read it"
+        yield f"{_listed([str(file) for file in below])}: {words}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - FILES_SHOWN
+    return ", ".join(names[:FILES_SHOWN]) + (f" and {quantity(more, 'more file')}" if more > 0 else "")
 
 
 def explanation_lines(summary: Summary) -> Iterator[str]:

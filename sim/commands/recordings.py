@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from queue_core.recording.format import Recording
 from queue_core.text import quantity
 from sim.commands.import_options import import_options
-from sim.commands.import_words import summary_lines
+from sim.commands.import_words import summary_lines, unread_lines
 from sim.console import byte_progress, console_for, terminal_text
 from sim.importers.loading import Loaded, load_any
 from sim.importers.sources import Meter, size_of
@@ -46,6 +46,8 @@ def load_files(options: argparse.Namespace, how: ImportOptions) -> Loaded:
         )
     for summary in () if options.quiet else loaded.imports:
         _say(summary_lines(summary))
+    if not options.quiet:
+        _say(unread_lines(loaded.unknown, loaded.below))
     for recording in loaded.recordings if options.quiet else ():
         if recording.skipped:
             lines = quantity(len(recording.skipped), "broken line")

@@ -179,7 +179,9 @@ def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[
 def _faults(options: argparse.Namespace) -> tuple[Fault, ...]:
     """Read the faults. Raises InputError."""
     if options.outage:
-        raise InputError(f"--outage: is now a fault: write --fault redis-{options.outage[0]}")
+        former = options.outage[0]
+        fault = f"redis-{former}" if former.startswith(("away@", "hangs@")) else "redis-away@TIME:DURATION"
+        raise InputError(f"--outage: is now a fault: write --fault {fault}")
     try:
         return parse_faults(options.fault, "sim")
     except FaultError as error:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from reports.analysis.sweep import Choice, choices_of
+from reports.results.replay import Quantiles
 from reports.results.sweep import SweepResult
 from reports.words.verdicts import sweep_verdict
 from sim.commands.recordings import load_recordings, say_estimate
@@ -22,12 +23,17 @@ from sim.commands.shared import (
     given_options,
     publish,
 )
-from sim.console import print_table, progress
+from sim.console import progress
 from sim.engine.settings import SimSettings
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
+from sim.tables import print_table
 
 REPORT = Path("reports/out/sweep.html")
+_HEADERS = (
+    *("No.", "window, s", "messages", "idle, s", "lost", "twice", "order", "AI calls", "split turns"),
+    *("from first, s", "from last, s"),
+)
 _LISTS = ("window", "max-messages", "idle")
 
 
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         result,
         options,
         write_report=_write_report,
-        show=_show,
+        show=show,
         verdict=sweep_verdict(result),
         style=style if result["ok"] else "bold red",
     )
@@ -86,29 +92,24 @@ def _write_report(result: SweepResult, options: argparse.Namespace) -> None:
     write_sweep_report(result, options.report, options.lang)
 
 
-def _show(result: SweepResult, console: Console) -> None:
-    """Print a table with a row for each choice, and a legend."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("", "window, s", "messages", "idle, s", "lost", "twice", "order", "AI calls", "split turns"):
-        table.add_column(name, justify="right")
-    table.add_column("from first, s", justify="right")
-    table.add_column("from last, s", justify="right")
-    is_comparison = len(result["rows"]) > 1
-    for index, row in enumerate(result["rows"]):
-        times = [
-            "/".join(f"{(row[key][name] or 0) / 1000:.1f}" for name in ("p50", "p95"))
-            for key in ("first_ms", "last_ms")
+def show(result: SweepResult, console: Console) -> None:
+    """Print a table with a row for each choice, the best first, and a legend."""
+    ordered = choices_of(result)
+    is_comparison = len(ordered) > 1
+    rows = [
+        [
+            f"{choice.number}{_mark(choice) if is_comparison else ''}",
+            f"{choice.row['window_ms'] / 1000:g}",
+            str(choice.row["max_messages"]),
+            f"{choice.row['idle_ms'] / 1000:g}",
+            *(f"{choice.row[name]:,}" for name in ("lost", "twice", "order", "ai_calls")),
+            f"{choice.row['split_turns']:,} of {choice.row['turns']:,}",
+            *(_times(times) for times in (choice.row["first_ms"], choice.row["last_ms"])),
         ]
-        table.add_row(
-            "→" if index == result["recommended"] else "•" if row["is_best"] and is_comparison else "",
-            f"{row['window_ms'] / 1000:g}",
-            str(row["max_messages"]),
-            f"{row['idle_ms'] / 1000:g}",
-            *(f"{row[name]:,}" for name in ("lost", "twice", "order", "ai_calls")),
-            f"{row['split_turns']:,} of {row['turns']:,}",
-            *times,
-        )
-    print_table(table, console)
+        for choice in ordered
+    ]
+    title = "What each choice costs, the best first" if is_comparison else "What this choice costs"
+    print_table(console, _HEADERS, rows, title=title)
     marks = "• nothing beats it: every other choice that is better in one respect is worse in another; "
     if result["recommended"] is not None:
         marks = f"→ recommended; {marks}"
@@ -119,3 +120,11 @@ def _show(result: SweepResult, console: Console) -> None:
         style="dim",
         markup=False,
     )
+
+
+def _mark(choice: Choice) -> str:
+    return " →" if choice.is_recommended else " •" if choice.row["is_best"] else ""
+
+
+def _times(times: Quantiles) -> str:
+    return "/".join(f"{(times[name] or 0) / 1000:.1f}" for name in ("p50", "p95"))

@@ -22,10 +22,16 @@ from sim.importers.taking import ImportOptions
 
 
 class Loaded(NamedTuple):
-    """Recordings, and summaries of the imports among them."""
+    """Recordings, and summaries of the imports among them.
+
+    The other files in the folders were not read: those of `unknown` have no known format, and those of `below` are in
+    subfolders of folders that have recordings themselves.
+    """
 
     recordings: list[Recording]
     imports: list[Summary]
+    unknown: list[Path]
+    below: list[Path]
 
 
 def load_any(
@@ -38,8 +44,9 @@ def load_any(
 ) -> Loaded:
     """Read recordings, and import everything else; a path given twice is read once.
 
-    Each recording of this project stays one recording, but all files of a live recorder in a folder become one. All
-    other files in a folder become one recording. Raises RecordingError and ImportFailedError.
+    Each recording of this project stays one recording, but all files of a live recorder in a folder become one.
+    Of the other files in a folder, those of one format become one recording. Subfolders are read where the folder
+    itself has no recordings. Raises RecordingError and ImportFailedError.
     """
     loader = _Loader(options, skip_bad_lines, progress, meter or Meter())
     for path in dict.fromkeys(paths):
@@ -66,6 +73,8 @@ class _Loader:
         self._meter = meter
         self._entries: list[_Entry] = []
         self._imports: list[Summary] = []
+        self._unknown: list[Path] = []
+        self._below: list[Path] = []
         self._seen: set[Path] = set()
 
     def take(self, path: Path) -> None:
@@ -79,7 +88,9 @@ class _Loader:
         """Read all entries."""
         names = short_names([entry.path for entry in self._entries])
         recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
-        return Loaded([self._part_of(recording) for recording in recordings], self._imports)
+        return Loaded(
+            [self._part_of(recording) for recording in recordings], self._imports, self._unknown, self._below
+        )
 
     def _is_new(self, path: Path) -> bool:
         is_new = path.resolve() not in self._seen
@@ -87,12 +98,13 @@ class _Loader:
         return is_new
 
     def _take_folder(self, folder: Path) -> None:
-        """Add the files of a folder that have names of recordings; if there are none, imports the whole folder."""
-        files = [file for file in files_of(folder) if file.parent == folder and self._is_new(file)]
-        live = [file for file in files if FILE_NAME.fullmatch(file.name)]
-        named = [file for file in files if file.suffix == ".jsonl" and file not in live]
+        """Add the recordings in a folder, and a recording for each format of its other files."""
+        files = [file for file in files_of(folder) if self._is_new(file)]
+        top = [file for file in files if file.parent == folder]
+        live = [file for file in top if FILE_NAME.fullmatch(file.name)]
+        named = [file for file in top if file.suffix == ".jsonl" and file not in live]
         if not live and not named:
-            self._import([folder], folder, self._options)
+            self._import_by_format(files, folder)
             return
         if live:
             self._import(live, folder, replace(self._options, as_they_are=True))
@@ -102,8 +114,36 @@ class _Loader:
                 self._entries.append(_Entry(file, partial(self._own, file)))
             else:
                 foreign.append(file)
-        if foreign:
-            self._import(foreign, folder, self._options)
+        foreign += [file for file in top if file not in [*live, *named]]
+        self._below += [file for file in files if file.parent != folder]
+        self._import_by_format(foreign, folder, has_recordings=True)
+
+    def _import_by_format(self, files: Sequence[Path], folder: Path, *, has_recordings: bool = False) -> None:
+        """Add a recording for each format: the same message may stand in files of two formats."""
+        groups: dict[str, list[Path]] = {}
+        for file in files:
+            groups.setdefault(self._format_of(file), []).append(file)
+        unknown_files = groups.pop("", [])
+        if not has_recordings and len(groups) < 2:
+            self._import([folder], folder, self._options)
+            return
+        self._unknown += [file for file in unknown_files if not _is_documentation(file)]
+        for file in groups.pop(Recordings.name, []):
+            self._take_file(file)
+        for name, of_format in groups.items():
+            self._import(of_format, folder / name if len(groups) > 1 else folder, self._options)
+
+    def _format_of(self, file: Path) -> str:
+        """Return the name of the file's format, for an archive that of its first known file; "" for an unknown one."""
+        if self._options.format:
+            return self._options.format
+        if _is_documentation(file):
+            return ""
+        try:
+            choices = [detect(source.sample()) for source in sources_of([file], self._meter)]
+        except ImportFailedError:
+            return ""
+        return next((choice[0].name for choice in choices if choice), "")
 
     def _take_file(self, path: Path) -> None:
         sources = list(sources_of([path], self._meter))
@@ -164,3 +204,7 @@ class _Loader:
                 f"{recording.name}: has no messages that match --from, --to and --instance"
             )
         return replace(recording, arrivals=arrivals, expect={})
+
+
+def _is_documentation(file: Path) -> bool:
+    return file.suffix.lower() == ".md" or file.stem.upper() in ("README", "LICENSE")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import sys
 import time
@@ -22,6 +23,7 @@ from tests.fuzz import hostile
 
 SIZE = 1_048_576
 REPEATS = 5
+SHOWN = 20
 ENGLISH = "We open at nine, and close at ten. Ask us *anything*.\n"
 ARABIC = "نفتح الساعة التاسعة ونغلق العاشرة. اسألنا عن أي شيء.\n"
 LISTING = '```json\n{"a": 1}\n```\nText with `code` and **bold**.\n'
@@ -56,10 +58,10 @@ ANSWERS = {
 }
 
 
-def measured_ms(answer: str, function: Callable[[str], object] = extract) -> float:
+def measured_ms(answer: str, function: Callable[[str], object] = extract, repeats: int = REPEATS) -> float:
     """Return the shortest CPU time of a few calls, in milliseconds."""
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         began = time.process_time()
         function(answer)
         times.append(time.process_time() - began)
@@ -67,8 +69,10 @@ def measured_ms(answer: str, function: Callable[[str], object] = extract) -> flo
 
 
 def worst(texts: Iterable[tuple[str, str]], function: Callable[[str], object]) -> list[tuple[float, str]]:
-    """Return times and names of the twenty texts that take the longest."""
-    return sorted(((measured_ms(text, function), name) for name, text in texts), reverse=True)[:20]
+    """Return times and names of the twenty texts that take the longest. Only those that seem to are measured again."""
+    once = ((measured_ms(text, function, 1), name, text) for name, text in texts)
+    slow = heapq.nlargest(3 * SHOWN, once)
+    return sorted(((measured_ms(text, function), name) for _, name, text in slow), reverse=True)[:SHOWN]
 
 
 def hostile_markdown() -> Iterator[tuple[str, str]]:

@@ -91,6 +91,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "slow replies": lambda: render_replay_report(slow()),
     "many conversations": lambda: render_replay_report(many()),
     "day": lambda: render_replay_report(example.big_day()),
+    "faults in Arabic": lambda: render_replay_report(example.faulty_day(), "ar"),
     "load": lambda: render_load_report(load_example.chaos()),
     "load in Arabic": lambda: render_load_report(load_example.chaos(), "ar"),
     "invalid load": lambda: render_load_report(load_example.invalid()),

@@ -305,6 +305,18 @@ def big_day(messages: int = 2000, users: int = 300, systems: int = 5) -> ReplayR
     return result([recorded], runs)
 
 
+def faulty_day() -> ReplayResult:
+    """Return the big day with 100 messages, two faults at a time and one at random."""
+    made = big_day(messages=100, users=20)
+    for each in made["runs"]:
+        each["faults"] = [
+            {"name": "redis-away", "start_ms": 300_000, "end_ms": 900_000, "struck": 3},
+            {"name": "process-restarts", "start_ms": 1_800_000, "end_ms": 1_800_000, "struck": 1},
+            {"name": "ai-fails", "rate": 0.1, "struck": 5},
+        ]
+    return made
+
+
 def drop_answer(run: Run, *, at_ms: int = 15_000) -> None:
     """Change a run so that the answer to its first turn was dropped, and a second turn has its messages."""
     first = run["batches"][0]

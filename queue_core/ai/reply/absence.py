@@ -18,6 +18,7 @@ Absence = Literal[
     "stream",
     "started",
     "accepted",
+    "stopped",
     "langgraph run",
     "dify workflow",
     "error",
@@ -38,6 +39,7 @@ WORDS: dict[Absence, str] = {
     "started": "the flow answered before it ran; in n8n's Webhook node, set Respond to 'When Last Node Finishes' or "
     "'Using Respond to Webhook Node'",
     "accepted": "the scenario answered before it ran; in Make, add the module 'Webhook response' at its end",
+    "stopped": "the agent stopped at its limit of steps; raise its maximum of iterations, or give it fewer tools",
     "langgraph run": "it is a run of LangGraph that has not finished; let AI_URL end in /runs/wait",
     "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an "
     "output named text",
@@ -61,6 +63,19 @@ _STREAM = re.compile(
 _STREAM_BEGINS = ("data:", "event:", "id:", "retry:", "message:", ": ")
 _STARTED = re.compile(r"workflow (?:was started|got started|executed successfully)", re.IGNORECASE)
 
+_STOPPED = re.compile(
+    r"agent stopped due to (?:max iterations|iteration limit or time limit|max_?iterations)\.?"
+    r"|sorry, need more steps to process this request\.?",
+    re.IGNORECASE,
+)
+"""Sentences that LangChain, n8n, Flowise and LangGraph answer instead of the agent."""
+_N8N_FAILED = re.compile(
+    r"error in workflow|no item to return was found|no data found for item|workflow could not be started"
+    r"|there was a problem (?:executing|running)|unused respond to webhook node|workflow webhook error",
+    re.IGNORECASE,
+)
+"""Words beside a code in n8n's bodies of errors, which may come with status 200 through a proxy or a flow."""
+
 
 def absence_of_page(text: str) -> Absence | None:
     """Return the reason if the text is an HTML page, a stream, or the answer of a flow that has not run yet."""
@@ -70,7 +85,7 @@ def absence_of_page(text: str) -> Absence | None:
         return "stream"
     if len(text) < 200 and _STARTED.match(text):
         return "started"
-    return None
+    return "stopped" if len(text) < 200 and _STOPPED.fullmatch(text) else None
 
 
 def absence_of_json(value: Any) -> Absence | None:
@@ -79,9 +94,11 @@ def absence_of_json(value: Any) -> Absence | None:
     if {"runid", "threadid", "status"} <= fields.keys():
         return "langgraph run"
     message = fields.get("message")
-    if isinstance(message, str) and len(fields) == 1 and _STARTED.match(message):
+    if not isinstance(message, str):
+        return None
+    if len(fields) == 1 and _STARTED.match(message):
         return "started"
-    return None
+    return "error" if "code" in fields and _N8N_FAILED.match(message) else None
 
 
 def absence_of_value(value: Any) -> Absence:

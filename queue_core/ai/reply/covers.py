@@ -39,6 +39,7 @@ _TOOL_CODE_LINE = re.compile(
     r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE
 )
 _DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
+_GIGACHAT_CALL = "function call<|role_sep|>"
 _RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
     r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{1,30}_\w{2,60}(?:\n|\()\{\s{0,9}\".{0,4000}\}\)?",
@@ -68,6 +69,9 @@ def _citations(text: str, code: Code) -> Uncovered:
 
 
 def _channels(text: str, code: Code) -> Uncovered | None:
+    call = text.find(_GIGACHAT_CALL)
+    if call >= 0 and begins_line(text, call) and not code.holds(call):
+        return Uncovered(text[:call])
     final = final_text(text, code)
     return None if final is None else Uncovered(final, "call" if "to=" in text else "reasoning")
 

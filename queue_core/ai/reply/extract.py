@@ -10,6 +10,7 @@ import msgspec
 from queue_core.ai.loose_json import LooseObject
 from queue_core.ai.reply.absence import Absence, absence_of_json, absence_of_page, absence_of_value
 from queue_core.ai.reply.covers import without_cover
+from queue_core.ai.reply.escapes import without_escapes
 from queue_core.ai.reply.json_text import is_piece, joined, layers, text_of
 from queue_core.ai.reply.keys import plain
 from queue_core.ai.reply.objects import objects_beside, without_leftovers, without_open_fence
@@ -146,6 +147,7 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
         return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", left)
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
+    visible = without_escapes(visible, code) if visible == text else visible
     return ExtractedReply(text=visible, absence=None if visible else "json")
 
 

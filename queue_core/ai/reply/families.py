@@ -41,7 +41,14 @@ FAMILIES = (
     Family(
         name="tags of many: DeepSeek R1, Qwen 3, GLM, MiniMax, Nemotron, Granite 4, and prompts that ask for them",
         reasoning=_tags(
-            *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "inner_monologue"),
+            *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "scratch_pad"),
+            *(
+                "inner_monologue",
+                "inner_thoughts",
+                "thought_process",
+                "thinking_process",
+                "reasoning_process",
+            ),
             *(
                 "chain_of_thought",
                 "internal_thoughts",
@@ -210,6 +217,7 @@ FAMILIES = (
             ("<|inner_prefix|>", "<|inner_suffix|>"),
             ("<|content_thinking|>", "<|end_message|>"),
             ("<|thinking|>", "<|/thinking|>"),
+            ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
         ),
         calls=(
             ("<|action_start|>", "<|action_end|>"),
@@ -230,6 +238,21 @@ FAMILIES = (
             "<|role|>",
         ),
         tokens=("<|plugin|>", "<|interpreter|>", "<|end_of_role|>", "<|content_model_end_sampling|>"),
+    ),
+    Family(
+        name="EXAONE, HyperCLOVA X, GigaChat; the calls of GigaChat are read by `covers.py`",
+        ends=("[|endofturn|]", "<|endofturn|>", "<|message_sep|>"),
+        turns=("[|assistant|]", "[|user|]", "[|system|]", "[|tool|]"),
+        tokens=("<|role_sep|>",),
+    ),
+    Family(name="LongCat", reasoning=_tags("longcat_think"), calls=_tags("longcat_tool_call")),
+    Family(
+        name="LM Studio, for models without calls of their own",
+        calls=(
+            ("[tool_call]", "[/tool_call]"),
+            ("[tool_request]", "[end_tool_request]"),
+            ("[tool_result]", "[end_tool_result]"),
+        ),
     ),
 )
 

@@ -25,10 +25,10 @@ _HEADER = re.compile(  # a literal at its beginning makes the search fast
 _END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _MESSAGE_TO = r"\s?(?:commentary|analysis) to=[\w.]{1,80}"
 _STRIPPED_CALL = re.compile(
-    rf"assistant{_MESSAGE_TO}|【{_MESSAGE_TO}|to=(?<!\wto=)functions\.\w{{1,80}}(?: json| code)?\s{{0,9}}\{{"
+    rf"assistant{_MESSAGE_TO}|【{_MESSAGE_TO}|to=(?<!\wto=)(?:functions|multi_tool_use)\.\w{{1,80}}[^{{}}\n]{{0,60}}\s{{0,9}}\{{"
 )
 _BEGINS_WITH_CALL = re.compile(_MESSAGE_TO)
-_CALL_BEGINS = ("commentary to=", "analysis to=", "to=functions.")
+_CALL_BEGINS = ("commentary to=", "analysis to=", "to=functions.", "to=multi_tool_use.")
 """Beginnings of calls. A text without any of them has no call, which is quick to check."""
 _STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
 _STRIPPED_FINAL = "assistantfinal"
@@ -41,7 +41,8 @@ def final_text(text: str, code: Code) -> str | None:
     if any(begin in text for begin in _CALL_BEGINS):
         if _BEGINS_WITH_CALL.match(text):
             return ""
-        if call := _STRIPPED_CALL.search(text):
+        call = _STRIPPED_CALL.search(text)
+        if call and not code.holds(call.start()):
             return text[: call.start()]
     if _STRIPPED_START.match(text):
         at = text.rfind(_STRIPPED_FINAL)

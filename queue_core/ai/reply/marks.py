@@ -19,30 +19,42 @@ SIGNS_MAX = 10_000
 """Limit on brackets that are looked at; after the last one no text counts as a mark."""
 
 
-def _tags() -> str:
-    """Return a pattern for all tag names, grouped by their first letters, which makes the search fast."""
-    names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
+def _names(*roles: Role) -> set[str]:
+    """Return the names of all tags, or of those with these roles."""
+    tags = (key for key, role in ROLES.items() if role in roles or not roles)
+    return {key[1:-1].removeprefix("/") for key in tags if re.fullmatch(r"</?[a-z][\w:]*>", key)}
+
+
+def _tags(names: set[str]) -> str:
+    """Return a pattern for names of tags, grouped by their first letters, which makes the search fast."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
         groups.setdefault(name[:1], []).append(name[1:])
     return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())
 
 
+_SPACED = _tags(_names("reasoning", "call"))
+"""Tags that may have a prefix, such as `<ifm|think>` and `<atem:function_calls>`."""
 _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
-    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?DSML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}(?:>|\Z)"
-    r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
-    r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
-    rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
-    r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
+    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?[A-Z]{2}ML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40}+)[^<>]{0,300}+(?:>|\Z)"
+    r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40}+)[^<>\n]{0,300}+<\|sep\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=|(?<=tool):\s?)[^<>\n]{0,200}>?"
+    rf"|(?P<tag>/?(?i:{_tags(_names())}|unused\d{{1,5}}))(?P<suffix>:[0-9a-z]{{4,12}})?(?:\s[^<>]{{0,200}}+)?>"
+    rf"|(?P<slash>/?)[a-z]{{2,12}}[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
+    r"|\[(?:/?(?:[A-Z_]{3,30}|think|gMASK)|\|[A-Za-z_]{2,20}\|)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 LOOP_MIN = 200
 """Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
-_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:\s{{0,2}}\1){{{LOOP_MIN - 1},}}")
-_UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
-_UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
-_BEGIN = re.compile(r"_(?:begin|start)\|>\Z")
+_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:(?:\n\n| |\n)?\1){{{LOOP_MIN - 1},}}")
+_NEIGHBOURS = ("|><|", "|> <|", "|>\n<|", "|>\n\n<|")
+_UNKNOWN = re.compile(r"<\|/?\w[\w:-]{0,59}\|>")
+_BEGIN = re.compile(r"(?<![a-z])(?:begin|start)(?![a-z])")
+_UNKNOWN_OPENING = re.compile(
+    rf"<\|(?=[\w:]{{0,60}}?(?:(?P<call>tool|function|call)|think|thought|reason))[\w:]{{0,60}}?{_BEGIN.pattern}[\w:]{{0,60}}\|>"
+)
+"""Token that is not in the table, and whose name says that it opens a call or reasoning."""
 _CUT_TOKEN = re.compile(r"(?<=\S)<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
@@ -50,6 +62,7 @@ _ROLE = re.compile(
     rf"\s{{0,3}}(?:(?:assistant|model|user|system|tool)\b|(?:{ROLES_OF_TURNS})(?=[^\S\n]{{0,9}}(?:\n|<|\Z)))?",
     re.IGNORECASE,
 )
+_HEADER_OF_CALL = re.compile(r"[\w.]{1,80}(?=<\|content_invoke_tool)")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟。]\s*(?:\Z|\s)|\n")
 _PAYLOAD = re.compile(r"\s{0,9}(?:[{\[<]|(?:call:)?[\w.]{1,80}(?:\s{0,9}[{(\[<]|:\d|\n|\Z))")
 _DOTS = re.compile(r"[\s.…]*\Z")
@@ -72,7 +85,7 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
-    if text.count("<|") >= LOOP_MIN and (shorter := _LOOP.sub(r"\1", text)) != text:
+    if _may_loop(text) and (shorter := _LOOP.sub(r"\1", text)) != text:
         text, code = shorter, Code(shorter)
     cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
     if cut is not None and not code.holds(cut.start()):
@@ -88,6 +101,11 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     return stripper.run(), frozenset(removed | stripper.removed)
 
 
+def _may_loop(text: str) -> bool:
+    """Return False, quickly, for nearly all texts without a token that stands many times in a row."""
+    return text.count("<|") >= LOOP_MIN and sum(map(text.count, _NEIGHBOURS)) >= LOOP_MIN - 1
+
+
 def _marks(text: str, code: Code) -> Iterator[Mark]:
     count = struck = 0
     for match in _MARK.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "<", "[", "◁")):
@@ -95,8 +113,8 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
         role = ROLES.get(key)
         if role is None and match["dsml_name"]:
             role = "close" if match["dsml"] else "call"
-        elif role is None and _UNKNOWN_CALL.fullmatch(key):
-            role = "call"
+        elif role is None and (opening := _UNKNOWN_OPENING.fullmatch(key)):
+            role = "call" if opening["call"] else "reasoning"
         elif role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
             role = "token"
         if role is None:
@@ -115,8 +133,9 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
 
 def _key(match: re.Match[str]) -> str:
     """Return the plain form of a mark, as the table has it."""
-    if match["tag"]:
-        return f"<{match['tag'].lower()}>"
+    if name := match["tag"] or match["spaced"]:
+        is_inside = match["spaced"] in ("invoke", "parameter")  # with a prefix, they open a call of their own
+        return f"<{match['slash'] or ''}{'tool_call' if is_inside else name.lower()}>"
     if match["token"]:
         return f"<|{match['token'].replace('▁', ' ').strip().replace(' ', '_').lower()}|>"
     if match["dsml_name"]:
@@ -215,9 +234,7 @@ class _Stripper:
 
     def _closer(self, mark: Mark) -> Mark | None:
         """Return the next mark that closes this one; prefers marks that are neither code nor a word of a sentence."""
-        keys = CLOSERS.get(mark.key) or frozenset(
-            (_BEGIN.sub("_end|>", mark.key).replace("<dsml", "</dsml"),)
-        )
+        keys = CLOSERS.get(mark.key) or frozenset((_BEGIN.sub("end", mark.key).replace("<dsml", "</dsml"),))
         closer = self._next(self._plain, keys, mark.start)
         if closer is None and mark.role == "reasoning":  # models mix the names of their tags
             closer = self._next(self._plain, REASONING_CLOSERS, mark.start)
@@ -284,10 +301,15 @@ class _Stripper:
         if self._is_visible:
             self._is_over = True
             return
+        if mark.key == "<|message_model|>" and (header := _HEADER_OF_CALL.match(self._text, mark.end)):
+            self._at = header.end()
+            return
         role = _ROLE.match(self._text, mark.end)
         self._at = role.end() if role else mark.end
         name = f"{mark.key} {role[0] if role else ''} {self._text[self._at : self._at + 15]}".lower()
-        if re.search(r"user|human|system|tool|ipython|function|observation", name.split("\n")[0]):
+        if re.search(
+            r"user|human|system|tool|ipython|function|observation|^\S+ assistant /think", name.split("\n")[0]
+        ):
             self._at = self._next_turn(mark)
 
     def _next_turn(self, mark: Mark) -> int:

@@ -35,6 +35,8 @@ _LEFTOVER = re.compile(  # a class of characters at its beginning makes the sear
 )
 """One of our keys outside of all objects that could be read."""
 _PARTS_OF_KEYS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
+SEPARATOR_MAX = 203
+"""Longest text that a separator before a key may have."""
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
     r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
@@ -214,8 +216,14 @@ def without_leftovers(text: str, code: Code) -> str:
             continue
         brace = text.rfind("{", 0, key.start())
         is_inside = brace >= 0 and "}" not in text[brace : key.start()]
-        return _BEFORE_LEFTOVER.sub("", text[: brace if is_inside else key.start()].rstrip(), count=1).strip()
+        return _without_separator(text[: brace if is_inside else key.start()].rstrip()).strip()
     return text
+
+
+def _without_separator(text: str) -> str:
+    """Remove the comma and the quotation marks at the end of a text."""
+    separator = _BEFORE_LEFTOVER.search(text, max(0, len(text) - SEPARATOR_MAX))
+    return text[: separator.start()] if separator else text
 
 
 def _is_closed(text: str, start: int, effort: Effort) -> bool:

@@ -145,6 +145,8 @@ class _Reader:
         """Numbers of the last items of the HTML lists that are open; -1 in a list without numbers."""
         self._is_after_block = False
         self._is_line_empty = True
+        self._is_in_link = False
+        """True in a link with an address, in which an image shows only its text."""
 
     @cached_property
     def _text(self) -> Text:
@@ -251,7 +253,9 @@ class _Reader:
         elif address and is_named_by(address, label):
             self._add(address, is_fixed=True)
         elif address:
+            self._is_in_link = True
             self._read_all(index + 1, closing)
+            self._is_in_link = False
             beside = self._text.last_before(index), self._text.first_from(closing + 1)
             self._add(f": {address}" if beside == ("(", ")") else f" ({address})", is_fixed=True)
         else:  # an address that cannot be opened, so perhaps not a link
@@ -270,7 +274,9 @@ class _Reader:
     def _image(self, token: Token) -> None:
         src, alt = str(token.attrs.get("src", "")), token.content.strip()
         address = address_of(src)
-        if address:
+        if self._is_in_link:
+            self._add(alt)
+        elif address:
             self._add(
                 f"{alt} ({address})" if alt and not is_named_by(address, alt) else address, is_fixed=True
             )

@@ -47,6 +47,10 @@ _DEFINITION = re.compile(
 _FOOTNOTE = re.compile(r"^ {0,3}\[\^([^\s\]]{1,40})\]:", re.MULTILINE)
 _FENCE = re.compile(r"[ >]{0,20}(`{3,}|~{3,})")
 _HEADING = re.compile(r"(.*?)#{1,6}(?=[ \t])")
+_GLUED_HEADING = re.compile(
+    r"^([ >]{0,20}#{2,6})(?=[^\W\d_]|\*\*\w|[\u2010-\U0010ffff]|\d{1,3}[.)] )(?![^\n]*##)", re.MULTILINE
+)
+"""Marks of a heading without a space after them, as in `##Hours`. `#hours` is a hashtag, `##NAME##` a placeholder."""
 _HORIZONTAL = re.compile(r"(?<![-*_ \t])[ \t]{0,3}([-*_])[ \t]{0,3}\1[ \t]{0,3}\1[ \t]*\Z")
 _TASK = re.compile(r"\[([ xX])\] ")
 _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
@@ -99,7 +103,7 @@ class _Document:
 
     def __init__(self, text: str, *, has_marks: bool) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-        text, references = _without_definitions(text)
+        text, references = _without_definitions(_with_apart_headings(text))
         self._lines = text.split("\n")
         self._tokens = _PARSER.parse(text, {"references": references, "has_commands": has_commands(text)})
         self._dialect = Dialect(
@@ -197,6 +201,15 @@ class _Document:
             return code
         prefix = source[0][: source[0].index(token.markup)]
         return [f"{prefix}```", *code, f"{_continued(prefix)}```"]
+
+
+def _with_apart_headings(text: str) -> str:
+    """Return the text with a space after the marks of each heading, outside of code."""
+    if "##" not in text or not _GLUED_HEADING.search(text):
+        return text
+    return "\n".join(
+        line if is_code else _GLUED_HEADING.sub(r"\1 ", line, count=1) for line, is_code in _lines(text)
+    )
 
 
 def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:

@@ -57,11 +57,12 @@ _SPACED_BOLD = re.compile(
     r"`[^`\n]+`"
     r"|\*\*(?![\s*])[^*\n]{0,499}[^\s*]\*\*(?!\*)"
     r"|(?<!\*)\*\*(?![\s*])(?P<begun>[^*\n]{0,499}[^\s*])[ \t]\*\*(?!\*)"
-    r"(?:(?=[^\w\s]|[ \t]*$)|(?<=[:：؛.,،!?؟)\]][ \t]\*\*))"
+    r"(?:(?=[^\w\s]|[ \t]*$)|(?<=[:：؛.,،!?؟)\]][ \t]\*\*)|(?<=[^\W\d_]{2}[ \t]\*\*)(?=[ \t]))"
     r"|^\*\*[ \t](?P<line>[^*\n]{0,499}[^\W\d_][^*\n]{0,499}?)[ \t]?\*\*(?![\w*])",
     re.MULTILINE,
 )
-"""Bold with a space inside its marks, such as `**Price: **10`; code and other bold are read to be passed over."""
+"""Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code and other bold are read to be
+passed over."""
 _WORD = re.compile(r"[\w.+#-]{0,40}")
 _SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^\s<>\"`\]]+")

@@ -35,7 +35,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             void the guarantees; warnings do not yet.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
-            the Redis that `serve` would start, checks it, and stops it; the folder with its data, DATA_DIR, stays.
+            the Redis that `serve` would start, checks it, and stops it. The data are in DATA_DIR if that is set or
+            exists, else in a temporary folder.
             """,
         epilog="""
             examples:
@@ -102,9 +103,16 @@ async def _queue_to_check(
             f"{none_runs(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the redis-server that "
             "serve would start"
         )
-    async with own_redis(settings) as server, connect(server.url) as client:
-        words = f"redis-server {server.binary.version}, started for this check as serve does"
-        yield MessageQueue(client, settings.queue), f"{words}, data in {settings.data_dir}/"
+    is_temporary = "data_dir" not in settings.model_fields_set and not settings.data_dir.exists()
+    folder = "a temporary folder" if is_temporary else f"{settings.data_dir}/"
+    async with (
+        own_redis(settings, is_temporary=is_temporary) as server,
+        connect(server.url) as client,
+    ):
+        words = (
+            f"redis-server {server.binary.version}, started for this check as serve does, data in {folder}"
+        )
+        yield MessageQueue(client, settings.queue), words
 
 
 async def _is_running(settings: ServerSettings) -> bool:

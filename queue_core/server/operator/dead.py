@@ -15,6 +15,7 @@ from queue_core.durations import age
 from queue_core.errors import DeadLetterNotFoundError, QueueError
 from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.sent_replies import UNDELIVERED
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
@@ -105,7 +106,7 @@ def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="show one, with its text and reply",
         description="""
             Shows all that is known about one dead letter: reason, attempts, the message with its text, and the reply if
-            one was recorded and perhaps never sent. --json adds the webhook that brought it.
+            one was recorded. --json adds the webhook that brought it.
             """,
         epilog="""
             example:
@@ -231,14 +232,15 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
             ("message id", visible(message.id)),
             *((("kind", visible(str(kind))),) if (kind := message.message_data.get("kind")) else ()),
             *((("written", _written(message.timestamp, letter)),) if message.timestamp > 0 else ()),
-            ("arrived", moment(message.added_at) if message.added_at else "never queued"),
+            *((("arrived", arrived),) if (arrived := _arrived(message, letter)) else ()),
             ("text", visible(message.message)),
             *((("webhook", visible(_webhook(message))),) if kind == unreadable.KIND else ()),
         ]
     else:
         fields.append(("unreadable", visible(letter.raw)))
     if letter.reply is not None:
-        fields.append(("reply", f"{visible(reply_text(letter.reply))}  (recorded, perhaps never sent)"))
+        state = "the provider took it" if _was_sent(letter) else "recorded; the reason says what became of it"
+        fields.append(("reply", f"{visible(reply_text(letter.reply))}  ({state})"))
     write_fields(fields)
     return OK
 
@@ -246,6 +248,17 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 def _webhook(message: QueueMessage) -> str:
     """Return the original as JSON, since the message could not be read."""
     return msgspec.json.encode(message.message_data.get("webhook")).decode()
+
+
+def _was_sent(letter: DeadLetter) -> bool:
+    return letter.reason.startswith(f"{UNDELIVERED}:")
+
+
+def _arrived(message: QueueMessage, letter: DeadLetter) -> str:
+    """Return the time of the arrival; "" if it is unknown: a message whose reply was sent had finished."""
+    if _was_sent(letter):
+        return ""
+    return moment(message.added_at) if message.added_at else "never queued"
 
 
 def _written(timestamp_ms: int, letter: DeadLetter) -> str:

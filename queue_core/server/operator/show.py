@@ -199,13 +199,13 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     if undelivered := queued.undelivered:
         newest_failure = undelivered[-1]
         since = age(queued.now_ms - newest_failure.noted_at_ms)
-        words = _cut(words_of(newest_failure.code, newest_failure.reason), is_full=is_full)
+        words = visible(words_of(newest_failure.code, newest_failure.reason))
         replies = "1 reply" if len(undelivered) == 1 else f"{len(undelivered)} replies"
         facts.append(("not delivered", f"{replies}; of the newest it was reported {since} ago: {words}"))
     if overview.dead:
         newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)
-        reason = _cut(newest.reason, is_full=is_full)
+        reason = visible(newest.reason)
         names = f"--instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}"
         facts += [
             ("dead letters", f"{len(overview.dead):,}, the newest {since} ago: {reason}"),

@@ -118,6 +118,8 @@ class LoadPage:
     state: str
     verdict: Verdict
     scenario: str
+    is_legacy: bool
+    """True if the load met the legacy buffer."""
     seed: int
     started_at: str
     load: str
@@ -155,6 +157,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
         verdict=Verdict(verdict(result)),
         scenario=_name(result["scenario"]),
+        is_legacy=result["settings"].get("system") == "legacy",
         seed=result["seed"],
         started_at=_name(result["started_at"]),
         load=duration(1000 * result["duration_s"]),

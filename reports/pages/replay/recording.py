@@ -14,6 +14,7 @@ from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
 from reports.command_lines import typed
 from reports.drawing.plots import Plot, Series, latency_plot
+from reports.drawing.reply_time_course import reply_time_course
 from reports.pages.replay.estimates import Estimates
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.text import Phones, cut
@@ -65,6 +66,8 @@ class RecordingView:
     checks: Checks | None
     estimates: Estimates | None
     plot: Plot | None
+    course: Plot | None
+    """Plot of the reply times over time, where a fault was there at a time."""
     explanations: Sequence[Explanation]
     ordered: Sequence[Conversation]
     result_file: Path | None
@@ -149,6 +152,7 @@ def recording_view(
         plot=reply_plot(f"{identifier}-plot", recording.reply_times_ms, recording.systems)
         if has_plot
         else None,
+        course=_course(f"{identifier}-course", recording) if _has_many_replies(first_runs) else None,
         explanations=[each for each in result.get("explanations", ()) if each["recording"] == recording.name],
         ordered=sorted(recording.conversations, key=lambda conversation: conversation.number not in draw),
         result_file=result_file,
@@ -225,6 +229,11 @@ def _has_many_replies(runs: Iterable[Run]) -> bool:
     return any(
         sum(batch["replied_at_ms"] is not None for batch in run["batches"]) >= REPLIES_MIN for run in runs
     )
+
+
+def _course(identifier: str, recording: ReplayedRecording) -> Plot | None:
+    faults = recording.drawn[0]["faults"] if recording.drawn else []
+    return reply_time_course(identifier, recording.reply_moments_ms, recording.systems, faults)
 
 
 def reply_plot(identifier: str, times_ms: Mapping[str, Sequence[int]], systems: Sequence[str]) -> Plot | None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from reports.analysis.conversations import Conversation, Lane, Message
-from reports.analysis.fates import lane_words, short_list
+from reports.analysis.fates import short_list
 from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
 from reports.results.causes import CauseCode
 from reports.results.systems import is_queue
 from reports.text import cut, one_line
+from reports.words.causes import messages_words
 from reports.words.codes import kind_words
-from reports.words.language import gettext, ngettext
+from reports.words.language import gettext, isolated, ngettext
 from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
@@ -115,13 +116,13 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
         ),
         sentence=ngettext(
             "The user wrote %(num)s message. %(system)s took it, and never answered it.",
-            "The user wrote %(num)s messages within %(time)s. %(system)s took them, and never answered %(numbers)s.",
+            "The user wrote %(num)s messages within %(time)s. %(system)s took them, and never answered %(messages)s.",
             len(messages),
             time=duration(messages[-1].at_ms - messages[0].at_ms),
             system=loser.system,
-            numbers=short_list(lost),
+            messages=messages_words(lost),
         ),
-        rescue=_rescue(rescuers),
+        rescue=_rescue(rescuers, len(messages)),
         cause=" ".join(loss_words(loser.system, events) for events in lane_events(loser)[:EVENTS_MAX]),
         figure=layout(replace(conversation, lanes=lanes)),
         systems=[lane.system for lane in lanes],
@@ -130,23 +131,38 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
     )
 
 
-def _rescue(rescuers: Sequence[Lane]) -> str:
-    """Describe the outcome on the systems that answered all. If there are several, add the number of replies."""
-    if len(rescuers) < 2:
-        return "".join(
-            gettext("On %(system)s: %(outcome)s.", system=lane.system, outcome=lane_words(lane))
-            for lane in rescuers
+def _rescue(rescuers: Sequence[Lane], messages: int) -> str:
+    """Say who answered all messages, and in how many replies. The queue is there once for each set of rules."""
+    if not rescuers:
+        return ""
+    first = rescuers[0]
+    if not is_queue(first.system):
+        return ngettext(
+            "%(system)s answered it.",
+            "%(system)s answered all %(num)s, %(replies)s.",
+            messages,
+            system=first.system,
+            replies=_in_replies(first),
         )
-    return " ".join(
-        ngettext(
-            "On %(system)s: %(outcome)s, by %(num)s reply.",
-            "On %(system)s: %(outcome)s, by %(num)s replies.",
-            sum(span.replied_at_ms is not None for span in lane.spans),
-            system=lane.system,
-            outcome=lane_words(lane),
+    if len(rescuers) == 1:
+        return ngettext(
+            "This project's queue answered it.",
+            "This project's queue answered all %(num)s, %(replies)s.",
+            messages,
+            replies=_in_replies(first),
         )
-        for lane in rescuers
+    parts = [f"{isolated(lane.system)} {_in_replies(lane)}" for lane in rescuers]
+    return ngettext(
+        "This project's queue answered it: %(parts)s.",
+        "This project's queue answered all %(num)s: %(parts)s.",
+        messages,
+        parts=gettext(", ").join(parts),
     )
+
+
+def _in_replies(lane: Lane) -> str:
+    replies = sum(span.replied_at_ms is not None for span in lane.spans)
+    return ngettext("in %(num)s reply", "in %(num)s replies", replies)
 
 
 def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]:

@@ -57,6 +57,11 @@ class Page:
         return any(figures.counts["superseded"] for figures in self.figures)
 
     @property
+    def has_shades(self) -> bool:
+        """True if a fault was there at a time, which figures shade."""
+        return any(conversation.faults for view in self.recordings for conversation in view.ordered)
+
+    @property
     def run_count(self) -> int:
         """Number of runs of each recording on each system."""
         return max((view.run_count for view in self.recordings), default=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.figures import QUANTILES
+from reports.analysis.sweep import choices_of
 from reports.command_lines import typed
 from reports.drawing.plots import Plot, PlotRow, Series, reply_time_plot, times_description
 from reports.drawing.scatter import Choice, Scatter, scatter
@@ -90,14 +91,9 @@ def _setting(result: SweepResult, name: str) -> str:
 
 
 def _choices(result: SweepResult) -> list[ChoiceRow]:
-    """Number the choices: first the recommended one, then those that nothing beats, then the others, by wait."""
-    rows = result["rows"]
-    recommended = None if result["recommended"] is None else rows[result["recommended"]]
-    ordered = sorted(
-        rows, key=lambda row: (row is not recommended, not row["is_best"], row["first_ms"]["p95"] or 0)
-    )
     return [
-        ChoiceRow(number, _choice_name(row), row, row is recommended) for number, row in enumerate(ordered, 1)
+        ChoiceRow(choice.number, _choice_name(choice.row), choice.row, choice.is_recommended)
+        for choice in choices_of(result)
     ]
 
 

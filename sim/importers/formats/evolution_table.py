@@ -60,6 +60,7 @@ class EvolutionTable(Importer):
             fields = _lowered(row)
             if row.table.lower() == "instance" and len(names) < _INSTANCES_MAX:
                 names[text(fields.get("id"))] = text(fields.get("name"))
+                continue
             if row.table.lower() not in _TABLES:
                 yield Omission(OTHER_TABLE, row.place)
                 continue

@@ -62,6 +62,13 @@ def test_an_invalid_run_proves_nothing() -> None:
     assert "This run is invalid" not in render_load_report(chaos())
 
 
+def test_a_run_against_the_legacy_buffer_says_so_in_its_heading() -> None:
+    result = chaos()
+    assert "<h1>Load test: " in render_load_report(result)
+    result["settings"]["system"] = "legacy"
+    assert "<h1>Load test of the legacy buffer: " in render_load_report(result)
+
+
 def test_a_run_without_messages_has_a_page() -> None:
     page = render_load_report(empty())
     assert "There is no timeline." in page

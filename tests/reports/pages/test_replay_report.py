@@ -300,7 +300,7 @@ def test_faults_and_runs_that_never_came_to_rest_are_reported() -> None:
     seen = "".join(Page(render_replay_report(made)).text)
     assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
     assert "timer dead (10.0\u00a0%)" in seen
-    assert "Redis away at 8\u00a0s for 5.0\u00a0s" in seen
+    assert "Redis away at 8\u00a0s for 5\u00a0s" in seen
     html = render_replay_report(made)
     figure = html[html.index('<svg class="swimlane"') :].split("</svg>")[0]
     shaded = figure.split('<g class="fault">')[1:]

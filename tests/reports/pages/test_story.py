@@ -27,9 +27,9 @@ def test_the_story_of_the_incident_runs_from_the_first_message_to_the_loss() -> 
     story = _story(_incident())
     assert story.title == "How buffer-v1 lost 2\u00a0of 5 messages"
     assert story.sentence == (
-        "The user wrote 5\u00a0messages within 13.2\u00a0s. buffer-v1 took them, and never answered 4, 5."
+        "The user wrote 5\u00a0messages within 13.2\u00a0s. buffer-v1 took them, and never answered messages 4 and 5."
     )
-    assert story.rescue == "On queue: all 5 answered."
+    assert story.rescue == "This project's queue answered all 5, in 1\u00a0reply."
     assert story.cause == example.WHY
     assert (story.recording, story.systems) == ("The incident", ["buffer-v1", "queue"])
     assert [lane.system for lane in story.figure.lanes] == ["buffer-v1", "queue"]
@@ -95,6 +95,17 @@ def test_a_long_story_is_cut_and_says_so() -> None:
     assert f"{story.left_out}\u00a0later moments are left out." in html
 
 
+def test_where_only_another_system_answered_everything_it_is_named() -> None:
+    recorded = example.recording("r", [example.message(number, number * 900, "a") for number in (1, 2)])
+    lost = [(recorded["messages"][0]["phone"], "m2")]
+    runs = [
+        example.run(recorded, "old", lost=lost, cause=example.CAUSE),
+        example.run(recorded, "newer"),
+        example.run(recorded, "queue", lost=lost, cause=example.CAUSE),
+    ]
+    assert _story(conversations(recorded, runs)).rescue == "newer answered all 2, in 1\u00a0reply."
+
+
 def test_hostile_texts_stay_texts() -> None:
     evil = "</title><script>window.pwned=1</script>\u202eabc"
     messages = [example.message(1, 0, evil), example.message(2, 100, evil)]
@@ -132,7 +143,7 @@ def test_the_story_shows_the_queue_with_each_set_of_rules() -> None:
     story = _story(conversations(result["recordings"][0], result["runs"]))
     assert story.systems == ["buffer-v1", "queue", "queue (quick)"]
     assert story.rescue.replace("\u00a0", " ") == (
-        "On queue: all 5 answered, by 1 reply. On queue (quick): all 5 answered, by 1 reply."
+        "This project's queue answered all 5: queue in 1 reply, queue (quick) in 1 reply."
     )
     words = [step.words for moment in story.moments for step in moment.steps[2]]
     assert words == [

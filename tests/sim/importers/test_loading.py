@@ -15,6 +15,7 @@ from queue_core.recording.reader import RecordingError
 from queue_core.recording.recorder import Recorder
 from queue_core.recording.writer import dump
 from sim.cli import main
+from sim.commands.import_words import unread_lines
 from sim.importers.base import ImportFailedError
 from sim.importers.loading import load_any
 from sim.importers.taking import ImportOptions
@@ -66,6 +67,58 @@ def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording
     (recording,) = loaded.recordings
     assert len(recording.arrivals) == 2 * len(day.arrivals)
     assert [file.format for file in loaded.imports[0].files] == ["webhooks", "webhooks"]
+
+
+CHAT = "".join(
+    f"12/03/2025, 10:1{minute} - {who}: oi\n" for minute, who in enumerate(("Rita", "Loja", "Rita"))
+)
+
+
+@pytest.mark.parametrize("has_recording", [True, False])
+def test_a_folder_of_several_formats_is_a_recording_of_each_and_says_what_it_left_out(
+    tmp_path: Path, day: Recording, *, has_recording: bool
+) -> None:
+    folder = tmp_path / "monday"
+    (folder / "older").mkdir(parents=True)
+    (folder / "WhatsApp Chat with Rita.txt").write_text(CHAT)
+    write_dump(folder / "dump.log", day)
+    write_dump(folder / "older" / "dump.log", day)
+    (folder / "notes.txt").write_text("remember the milk\n")
+    (folder / "README.md").write_text(ONE)
+    (folder / "packed.gz").write_bytes(gzip.compress(ONE.encode()))
+    if has_recording:
+        (folder / "a.jsonl").write_text(ONE)
+    loaded = load_any([folder], ImportOptions(bots=frozenset({"Loja"})))
+    dumps = 1 if has_recording else 2
+    assert {recording.name: len(recording.arrivals) for recording in loaded.recordings} == {
+        **({"a.jsonl": 1} if has_recording else {}),
+        "packed.gz": 1,
+        "whatsapp-chat": 2,
+        "webhooks": dumps * len(day.arrivals),
+    }
+    lines = list(unread_lines(loaded.unknown, loaded.below))
+    left_out = "no known format, left out; if you know it, name the file alone, with --format"
+    assert lines[0] == f"{folder / 'notes.txt'}: {left_out}"
+    below = "not read, since the folder above has recordings; name the subfolder to read it"
+    assert lines[1:] == [f"{folder / 'older' / 'dump.log'}: {below}"] * has_recording
+
+
+def test_an_import_of_several_formats_warns_that_they_become_one_recording(
+    tmp_path: Path, day: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chat.txt").write_text(CHAT)
+    (tmp_path / "notes.txt").write_text("remember the milk\n")
+    write_dump(tmp_path / "dump.log", day)
+    target = tmp_path.with_name("all.jsonl")
+    assert main(["import", str(tmp_path), "--bot", "Loja", "-o", str(target)]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'notes.txt'}: no known format, left out" in said
+    assert (
+        "one recording of 2 formats (chats exported from WhatsApp, webhooks): a message that stands in two files"
+        in said
+    )
+    assert main(["import", str(tmp_path / "dump.log"), "-o", str(target)]) == 0
+    assert "formats" not in capsys.readouterr().out
 
 
 def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
@@ -132,6 +185,10 @@ def test_a_replay_says_what_it_made_of_a_dump(
     own = body(message, 1_772_360_409_000)
     own["data"]["key"] |= {"fromMe": True, "id": "r1"}
     Path("dump.log").write_text(f"{json.dumps(body(message, 1_772_360_400_500))}\n{json.dumps(own)}\n")
+    Path("notes.txt").write_text("remember the milk\n")
+    Path("one.jsonl").write_text(ONE)
+    assert main(["replay", ".", "--system", "queue", "--no-report"]) == 0
+    assert "notes.txt: no known format, left out" in capsys.readouterr().err
     options = ["replay", "dump.log", "--system", "queue", "--no-report", "--json", "out.json"]
     assert main(options) == 0
     said = capsys.readouterr()

@@ -362,7 +362,10 @@ def test_the_user_sees(name: str) -> None:
 
 
 TEXT = "We open at nine."
-FOREIGN_TURNS = ("<|user|>", "<|im_user|>", "<|im_system|>", "<|system|>", "<|message_user|>")
+FOREIGN_TURNS = (
+    *("<|user|>", "<|im_user|>", "<|im_system|>", "<|system|>", "<|message_user|>"),
+    *("[|user|]", "[|system|]", "[|tool|]"),
+)
 
 
 def emitted(mark: str) -> str:

@@ -28,6 +28,21 @@ async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
         redis_url(settings)
 
 
+async def test_check_leaves_no_data_behind_unless_their_folder_is_named_or_was_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = await Console(settings_for(), capsys).run("check", "--embedded")
+    assert answer.code == 0, answer.out
+    assert "data in a temporary folder" in answer.out
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
+    for settings, folder in ((settings_for(), "data"), (settings_for(DATA_DIR="named"), "named")):
+        answer = await Console(settings, capsys).run("check", "--embedded")
+        assert f"data in {folder}/" in answer.out
+        assert (tmp_path / folder / "appendonlydir").is_dir()
+
+
 async def test_check_takes_the_redis_of_a_running_serve(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,26 @@ async def test_list_shows_who_and_why_and_no_text_unless_asked(console: Console)
     assert "my password" in (await console.run("dead", "list", "--text")).lines[1]
 
 
+@pytest.mark.parametrize(
+    ("reason", "state", "arrives"),
+    [
+        ("undelivered: error 131026: Undeliverable", "the provider took it", False),
+        ("not sent, and never will be", "recorded; the reason says what became of it", True),
+    ],
+)
+async def test_show_says_what_became_of_the_reply(
+    console: Console, reason: str, state: str, arrives: bool
+) -> None:
+    await console.queue.redis.xadd(
+        console.queue.keys.partitions[0].dead,
+        {**entry("bot:201", reason, stored_message("m", "201")), "reply": "yes"},
+    )
+    (letter,) = await console.queue.dead_letters()
+    shown = (await console.run("dead", "show", letter.id)).out
+    assert f"yes  ({state})" in shown
+    assert ("arrived" in shown) == arrives
+
+
 async def test_list_as_json_is_one_object_a_line(console: Console) -> None:
     await console.bury("one", "reason", phone=HOSTILE, text="secret words")
     (line,) = (await console.run("dead", "list", "--json")).lines
