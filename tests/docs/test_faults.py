@@ -16,7 +16,9 @@ def test_the_page_lists_all_faults() -> None:
         spelling = kind.spelling.replace(" or =", "`, `=")
         where = "simulator"
         if of_load_test := kinds_of("load").get(name):
-            where = "all" if of_load_test.length == kind.length else f"all; load test: `{of_load_test.spelling}`"
+            where = (
+                "all" if of_load_test.length == kind.length else f"all; load test: `{of_load_test.spelling}`"
+            )
         rows.append(f"| `{name}` | `{spelling}` | {where} | {kind.meaning} |\n")
     table = made_table(PAGE, "tests/docs/test_faults.py", "".join(rows), write="UPDATE_DOCS" in os.environ)
     assert table == "".join(rows), "run this test with UPDATE_DOCS=1"

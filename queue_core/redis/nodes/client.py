@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
-from queue_core.redis.runner import check_lua
+from queue_core.redis.runner import FAILURES, check_lua
 
 PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
@@ -252,8 +253,9 @@ class _Pipeline:
 
 
 async def _disconnect(node: Redis) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await node.connection_pool.disconnect()
+    with contextlib.suppress(*FAILURES, TimeoutError):  # a server that is away does not say goodbye
+        async with asyncio.timeout(PATIENCE_S):
+            await node.connection_pool.disconnect()
 
 
 def _key_of(command: Command) -> Any:
