@@ -78,7 +78,7 @@ def run_failover(options: argparse.Namespace) -> int:
 
     left = [entry for entry in entries if entry not in rows]
     try:
-        run_entries(left, load, done, is_side_by_side=options.side_by_side)
+        run_entries(left, load, done, logs=options.out / "logs", is_side_by_side=options.side_by_side)
     finally:
         result = result_of(rows, load, options.shown_command)
         if rows:

@@ -41,6 +41,8 @@ class ElectionWatch:
     def __init__(self, struck: Node, replicas: Sequence[Node], replicas_needed: int) -> None:
         self.moments: list[float] = []
         """Times of `time.monotonic`."""
+        self.elections = 0
+        """Number of times that another server became the primary."""
         self._owner = struck
         self._is_able = True
         self._replicas = set(replicas)
@@ -68,16 +70,25 @@ class ElectionWatch:
         """Note what servers say about themselves; None for one that is away. A server that was slow may be missing."""
         for node, state in states.items():
             if state and state.is_primary and node in self._replicas:
-                self._owner, self._is_able = node, False
+                self._elect(node)
             if state:
                 (self._replicas.discard if state.is_primary else self._replicas.add)(node)
         if self._owner not in states:
             return
         owner = states[self._owner]
+        if owner and not owner.is_primary:  # another one took over, which did not know that it was a replica
+            others = [node for node, state in states.items() if state and state.is_primary]
+            if others:
+                self._elect(others[0])
+            return
         is_able = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
         if is_able and not self._is_able:
             self.moments.append(time.monotonic())
         self._is_able = is_able
+
+    def _elect(self, node: Node) -> None:
+        self._owner, self._is_able = node, False
+        self.elections += 1
 
     def _states(self) -> dict[Node, State | None]:
         states = {}

@@ -63,6 +63,7 @@ class Run:
         self._producing: set[asyncio.Task[None]] = set()
         self._died = 0
         self._replicas = 0
+        self._elections = 0
 
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
@@ -91,6 +92,7 @@ class Run:
         users = self._users_by_node(queues[0], owners)
         pauses = self._pauses(users, struck, began_s, ended_s)
         resumed_ms = self._resumed_ms(watch.moments, users[struck])
+        self._elections = watch.elections
         return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses, resumed_ms)
 
     def _prepare(self) -> None:
@@ -221,6 +223,7 @@ class Run:
             processors_died=self._died,
             load_ms=load_ms,
             pauses=pauses,
+            elections=self._elections,
             resumed_ms=resumed_ms,
             stalled_ms=round(ledger.stalls.total_s * 1000),
         )

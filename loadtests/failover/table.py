@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
 from typing import NamedTuple
 
 from loadtests.failover.cases import CASES
@@ -36,19 +37,23 @@ Rows = dict[Entry, FailoverRow]
 Done = Callable[[Entry, FailoverRow], None]
 
 
-def run_entries(entries: Sequence[Entry], load: Load, done: Done, *, is_side_by_side: bool) -> None:
+def run_entries(
+    entries: Sequence[Entry], load: Load, done: Done, *, logs: Path, is_side_by_side: bool
+) -> None:
     """Run cases; `done` gets each row as soon as it is there. Raises GroupError, EmbeddedRedisError.
 
-    Side by side each deployment has a process of its own.
+    Side by side each deployment has a process of its own. Servers' logs of runs that broke a promise go to `logs`.
     """
     if not is_side_by_side:
-        for entry, row in _run(entries, load):
+        for entry, row in _run(entries, load, logs):
             done(entry, row)
         return
     lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in GROUPS]
     context = multiprocessing.get_context("spawn")
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None] = context.SimpleQueue()
-    processes = [context.Process(target=_run_lane, args=(lane, load, rows), daemon=True) for lane in lanes]
+    processes = [
+        context.Process(target=_run_lane, args=(lane, load, logs, rows), daemon=True) for lane in lanes
+    ]
     for process in processes:
         process.start()
     failure: Exception | None = None
@@ -85,12 +90,13 @@ def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
 def _run_lane(
     entries: Sequence[Entry],
     load: Load,
+    logs: Path,
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None],
 ) -> None:
     """Run cases in a process of their own; None in `rows` is the end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
     try:
-        for entry, row in _run(entries, load):
+        for entry, row in _run(entries, load, logs):
             rows.put((entry, row))
     except Exception as error:  # noqa: BLE001 - the process that prints the rows says what went wrong
         rows.put(GroupError(str(error) or repr(error)))
@@ -98,7 +104,7 @@ def _run_lane(
         rows.put(None)
 
 
-def _run(entries: Sequence[Entry], load: Load) -> Iterator[tuple[Entry, FailoverRow]]:
+def _run(entries: Sequence[Entry], load: Load, logs: Path) -> Iterator[tuple[Entry, FailoverRow]]:
     logging.getLogger("queue_core").setLevel(logging.CRITICAL)  # workers complain of each fault
     with ExitStack() as stack:
         groups: dict[str, Group] = {}
@@ -110,4 +116,8 @@ def _run(entries: Sequence[Entry], load: Load) -> Iterator[tuple[Entry, Failover
                     append_only=True,
                 )
                 groups[case.deployment] = stack.enter_context(servers)
-            yield entry, asyncio.run(Run(case, groups[case.deployment], load).carry_out())
+            group = groups[case.deployment]
+            row = asyncio.run(Run(case, group, load).carry_out())
+            if faults_of(row):
+                group.keep_logs(logs / f"{entry.repetition}.{entry.case}")
+            yield entry, row

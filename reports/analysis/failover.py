@@ -33,6 +33,7 @@ class Repeated(NamedTuple):
             "processors_died": sum(row["processors_died"] for row in self.runs),
             "load_ms": max(row["load_ms"] for row in self.runs),
             "pauses": _longest([pause for row in self.runs for pause in row["pauses"]]),
+            "elections": max(row["elections"] for row in self.runs),
             "resumed_ms": max(resumed, default=None),
             "stalled_ms": max(row["stalled_ms"] for row in self.runs),
         }

@@ -26,7 +26,7 @@ _COLUMNS = (
         "acknowledged",
     ),
     *("once", "twice", "licensed", "lost", "dead", "waiting", "directly", "errors", "wrong_errors"),
-    *("processors_died", "load_ms", "resumed_ms", "stalled_ms"),
+    *("processors_died", "load_ms", "elections", "resumed_ms", "stalled_ms"),
 )
 
 

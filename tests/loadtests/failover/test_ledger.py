@@ -118,3 +118,6 @@ def test_an_election_ends_when_enough_replicas_follow_the_new_primary() -> None:
     assert servers.say((True, 0), alone, replica) == 1
     servers.watch.note({})  # all were slow to answer
     assert servers.say(replica, followed, replica) == 2
+    assert servers.watch.elections == 1
+    servers.say(followed, replica, replica)
+    assert servers.watch.elections == 2
