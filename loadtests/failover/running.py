@@ -22,6 +22,8 @@ USERS = 300
 RATE_PER_S = 200
 WORKERS = 2
 AI_S = 0.05
+UNDER_WAY_MAX = 2_000
+"""Limit on messages that are not acknowledged yet; further ones are left out, or a slow machine would drown in them."""
 REPEAT_S = 1.0
 """Time after which a producer repeats a message that was not acknowledged."""
 DRAIN_S_MAX = 40.0
@@ -124,9 +126,11 @@ class Run:
         fault_task = asyncio.create_task(self._between_calm(fault))
         began_s, number = time.monotonic(), 0
         while not fault_task.done():
-            while number < int((time.monotonic() - began_s) * self._load.rate_per_s):
+            due = int((time.monotonic() - began_s) * self._load.rate_per_s)
+            while number < due and len(self._producing) < UNDER_WAY_MAX:
                 self._start(store, _message(number))
                 number += 1
+            number = due
             await asyncio.sleep(0.01)
         ended_s = time.monotonic()
         await fault_task
