@@ -173,6 +173,10 @@ class Place(NamedTuple):
         )
 
 
+COMMON = frozenset((*Partition._fields, "ai", "ids"))
+"""Members of a Place or a Seen that all conversations of a partition have in common."""
+
+
 class SentId(NamedTuple):
     """Id that a provider gave to a reply. It lies in a partition of its own, since a report tells no conversation."""
 

@@ -76,7 +76,7 @@ class QueueSettings(TurnRules):
     lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
     """LOCK_TTL: a lease that is not renewed in this time is over, and the conversation is due again."""
     lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
-    """Leases are renewed this often; more often, until it works, while Redis does not answer."""
+    """A lease is renewed this long after it began or was renewed, at the latest; sooner while Redis does not answer."""
     max_retry_count: int = _whole(3, 0, 100)
     """MAX_RETRY_COUNT: attempts after the first; then the messages become dead letters."""
     backoff_base_ms: int = _whole(1_000, 0, 3_600_000)

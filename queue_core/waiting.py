@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import types
 from collections.abc import Awaitable, Collection, Generator
-from functools import partial
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -41,22 +39,24 @@ def _go_on(steps: Generator[Any, Any, Result], awaited: Any) -> Generator[Any, A
     """Continue an awaitable whose first step ended with a wait for `awaited`."""
     while True:
         try:
-            sent = yield awaited
-            step = partial(steps.send, sent)
+            yield awaited
         except BaseException as error:  # noqa: BLE001 - it is the awaitable's to handle
-            step = partial(steps.throw, error)
-        try:
-            awaited = step()
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+            try:
+                awaited = steps.throw(error)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+        else:
+            return (yield from steps)
 
 
 async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
-    """Return when the event is set or the time is over."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
+    """Return when the event is set. It is set when the time is over."""
+    timer = asyncio.get_running_loop().call_later(timeout_s, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()
 
 
 async def cancellable(awaitable: Awaitable[Result]) -> Result:

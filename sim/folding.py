@@ -6,6 +6,9 @@ how many messages all runs have together.
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from reports.analysis.conversations import arrivals_ms, mean_first_ms
 from reports.analysis.figures import turns_of
 from reports.analysis.waits import Waits
@@ -35,13 +38,25 @@ class Fold:
 def folded(run: Run, info: RecordingInfo, *, keeps_log: bool) -> Run:
     """Return a run without its turns, and without messages that were not lost."""
     lost = [entry for entry in run["ledger"] if entry["fate"] == "lost"]
-    return {
-        **run,
-        "batches": [],
-        "log": run["log"] if keeps_log else [],
-        "ledger": [_without_story(entry) for entry in lost],
-        "folded": FoldedRun(turns=turns_of(run), mean_first_ms=mean_first_ms(run, info)),
-    }
+    kept: Run = with_texts_once(
+        {
+            **run,
+            "batches": [],
+            "log": run["log"] if keeps_log else [],
+            "ledger": [_without_story(entry) for entry in lost],
+            "folded": FoldedRun(turns=turns_of(run), mean_first_ms=mean_first_ms(run, info)),
+        }
+    )
+    return kept
+
+
+def with_texts_once(value: Any) -> Any:
+    """Return a copy whose texts are in memory once: each run from another process brings its own names and ids."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {with_texts_once(key): with_texts_once(part) for key, part in value.items()}
+    return list(map(with_texts_once, value)) if isinstance(value, list) else value
 
 
 def _without_story(entry: LedgerEntry) -> LedgerEntry:

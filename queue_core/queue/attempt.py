@@ -49,6 +49,8 @@ class Attempt:
     batch: Batch
     patience_s: float
     """Longest time to go on trying to record a step in Redis; after that the batch is left to the next worker."""
+    held_since_s: float = 0.0
+    """Time of the event loop at which the lease was taken, or asked to be renewed for the last time."""
     stage: Literal["handle", "send", "complete"] = "handle"
     began_s: float = 0.0
     """Time of the event loop at which the AI was asked, or the sending of the current part began."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
@@ -64,8 +65,11 @@ class Intake:
         self._handle = handle
         self._send = send
         self._unsettled = Unsettled(queue)
-        self._known: dict[Key, None] = {}
-        """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away."""
+        self._known: OrderedDict[Key, None] = OrderedDict()
+        """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away.
+
+        An ordered dict finds its first key at once, however many keys before it were deleted; a dict does not.
+        """
         self._turns: dict[Conversation, _Turn] = {}
         self._reaches: dict[int, Reach] = {}
         """Reach of each partition: on a cluster, some may be away while others answer."""
@@ -146,7 +150,7 @@ class Intake:
     def _remember(self, arrival: Arrival) -> None:
         self._known |= dict.fromkeys(arrival.keys)
         while len(self._known) > KNOWN_MAX:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def _reach_of(self, conversation: Conversation) -> Reach:
         partition = self._queue.keys.of(*conversation).partition

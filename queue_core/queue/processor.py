@@ -358,7 +358,7 @@ class Processor:
             parts_sent = max(batch.parts_sent, before.parts_sent)
             state = "sent" if before.stage == "complete" else batch.send_state
             batch = msgspec.structs.replace(batch, parts_sent=parts_sent, send_state=state)
-        attempt = Attempt(batch, work.patience_s)
+        attempt = Attempt(batch, work.patience_s, held_since_s=asyncio.get_running_loop().time())
         work.messages += len(batch.messages)
         self._notify(lambda observer: observer.claimed(batch))
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")

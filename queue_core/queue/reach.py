@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 Conversation = tuple[str, str]
 """Instance and phone."""
 
@@ -10,7 +12,7 @@ class Reach:
     """Times at which Redis took messages of a partition, and times at which it was away. Seconds of the event loop."""
 
     def __init__(self) -> None:
-        self._stored_at: dict[Conversation, float] = {}
+        self._stored_at: OrderedDict[Conversation, float] = OrderedDict()
         """Times at which the last message of each conversation was stored, while it may wait; clock: `_reachable_s`."""
         self._away_since: float | None = None
         self._away_s = 0.0
@@ -30,8 +32,8 @@ class Reach:
 
     def stored(self, conversation: Conversation, now_s: float, *, waits_s: float) -> None:
         """Note that a message of a conversation was stored; it waits for `waits_s` at most, if all goes well."""
-        self._stored_at.pop(conversation, None)
         self._stored_at[conversation] = self._reachable_s(now_s)
+        self._stored_at.move_to_end(conversation)
         self._forget_answered(now_s, waits_s)
 
     def has_waiting(self, conversation: Conversation, now_s: float, *, waits_s: float) -> bool:
@@ -42,7 +44,7 @@ class Reach:
     def _forget_answered(self, now_s: float, waits_s: float) -> None:
         earliest = self._reachable_s(now_s) - waits_s
         while self._stored_at and next(iter(self._stored_at.values())) < earliest:
-            del self._stored_at[next(iter(self._stored_at))]
+            self._stored_at.popitem(last=False)
 
     def _reachable_s(self, now_s: float) -> float:
         """Return the time in which Redis was reachable: workers can answer only then."""

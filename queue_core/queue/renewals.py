@@ -12,6 +12,8 @@ from queue_core.queue.message_queue import MessageQueue
 
 AGAIN_S_MAX = 0.5
 """Longest wait between two tries to renew leases that could not be renewed."""
+GATHERED_FROM = 0.75
+"""Share of its time after which a lease is renewed together with an older one."""
 
 _log = logging.getLogger(__name__)
 
@@ -19,8 +21,9 @@ _log = logging.getLogger(__name__)
 class Renewals:
     """Renewals of one worker's leases. `failed` holds the attempts whose last renewal failed.
 
-    When Redis comes back after an outage, a lease that ran out meanwhile may be taken over `grace_ms` later. So leases
-    are renewed every `lock_renew_ms`, and much more often while that fails. Each claim also renews the failed ones.
+    When Redis comes back after an outage, a lease that ran out meanwhile may be taken over `grace_ms` later. So each
+    lease is renewed `lock_renew_ms` after it was taken or renewed, at the latest, and much more often while that fails.
+    Each claim also renews the failed ones. A turn that is answered sooner costs no renewal.
     """
 
     def __init__(self, queue: MessageQueue) -> None:
@@ -32,26 +35,32 @@ class Renewals:
     async def keep(self, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
         """Renew until cancelled; wait while nothing is in work. Cancels attempts whose leases are lost."""
         every_s = self._queue.settings.lock_renew_ms / 1000
-        pause_s, is_failing = every_s, False
+        clock = asyncio.get_running_loop().time
+        pause_s = 0.0
         while True:
             while not in_work:
                 self.begun.clear()
                 await self.begun.wait()
-            await asyncio.sleep(pause_s)
-            renewals = (self._is_renewed(attempt, in_work) for attempt in tuple(in_work))
-            if all(await asyncio.gather(*renewals)):
-                pause_s, is_failing = every_s, False
+            wait_s = min(attempt.held_since_s for attempt in in_work) + every_s - clock()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                continue  # the oldest lease may have ended
+            due_s = clock() - every_s * GATHERED_FROM
+            due = [attempt for attempt in in_work if attempt.held_since_s <= due_s]
+            if all(await asyncio.gather(*(self._is_renewed(attempt, in_work) for attempt in due))):
+                pause_s = 0.0
                 continue
-            if not is_failing:
-                is_failing = True
+            if not pause_s:
                 _log.warning(
                     "leases cannot be renewed; turns in work go on, and nothing is sent until they are"
                 )
                 pause_s = REDIS_RETRY_S[0]
             pause_s = min(pause_s * 2, AGAIN_S_MAX, every_s)
+            await asyncio.sleep(pause_s)
 
     async def _is_renewed(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
         """Renew one lease; cancel the attempt if the lease is lost. Return False if Redis could not be asked."""
+        asked_s = asyncio.get_running_loop().time()
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
@@ -63,5 +72,6 @@ class Renewals:
             if attempt in in_work:
                 self.failed.add(attempt)
             return False
+        attempt.held_since_s = asked_s
         self.failed.discard(attempt)
         return True

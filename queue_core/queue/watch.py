@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 from queue_core.keys import encode_name
 from queue_core.settings import QueueSettings
-from queue_core.waiting import wait_for_event
 
 STEP_S = 0.025
 RANK_MAX = 4
@@ -65,7 +64,8 @@ class Watch:
         self._name = name
         self._step_s = step_s
         self._look_again_s = look_again_s
-        self._changed = asyncio.Event()
+        self._wait: _Wait | None = None
+        """Wait of the worker, while it waits."""
         self._watchers: tuple[str, ...] = ()
         self._is_ended = False
         self._due_s = -math.inf
@@ -87,7 +87,8 @@ class Watch:
         now_s = asyncio.get_running_loop().time()
         self._due_s = min(self._due_s, now_s + wait_ms / 1000)
         self._look_s = min(self._look_s, now_s + self._look_again_s)
-        self._changed.set()
+        if self._wait:
+            self._wait.until(self._next_s())
 
     def begin(self) -> None:
         """Forget what is known, since the partition is being asked; rings from now on count beside its answer."""
@@ -114,19 +115,22 @@ class Watch:
     def end(self) -> None:
         """End the wait, and any later one."""
         self._is_ended = True
-        self._changed.set()
+        if self._wait:
+            self._wait.end()
 
     # Questions of the worker.
 
     async def until_due(self) -> None:
         """Wait until it is this worker's turn to look, or until the end."""
         clock = asyncio.get_running_loop().time
-        while not self._is_ended:
-            self._changed.clear()
-            wait_s = max(self._not_before_s, min(self._due_s + self._delay_s(), self._look_s)) - clock()
-            if wait_s <= 0:
-                return
-            await wait_for_event(self._changed, wait_s)
+        while not self._is_ended and (next_s := self._next_s()) > clock():
+            self._wait = wait = _Wait()
+            try:
+                wait.until(next_s)
+                await wait.ended
+            finally:
+                wait.end()
+                self._wait = None
 
     def is_due(self) -> bool:
         """Return True if a conversation is due, as far as the worker knows."""
@@ -153,5 +157,31 @@ class Watch:
         """True if this worker does not watch, although it could."""
         return self._name not in self._watchers and len(self._watchers) < WATCHERS_MAX
 
+    def _next_s(self) -> float:
+        """Return the time of the event loop at which it is this worker's turn to look."""
+        return max(self._not_before_s, min(self._due_s + self._delay_s(), self._look_s))
+
     def _delay_s(self) -> float:
         return min(len(self.ahead()), RANK_MAX) * self._step_s
+
+
+class _Wait:
+    """Wait until a time of the event loop, which may be changed while the worker waits."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    def until(self, when_s: float) -> None:
+        """Set the time of the end."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when_s, self.end) if when_s < math.inf else None
+
+    def end(self) -> None:
+        """End the wait."""
+        if self._timer:
+            self._timer.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)

@@ -12,10 +12,11 @@ from queue_core.errors import UnsupportedRedisError
 from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.nodes.sources import read_slots
 from queue_core.redis.nodes.urls import Address
-from queue_core.redis.path import Guide, Path, Trip
+from queue_core.redis.path import Guide, Path
 from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
+from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
 

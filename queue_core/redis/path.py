@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
-from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.errors import QueueUnavailableError
 from queue_core.redis.durability import Command, DurableWait
 from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import explain, settle
-from queue_core.redis.scripts.loader import Call, LuaScript
+from queue_core.redis.runner import settle
+from queue_core.redis.scripts.loader import Call
+from queue_core.redis.trips import Parcel, Script, Trip, parcels_of
 
 Result = TypeVar("Result")
 
@@ -33,40 +34,6 @@ class _Asking:
     """Stands for the answer to ASKING, for which nobody waits."""
 
 
-class Trip:
-    """Call under way, and the future of its caller."""
-
-    __slots__ = ("call", "future", "is_asking", "since_s", "writes")
-
-    def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
-        self.call = call
-        self.future = future
-        self.since_s = since_s
-        self.writes = 0
-        self.is_asking = False
-        """True if ASKING must go before it: its slot is being moved to this server."""
-
-    @property
-    def is_given_up(self) -> bool:
-        """True after an error. A caller that was cancelled still wants the call to be made."""
-        return self.future.done() and not self.future.cancelled()
-
-    def explain(self, error: Exception) -> QueueError:
-        """Return an error in the queue's terms."""
-        return explain(error)
-
-    def fail(self, error: Exception) -> None:
-        """Tell the caller, if it still waits, in the queue's terms."""
-        if self.future.done():
-            return
-        if isinstance(error, exceptions.RedisError | OSError):
-            explained = self.explain(error)
-            explained.__cause__ = error
-            self.future.set_exception(explained)
-        else:
-            self.future.set_exception(error)
-
-
 class Guide(Protocol):
     """Guide of a path, who may know another server for what this one does not carry out."""
 
@@ -81,14 +48,14 @@ class _Durable:
     """Calls of one write whose answers count once the write is safe, which the last `waits` answers say."""
 
     def __init__(self, waits: int) -> None:
-        self.trips: list[Trip] = []
+        self.parcels: list[Parcel] = []
         self.waits = waits
         self.answers: list[Any] = []
 
     @property
     def is_answered(self) -> bool:
         """True when all answers are there."""
-        return len(self.answers) == len(self.trips) + self.waits
+        return len(self.answers) == len(self.parcels) + self.waits
 
 
 class Path:
@@ -132,7 +99,7 @@ class Path:
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
-        self._sent: deque[Trip | LuaScript | _Durable | _Asking] = deque()
+        self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
 
@@ -188,16 +155,18 @@ class Path:
         if not self._sent:
             raise exceptions.InvalidResponse("nothing was asked")
         sent = self._sent.popleft()
-        if isinstance(sent, Trip):
-            self._settle(sent, answer)
-        elif isinstance(sent, _Durable):
-            sent.answers.append(answer)
-            if sent.is_answered:
-                self._settle_durable(sent)
-        elif isinstance(sent, _Asking):
-            return
-        elif self._link and isinstance(answer, Exception):
-            self._link.scripts[sent.sha] = answer
+        try:
+            if isinstance(sent, Parcel):
+                self._settle(sent, answer)
+            elif isinstance(sent, _Durable):
+                sent.answers.append(answer)
+                if sent.is_answered:
+                    self._settle_durable(sent)
+            elif not isinstance(sent, _Asking) and self._link and isinstance(answer, Exception):
+                self._link.scripts[sent.sha] = answer
+        except exceptions.InvalidResponse:
+            self._sent.appendleft(sent)  # it is under way still
+            raise
 
     def heard(self) -> None:
         """Note a sign of life. Send again what the server had no script for."""
@@ -231,26 +200,18 @@ class Path:
         if not self._sent and self._loop:
             self._heard_s = self._loop.time()
         durable = _Durable(len(self._waits)) if self._waits else None
-        commands = []
-        for trip in trips:
-            script = trip.call.script
-            try:
-                command = pack_fast(("EVALSHA", *trip.call.command()))
-            except Exception as error:  # noqa: BLE001 - a text that is not UTF-8, say: its caller alone gets the error
-                trip.fail(error)
-                continue
-            if link.scripts.get(script.sha, _UNSENT) is not None:
-                link.scripts[script.sha] = None
-                commands.append(pack_fast(("SCRIPT", "LOAD", script.source)))
-                self._sent.append(script)
-            trip.writes += 1
-            if trip.is_asking:
+        commands: list[bytes] = []
+        for parcel, command in _packed(parcels_of(trips)):
+            self._load(link, parcel.script, commands)
+            for trip in parcel.trips:
+                trip.writes += 1
+            if parcel.is_asking:
                 commands.append(_ASKING)
                 self._sent.append(_Asking())
             commands.append(command)
-            self._sent.append(durable or trip)
+            self._sent.append(durable or parcel)
             if durable:
-                durable.trips.append(trip)
+                durable.parcels.append(parcel)
         if durable and commands:
             for wait in self._waits:
                 commands.append(pack_fast(wait))
@@ -259,24 +220,48 @@ class Path:
             self.writes += 1
             link.write(b"".join(commands))
 
-    def _settle(self, trip: Trip, answer: Any) -> None:
-        """Give a caller its result. A call whose script the server lost is kept, to be sent again."""
+    def _load(self, link: Link, script: Script, commands: list[bytes]) -> None:
+        """Send a script before its first call over this link."""
+        if link.scripts.get(script.sha, _UNSENT) is not None:
+            link.scripts[script.sha] = None
+            commands.append(pack_fast(("SCRIPT", "LOAD", script.source)))
+            self._sent.append(script)
+
+    def _settle(self, parcel: Parcel, answer: Any) -> None:
+        for trip, part in self._unpacked(parcel, answer):
+            self._tell(trip, part)
+
+    def _unpacked(self, parcel: Parcel, answer: Any) -> list[tuple[Trip, Any]]:
+        """Return calls with their answers. Calls whose script the server lost are kept, to be sent again.
+
+        So are, each to be sent alone, those of a parcel that the server refused as a whole. Raises InvalidResponse.
+        """
         if isinstance(answer, exceptions.NoScriptError) and self._link:
-            sha = trip.call.script.sha
+            sha = parcel.script.sha
             refusal = self._link.scripts.get(sha)
             if refusal is None:
                 self._link.scripts.pop(sha, None)
-                trip.writes -= 1
-                self._again.append(trip)
-                return
+                for trip in parcel.trips:
+                    trip.writes -= 1
+                self._again += parcel.trips
+                return []
             answer = refusal
-        if isinstance(answer, Exception) and self._guide.takes(trip, answer):
-            return
-        settle(trip.call, trip.future, answer)
+        answers = parcel.answers(answer)
+        if answers is None:
+            for trip in parcel.trips:
+                if not self._guide.takes(trip, answer):
+                    trip.goes_alone = True
+                    self._again.append(trip)
+        return answers or []
+
+    def _tell(self, trip: Trip, answer: Any) -> None:
+        """Give a caller its result, unless the guide knows another server for the call."""
+        if not (isinstance(answer, Exception) and self._guide.takes(trip, answer)):
+            settle(trip.call, trip.future, answer)
 
     def _settle_durable(self, sent: _Durable) -> None:
         assert self._durable
-        answers, waits = sent.answers[: len(sent.trips)], sent.answers[len(sent.trips) :]
+        answers, waits = sent.answers[: len(sent.parcels)], sent.answers[len(sent.parcels) :]
         unsafe: QueueUnavailableError | None = None
         try:
             self._durable.check(waits)
@@ -284,18 +269,20 @@ class Path:
             unsafe = error
             self._guide.troubled()
         refusal = next((wait for wait in waits if isinstance(wait, Exception)), None)
-        for trip, answer in zip(sent.trips, answers, strict=True):
-            if unsafe is None or isinstance(answer, Exception):  # an error wrote nothing that could be lost
-                self._settle(trip, answer)
-            elif refusal is None or not self._guide.takes(trip, refusal):
-                trip.fail(unsafe)
+        for parcel, answer in zip(sent.parcels, answers, strict=True):
+            for trip, part in self._unpacked(parcel, answer):
+                if unsafe is None or isinstance(part, Exception):  # an error wrote nothing that could be lost
+                    self._tell(trip, part)
+                elif refusal is None or not self._guide.takes(trip, refusal):
+                    trip.fail(unsafe)
 
     def _under_way(self) -> Iterator[Trip]:
         for sent in dict.fromkeys(self._sent):
-            if isinstance(sent, Trip):
-                yield sent
-            elif isinstance(sent, _Durable):
+            if isinstance(sent, Parcel):
                 yield from sent.trips
+            elif isinstance(sent, _Durable):
+                for parcel in sent.parcels:
+                    yield from parcel.trips
 
     async def _open(self) -> None:
         """Connect for the calls that wait. If it fails they hear why; if it takes too long, each at its deadline."""
@@ -347,3 +334,15 @@ class Path:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
         goes_on = due or self._older or self._sent
         self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None
+
+
+def _packed(parcels: Iterable[Parcel]) -> Iterator[tuple[Parcel, bytes]]:
+    """Yield parcels as bytes. A call that cannot be written, such as for a text that is not UTF-8, fails alone."""
+    for parcel in parcels:
+        try:
+            yield parcel, pack_fast(("EVALSHA", *parcel.command()))
+        except Exception as error:  # noqa: BLE001 - its caller must get it
+            if len(parcel.trips) == 1:
+                parcel.trips[0].fail(error)
+            else:
+                yield from _packed(map(Parcel, parcel.trips))

@@ -15,13 +15,13 @@ import math
 import random
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 
 _SIGMA = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?")
-_NORMAL = NormalDist()
+_INVERSE = NormalDist().inv_cdf
 _Z95 = 1.6448536269514722
 """95th percentile of the standard normal distribution."""
 
@@ -70,12 +70,18 @@ class LogNormal(Distribution):
 
     median_ms: float
     sigma: float
+    _exponent_max: float = field(init=False, repr=False)
+    """Limit on the exponent, since exp would overflow with a large sigma."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_exponent_max", math.log(DAY_MS / self.median_ms))
 
     def quantile_ms(self, share: float) -> float:
         """Compute `median * exp(sigma * z)`, z being the standard normal's quantile."""
-        # The exponent is bounded before exp, which would overflow with a large sigma.
-        exponent = min(self.sigma * _NORMAL.inv_cdf(share), math.log(DAY_MS / self.median_ms))
-        return min(self.median_ms * math.exp(exponent), DAY_MS)
+        exponent = self.sigma * _INVERSE(share)
+        if exponent >= self._exponent_max:
+            return DAY_MS
+        return self.median_ms * math.exp(exponent)
 
 
 def parse_distribution(text: str) -> Distribution:

@@ -212,8 +212,7 @@ class Ledger:
         self, conversation: Conversation, message_id: str, code: StepCode, **values: Unpack[StepValues]
     ) -> None:
         """Add a step to a message's story."""
-        now_ms = self._now_ms()
-        self.changed_at_ms = max(self.changed_at_ms, now_ms)
+        self.changed_at_ms = now_ms = self._now_ms()
         self.entry(conversation, message_id).story.append(Step(at_ms=now_ms, code=code, **values))
 
     def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:

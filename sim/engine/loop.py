@@ -24,6 +24,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, NoReturn, TypeVar
 
@@ -59,11 +60,7 @@ class RealInputOutputError(SimulationError):
 
 
 class SimEnvironment(simpy.Environment):
-    """SimPy's environment, in milliseconds, whose clock the loop may move between events."""
-
-    def advance(self, to_ms: float) -> None:
-        """Move the clock forward to `to_ms`; an earlier time changes nothing. No event may lie before it."""
-        self._now = max(self._now, to_ms)
+    """SimPy's environment, in milliseconds, whose clock the loop moves between events."""
 
     def step(self) -> None:
         """Process the next event. An exception of a process that nobody waits for is raised as it is.
@@ -133,6 +130,8 @@ class SimLoop(asyncio.BaseEventLoop):
         """Context of what belongs to no simulated process: Redis, the AI, the send API, the provider."""
         self.errors: list[BaseException] = []
         """Exceptions of callbacks, and of tasks that nobody awaits."""
+        self.get_debug = bool  # type: ignore[method-assign]  # asyncio asks for each future
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]  # as above
         self._ready: deque[_Handle | _Event] = deque()
         self._timers: list[tuple[float, int, _Handle] | _Event] = []
         """A heap; the numbers keep timers of one time in the order in which they were set."""
@@ -197,36 +196,40 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Take turns until the loop is stopped."""
-        ready, timers, run = self._ready, self._timers, self._run
+        ready, timers = self._ready, self._timers
         turns, turns_at_s = 0, self._now_s
         while not self._stopping:  # type: ignore[attr-defined]  # of BaseEventLoop
             if not ready:
                 self._let_time_pass()
-            if self._now_s != turns_at_s:
-                turns, turns_at_s = 0, self._now_s
-            turns += 1
+            turns = turns + 1 if self._now_s == turns_at_s else 1
+            turns_at_s = self._now_s
             if turns > TURNS_WITHOUT_TIME_MAX:
                 raise SimulationStalled(self._stalled_message())
-            latest_s = self._now_s + self._resolution_s
-            while timers and timers[0][0] < latest_s:
-                timer = heappop(timers)
-                if len(timer) == 4:
-                    ready.append(timer)
-                elif not timer[2]._cancelled:
-                    ready.append(timer[2])
+            if timers and timers[0][0] < self._now_s + self._resolution_s:
+                self._take_timers()
             for _ in range(len(ready)):
-                run(ready.popleft())
+                due = ready.popleft()
+                try:
+                    if isinstance(due, tuple):
+                        due[2](due[3])
+                    elif not due._cancelled:
+                        due._context.run(due._callback, *due._args)  # type: ignore[arg-type]  # it is not cancelled
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as in asyncio
+                    self.call_exception_handler(
+                        {"message": f"Exception in callback {due!r}", "exception": error}
+                    )
 
-    def _run(self, due: _Handle | _Event) -> None:
-        try:
-            if isinstance(due, tuple):
-                due[2](due[3])
-            elif not due._cancelled:
-                due._context.run(due._callback, *due._args)  # type: ignore[arg-type]  # it is not cancelled
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as in asyncio
-            self.call_exception_handler({"message": f"Exception in callback {due!r}", "exception": error})
+    def _take_timers(self) -> None:
+        """Let the timers that are due take their turns."""
+        timers, ready, latest_s = self._timers, self._ready, self._now_s + self._resolution_s
+        while timers and timers[0][0] < latest_s:
+            timer = heappop(timers)
+            if len(timer) == 4:
+                ready.append(timer)
+            elif not timer[2]._cancelled:
+                ready.append(timer[2])
 
     def _let_time_pass(self) -> None:
         """Take SimPy's steps, or move the clock to the next timer, by rules 2 to 4 above."""
@@ -243,7 +246,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 env.step()
             elif timers:
                 timer_s = timers[0][0]
-                env.advance(timer_s * 1000)
+                env._now = max(env._now, timer_s * 1000)
                 if timer_s > self._now_s:
                     self._now_s = timer_s
                     if timer_s > _FINE_UNTIL_S:

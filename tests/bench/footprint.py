@@ -21,10 +21,11 @@ from queue_core import MessageQueue, QueueMessage, QueueSettings
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.queue.health import examine
 from queue_core.redis.scripts.loader import text
+from queue_core.redis.trips import CALLS_MAX
 from queue_core.redis_server.binaries import find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.redis.scripts.filling import Ids
-from tests.queue_core.searches.planting import ALL
+from tests.queue_core.searches.planting import ALL, GATHERED
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -117,6 +118,7 @@ class Steps:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._names = {script.sha: script.name for script in ALL}
+        self._names |= {script.sha: f"{script.name}, up to {CALLS_MAX}" for script in GATHERED}
 
     async def begin(self) -> None:
         """Forget earlier steps, and note all from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -19,7 +20,10 @@ from reports.results.replay import ReplayResult
 from reports.results.writing import json_text, write_whole
 from sim.console import show
 from sim.engine.settings import SettingsError, SimSettings
+from sim.folding import Fold
+from sim.replay import replay
 from sim.study import Contender, Study, carry_out, is_clean
+from sim.systems import all_systems
 
 INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
 
@@ -159,3 +163,16 @@ class TestManyRuns:
         assert kept[0] == whole["runs"][self.RUNS]
         (times,) = [times for times in folded["times"] if times["system"] == "queue"]
         assert sum(count for _, count in times["first_ms"]) == 2 * self.RUNS
+
+
+def test_folded_runs_from_other_processes_share_their_texts() -> None:
+    recording = incident()
+    (info,) = carry_out(study())["recordings"]
+    runs = [
+        pickle.loads(pickle.dumps(replay(recording, all_systems()["buffer-v1"], SimSettings(), number)))
+        for number in (1, 2)
+    ]
+    first, second = (Fold(info, "buffer-v1", keeps_log=False).keep(run) for run in runs)
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert first["recording"] is second["recording"]
+    assert runs[0]["recording"] is not runs[1]["recording"]

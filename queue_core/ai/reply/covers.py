@@ -39,6 +39,9 @@ _TOOL_CODE_LINE = re.compile(
     r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE
 )
 _DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
+_AUTOGEN = ("TERMINATE", "TERMINATE.")
+_OVER = re.compile(r"(?:(?<=[.!?…؟。*)])\s|\n|\A)\s{0,20}[*`]{0,2}TERMINATE\.?\Z")
+"""Word with which agents of AutoGen end a conversation, if a sentence ends before it."""
 _GIGACHAT_CALL = "function call<|role_sep|>"
 _RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
@@ -134,6 +137,8 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
         return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text, count=TAGS_MAX))
     if recipient := _RECIPIENT.match(text):  # Functionary
         return Uncovered(text[recipient.end() :] if recipient[1] == "all" else "", "call")
+    if text.endswith(_AUTOGEN) and (over := _OVER.search(text, max(0, len(text) - 50))):
+        return Uncovered(text[: over.start()], "tokens")
     role = _ROLE_LINE.match(text)
     return Uncovered(text[role.end() :]) if role else None
 

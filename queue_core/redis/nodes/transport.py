@@ -19,10 +19,11 @@ from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.refusals import is_passing, moved_to
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
-from queue_core.redis.path import Guide, Trip
+from queue_core.redis.path import Guide
 from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
+from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
 

@@ -35,7 +35,12 @@ from queue_core.redis.scripts.sent_replies import SettleReport as SettleReport
 from queue_core.settings import Rules
 
 
-@stub("enqueue")
+@stub(
+    "enqueue",
+    shared="""rules now_ms follows aliases_ttl_ms dedupe_ttl_ms late_is_dead dead_letters_max stats_ttl_ms
+    confirms_duplicates""",
+    stores=True,
+)
 class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""
 
@@ -139,7 +144,7 @@ class Discard(Call[int], frozen=True, kw_only=True):
     reason: str
 
 
-@stub("extend")
+@stub("extend", shared="now_ms lock_ttl_ms")
 class Extend(Call[Standing], frozen=True, kw_only=True):
     """Renews a lease."""
 
@@ -150,7 +155,7 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
     lock_ttl_ms: Number
 
 
-@stub("record_reply")
+@stub("record_reply", shared="rules now_ms supersede_ms max_batch completed_ttl_ms stats_ttl_ms")
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
@@ -169,7 +174,7 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("record_sent")
+@stub("record_sent", shared="now_ms")
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
@@ -181,7 +186,7 @@ class RecordSent(Call[Standing], frozen=True, kw_only=True):
     is_whole: Digits
 
 
-@stub("complete")
+@stub("complete", shared="rules now_ms completed_ttl_ms stats_ttl_ms")
 class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 

@@ -262,6 +262,13 @@ local function allow_when_full(key)
   redis.call('PERSIST', key)
 end
 
+-- Returns Redis's error if it is full, nil if not. The write, which it then refuses, changes nothing. A gathered script needs
+-- this before its first call: a write of one call that needs no memory would allow those of all calls after it.
+local function refusal_when_full(layout)
+  local answer = redis.pcall('HSETNX', layout, 'ids', '')
+  return type(answer) == 'table' and string.find(answer.err, 'OOM', 1, true) and answer or nil
+end
+
 -- Deletes the holder's fields from the lock; the attempts stay.
 local function end_lease(place)
   redis.call('HDEL', place.lock, 'token', 'claimId', 'processorId', 'lockedAt', 'expiresAt', 'dueAt', 'size')

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from queue_core.keys import LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.keys import COMMON, LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.redis.scripts.gathered import GatheredScript
+from queue_core.redis.scripts.inputs import Input, preamble, readings
 from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
 from queue_core.settings import Rules
 
@@ -39,16 +41,6 @@ class ScriptMismatchError(Exception):
     """Raised when a script and its stub disagree, or a stub does not say how an input is read."""
 
 
-class Input(NamedTuple):
-    """Input of a script."""
-
-    path: str
-    """Name in the script, such as `token` or `place.queue`, which is also the attribute path from the stub."""
-    is_key: bool
-    reading: str = "{}"
-    """Lua expression that reads the input; `{}` stands for its KEYS or ARGV entry."""
-
-
 class LuaScript:
     """Source of a script, with what it needs of the libraries around it, and its SHA1."""
 
@@ -61,7 +53,8 @@ class LuaScript:
         if keys := self._guarded_keys(mends):
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        script = f"{_preamble(inputs)}\n{body}"
+        self.body = body
+        script = f"{preamble(readings(inputs))}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -91,6 +84,8 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
     """Call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
 
     script: ClassVar[LuaScript]
+    gathered: ClassVar[GatheredScript | None] = None
+    """Form of the script for several calls, if it has one."""
     _command: ClassVar[Callable[[Any], tuple[Any, ...]]]
     """Function that returns the arguments of EVALSHA."""
 
@@ -104,16 +99,27 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return type(self)._command(self)
 
 
-def stub(name: str, *, mends: bool = True) -> Callable[[CallType], CallType]:
+def stub(
+    name: str, *, mends: bool = True, shared: str = "", stores: bool = False
+) -> Callable[[CallType], CallType]:
     """Make a class decorator that loads the script `name` for a stub. Raises ScriptMismatchError.
 
     With `mends`, after an error the script moves damaged keys of its place or partition aside and runs once more.
+    `shared` names inputs that are the same in most calls of a queue: calls that have them in common, and the keys of
+    the partition too, may go to Redis together (`gathered.py`). With `stores`, a full Redis refuses them together.
     """
 
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
         cls.script = script = LuaScript(name, inputs, mends=mends)
+        if names := shared.split():
+            if unknown := set(names) - set(cls.__struct_fields__):
+                raise ScriptMismatchError(
+                    f"{cls.__name__} shares what it does not declare: {sorted(unknown)}"
+                )
+            marked = [item._replace(is_shared=_is_shared(item, names)) for item in inputs]
+            cls.gathered = GatheredScript(name, script.body, marked, names, library, stores=stores)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
@@ -145,22 +151,9 @@ def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
         yield Input(name, is_key=False, reading=mark or "{}")
 
 
-def _preamble(inputs: list[Input]) -> str:
-    """Write the lines of Lua that read the inputs."""
-    counted = {True: 0, False: 0}
-    tables: dict[str, list[str]] = {}
-    lines = []
-    for item in inputs:
-        counted[item.is_key] += 1
-        read = item.reading.format(f"{'KEYS' if item.is_key else 'ARGV'}[{counted[item.is_key]}]")
-        table, _, field = item.path.partition(".")
-        if field:
-            tables.setdefault(table, []).append(f"{field} = {read}")
-        else:
-            lines.append(f"local {item.path} = {read}\n")
-    return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
-        lines
-    )
+def _is_shared(item: Input, names: list[str]) -> bool:
+    table, _, field = item.path.partition(".")
+    return table in names or field in COMMON
 
 
 def library() -> str:

@@ -70,11 +70,11 @@ class StoreClient(redis.asyncio.Redis):
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         """Raise redis-py's ConnectionError and TimeoutError."""
-        server = self._server
+        server, half_s = self._server, self._server.half_trip_s(self._latencies)
         answered: asyncio.Future[list[Any]] = server.loop.create_future()
-        server.send(_Commands(self._name, server.half_trip_s(self._latencies), answered, server, commands))
-        if self._timeout_s is None:
-            return await answered
+        server.send(_Commands(self._name, half_s, answered, server, commands))
+        if self._timeout_s is None or (not server.may_fail and 2 * half_s < self._timeout_s):
+            return await answered  # in time
         block_ms = _block_ms(commands[0]) or 0  # a read that blocks has a connection with a longer timeout
         try:
             async with asyncio.timeout(self._timeout_s + block_ms / 1000):

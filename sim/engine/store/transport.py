@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions
 
-from queue_core.redis.path import LATE_S, TICKS, WRITES_MAX, Trip
+from queue_core.redis.path import LATE_S, TICKS, WRITES_MAX
 from queue_core.redis.runner import settle
-from queue_core.redis.scripts.loader import Call, LuaScript
+from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
+from queue_core.redis.trips import Parcel, Script, Trip, parcels_of
 from sim.engine.process_loop import current_process
 from sim.engine.store.request import Request
 
@@ -127,14 +128,16 @@ class _Connection:
         now_s = self._loop.time()
         if not self._sent:
             self._heard_s = now_s
-        scripts = []
-        for trip in trips:
-            trip.writes += 1
-            script = trip.call.script
+        scripts: list[Script] = []
+        parcels = parcels_of(trips)
+        for parcel in parcels:
+            script = parcel.script
             if script.sha not in self._scripts:
                 self._scripts.add(script.sha)
                 scripts.append(script)
-        write = _Write(self._name, self._server, self._latencies, self, trips, scripts)
+        for trip in trips:
+            trip.writes += 1
+        write = _Write(self._name, self._server, self._latencies, self, parcels, scripts)
         self._sent[write] = None
         self._server.send(write)
         if self._server.may_fail or self.arrival_s + write.half_s >= trips[0].since_s + self._deadline_s:
@@ -154,18 +157,25 @@ class _Connection:
         return write in self._sent
 
     def answered(self, write: _Write, answers: list[Any]) -> None:
-        """Give callers their results. A call whose script the server lost is sent again."""
+        """Give callers their results. Calls whose script the server lost, or refused as a whole, are sent again."""
         if not self.waits_for(write):
             return
         del self._sent[write]
         self._heard_s = self._loop.time()
-        for trip, answer in zip(write.trips, answers, strict=True):
+        for parcel, answer in zip(write.parcels, answers, strict=True):
             if type(answer) is exceptions.NoScriptError:
-                self._scripts.discard(trip.call.script.sha)
-                trip.writes -= 1
-                self._again.append(trip)
-            else:
-                settle(trip.call, trip.future, answer)
+                self._scripts.discard(parcel.script.sha)
+                for trip in parcel.trips:
+                    trip.writes -= 1
+                self._again += parcel.trips
+                continue
+            parts = parcel.answers(answer)
+            if parts is None:
+                for trip in parcel.trips:
+                    trip.goes_alone = True
+                self._again += parcel.trips
+            for trip, part in parts or ():
+                settle(trip.call, trip.future, part)
         if self._again:
             self._ready()
 
@@ -260,7 +270,7 @@ class _Connection:
 class _Write(Request):
     """A request with calls that leave together, and before them the scripts that the connection has not sent yet."""
 
-    __slots__ = ("_connection", "_scripts", "_server", "trips")
+    __slots__ = ("_connection", "_scripts", "_server", "parcels")
 
     def __init__(
         self,
@@ -268,14 +278,19 @@ class _Write(Request):
         server: StoreServer,
         latencies: Random,
         connection: _Connection,
-        trips: list[Trip],
-        scripts: list[LuaScript],
+        parcels: list[Parcel],
+        scripts: list[Script],
     ) -> None:
         super().__init__(client, server.half_trip_s(latencies))
         self._server = server
         self._connection = connection
         self._scripts = scripts
-        self.trips = trips
+        self.parcels = parcels
+
+    @property
+    def trips(self) -> list[Trip]:
+        """Return the calls, which leave together."""
+        return [trip for parcel in self.parcels for trip in parcel.trips]
 
     def arrival_s(self, now_s: float) -> float:
         connection = self._connection
@@ -292,7 +307,7 @@ class _Write(Request):
         server = self._server
         for script in self._scripts:
             server.execute(("SCRIPT", "LOAD", script.source))
-        return [server.run(*trip.call.command()) for trip in self.trips]
+        return [server.run(*parcel.command()) for parcel in self.parcels]
 
     def settle(self, answers: list[Any]) -> None:
         self._connection.tell(self._connection.answered, self, answers)

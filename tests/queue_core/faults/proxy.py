@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from queue_core.redis.scripts.loader import LuaScript
+from queue_core.redis.scripts.loader import Call
 
 Fault = Literal["lose the answer", "cut the request in half", "cut before the answer"]
 
 
 @dataclass(slots=True)
 class Armed:
-    """A fault that strikes once, at the first request with `needle` in it."""
+    """A fault that strikes once, at the first request with one of `needles` in it."""
 
     fault: Fault
-    needle: bytes
+    needles: list[bytes]
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -39,9 +39,12 @@ class Proxy:
         port = self._server.sockets[0].getsockname()[1]
         return f"redis://127.0.0.1:{port}/0"
 
-    def arm(self, fault: Fault, script: LuaScript) -> Armed:
-        """Let a fault strike at the next call of a script."""
-        armed = Armed(fault, script.sha.encode())
+    def arm(self, fault: Fault, stub: type[Call[Any]]) -> Armed:
+        """Let a fault strike at the next call of a script, whether it goes alone or with others."""
+        needles = [stub.script.sha.encode()]
+        if stub.gathered:
+            needles.append(stub.gathered.sha.encode())
+        armed = Armed(fault, needles)
         self._armed.append(armed)
         return armed
 
@@ -57,7 +60,7 @@ class Proxy:
     def armed_for(self, request: bytes) -> Armed | None:
         """The fault that strikes at this request, if one does."""
         for armed in self._armed:
-            if armed.needle in request:
+            if any(needle in request for needle in armed.needles):
                 self._armed.remove(armed)
                 return armed
         return None

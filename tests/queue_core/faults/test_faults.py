@@ -67,7 +67,7 @@ async def test_an_enqueue_that_failed_half_way_is_repeated(redis_server: Embedde
     async with Proxy(redis_server.url) as proxy, connect(proxy.url) as redis:
         queue, bot = MessageQueue(redis, quick(redis_deadline_ms=300)), Bot()
         await enqueue(queue, ["m1"])
-        armed = proxy.arm(fault, scripts.Enqueue.script)
+        armed = proxy.arm(fault, scripts.Enqueue)
         try:
             receipt = await queue.enqueue(message("m2"))
         except QueueUnavailableError:

@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from queue_core import Batch, MessageQueue, Processor, QueueSettings, QueueUnavailableError, connect
 from queue_core.redis import scripts
-from queue_core.redis.scripts.loader import LuaScript
+from queue_core.redis.scripts.loader import Call
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
     PATIENCE_S,
@@ -243,19 +244,19 @@ async def test_scripts_are_flushed_over_and_over(redis_server: EmbeddedRedis) ->
 
 @pytest.mark.parametrize("fault", ["lose the answer", "cut the request in half", "cut before the answer"])
 @pytest.mark.parametrize(
-    "script",
-    [scripts.Enqueue.script, scripts.Claim.script, scripts.RecordReply.script, scripts.Complete.script],
-    ids=lambda script: script.name,
+    "stub",
+    [scripts.Enqueue, scripts.Claim, scripts.RecordReply, scripts.Complete],
+    ids=lambda stub: stub.script.name,
 )
 async def test_a_request_or_its_answer_is_lost_on_the_way(
-    redis_server: EmbeddedRedis, script: LuaScript, fault: Fault
+    redis_server: EmbeddedRedis, stub: type[Call[Any]], fault: Fault
 ) -> None:
     """Faults 15 and 18: a reset inside a pipeline, and answers that never come."""
     async with traffic_through_a_proxy(redis_server) as (proxy, traffic):
 
         async def strike() -> None:
             for _ in range(2):
-                armed = proxy.arm(fault, script)
+                armed = proxy.arm(fault, stub)
                 async with asyncio.timeout(PATIENCE_S):
                     await armed.happened.wait()
 

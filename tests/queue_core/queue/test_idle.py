@@ -77,6 +77,38 @@ def test_leases_are_renewed_only_while_something_is_in_work() -> None:
     run(main)
 
 
+def test_each_lease_is_renewed_in_its_own_time_and_near_ones_together() -> None:
+    """A turn that takes less than `lock_renew_ms` costs no renewal, whenever the others began."""
+    renewed: list[tuple[float, str]] = []
+
+    async def main(loop: SimLoop) -> None:
+        class Queue:
+            class settings:  # noqa: N801 - the attribute of a queue
+                lock_renew_ms = 5_000
+
+            async def extend(self, batch: Batch) -> None:
+                renewed.append((loop.time(), cast(str, batch)))
+
+        renewals = Renewals(cast(MessageQueue, Queue()))
+        in_work: dict[Attempt, asyncio.Task[Any]] = {}
+        keeping = loop.create_task(renewals.keep(in_work))
+        turns = [("long", 0.0, 12.0), ("near", 1.0, 8.0), ("short", 2.0, 6.0), ("later", 7.0, 13.0)]
+
+        async def turn(name: str, begin_s: float, end_s: float) -> None:
+            await asyncio.sleep(begin_s)
+            attempt = Attempt(cast(Batch, name), 0.0, held_since_s=loop.time())
+            in_work[attempt] = keeping
+            renewals.begun.set()
+            await asyncio.sleep(end_s - begin_s)
+            del in_work[attempt]
+
+        await asyncio.gather(*(turn(*each) for each in turns))
+        keeping.cancel()
+
+    run(main)
+    assert renewed == [(5.0, "long"), (5.0, "near"), (10.0, "long"), (12.0, "later")]
+
+
 def test_redis_is_asked_again_only_while_something_waits_to_be_settled() -> None:
     async def handle(batch: Batch) -> str:
         return "reply"

@@ -152,7 +152,7 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_first(redis_server: Emb
         await enqueue(queue, ["m1"], "ali")
         await enqueue(queue, ["m2"], "mona")
         await queue.claim("nobody", limit=0)  # the script is loaded: it is a claim's answer that is lost
-        proxy.arm("lose the answer", Claim.script)
+        proxy.arm("lose the answer", Claim)
         processor = Processor(queue, bot.handle, bot.send)
         with pytest.raises(QueueUnavailableError):
             await processor.process_conversation("bot", "ali")

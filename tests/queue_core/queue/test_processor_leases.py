@@ -334,7 +334,7 @@ async def test_the_leases_of_a_lost_claim_answer_are_handed_over_at_the_next_cla
         async with running(Processor(queue, bot.handle, bot.send)):
             await enqueue(queue, ["a"], "ali")
             await queue.claim("nobody", limit=0)  # the script is loaded: it is a claim's answer that is lost
-            lost = proxy.arm("lose the answer", scripts.Claim.script)
+            lost = proxy.arm("lose the answer", scripts.Claim)
             await enqueue(queue, ["b"], "mona")
             await happens(lost.happened)
             began = time.monotonic()
@@ -354,7 +354,7 @@ async def test_the_leases_of_a_lost_claim_answer_are_handed_back_at_the_end(
         queue, bot = MessageQueue(redis, quick(redis_deadline_ms=300, window_ms=0)), Bot()
         await enqueue(queue, ["m1"])
         await queue.claim("nobody", limit=0)
-        lost = proxy.arm("lose the answer", scripts.Claim.script)
+        lost = proxy.arm("lose the answer", scripts.Claim)
         processor = Processor(queue, bot.handle, bot.send)
         task = asyncio.create_task(processor.run())
         await happens(lost.happened)

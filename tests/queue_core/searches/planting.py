@@ -3,52 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
 from queue_core.redis import scripts
-from queue_core.redis.scripts.loader import LIBRARIES, LuaScript
+from queue_core.redis.scripts.gathered import GatheredScript
+from queue_core.redis.scripts.loader import LIBRARIES, Call, LuaScript
 
-ALL: tuple[LuaScript, ...] = tuple(
-    stub.script
-    for stub in (
-        scripts.Enqueue,
-        scripts.Change,
-        scripts.Meet,
-        scripts.Join,
-        scripts.Part,
-        scripts.PutBehind,
-        scripts.Claim,
-        scripts.Look,
-        scripts.Discard,
-        scripts.Extend,
-        scripts.RecordReply,
-        scripts.RecordSent,
-        scripts.Complete,
-        scripts.Fail,
-        scripts.Requeue,
-        scripts.Rescue,
-        scripts.Survey,
-        scripts.Withdraw,
-        scripts.Restore,
-        scripts.Mend,
-        scripts.Forget,
-        scripts.DropOld,
-        scripts.Inventory,
-        scripts.Pace,
-        scripts.NoteSent,
-        scripts.ReportSent,
-        scripts.MatchReports,
-        scripts.SettleReport,
-        scripts.NoteUndelivered,
-        scripts.ForgetSent,
-    )
+STUBS: tuple[type[Call[Any]], ...] = (
+    scripts.Enqueue,
+    scripts.Change,
+    scripts.Meet,
+    scripts.Join,
+    scripts.Part,
+    scripts.PutBehind,
+    scripts.Claim,
+    scripts.Look,
+    scripts.Discard,
+    scripts.Extend,
+    scripts.RecordReply,
+    scripts.RecordSent,
+    scripts.Complete,
+    scripts.Fail,
+    scripts.Requeue,
+    scripts.Rescue,
+    scripts.Survey,
+    scripts.Withdraw,
+    scripts.Restore,
+    scripts.Mend,
+    scripts.Forget,
+    scripts.DropOld,
+    scripts.Inventory,
+    scripts.Pace,
+    scripts.NoteSent,
+    scripts.ReportSent,
+    scripts.MatchReports,
+    scripts.SettleReport,
+    scripts.NoteUndelivered,
+    scripts.ForgetSent,
 )
+ALL: tuple[LuaScript, ...] = tuple(stub.script for stub in STUBS)
+GATHERED = tuple(stub.gathered for stub in STUBS if stub.gathered)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
     """Replace the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
-    chosen = [script for script in ALL if name in (*LIBRARIES, script.name)]
+    chosen: list[LuaScript | GatheredScript] = [*ALL, *GATHERED]
+    chosen = [script for script in chosen if name in (*LIBRARIES, script.name)]
     forms = [
         (sound, broken),
         (sound.replace("\n", "\n  "), broken.replace("\n", "\n  ")),

@@ -57,7 +57,7 @@ def test_the_page_shades_faults_in_pictures_and_plot_alike_and_explains_the_shad
     legend = html[html.index("r1-course") :].partition("</ul>")[0]
     assert "1: Redis away at 5 min 00 s for 10 min</bdi></li>" in legend.replace("\u00a0", " ")
     arabic = render_replay_report(result, "ar")
-    assert "1: \u2068\u063a\u064a\u0627\u0628 Redis\u2069" in arabic
+    assert "غياب Redis\u2069 عند" in arabic
     for run in result["runs"]:
         run["faults"] = [AT_RANDOM]
     without = render_replay_report(result)

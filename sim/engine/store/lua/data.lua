@@ -9,6 +9,8 @@ local WRONG_TYPE = 'WRONGTYPE Operation against a key holding the wrong kind of 
 local NOT_INTEGER = 'ERR value is not an integer or out of range'
 data.SYNTAX = 'ERR syntax error'
 
+local SEARCH_EVERY_MS = 600000 -- time between two searches for expired keys
+
 local entries = {}                           -- by key
 local names, positions, latest = {}, {}, 0   -- keys in the order in which they were made, for SCAN
 local clock = {us = 0, ms = 0}
@@ -23,8 +25,9 @@ local fail = data.fail
 
 -- Returns a number as Redis writes it.
 function data.digits(number)
-  if number == math.floor(number) and math.abs(number) < 1e17 then
-    return string.format('%.0f', number)
+  if number % 1 == 0 then
+    if number < 1e14 and number > -1e14 then return tostring(number) end
+    if math.abs(number) < 1e17 then return string.format('%.0f', number) end
   end
   if number == math.huge then return 'inf' end
   if number == -math.huge then return '-inf' end
@@ -48,6 +51,9 @@ local text = data.text
 
 -- Returns an argument of a command as a whole number.
 function data.whole(value, words)
+  if type(value) == 'number' and value % 1 == 0 and value < 1e14 and value > -1e14 then
+    return value
+  end
   local number = tonumber(value)
   if not number or not string.match(text(value), '^%-?%d+$') or math.abs(number) > 9.2e18 then
     fail(words or NOT_INTEGER)
@@ -65,6 +71,20 @@ function data.forget(key)
   end
 end
 local forget = data.forget
+
+-- Removes the keys that have expired, as a real server does, so that the memory holds only what is in use. Each such search
+-- reads all keys, so there are few.
+local next_search_ms = 0
+
+function data.forget_expired()
+  if clock.ms < next_search_ms and clock.ms > next_search_ms - 2 * SEARCH_EVERY_MS then
+    return
+  end
+  next_search_ms = clock.ms + SEARCH_EVERY_MS
+  for key, entry in pairs(entries) do
+    if entry.expires and entry.expires < clock.ms then forget(key) end
+  end
+end
 
 -- Removes all keys.
 function data.forget_all()

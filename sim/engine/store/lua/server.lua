@@ -5,6 +5,8 @@ local clock, digits, fail, text = data.clock, data.digits, data.fail, data.text
 
 -- Scripts make functions at each call, and LuaJIT compiles those again and again; its interpreter alone is faster.
 if jit then jit.off() end
+-- Scripts leave much behind, and the data is small: more memory saves a seventh of Lua's time.
+collectgarbage('setpause', 400)
 
 local FULL = "OOM command not allowed when used memory > 'maxmemory'."
 local REPLICA = "READONLY You can't write against a read only replica."
@@ -138,6 +140,7 @@ local store = {}
 local function set_time(microseconds)
   clock.us = microseconds
   clock.ms = math.floor(microseconds / 1000)
+  data.forget_expired()
 end
 
 function store.set_state(full, replica)
@@ -207,7 +210,9 @@ function store.run(microseconds, sha, count, ...)
   end
   set_time(microseconds)
   has_written = false
-  environment.KEYS, environment.ARGV = {unpack({...}, 1, count)}, {select(count + 1, ...)}
+  local keys, arguments = {}, {...}
+  for index = 1, count do keys[index] = arguments[index] end
+  environment.KEYS, environment.ARGV = keys, {select(count + 1, ...)}
   runs_script = true
   local is_done, answer = pcall(script)
   runs_script = false

@@ -19,7 +19,18 @@ OURS = {"needsDataCollection": False, "requestedFields": []}
 VOCABULARY = "we open at nine close later ask me الباب مفتوح الآن naïve 9:00 50% (maybe) 24/7 e.g. x=1 ⭐"
 words = st.sampled_from(VOCABULARY.split())
 marks = st.sampled_from(
-    [*sorted(ROLES), "<｜tool▁calls▁begin｜>", "<|custom|>", "<b>", "<details>", '{"a": 1}', "[x]", "{name}"]
+    [
+        *sorted(ROLES),
+        *("<｜tool▁calls▁begin｜>", "<|custom|>", "<b>", "<details>", '{"a": 1}', "[x]", "{name}"),
+        *(
+            "<think:6124c78e>",
+            "<ifm|think>",
+            "</ifm|think>",
+            "<tool: x>",
+            "<|plamo:begin_tool_requests:plamo|>",
+        ),
+        *("<｜GCML｜invoke name='x'>", "to=functions.x", "function call<|role_sep|>", "\\n", ".\\n"),
+    ]
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab \"'{}<>é", max_size=6),
@@ -128,6 +139,19 @@ PLAIN_COVERS = [
     around("<|channel>thought\nThey ask.<channel|>"),
     around("<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>", "<|END_RESPONSE|>"),
     around("Thought: I know.\nFinal Answer: "),
+    around(
+        "<|open|>think<|sep|>They ask.<|close|>think<|sep|><|open|>response<|sep|>",
+        "<|close|>response<|sep|><|close|>message<|sep|><|end_of_msg|>",
+    ),
+    around("<think:6124c78e>They ask.</think:6124c78e>"),
+    around("<ifm|think_fast>They ask.</ifm|think_fast>"),
+    around("<|x_think_start|>They ask.<|x_think_end|>"),
+    around("", '\n<｜GCML｜tool_calls>\n<｜GCML｜invoke name="x">\n</｜GCML｜invoke>\n</｜GCML｜tool_calls>'),
+    around("", '<|plamo:begin_tool_requests:plamo|>{"name": "x"}<|plamo:end_tool_requests:plamo|>'),
+    around("", '\nto=functions.hours 彩 json\n{"day": "mon"}'),
+    around("", "[|endofturn|]\n[|user|]Thanks"),
+    around("", '\nfunction call<|role_sep|>\n{"name": "x", "arguments": {}}'),
+    around("<tool: hours>\nmonday\n</tool>\n"),
     around("", "\n```tool_code\nprint(default_api.x())\n```"),
 ]
 TURNS = [

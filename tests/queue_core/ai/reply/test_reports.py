@@ -5,6 +5,12 @@ from __future__ import annotations
 from queue_core.ai.reply import extract
 
 CASES: dict[str, list[tuple[str, str]]] = {
+    "AutoGen, is_termination_msg": [
+        ("We open at nine. TERMINATE", "We open at nine."),
+        ("We open at nine\n\nTERMINATE", "We open at nine"),
+        ("TERMINATE", ""),
+        ("Press the red button: TERMINATE", "Press the red button: TERMINATE"),
+    ],
     "llama.cpp Kimi-K3.jinja": [
         (
             "<|open|>think<|sep|>They want the price: 35.<|close|>think<|sep|><|open|>response<|sep|>The massage costs 35 €.<|close|>response<|sep|><|close|>message<|sep|><|end_of_msg|>",

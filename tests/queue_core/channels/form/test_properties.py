@@ -15,6 +15,12 @@ from queue_core.channels.form.parser import markdown_parser, quick
 from queue_core.channels.form.splitting import split, units
 from queue_core.message import PART_END
 
+
+def at_least(count: int) -> settings:
+    """Return settings with so many examples, or with those of a profile that has more."""
+    return settings(max_examples=max(count, settings().max_examples))
+
+
 PIECES = (
     *(
         "**",
@@ -190,20 +196,20 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text)
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(PLAIN)
 def test_plain_text_is_unchanged(text: str) -> None:
     assert converted(text) == text
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(DOCUMENT)
 def test_a_document_keeps_its_words_in_order(text: str) -> None:
     tags = re.compile(r"```py|</?b>")
     assert words_of(tags.sub(" ", converted(text))) == words_of(tags.sub(" ", text))
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(DOCUMENT)
 def test_marks_are_where_whatsapp_reads_them(text: str) -> None:
     """WhatsApp's marks stand at the border of a word, with no space inside and in one line; none of Markdown's is left."""
@@ -221,20 +227,20 @@ def test_marks_are_where_whatsapp_reads_them(text: str) -> None:
 SLOW, QUICK = markdown_parser(), quick(markdown_parser())
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(anything)
 def test_rules_chosen_by_the_first_character_give_the_same_tokens(text: str) -> None:
     assume(not re.search(r"\*\*\s|\s\*\*", text))  # the quick parser moves these spaces
     assert QUICK.parse(text, {}) == SLOW.parse(text, {})
 
 
-@settings(max_examples=500, deadline=None)
+@at_least(500)
 @given(anything, st.booleans())
 def test_no_text_becomes_empty(text: str, has_marks: bool) -> None:
     assert bool(converted(text, has_marks=has_marks).strip()) == bool(text.strip())
 
 
-@settings(max_examples=500, deadline=None)
+@at_least(500)
 @given(anything, st.sampled_from([16, 40, 120]))
 def test_parts_fit_and_hold_everything(text: str, units_max: int) -> None:
     parts = split(text, units_max)
@@ -263,7 +269,7 @@ CLUSTERS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(st.lists(st.sampled_from(CLUSTERS), min_size=1, max_size=40), st.sampled_from([14, 20, 50]))
 def test_no_character_is_cut(clusters: list[str], units_max: int) -> None:
     """A word without spaces is cut between characters as a reader sees them; U+0301 and others never begin a part."""
@@ -278,7 +284,7 @@ def test_no_character_is_cut(clusters: list[str], units_max: int) -> None:
         assert end in borders
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(st.lists(st.sampled_from(CLUSTERS), min_size=1, max_size=10))
 def test_a_border_is_never_inside_a_character(clusters: list[str]) -> None:
     text = "".join(clusters)
@@ -286,7 +292,7 @@ def test_a_border_is_never_inside_a_character(clusters: list[str]) -> None:
     assert {index for index in range(len(text) + 1) if is_border(text, index)} <= borders
 
 
-@settings(max_examples=300, deadline=None)
+@at_least(300)
 @given(anything, st.integers(2, 10))
 def test_bubbles_hold_everything_and_are_few(text: str, bubbles_max: int) -> None:
     bubbles = bubbles_of(text, bubbles_max)
@@ -294,7 +300,7 @@ def test_bubbles_hold_everything_and_are_few(text: str, bubbles_max: int) -> Non
     assert "".join("".join(bubbles).split()) == "".join(text.split())
 
 
-@settings(max_examples=200, deadline=None)
+@at_least(200)
 @given(anything, st.integers(1, 3))
 def test_a_form_is_given_once(text: str, bubbles_max: int) -> None:
     """A reply has its parts for ever, whatever the settings are when the next part is sent."""

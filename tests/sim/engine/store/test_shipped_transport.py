@@ -13,9 +13,10 @@ import pytest
 import redis.exceptions
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError
-from queue_core.redis.path import Guide, Path, Trip
+from queue_core.redis.path import Guide, Path
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
+from queue_core.redis.trips import Trip
 from sim.engine.distributions import parse_distribution
 from sim.engine.loop import SimLoop, run
 from sim.engine.store.request import Request
@@ -212,7 +213,16 @@ def scripts_lost(server: _Server, call_at: Callable[[float, str], None]) -> None
         call_at(number * 0.03, f"enqueue {number}")
 
 
+def together(server: _Server, call_at: Callable[[float, str], None]) -> None:
+    """More calls at a time than go in one EVALSHA; before the last ones the server loses their script."""
+    for at_s in (0, 0.05, 0.2):
+        for number in range(20):
+            call_at(at_s, f"enqueue {at_s} {number}")
+    server.loop.call_at(1.1, server.store.forget_scripts)
+
+
 PLANS: dict[str, Plan] = {
+    "together": together,
     "calm": calm,
     "away while calls are under way": outage("away", 0.1, 0.2, 0.4),
     "away for long": outage("away", 0.1, 2, 3),

@@ -102,3 +102,14 @@ def test_an_aborted_script_leaves_what_it_wrote(server: redis.Redis) -> None:
     for run in (real, simulated):
         filled(run)
     assert answers(simulated, ABORTED) == answers(real, ABORTED)
+
+
+def test_keys_that_expired_are_removed_although_nobody_reads_them() -> None:
+    now_us = NOW_US
+    store = Store(lambda: now_us)
+    for number in range(100):
+        store.execute(("SET", f"k{number}", "x", "PX", 1_000 + number))
+    store.execute(("SET", "kept", "x"))
+    assert store.execute(("DBSIZE",)) == 101
+    now_us += 3_600_000_000
+    assert store.execute(("DBSIZE",)) == 1
