@@ -79,12 +79,12 @@ class GatheredScript:
         """Source of the script, with what it needs of the libraries."""
         shared = readings(self._shared)
         own = readings(self._own, keys="keys_before + ", arguments="arguments_before + ")
-        for table in {item.table for item in self._own} - {""}:
-            for item in self._shared:
-                if item.table == table:  # a table of both is made for each call
-                    name = "shared_" + item.path.replace(".", "_")
-                    shared[name] = shared.pop(item.path)
-                    own[item.path] = name
+        tables = {item.table for item in self._own}
+        for item in self._shared:
+            if item.table and item.table in tables:  # a table of both kinds is made for each call
+                name = "shared_" + item.path.replace(".", "_")
+                shared[name] = shared.pop(item.path)
+                own[item.path] = name
         counts = {
             f"{kind}_{'keys' if is_key else 'arguments'}": sum(item.is_key is is_key for item in items)
             for kind, items in (("shared", self._shared), ("own", self._own))

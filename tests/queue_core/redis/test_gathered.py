@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from queue_core.keys import KeySpace, Place
 from queue_core.message import encode
 from queue_core.redis import scripts
 from queue_core.redis.link_transport import LinkTransport
-from queue_core.redis.scripts.loader import Call, text
+from queue_core.redis.scripts.loader import Call, ScriptMismatchError, stub, text
 from queue_core.redis.trips import CALLS_MAX, Trip, parcels_of
 from queue_core.settings import Rules
 from tests.conftest import REAL, ServerOf, store_client
@@ -155,6 +156,26 @@ def _name(call: Any) -> str:
     if isinstance(call, scripts.Enqueue):
         return str(msgspec.json.decode(call.message)["id"])
     return str(getattr(call, "token", getattr(call, "target", "?")))
+
+
+def test_the_text_of_a_gathered_script_is_the_same_in_every_process() -> None:
+    """Redis keeps every text that it is sent, so the order must not come from a set."""
+    names = "place_active place_wake place_dead place_layout place_damaged seen_ids"
+    assert re.findall(r"local shared_(\w+) =", source_of(scripts.Enqueue)) == names.split()
+    assert (
+        "local rules = {window_ms = tonumber(ARGV["
+        in source_of(scripts.Enqueue).partition("local function run")[0]
+    )
+
+
+def source_of(kind: type[Call[Any]]) -> str:
+    assert kind.gathered
+    return kind.gathered.source
+
+
+def test_a_stub_shares_only_what_it_declares() -> None:
+    with pytest.raises(ScriptMismatchError, match=r"Extend shares what it does not declare: \['rules'\]"):
+        stub("extend", shared="now_ms rules")(scripts.Extend)
 
 
 # On Redis.
