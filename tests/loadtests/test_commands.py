@@ -16,7 +16,10 @@ from loadtests.run import LoadRun
 from loadtests.scenarios import SCENARIOS
 from sim.faults import kinds_of
 
-LEGACY_ALONE = "--legacy tests the legacy buffer, which is measured on a single Redis only: leave out --legacy or --redis"
+LEGACY_ALONE = (
+    "--legacy tests the legacy buffer, which is measured on a single Redis only: "
+    "leave out --legacy or --redis"
+)
 
 
 def run(*arguments: str) -> int | str | None:
