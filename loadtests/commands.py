@@ -154,6 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         hint = "; write options of Locust after --" if options.command == "run" else ""
         options.parser.error(f"{unknown[0]!r} is not an option of {options.command}{hint}")
+    if getattr(options, "legacy", False) and options.redis != "single":
+        options.parser.error(
+            "--legacy tests the legacy buffer, which is measured on a single Redis only: leave out --legacy or --redis"
+        )
     if options.locust_options and options.command != "run":
         options.parser.error("only `run` passes options to Locust: leave out -- and everything after it")
     run: Callable[[argparse.Namespace], int] = options.run

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Collection
+from copy import copy
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
@@ -225,6 +227,14 @@ class KeySpace:
         )
         self.of = lru_cache(maxsize=16_384)(self._of)
         """Returns the Place of a conversation, by instance and phone; cached."""
+
+    def without(self, partitions: Collection[int]) -> KeySpace:
+        """Return keys for counts of the other partitions only. Conversations lie where they did."""
+        view = copy(self)  # its `of` is that of all partitions
+        view.partitions = tuple(
+            keys for number, keys in enumerate(self.partitions) if number not in partitions
+        )
+        return view
 
     def pattern(self, *kinds: Kind) -> str:
         """Return a pattern for SCAN: keys of some kinds in all partitions, even in those that this deployment lacks.

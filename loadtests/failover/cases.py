@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group
+from loadtests.redis_groups.group import Group, follows
 from loadtests.redis_groups.node import Node
 from reports.results.failover import FailoverCase
 
 PREFIX = "wa"
 LINKS_CUT_S = 1.0
-AWAY_S = 5.0
-FROZEN_S = 7.0
+AWAY_S = 3.0
+FROZEN_S = 5.0
+"""Long enough for an election, and for traffic with the new primary."""
 CALM_S = 2.0
-"""Time between two faults of a case."""
+"""Time after an election before the next step of a case."""
 SLOTS_MOVED = 250
 KEY_PAUSE_S = 0.02
 """Wait before each key of the slot that moves slowly."""
@@ -62,12 +63,16 @@ class Case:
     name: FailoverCase
     deployment: Literal["cluster", "sentinel"]
     strike: Strike
-    load_s: float = 20.0
     wait_for_replicas: int = 1
     min_replicas: int = 0
     through_intake: bool = False
     strikes_all: bool = False
     """True if the fault strikes every primary."""
+
+    @property
+    def replaces_primary(self) -> bool:
+        """Return True if a primary goes, and another one, or itself, comes after it."""
+        return self.name not in ("steady", "slots_moved")
 
     async def carry_out(self, scene: Scene) -> None:
         """Let the fault strike, and return when it is over."""
@@ -111,7 +116,9 @@ def _fail_over_twice(scene: Scene) -> None:
 
 
 def _fail_over(scene: Scene) -> None:
-    scene.group.fail_over(scene.struck)
+    old = scene.struck
+    promoted = scene.group.fail_over(old)
+    scene.group.wait_for(lambda: follows(old, promoted), "the old primary as a replica")
 
 
 def _freeze(scene: Scene) -> None:

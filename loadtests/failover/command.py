@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import contextlib
+import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from loadtests.failover.cases import CASES
-from loadtests.failover.running import Load
-from loadtests.failover.table import run_table
+from loadtests.failover.running import RATE_PER_S, Load
+from loadtests.failover.table import Entry, Rows, result_of, run_entries
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.results.writing import json_text, write_whole
 from reports.words.failover import case_words, failover_verdict, faults_words, settings_words
 
 OUT = "reports/out/failover"
+ROWS = "rows.jsonl"
+"""File of the rows that are there, one a line, so that a run can be continued."""
 OK, BROKEN = 0, 1
 SHORT_PACE = 0.4
 
@@ -33,8 +37,22 @@ def add_failover(commands: Any) -> None:
     parser.add_argument(
         "--rows", metavar="N,N", type=_numbers, help=f"run these rows only, from 1 to {len(CASES)}"
     )
+    parser.add_argument(
+        "--rate", metavar="N", type=int, default=RATE_PER_S, help="messages a second (default: %(default)s)"
+    )
     parser.add_argument("--short", action="store_true", help="shorten all times")
     parser.add_argument("--repeat", metavar="N", type=int, default=1, help="run the table so often")
+    parser.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="run the rows of the cluster and those of Sentinel at the same time, in two processes",
+    )
+    parser.add_argument(
+        "--continue",
+        dest="is_continued",
+        action="store_true",
+        help=f"keep the rows that an earlier run left in DIR/{ROWS}, and run the others",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result into this file too")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path(OUT), help=f"folder (default: {OUT})")
     parser.set_defaults(run=run_failover)
@@ -42,13 +60,41 @@ def add_failover(commands: Any) -> None:
 
 def run_failover(options: argparse.Namespace) -> int:
     """Run the command, and return the exit code."""
-    logging.getLogger("queue_core").setLevel(logging.CRITICAL)
-    cases = [CASES[number - 1] for number in options.rows or range(1, len(CASES) + 1)]
-    load = Load(pace=SHORT_PACE if options.short else 1.0)
-    result = run_table(cases * options.repeat, load, command=options.shown_command, done=_show)
-    _write(result, options)
-    sys.stdout.write(f"{failover_verdict(result)}\n{options.out / 'report.html'}\n")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / ROWS
+    if not options.is_continued:
+        file.unlink(missing_ok=True)
+    rows = _read_rows(file)
+    numbers = options.rows or range(1, len(CASES) + 1)
+    entries = [Entry(repetition, number) for repetition in range(1, options.repeat + 1) for number in numbers]
+    load = Load(rate_per_s=options.rate, pace=SHORT_PACE if options.short else 1.0)
+
+    def done(entry: Entry, row: FailoverRow) -> None:
+        rows[entry] = row
+        with file.open("a") as lines:
+            lines.write(json.dumps([*entry, row]) + "\n")
+        _show(entry, row)
+
+    left = [entry for entry in entries if entry not in rows]
+    try:
+        run_entries(left, load, done, logs=options.out / "logs", is_side_by_side=options.side_by_side)
+    finally:
+        result = result_of(rows, load, options.shown_command)
+        if rows:
+            _write(result, options)
+            sys.stdout.write(f"{failover_verdict(result)}\n{options.out / 'report.html'}\n")
     return OK if result["ok"] else BROKEN
+
+
+def _read_rows(file: Path) -> Rows:
+    """Read the rows of an earlier run; a line that was cut off in the middle counts as none."""
+    rows: Rows = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        with contextlib.suppress(ValueError):
+            repetition, case, row = json.loads(line)
+            rows[Entry(repetition, case)] = row
+    return rows
 
 
 def _numbers(text: str) -> list[int]:
@@ -58,21 +104,28 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _show(row: FailoverRow) -> None:
+def _show(entry: Entry, row: FailoverRow) -> None:
     """Print a row as soon as it is there."""
-    pauses = " / ".join(f"{pause['longest_ms'] / 1000:.1f}" for pause in row["pauses"])
+    pauses = " / ".join(_seconds(pause["longest_ms"]) for pause in row["pauses"])
+    resumed = row["resumed_ms"]
+    traffic = "" if resumed is None else f"; traffic {_seconds(resumed)} s after the election"
     sys.stdout.write(
-        f"{case_words(row)} ({', '.join(settings_words(row))}): acknowledged {row['acknowledged']:,}, "
-        f"once {row['once']:,}, twice {row['twice']:,} (licensed {row['licensed']:,}), lost {row['lost']:,}; "
-        f"callers' errors {row['errors']:,}; longest pauses {pauses} s\n"
+        f"{entry.repetition}.{entry.case} {case_words(row)} ({', '.join(settings_words(row))}): "
+        f"acknowledged {row['acknowledged']:,}, once {row['once']:,}, "
+        f"twice {row['twice']:,} (licensed {row['licensed']:,}), lost {row['lost']:,}; "
+        f"callers' errors {row['errors']:,}; longest pauses {pauses} s{traffic}"
+        f"; stalled {_seconds(row['stalled_ms'])} s\n"
     )
     for fault in faults_words(row):
         sys.stdout.write(f"  ✗ {fault}\n")
     sys.stdout.flush()
 
 
+def _seconds(time_ms: int) -> str:
+    return f"{time_ms / 1000:.2f}"
+
+
 def _write(result: FailoverResult, options: argparse.Namespace) -> None:
-    options.out.mkdir(parents=True, exist_ok=True)
     text = json_text(result)
     write_whole(text, options.out / "result.json")
     if options.json:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
+from loadtests.failover.stalls import Stalls
 from queue_core import Batch, MessageQueue
 
 DIRECT_TOKEN = 0
@@ -20,6 +21,8 @@ class Sent:
     ids: tuple[str, ...]
     at_s: float
     user_phone: str
+    recorded_s: float | None
+    """Time at which Redis acknowledged the record of the reply; None if an earlier worker recorded it."""
     was_recorded: bool
     """True if Redis knew at the claim that a reply to this batch was recorded before."""
     is_direct: bool
@@ -29,14 +32,17 @@ class Sent:
 
 
 class Ledger:
-    """Notes of one run. Times are those of `time.monotonic`."""
+    """Notes of one run. Times are those of `time.monotonic`; durations are without stalls of the machine."""
 
     def __init__(self) -> None:
+        self.stalls = Stalls()
         self.acknowledged: dict[str, float] = {}
+        """Time at which each message was acknowledged."""
         self.sent: list[Sent] = []
         self.errors = 0
         self.wrong_errors: list[str] = []
         self._by_token: dict[tuple[str, int], Sent] = {}
+        self._recorded: dict[tuple[str, int], float] = {}
 
     def note_sent(self, batch: Batch) -> None:
         """Note that the reply to a batch went out."""
@@ -44,11 +50,16 @@ class Ledger:
             batch.ids,
             time.monotonic(),
             batch.user_phone,
+            self._recorded.get((batch.user_phone, batch.token)),
             batch.reply is not None,
             batch.token == DIRECT_TOKEN,
         )
         self.sent.append(sent)
         self._by_token[batch.user_phone, batch.token] = sent
+
+    def note_recorded(self, batch: Batch) -> None:
+        """Note that Redis acknowledged the record of a reply, which is sent after that."""
+        self._recorded[batch.user_phone, batch.token] = time.monotonic()
 
     def note_completed(self, batch: Batch) -> None:
         """Note that Redis acknowledged the end of a batch."""
@@ -86,13 +97,34 @@ class Ledger:
         """Return the longest time without a send to any of these users between two moments."""
         times = [sent.at_s for sent in self.sent if sent.user_phone in phones]
         inside = [began_s, *(at_s for at_s in times if began_s < at_s < ended_s), ended_s]
-        return max(later - earlier for earlier, later in pairwise(inside))
+        running = map(self.stalls.running_s, inside)
+        return max(later - earlier for earlier, later in pairwise(running))
+
+    def traffic_after_s(self, phones: set[str], elected_s: float) -> float | None:
+        """Return the time from an election to the first reply that was recorded and sent after it; None if none was.
+
+        Only replies to these users count, and no direct answers: they need no primary.
+        """
+        replies = [
+            sent.at_s
+            for sent in self.sent
+            if sent.user_phone in phones and sent.recorded_s is not None and sent.recorded_s >= elected_s
+        ]
+        if not replies:
+            return None
+        return self.stalls.running_s(min(replies)) - self.stalls.running_s(elected_s)
 
 
 class LedgerQueue(MessageQueue):
     """Queue whose acknowledged ends of batches are noted."""
 
     ledger: Ledger
+
+    async def record_reply(self, batch: Batch, reply: str) -> bool:
+        """Record the reply, and note it."""
+        is_current = await super().record_reply(batch, reply)
+        self.ledger.note_recorded(batch)
+        return is_current
 
     async def complete(self, batch: Batch) -> None:
         """Finish the batch, and note it."""

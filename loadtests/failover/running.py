@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from loadtests.failover.cases import PREFIX, Case, Scene
+from loadtests.failover.elections import ElectionWatch
 from loadtests.failover.ledger import Ledger, LedgerQueue
 from loadtests.redis_groups.group import Group
 from loadtests.redis_groups.node import Node
@@ -18,20 +19,25 @@ from queue_core.waiting import cancel_all
 from reports.results.failover import FailoverRow, NodePause
 
 USERS = 300
+RATE_PER_S = 200
 WORKERS = 2
 AI_S = 0.05
+UNDER_WAY_MAX = 2_000
+"""Limit on messages that are not acknowledged yet; further ones are left out, or a slow machine would drown in them."""
 REPEAT_S = 1.0
 """Time after which a producer repeats a message that was not acknowledged."""
 DRAIN_S_MAX = 40.0
-LEAD_S = 3.0
+LEAD_S = 2.0
 """Time of load before the fault."""
+TAIL_S = 2.0
+"""Time of load after the fault is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """Messages for a run. With a `pace` below 1, all durations are shorter."""
 
-    rate_per_s: int = 200
+    rate_per_s: int = RATE_PER_S
     partitions: int = 12
     pace: float = 1.0
 
@@ -59,6 +65,7 @@ class Run:
         self._producing: set[asyncio.Task[None]] = set()
         self._died = 0
         self._replicas = 0
+        self._elections = 0
 
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
@@ -66,13 +73,16 @@ class Run:
         scene = Scene(self._group, self._load.partitions, self._load.pace)
         struck = scene.struck
         owners = [scene.owner_of(partition) for partition in range(self._load.partitions)]
+        needed = max(self._case.wait_for_replicas, self._case.min_replicas)
         async with AsyncExitStack() as stack:
+            watch = stack.enter_context(ElectionWatch(struck, self._group.replicas_of(struck), needed))
             queues = [await self._queue(stack) for _ in range(WORKERS + 1)]
             workers = [
                 Processor(queue, self._handle, self._send, processor_id=f"worker-{number}", grace_s=5.0)
                 for number, queue in enumerate(queues[1:])
             ]
             tasks = [asyncio.create_task(worker.run()) for worker in workers]
+            stalling = asyncio.create_task(self._ledger.stalls.watch())
             began_s = time.monotonic()
             ended_s = await self._produce_while(self._case.carry_out(scene), queues[0])
             await self._drain(queues[0])
@@ -80,8 +90,12 @@ class Run:
             await asyncio.gather(*(worker.stop() for worker in workers))
             await asyncio.gather(*tasks, return_exceptions=True)
             waiting, dead = await _left(queues[0])
-        pauses = self._pauses(queues[0], owners, struck, began_s, ended_s)
-        return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses)
+            await cancel_all([stalling])
+        users = self._users_by_node(queues[0], owners)
+        pauses = self._pauses(users, struck, began_s, ended_s)
+        resumed_ms = self._resumed_ms(watch.moments, users[struck])
+        self._elections = watch.elections
+        return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses, resumed_ms)
 
     def _prepare(self) -> None:
         self._group.repair()
@@ -103,19 +117,20 @@ class Run:
         self._ledger.note_sent(batch)
 
     async def _produce_while(self, fault: Awaitable[None], queue: LedgerQueue) -> float:
-        """Send messages at a steady rate, for the length of the load and until the fault is over; return the end."""
+        """Send messages at a steady rate before, during and after the fault; return the end."""
         store: Callable[[QueueMessage], Awaitable[object]] = queue.enqueue
         intake = Intake(queue, self._handle, self._send)
         if self._case.through_intake:
             store = intake.receive
         settling = asyncio.create_task(intake.settle_when_back())
-        fault_task = asyncio.create_task(self._after_lead(fault))
+        fault_task = asyncio.create_task(self._between_calm(fault))
         began_s, number = time.monotonic(), 0
-        load_s = self._case.load_s * self._load.pace
-        while (elapsed_s := time.monotonic() - began_s) < load_s or not fault_task.done():
-            while number < int(elapsed_s * self._load.rate_per_s):
+        while not fault_task.done():
+            due = int((time.monotonic() - began_s) * self._load.rate_per_s)
+            while number < due and len(self._producing) < UNDER_WAY_MAX:
                 self._start(store, _message(number))
                 number += 1
+            number = due
             await asyncio.sleep(0.01)
         ended_s = time.monotonic()
         await fault_task
@@ -125,9 +140,10 @@ class Run:
         await cancel_all([settling])
         return ended_s
 
-    async def _after_lead(self, fault: Awaitable[None]) -> None:
+    async def _between_calm(self, fault: Awaitable[None]) -> None:
         await asyncio.sleep(LEAD_S * self._load.pace)
         await fault
+        await asyncio.sleep(TAIL_S * self._load.pace)
 
     def _start(self, store: Callable[[QueueMessage], Awaitable[object]], message: QueueMessage) -> None:
         task = asyncio.create_task(self._deliver(store, message))
@@ -151,30 +167,43 @@ class Run:
             await asyncio.sleep(REPEAT_S)
 
     async def _drain(self, queue: LedgerQueue) -> None:
-        """Wait until every acknowledged message is answered, or nothing waits any more."""
+        """Wait until Redis holds no message that is not finished: from then on nothing can be answered again."""
         deadline = time.monotonic() + DRAIN_S_MAX
         while time.monotonic() < deadline:
             try:
-                if not self._ledger.unanswered() or not any(await _left(queue)):
-                    break
+                if not any(await _left(queue)):
+                    return
             except QueueUnavailableError:
                 pass
             await asyncio.sleep(0.1)
-        await asyncio.sleep(self._settings.lock_ttl_ms / 1000 * min(1.0, 2 * self._load.pace))  # late doubles
+
+    def _users_by_node(self, queue: LedgerQueue, owners: list[Node]) -> dict[Node, set[str]]:
+        """Return the users whose conversations each primary had at the start."""
+        users: dict[Node, set[str]] = {}
+        for phone in map(_phone, range(USERS)):
+            users.setdefault(owners[queue.keys.of("bot", phone).partition], set()).add(phone)
+        return users
 
     def _pauses(
-        self, queue: LedgerQueue, owners: list[Node], struck: Node, began_s: float, ended_s: float
+        self, users: dict[Node, set[str]], struck: Node, began_s: float, ended_s: float
     ) -> list[NodePause]:
         pauses = []
-        phones = {_phone(number): queue.keys.of("bot", _phone(number)).partition for number in range(USERS)}
-        for number, node in enumerate(sorted(set(owners), key=self._group.nodes.index), 1):
-            its = {phone for phone, partition in phones.items() if owners[partition] is node}
-            longest_s = self._ledger.longest_pause_s(its, began_s + 1, ended_s)
+        for number, node in enumerate(sorted(users, key=self._group.nodes.index), 1):
+            longest_s = self._ledger.longest_pause_s(users[node], began_s + 1, ended_s)
             is_struck = self._case.name != "steady" and (self._case.strikes_all or node is struck)
             pauses.append(NodePause(node=number, longest_ms=round(longest_s * 1000), is_struck=is_struck))
         return pauses
 
-    def _row(self, waiting: int, dead: int, load_ms: int, pauses: list[NodePause]) -> FailoverRow:
+    def _resumed_ms(self, elections: list[float], users: set[str]) -> int | None:
+        """Return the longest time from an election to the traffic after it; None if nothing was elected."""
+        if not self._case.replaces_primary:
+            return None
+        times = [self._ledger.traffic_after_s(users, election) for election in elections]
+        return max((round(time_s * 1000) for time_s in times if time_s is not None), default=None)
+
+    def _row(
+        self, waiting: int, dead: int, load_ms: int, pauses: list[NodePause], resumed_ms: int | None
+    ) -> FailoverRow:
         ledger, case = self._ledger, self._case
         times = ledger.times_sent()
         doubles = ledger.doubles()
@@ -198,6 +227,9 @@ class Run:
             processors_died=self._died,
             load_ms=load_ms,
             pauses=pauses,
+            elections=self._elections,
+            resumed_ms=resumed_ms,
+            stalled_ms=round(ledger.stalls.total_s * 1000),
         )
 
 

@@ -1,15 +1,21 @@
-"""The table: every case, one after the other, on servers that each deployment starts once."""
+"""The table: cases one after the other on servers that are started once, or the deployments side by side."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import NamedTuple
 
-from loadtests.failover.cases import Case
+from loadtests.failover.cases import CASES
 from loadtests.failover.running import Load, Run
 from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group
+from loadtests.redis_groups.group import Group, GroupError
 from loadtests.redis_groups.sentinel import SentinelServers
 from queue_core.redis_server.binaries import choose_redis_server
 from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult, FailoverRow, faults_of
@@ -20,30 +26,98 @@ GROUPS: dict[str, type[ClusterServers | SentinelServers]] = {
 }
 
 
-def run_table(
-    cases: Iterable[Case], load: Load, *, command: str, done: Callable[[FailoverRow], None]
-) -> FailoverResult:
-    """Run cases and return the result; `done` gets each row. Raises GroupError, EmbeddedRedisError."""
-    rows = []
-    with ExitStack() as stack:
-        groups: dict[str, Group] = {}
-        for case in cases:
-            if case.deployment not in groups:
-                servers = GROUPS[case.deployment](
-                    proxied=case.deployment == "sentinel",  # only there are links cut
-                    append_only=True,
-                )
-                groups[case.deployment] = stack.enter_context(servers)
-            row = asyncio.run(Run(case, groups[case.deployment], load).carry_out())
-            rows.append(row)
-            done(row)
+class Entry(NamedTuple):
+    """Run of a case: the number of the case in the table, from 1, and that of the repetition."""
+
+    repetition: int
+    case: int
+
+
+Rows = dict[Entry, FailoverRow]
+Done = Callable[[Entry, FailoverRow], None]
+
+
+def run_entries(
+    entries: Sequence[Entry], load: Load, done: Done, *, logs: Path, is_side_by_side: bool
+) -> None:
+    """Run cases; `done` gets each row as soon as it is there. Raises GroupError, EmbeddedRedisError.
+
+    Side by side each deployment has a process of its own. Servers' logs of runs that broke a promise go to `logs`.
+    """
+    if not is_side_by_side:
+        for entry, row in _run(entries, load, logs):
+            done(entry, row)
+        return
+    lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in GROUPS]
+    context = multiprocessing.get_context("spawn")
+    rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None] = context.SimpleQueue()
+    processes = [
+        context.Process(target=_run_lane, args=(lane, load, logs, rows), daemon=True) for lane in lanes
+    ]
+    for process in processes:
+        process.start()
+    failure: Exception | None = None
+    try:
+        for _ in processes:
+            while message := rows.get():
+                if isinstance(message, Exception):
+                    failure = failure or message
+                else:
+                    done(*message)
+    finally:
+        for process in processes:
+            process.terminate()  # it has ended, unless this one was interrupted
+            process.join()
+    if failure:
+        raise failure
+
+
+def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
+    """Put rows together."""
+    ordered = [rows[entry] for entry in sorted(rows)]
     return FailoverResult(
         schema=FAILOVER_SCHEMA_VERSION,
         kind="failover",
         redis_version=choose_redis_server().version,
         rate_per_s=load.rate_per_s,
         partitions=load.partitions,
-        rows=rows,
-        ok=not any(faults_of(row) for row in rows),
+        rows=ordered,
+        ok=not any(faults_of(row) for row in ordered),
         command=command,
     )
+
+
+def _run_lane(
+    entries: Sequence[Entry],
+    load: Load,
+    logs: Path,
+    rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None],
+) -> None:
+    """Run cases in a process of their own; None in `rows` is the end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
+    try:
+        for entry, row in _run(entries, load, logs):
+            rows.put((entry, row))
+    except Exception as error:  # noqa: BLE001 - the process that prints the rows says what went wrong
+        rows.put(GroupError(str(error) or repr(error)))
+    finally:
+        rows.put(None)
+
+
+def _run(entries: Sequence[Entry], load: Load, logs: Path) -> Iterator[tuple[Entry, FailoverRow]]:
+    logging.getLogger("queue_core").setLevel(logging.CRITICAL)  # workers complain of each fault
+    with ExitStack() as stack:
+        groups: dict[str, Group] = {}
+        for entry in entries:
+            case = CASES[entry.case - 1]
+            if case.deployment not in groups:
+                servers = GROUPS[case.deployment](
+                    proxied=case.deployment == "sentinel",  # only there are links cut
+                    append_only=True,
+                )
+                groups[case.deployment] = stack.enter_context(servers)
+            group = groups[case.deployment]
+            row = asyncio.run(Run(case, group, load).carry_out())
+            if faults_of(row):
+                group.keep_logs(logs / f"{entry.repetition}.{entry.case}")
+            yield entry, row

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from loadtests.redis_groups.node import Node
 from loadtests.redis_groups.proxy import ProxyThread
+from queue_core.redis_server.embedded import LOG_NAME
 
 READY_TIMEOUT_S = 20.0
 REPAIR_TIMEOUT_S = 1.5
@@ -109,6 +110,14 @@ class Group(abc.ABC):
         for node in self.primaries():
             node.command("FLUSHALL")
             node.command("SCRIPT", "FLUSH")
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy the logs of all servers into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for node in self.all_nodes():
+            log = node.folder / LOG_NAME
+            if log.exists():
+                shutil.copy(log, folder / f"{node.folder.name}.log")
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until a condition holds; a server that does not answer does not fulfil it. Raises GroupError."""

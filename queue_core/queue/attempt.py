@@ -32,7 +32,7 @@ from queue_core.waiting import within
 
 Outcome = Literal["completed", "superseded", "failed", "lost", "handed back"]
 
-REDIS_RETRY_S = (0.05, 1.0)
+REDIS_RETRY_S = (0.05, 0.5)
 """First and longest wait while Redis is not available; it doubles each time."""
 REFUSED_RETRY_S_MAX = 30.0
 """Longest wait while Redis answers, but refuses to record that a turn is done."""

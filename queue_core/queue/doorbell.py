@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 BLOCK_MS = 45_000
 """Longest blocking read: below a minute, after which proxies close connections that are silent."""
-RECONNECT_S = 0.5
+RECONNECT_S = (0.05, 0.5)
+"""First and longest wait before it reads again after an error; it doubles each time."""
+QUIET_S = 2.0
+"""Time without an error after which the next wait is the first again."""
 
 
 class Doorbell:
@@ -48,13 +51,19 @@ class Doorbell:
     async def listen(self) -> None:
         """Run until cancelled. Rings at the start and after each reconnect, and at each new entry of a stream."""
         own = listening_client(self._redis, block_s=BLOCK_MS / 1000)
+        clock = asyncio.get_running_loop().time
+        pause_s = RECONNECT_S[0]
         try:
             while True:
+                began_s = clock()
                 try:
                     await self._hear(own)
                 except FAILURES as error:
                     _log.debug("doorbell: %s", error)
-                    await asyncio.sleep(RECONNECT_S)
+                    if clock() - began_s >= QUIET_S:
+                        pause_s = RECONNECT_S[0]
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, RECONNECT_S[1])
         finally:
             if own is not self._redis:
                 await own.aclose()

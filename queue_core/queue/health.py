@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,19 +17,21 @@ import msgspec
 from queue_core.durations import age
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
+from queue_core.queue.counting import Counts
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
 from queue_core.queue.partitions import words_of_mismatch
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import FAILURES, explain
-from queue_core.redis.scripts.answers import SurveyAnswer
-from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, on_primaries, owners_of
+from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, UNKNOWN, Run, on_primaries, owners_of
 from queue_core.text import quantity
 from queue_core.waiting import cancellable
 
 LATENCY_MS_MAX = 100
 """Longest round trip without a warning."""
+AWAY_SHARE = 0.3
+"""Share of the deadline after which one primary of several counts as away, and is left out."""
 PAGE = 100
 """Conversations counted in one step of Redis, which takes less than a millisecond."""
 PAGES_MAX = 50
@@ -42,14 +44,17 @@ DEAD_LETTERS_SHARES = (0.9, 0.5)
 """Shares of the room for dead letters above which a warning names the share."""
 
 
+Servers = list[tuple[str, Run]]
+
+
 class NodeShare(msgspec.Struct, frozen=True, rename="camel"):
     """Share of one primary of a cluster in the queue."""
 
     name: str
     """Host and port."""
     partitions: int
-    conversations: int
-    """Conversations with messages."""
+    conversations: int | None
+    """Conversations with messages; None while the node is away."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -73,6 +78,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_cluster: bool = False
     nodes: tuple[NodeShare, ...] = ()
     """Primaries of a cluster, in the order of their names; empty for a single Redis."""
+    away_partitions: tuple[int, ...] = ()
+    """Numbers of the partitions that cannot be read, since their primaries are away. The other facts leave them out."""
     active_conversations: int = 0
     waiting: int = 0
     """Messages that no worker holds, those in backoff included."""
@@ -129,7 +136,9 @@ class _Examination:
         self._began = asyncio.get_running_loop().time()
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
         self._facts: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
-        self._servers: Sequence[tuple[str, Callable[..., Any]]] = ()
+        self._primaries = 1
+        self._owners: Sequence[str] = ()
+        """Name of the primary of each partition."""
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
@@ -164,9 +173,16 @@ class _Examination:
             )
 
     async def _steps(self) -> None:
-        self._servers = servers = await on_primaries(self._queue.redis)
-        await self._ping(servers)
+        primaries = await on_primaries(self._queue.redis)
+        self._primaries = len(primaries)
+        servers, failures = await self._ping(primaries)
+        await self._leave_out(failures)
         await self._ask_servers(servers)
+        if self._facts.get("away_partitions"):
+            await self._read_layouts()
+            await self._look_for_hold()
+            await self._count()
+            return  # neither the check nor the search for stranded conversations can do with a part
         await self._queue.check()
         await self._read_layouts()
         await self._look_at_partitions()
@@ -175,21 +191,54 @@ class _Examination:
         if self._is_thorough:
             await self._find_stranded()
 
-    async def _ping(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
-        clock = asyncio.get_running_loop().time
-        latency_s = 0.0
-        for _, run in servers:
-            await run("PING")  # the first may have to connect
-            began = clock()
-            await run("PING")
-            latency_s = max(latency_s, clock() - began)
+    async def _ping(self, primaries: Servers) -> tuple[Servers, dict[str, Exception]]:
+        """Return the primaries that answer, and the errors of the others. Raises the first error if none answers."""
+        limit_s = self._deadline_s * (AWAY_SHARE if len(primaries) > 1 else 1)
+        answers = await asyncio.gather(
+            *(_latency_s(run, limit_s) for _, run in primaries), return_exceptions=True
+        )
+        failures = {
+            name: answer
+            for (name, _), answer in zip(primaries, answers, strict=True)
+            if isinstance(answer, Exception)
+        }
+        servers = [server for server in primaries if server[0] not in failures]
+        if not servers:
+            raise next(iter(failures.values()))
+        latency_s = max(answer for answer in answers if isinstance(answer, float))
+        self._note_latency(latency_s)
+        return servers, failures
+
+    async def _leave_out(self, failures: dict[str, Exception]) -> None:
+        """Go on without the partitions of primaries that are away, and name both."""
+        owners = await owners_of(self._queue.redis, [keys.active for keys in self._queue.keys.partitions])
+        self._owners = owners
+        away = [number for number, owner in enumerate(owners) if owner in failures or owner == UNKNOWN]
+        for name in dict.fromkeys((*failures, *(owner for owner in owners if owner == UNKNOWN))):
+            numbers = [str(number) for number in away if owners[number] == name]
+            why = f" ({explain(failures[name])})" if name in failures else ""
+            who = (
+                f"{name} is away{why}, and no replica has taken over"
+                if name in failures
+                else "no primary is known"
+            )
+            self._errors.append(
+                f"{who}: {quantity(len(numbers), 'partition')} of {len(owners)} cannot be read "
+                f"({', '.join(numbers) or 'none'}), and their messages wait. Start it, or let a replica take over "
+                "(CLUSTER FAILOVER TAKEOVER); all other figures leave these partitions out"
+            )
+        if away:
+            self._facts["away_partitions"] = tuple(away)
+            self._queue = self._queue.without(away)
+
+    def _note_latency(self, latency_s: float) -> None:
         self._facts |= {"reachable": True, "latency_ms": round(latency_s * 1000, 3)}
         if latency_s * 1000 > LATENCY_MS_MAX:
             self._warnings.append(
                 f"Redis takes {latency_s * 1000:.0f} ms to answer: check its SLOWLOG, its disk and the network"
             )
 
-    async def _ask_servers(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
+    async def _ask_servers(self, servers: Servers) -> None:
         facts = [await ask(name, run) for name, run in servers]
         for server in facts:
             prefix = f"{server.name}: " if server.name else ""
@@ -232,8 +281,8 @@ class _Examination:
     async def _count(self) -> None:
         queue = self._queue
         sizes = await queue.sizes()
-        await self._spread(sizes, len(self._servers))
-        counted = _Counted()
+        self._spread(sizes)
+        counted = Counts()
         pages = [
             (partition, first)
             for partition, size in zip(queue.keys.partitions, sizes.conversations, strict=True)
@@ -273,19 +322,18 @@ class _Examination:
         self._judge_dead_letters(sizes)
         self._judge(counted, outages)
 
-    async def _spread(self, sizes: Sizes, primaries: int) -> None:
+    def _spread(self, sizes: Sizes) -> None:
         """Note how partitions and conversations spread over the primaries of a cluster."""
-        partitions = self._queue.keys.partitions
-        owners = await owners_of(self._queue.redis, [partition.active for partition in partitions])
-        shares: dict[str, tuple[int, int]] = {}
-        for owner, conversations in zip(owners, sizes.conversations, strict=True):
+        away, read = self._facts.get("away_partitions", ()), iter(sizes.conversations)
+        shares: dict[str, tuple[int, int | None]] = {}
+        for number, owner in enumerate(self._owners):
             count, total = shares.get(owner, (0, 0))
-            shares[owner] = count + 1, total + conversations
+            shares[owner] = count + 1, None if number in away else (total or 0) + next(read)
         self._facts["nodes"] = tuple(NodeShare(name, *shares[name]) for name in sorted(shares) if name)
-        if len(partitions) < primaries:
+        if len(self._owners) < self._primaries:
             self._warnings.append(
-                f"the cluster has {primaries} primaries, but the queue uses only "
-                f"{quantity(len(partitions), 'partition')}, so some of them have nothing to do: change to "
+                f"the cluster has {self._primaries} primaries, but the queue uses only "
+                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: change to "
                 f"{PARTITIONS_OF_CLUSTER} or more, as docs/operate.md says"
             )
 
@@ -305,7 +353,7 @@ class _Examination:
         room = f", over {passed:.0%} of dead_letters_max" if passed else ""
         self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
 
-    def _judge(self, counted: _Counted, outages: Sequence[Outage]) -> None:
+    def _judge(self, counted: Counts, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over: check that workers run"
@@ -349,31 +397,14 @@ class _Examination:
         return asyncio.get_running_loop().time() > self._began + self._deadline_s * share
 
 
-class _Counted:
-    """Sums of the counts of all pages."""
-
-    def __init__(self) -> None:
-        self.now_ms = 0
-        self.conversations = 0
-        self.waiting = 0
-        self.in_flight = 0
-        self.oldest_age_ms: int | None = None
-        self.expired_leases = 0
-
-    def add(self, page: SurveyAnswer) -> None:
-        self.now_ms = page.now_ms
-        self.conversations += page.conversations
-        self.waiting += page.waiting
-        self.in_flight += page.in_flight
-        self.expired_leases += page.expired_leases
-        if page.oldest_added_ms is not None:
-            age_ms = max(0, page.now_ms - page.oldest_added_ms)
-            self.oldest_age_ms = max(age_ms, self.oldest_age_ms or 0)
-
-    def estimate(self, total: int) -> None:
-        """Scale the counts up to `total` conversations, of which only some were counted."""
-        if 0 < self.conversations < total:
-            share = self.conversations / total
-            self.waiting = round(self.waiting / share)
-            self.in_flight = round(self.in_flight / share)
-            self.expired_leases = round(self.expired_leases / share)
+async def _latency_s(run: Run, limit_s: float) -> float:
+    """Measure a round trip. Raises redis-py's errors."""
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(limit_s):
+            await run("PING")  # the first may have to connect
+            began = clock()
+            await run("PING")
+    except TimeoutError as error:
+        raise QueueUnavailableError(f"Redis did not answer within {limit_s * 1000:.0f} ms") from error
+    return clock() - began

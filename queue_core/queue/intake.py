@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import islice
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from queue_core import policy
-from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
+from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, Reply, change_of, check_names
 from queue_core.queue.aliases import names_of
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.reach import Conversation, Reach
 from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
-from queue_core.redis.runner import PIPELINE_CALLS_MAX
+from queue_core.queue.settling import UNSETTLED_MAX, Key, Unsettled
 from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all, within
 
@@ -37,11 +37,8 @@ KNOWN_MAX = 20_000
 """Limit on messages that a process remembers as stored or answered; Redis remembers more of them."""
 BEGUN_MAX = 1_000
 """Limit on remembered replies of which only the first parts were sent."""
-UNSETTLED_MAX = 10_000
-"""Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
 _log = logging.getLogger(__name__)
-_Conversation = tuple[str, str]
 
 
 class Intake:
@@ -67,26 +64,17 @@ class Intake:
         self._queue = queue
         self._handle = handle
         self._send = send
-        self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
-        self._known: OrderedDict[tuple[_Conversation, str], None] = OrderedDict()
+        self._unsettled = Unsettled(queue)
+        self._known: OrderedDict[Key, None] = OrderedDict()
         """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away.
 
         An ordered dict finds its first key at once, however many keys before it were deleted; a dict does not.
         """
-        self._turns: dict[_Conversation, _Turn] = {}
-        self._stored_at: OrderedDict[_Conversation, float] = OrderedDict()
-        """Times at which the last message of each conversation was stored, while it may wait; clock: `_reachable_s`."""
-        self._away_since: float | None = None
-        """Time of the event loop at which Redis first failed to answer; None while it answers."""
-        self._away_s = 0.0
-        """Length of all earlier outages together."""
-        self._begun: dict[tuple[_Conversation, str], tuple[str, int]] = {}
+        self._turns: dict[Conversation, _Turn] = {}
+        self._reaches: dict[int, Reach] = {}
+        """Reach of each partition: on a cluster, some may be away while others answer."""
+        self._begun: dict[Key, tuple[str, int]] = {}
         """Replies that were sent in part, and the number of parts sent; the next delivery sends the others."""
-        self._taken: deque[tuple[Batch, SentPart]] = deque(maxlen=UNSETTLED_MAX)
-        """Parts of replies that were sent while Redis was away, so that it does not have their ids yet."""
-        self._settling: asyncio.Task[None] | None = None
-        self._has_unsettled = asyncio.Event()
-        """Set when something may have to be recorded in Redis."""
         self.answered_directly = 0
 
     @property
@@ -117,58 +105,14 @@ class Intake:
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
-        if self._unsettled or self._taken:
-            if self._settling is None:
-                self._settling = asyncio.create_task(self._settle(), name="queue-settle")
-                self._settling.add_done_callback(_read_error)
-            await asyncio.shield(self._settling)
+        await self._unsettled.settle()
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
         """Run until cancelled: settle soon after Redis is back even if no message arrives.
 
         Tries every `every_s` while there is something to settle, and waits otherwise.
         """
-        while True:
-            if not (self._unsettled or self._taken):
-                self._has_unsettled.clear()
-                await self._has_unsettled.wait()
-            await asyncio.sleep(every_s)
-            try:
-                await self.settle()
-            except QueueError as error:
-                _log.debug("directly answered messages are not recorded in Redis yet: %s", error)
-
-    async def _settle(self) -> None:
-        try:
-            while self._unsettled:
-                keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
-                withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
-                outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
-                for key, outcome in zip(keys, outcomes, strict=True):
-                    if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
-                        raise outcome
-                    del self._unsettled[key]
-                    if isinstance(
-                        outcome, BaseException
-                    ):  # for example, a key of its conversation is damaged
-                        _log.error("Redis refuses to record that a message was answered: %s", outcome)
-                    elif outcome == "in flight":
-                        _log.warning("a message answered directly is being answered by a worker too")
-            await self._note_ids()
-        finally:
-            self._settling = None
-
-    async def _note_ids(self) -> None:
-        """Note the ids of the replies that were sent, so that the provider's reports on them are understood."""
-        while self._taken:
-            taken = tuple(islice(self._taken, PIPELINE_CALLS_MAX))
-            notes = (self._queue.sent.note(batch, [part]) for batch, part in taken)
-            for outcome in await asyncio.gather(*notes, return_exceptions=True):
-                if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
-                    raise outcome
-                self._taken.popleft()
-                if outcome is not None:
-                    _log.error("Redis refuses to note the id of a reply: %s", outcome)
+        await self._unsettled.settle_when_back(every_s)
 
     async def _store_until(self, latest: float, arrival: Arrival) -> Acknowledgement | None:
         """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
@@ -179,7 +123,8 @@ class Intake:
             try:
                 return await self._store(arrival, is_again=is_again)
             except QueueUnavailableError as error:
-                self._away_since = clock() if self._away_since is None else self._away_since
+                for conversation in arrival.conversations:
+                    self._reach_of(conversation).failed(clock())
                 if clock() + pause_s > latest:
                     _log.warning("Redis is away: %s", error)
                     return None
@@ -189,17 +134,17 @@ class Intake:
 
     async def _store(self, arrival: Arrival, *, is_again: bool) -> Acknowledgement:
         """Store a message. With `is_again`, a duplicate counts as queued: an earlier try may have stored it."""
-        if self._unsettled or self._taken:
-            await self.settle()
+        await self._unsettled.settle_before(arrival.conversations)
         message = arrival.message
         receipt = await self._queue.enqueue(message)
-        self._away_s, self._away_since = self._away_s + self._away_now_s(), None
         self._remember(arrival)
-        now_s = self._reachable_s()
-        for conversation in (*arrival.conversations, (message.instance_name, receipt.user_phone)):
-            self._stored_at[conversation] = now_s
-            self._stored_at.move_to_end(conversation)
-        self._forget_answered()
+        now_s, waits_s = asyncio.get_running_loop().time(), self._waits_s()
+        for conversation in dict.fromkeys(
+            (*arrival.conversations, (message.instance_name, receipt.user_phone))
+        ):
+            reach = self._reach_of(conversation)
+            reach.answered(now_s)
+            reach.stored(conversation, now_s, waits_s=waits_s)
         return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
     def _remember(self, arrival: Arrival) -> None:
@@ -207,20 +152,25 @@ class Intake:
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def _forget_answered(self) -> None:
-        """Forget conversations whose messages have been answered by now, if all went well."""
+    def _reach_of(self, conversation: Conversation) -> Reach:
+        partition = self._queue.keys.of(*conversation).partition
+        if partition not in self._reaches:
+            self._reaches[partition] = Reach()
+        return self._reaches[partition]
+
+    def _waits_s(self) -> float:
+        """Return the longest time for which a message waits, if all goes well."""
         settings = self._queue.settings
-        answered_ms = policy.limit_ms(settings) + settings.lock_ttl_ms
-        earliest = self._reachable_s() - answered_ms / 1000
-        while self._stored_at and next(iter(self._stored_at.values())) < earliest:
-            self._stored_at.popitem(last=False)
+        return (policy.limit_ms(settings) + settings.lock_ttl_ms) / 1000
 
-    def _reachable_s(self) -> float:
-        """Return the time in which Redis was reachable, in seconds: workers can answer only then."""
-        return asyncio.get_running_loop().time() - self._away_s - self._away_now_s()
-
-    def _away_now_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._away_since if self._away_since is not None else 0.0
+    def _has_older_waiting(self, arrival: Arrival) -> bool:
+        """Return True if the message must wait for an older one of its user that this process stored."""
+        now_s, waits_s = asyncio.get_running_loop().time(), self._waits_s()
+        reaches = {conversation: self._reach_of(conversation) for conversation in arrival.conversations}
+        away_s = max(reach.away_s(now_s) for reach in reaches.values())
+        return away_s < ORDER_S_MAX and any(
+            reach.has_waiting(conversation, now_s, waits_s=waits_s) for conversation, reach in reaches.items()
+        )
 
     @asynccontextmanager
     async def _answering(self, batch: Batch) -> AsyncIterator[asyncio.Task[str | Reply | None]]:
@@ -257,9 +207,7 @@ class Intake:
             raise QueueUnavailableError(
                 "Redis is away, and a deletion needs no answer: deliver it again later, so that it is noted"
             )
-        self._forget_answered()
-        waits = any(conversation in self._stored_at for conversation in arrival.conversations)
-        if waits and self._away_now_s() < ORDER_S_MAX:
+        if self._has_older_waiting(arrival):
             raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
             )
@@ -296,34 +244,26 @@ class Intake:
                         self._send, batch, reply.text, limit_ms=limit_ms, between=between, taken=taken
                     )
                 finally:
-                    self._taken.extend((batch, part) for part in taken)
-                    self._has_unsettled.set()
+                    self._unsettled.add_sent(batch, taken)
         for key in keys:
             self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         names = {kind: name for name, kind in names_of(message).items() if kind}
         data = {"addresses": names} if names else {}
         kept = msgspec.structs.replace(message, message="", message_data=data)
-        self._unsettled[keys[0]] = kept
-        self._has_unsettled.set()
+        self._unsettled.add(keys[0], kept)
         self._remember(arrival)
         self.answered_directly += 1
         return "answered"
-
-
-def _read_error(task: asyncio.Task[None]) -> None:
-    """Read the error of a task for which perhaps nobody waits any more, so that asyncio does not log the error."""
-    if not task.cancelled():
-        task.exception()
 
 
 class Arrival(NamedTuple):
     """Message with what it is known by."""
 
     message: QueueMessage
-    conversations: list[_Conversation]
+    conversations: list[Conversation]
     """Names under which the message's user may be known."""
-    keys: list[tuple[_Conversation, str]]
+    keys: list[Key]
 
     @classmethod
     def of(cls, message: QueueMessage) -> Arrival:
@@ -335,7 +275,7 @@ class Arrival(NamedTuple):
 class _Turn:
     """Turn of one message; it comes when the turns of earlier messages of the same user have ended."""
 
-    def __init__(self, before: dict[_Conversation, _Turn]) -> None:
+    def __init__(self, before: dict[Conversation, _Turn]) -> None:
         self.has_ended = False
         self._end: asyncio.Event | None = None
         """Made by the first turn that waits for the end."""
@@ -357,7 +297,7 @@ class _Turn:
         if self._end:
             self._end.set()
 
-    def running_before(self, name: _Conversation) -> _Turn | None:
+    def running_before(self, name: Conversation) -> _Turn | None:
         """Return the last earlier turn of this name that still runs; there is one only if this turn was cancelled."""
         turn = self._before.get(name)
         while turn and turn.has_ended:

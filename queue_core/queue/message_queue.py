@@ -6,7 +6,7 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -80,7 +80,8 @@ class MessageQueue:
 
     In simulations and tests, `clock` (Unix ms) replaces Redis's clock and `monotonic` (seconds) the event loop's clock;
     the queue compares the two to notice that Redis's clock was set forward. `rng` makes random values repeatable: ids
-    for messages without one, claim ids, backoff. `transport` carries the script calls instead of `redis`.
+    for messages without one, claim ids, backoff. `transport` carries the script calls instead of `redis`. `keys` are
+    those of another queue, see `without`.
     All methods raise QueueUnavailableError when Redis does not answer or refuses a command.
     """
 
@@ -93,12 +94,14 @@ class MessageQueue:
         monotonic: Callable[[], float] | None = None,
         rng: random.Random | None = None,
         transport: Transport | None = None,
+        keys: KeySpace | None = None,
     ) -> None:
         given = settings or QueueSettings()
         self.settings = replace(given, partitions=given.partitions or partitions_of(redis))
         self.redis = redis
-        self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
+        self.keys = keys or KeySpace(self.settings.prefix, self.settings.partitions)
         self.transport = transport or transport_for(redis, self.settings)
+        self._clock = clock
         self._access = access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()
@@ -144,6 +147,16 @@ class MessageQueue:
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
         self.unscheduled_in_part = rescue.unscheduled_in_part
+
+    def without(self, partitions: Collection[int]) -> MessageQueue:
+        """Return this queue for counts that leave some partitions out, as while a node of a cluster is away.
+
+        Nothing else may be done with it: ids of dead letters and damaged keys count the partitions that are left.
+        """
+        if not partitions:
+            return self
+        keys = self.keys.without(partitions)
+        return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
         """Raise an error when this Redis cannot carry the queue.

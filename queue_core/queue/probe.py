@@ -10,17 +10,19 @@ import contextlib
 import dataclasses
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from itertools import count
 from typing import Any
 
 from redis.exceptions import NoPermissionError
 
 from queue_core.errors import QueueError
+from queue_core.keys import Place, decode_conversation
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.runner import FAILURES, explain
+from queue_core.settings import QueueSettings
 
 INSTANCE, PHONE = "probe", "probe"
 PARTITIONS_MAX = 16
@@ -104,26 +106,29 @@ _ADVICE = (
 )
 
 
-async def probe(queue: MessageQueue) -> list[str]:
+async def probe(queue: MessageQueue, *, without: Collection[int] = ()) -> list[str]:
     """Try everything that the queue does, on a conversation made for it; return sentences on what failed.
 
-    Touches no message of a user. The keys of the trial are deleted, or expire within seconds.
+    Touches no message of a user. The keys of the trial are deleted, or expire within seconds. `without`: numbers of
+    partitions that are left out, since their primaries are away.
     """
+    numbers = [number for number in range(len(queue.keys.partitions)) if number not in without]
     try:
-        errors = [*await _refused_commands(queue), *await _refused_keys(queue)]
+        errors = [*await _refused_commands(queue, numbers[0]), *await _refused_keys(queue, numbers[0])]
     except FAILURES as error:
         return [_advice("Redis does not take commands", str(explain(error)))]
-    for number in range(min(len(queue.keys.partitions), PARTITIONS_MAX)):
-        failure = await _Trial(queue, number).run()
+    for number in numbers[:PARTITIONS_MAX]:
+        failure = await _Trial(queue, number, is_whole=not without).run()
         if failure and not (errors and _RIGHT_REFUSED.search(failure)):
             return [*errors, failure]
     return errors
 
 
-async def _refused_commands(queue: MessageQueue) -> list[str]:
+async def _refused_commands(queue: MessageQueue, partition: int) -> list[str]:
     """Run each command once, and name those that the Redis user may not run."""
-    key = f"{queue.keys.partitions[0].base}probe:{secrets.token_hex(4)}"
-    calls = [(name, *(part.replace(_KEY, key) for part in arguments)) for name, arguments in COMMANDS.items()]
+    key = f"{queue.keys.partitions[partition].base}probe:{secrets.token_hex(4)}"
+    commands = COMMANDS | _waits_of(queue.settings)
+    calls = [(name, *(part.replace(_KEY, key) for part in arguments)) for name, arguments in commands.items()]
     answers = await _answers(queue, [*calls, ("DEL", key)])
     refused = [
         call[0].lower()
@@ -137,9 +142,19 @@ async def _refused_commands(queue: MessageQueue) -> list[str]:
     return [f"this Redis user may not run {names}, which the queue needs: allow {rights} (ACL SETUSER)"]
 
 
-async def _refused_keys(queue: MessageQueue) -> list[str]:
+def _waits_of(settings: QueueSettings) -> dict[str, tuple[str, ...]]:
+    """Return the commands that wait for replicas and disk, if the queue uses them, asking for nothing."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    if settings.wait_for_replicas:
+        chosen["WAIT"] = ("0", "1")
+    if settings.wait_for_fsync:
+        chosen["WAITAOF"] = ("0", "0", "1")
+    return chosen
+
+
+async def _refused_keys(queue: MessageQueue, partition: int) -> list[str]:
     """Name the kinds of keys that the Redis user may not use."""
-    shared, place = queue.keys.partitions[0], queue.keys.of(INSTANCE, PHONE)
+    shared, place = queue.keys.partitions[partition], _place_in(queue, partition)
     keys = {
         key: None
         for owner in (shared, place)
@@ -168,10 +183,16 @@ async def _answers(queue: MessageQueue, commands: list[tuple[str, ...]]) -> list
     return answers
 
 
+def _place_in(queue: MessageQueue, partition: int) -> Place:
+    """Return the place of a conversation for trials that lies in a partition."""
+    places = (queue.keys.of(INSTANCE, f"{PHONE}-{number}") for number in count())
+    return next(place for place in places if place.partition == partition)
+
+
 class _Trial:
     """Life of two messages in one partition of a queue that has a prefix of its own."""
 
-    def __init__(self, queue: MessageQueue, partition: int) -> None:
+    def __init__(self, queue: MessageQueue, partition: int, *, is_whole: bool) -> None:
         prefix = f"{queue.settings.prefix[:PREFIX_CHARACTERS_MAX]}:probe-{secrets.token_hex(3)}"
         settings = dataclasses.replace(
             queue.settings,
@@ -186,21 +207,23 @@ class _Trial:
             sent_ttl_s=0,
         )
         self._queue = MessageQueue(queue.redis, settings)
-        phones = (f"{PHONE}-{number}" for number in count())
-        phone = next(phone for phone in phones if self._queue.keys.of(INSTANCE, phone).partition == partition)
-        self._names = INSTANCE, phone
-        self._place = self._queue.keys.of(INSTANCE, phone)
+        self._is_whole = is_whole
+        """False while some partitions are away: then no step is tried that reads all of them."""
+        self._place = _place_in(self._queue, partition)
+        self._names = decode_conversation(self._place.conversation)
 
     async def run(self) -> str:
         """Run all steps. Return a sentence on the step that failed; "" if none did."""
         steps: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
             ("a trial message cannot be stored", self._store),
             ("a trial message cannot be answered", self._answer),
+        )
+        all_partitions = (
             ("a trial message cannot become a dead letter and come back", self._bury_and_requeue),
             ("a trial message cannot be looked at and deleted", self._look_and_forget),
         )
         try:
-            for what, step in steps:
+            for what, step in (*steps, *(all_partitions if self._is_whole else ())):
                 try:
                     await step()
                 except QueueError as error:

@@ -17,6 +17,8 @@ SCAN_COUNT = 1_000
 PARTITIONS_OF_CLUSTER = 16
 """Partitions on a cluster. Their slots spread evenly over three or four primaries: 6, 6, 4 or 4 each."""
 
+UNKNOWN = "unknown"
+"""Name that stands for the owner of a key that no server has now."""
 Run = Callable[..., Any]
 """Function that runs a command on one server."""
 
@@ -41,7 +43,7 @@ async def owners_of(redis: Any, keys: Sequence[str]) -> list[str]:
     if isinstance(redis, NodesClient):
         return [redis.owner_of(key) for key in keys]
     if isinstance(redis, RedisCluster):
-        return [getattr(redis.get_node_from_key(key), "name", "unknown") for key in keys]
+        return [getattr(redis.get_node_from_key(key), "name", UNKNOWN) for key in keys]
     return [""] * len(keys)
 
 

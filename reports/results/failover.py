@@ -11,6 +11,14 @@ FAILOVER_SCHEMA_VERSION = 1
 
 CALM_PAUSE_MS_MAX = 2_000
 """Longest pause in the sends of a server that no fault struck."""
+RESUMED_MS_MAX = 1_000
+"""Longest time from the election of a primary to traffic in its partitions."""
+
+ELECTIONS_OF_A_FAULT = 1
+"""Number of elections after the death of a primary."""
+
+STALLED_SHARE_MAX = 0.25
+"""Largest share of the load's time that the machine may take from senders and workers, so that times are judged."""
 
 FailoverCase: TypeAlias = Literal[
     "steady",
@@ -25,7 +33,10 @@ FailoverCase: TypeAlias = Literal[
 
 
 class NodePause(TypedDict):
-    """Longest time without a send in the partitions of one primary, and whether a fault struck it."""
+    """Longest time without a send in the partitions of one primary, and whether a fault struck it.
+
+    Time for which the machine did not let the senders and workers run is left out.
+    """
 
     node: int
     longest_ms: int
@@ -42,6 +53,11 @@ class FailoverRow(TypedDict):
     `twice` for which Redis lost a write that it had acknowledged, so that no worker could know of the first reply.
     `errors` counts the calls of the producer that failed with "unavailable", `wrong_errors` those with another error.
     `directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
+    `elections` counts how often another server became the primary of the struck partitions. `resumed_ms` is the longest
+    time from the moment at which these partitions had a primary again, with as many replicas as the queue and the
+    servers wait for, to the first reply recorded and sent after that; None if no primary was replaced. `stalled_ms` is
+    the time for which the machine did not let the senders and workers run, which counts in no pause and not in
+    `resumed_ms`. Times are not judged if it is over STALLED_SHARE_MAX of the load's time.
     """
 
     case: FailoverCase
@@ -63,6 +79,9 @@ class FailoverRow(TypedDict):
     processors_died: int
     load_ms: int
     pauses: list[NodePause]
+    elections: int
+    resumed_ms: int | None
+    stalled_ms: int
 
 
 class FailoverResult(TypedDict):
@@ -78,21 +97,26 @@ class FailoverResult(TypedDict):
     command: str
 
 
-FailoverFault: TypeAlias = Literal["lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused"]
+FailoverFault: TypeAlias = Literal[
+    "lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused", "slow"
+]
 
 
 def loses_nothing(row: FailoverRow) -> bool:
     """Return True if the queue waited for enough replicas to lose nothing.
 
-    One is enough if the primary dies, since the replica with the newest data takes over. After a failover by command
-    the old primary lives on for a while, and a replica that was not chosen still confirms what it takes.
+    One is enough if a primary dies, since the replica with the newest data takes over. After a failover by command
+    the old primary lives on for a while, and a replica that was not chosen still confirms what it takes. If there were
+    more elections than the fault makes, servers were taken for dead that were only slow, perhaps several at once.
     """
-    return row["wait_for_replicas"] >= (row["replicas"] if row["case"] == "failovers" else 1)
+    is_orderly = row["case"] != "failovers" and row["elections"] <= ELECTIONS_OF_A_FAULT
+    return row["wait_for_replicas"] >= (1 if is_orderly else row["replicas"])
 
 
 def faults_of(row: FailoverRow) -> list[FailoverFault]:
     """Return how a row broke a promise."""
     calm = [pause["longest_ms"] for pause in row["pauses"] if not pause["is_struck"]]
+    is_timed = row["stalled_ms"] <= STALLED_SHARE_MAX * row["load_ms"]
     broken: dict[FailoverFault, bool] = {
         "lost": loses_nothing(row) and row["lost"] > 0,
         "twice": row["twice"] > row["licensed"],
@@ -100,6 +124,7 @@ def faults_of(row: FailoverRow) -> list[FailoverFault]:
         "waiting": row["waiting"] > 0,
         "wrong_errors": row["wrong_errors"] > 0,
         "died": row["processors_died"] > 0,
-        "calm_paused": max(calm, default=0) > CALM_PAUSE_MS_MAX,
+        "calm_paused": is_timed and max(calm, default=0) > CALM_PAUSE_MS_MAX,
+        "slow": is_timed and (row["resumed_ms"] or 0) > RESUMED_MS_MAX,
     }
     return [fault for fault, is_broken in broken.items() if is_broken]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reports.results.failover import (
     CALM_PAUSE_MS_MAX,
+    RESUMED_MS_MAX,
     FailoverCase,
     FailoverFault,
     FailoverResult,
@@ -34,7 +35,9 @@ _FAULTS: dict[FailoverFault, str] = {
     "wrong_errors": marked("callers got errors other than “unavailable”"),
     "died": marked("a worker died"),
     "calm_paused": marked("a server that nothing struck paused for over %(time)s"),
+    "slow": marked("traffic came later than %(time)s after the election of a primary"),
 }
+_LIMITS_MS: dict[FailoverFault, int] = {"calm_paused": CALM_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
 
 
 def case_words(row: FailoverRow) -> str:
@@ -65,8 +68,8 @@ def faults_words(row: FailoverRow) -> list[str]:
 
 
 def _fault_words(fault: FailoverFault) -> str:
-    if fault == "calm_paused":
-        return gettext(_FAULTS[fault], time=duration(CALM_PAUSE_MS_MAX))
+    if limit_ms := _LIMITS_MS.get(fault):
+        return gettext(_FAULTS[fault], time=duration(limit_ms))
     return gettext(_FAULTS[fault])
 
 

@@ -16,6 +16,11 @@ from loadtests.run import LoadRun
 from loadtests.scenarios import SCENARIOS
 from sim.faults import kinds_of
 
+LEGACY_ALONE = (
+    "--legacy tests the legacy buffer, which is measured on a single Redis only: "
+    "leave out --legacy or --redis"
+)
+
 
 def run(*arguments: str) -> int | str | None:
     """Run a command line and return its exit code."""
@@ -34,6 +39,8 @@ def run(*arguments: str) -> int | str | None:
         ("sink --rate 5", "'--rate' is not an option of sink"),
         ("run --rate", "--rate: its value is missing"),
         ("run --legacy=yes", "--legacy: it takes no value"),
+        ("run --legacy --redis cluster", LEGACY_ALONE),
+        ("stack --redis sentinel --legacy", LEGACY_ALONE),
         ("run --scenario stom", f"--scenario: 'stom' is not one of {', '.join(SCENARIOS)}"),
         ("run --rate nan", "--rate: 'nan' is not a number from 0.001 to 10,000,000"),
         ("run --rate -5", "--rate: '-5' is not a number from 0.001 to 10,000,000"),

@@ -35,6 +35,9 @@ def row(
         wrong_errors=0,
         processors_died=0,
         load_ms=20_000,
+        resumed_ms=None if case == "steady" else 420,
+        elections=int(case != "steady"),
+        stalled_ms=30,
         pauses=[
             {"node": number, "longest_ms": 4_100 if number == 1 else 300, "is_struck": number == 1}
             for number in (1, 2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,13 +15,15 @@ from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
-from queue_core.redis.runner import check_lua
+from queue_core.redis.runner import FAILURES, check_lua
 
 PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
 NODE_CONNECTIONS_MAX = 4
 """Limit on connections to one node for such commands."""
-_KEYLESS = frozenset({"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL"})
+_KEYLESS = frozenset(
+    {"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL", "WAIT", "WAITAOF"}
+)
 _SECOND_WORD = frozenset({"MEMORY", "OBJECT", "XINFO", "XGROUP", "DEBUG"})
 _AFTER_COUNT = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
 
@@ -95,7 +98,7 @@ class NodesClient(Redis):
             raise exceptions.ConnectionError("the primary is being replaced")
         return [
             (str(address) if self.routes.is_cluster else "", self.node(address).execute_command)
-            for address in sorted(table.primaries)
+            for address in self.routes.likely(table)
         ]
 
     async def check_lua(self, deadline_s: float) -> None:
@@ -211,7 +214,7 @@ class NodesClient(Redis):
 
     def _owner(self, table: Table, key: str | bytes | None) -> Address | None:
         if key is None:
-            return min(table.primaries, default=None)
+            return next(iter(self.routes.likely(table)), None)
         return table.owners[self.routes.slot_of(key)]
 
     def _changed(self, table: Table) -> None:
@@ -250,8 +253,9 @@ class _Pipeline:
 
 
 async def _disconnect(node: Redis) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await node.connection_pool.disconnect()
+    with contextlib.suppress(*FAILURES, TimeoutError):  # a server that is away does not say goodbye
+        async with asyncio.timeout(PATIENCE_S):
+            await node.connection_pool.disconnect()
 
 
 def _key_of(command: Command) -> Any:

@@ -52,6 +52,11 @@ class Routes:
         """Return the primary of a slot; None if it is not known."""
         return self.table.owners[slot] if self.table else None
 
+    def likely(self, table: Table) -> list[Address]:
+        """Return all primaries by their addresses; those that were silent lately come last."""
+        suspects = self._suspects_now()
+        return sorted(table.primaries, key=lambda primary: (primary in suspects, primary))
+
     def moved(self, slot: int, owner: Address) -> None:
         """Note what MOVED told, and read the whole table."""
         if self.table and slot < len(self.table.owners):
@@ -103,14 +108,17 @@ class Routes:
         for change in self.on_change:
             change(table)
 
+    def _suspects_now(self) -> list[Address]:
+        now_s = time.monotonic()
+        return [server for server, since in self._suspects.items() if now_s - since < SUSPECT_S]
+
     async def _look(self) -> None:
         clock = time.monotonic
         await asyncio.sleep(max(0.0, self._looked_at + LOOK_EVERY_S - clock()))
         self._looked_at = clock()
-        suspects = [server for server, since in self._suspects.items() if clock() - since < SUSPECT_S]
         self._is_asking = True
         try:
-            table = await self._source.find(self.table, suspects)
+            table = await self._source.find(self.table, self._suspects_now())
         except Exception as error:  # noqa: BLE001 - whatever a server answers, the table is read again later
             known = isinstance(error, exceptions.ConnectionError)
             self.failure = error if known else exceptions.ConnectionError(str(error) or type(error).__name__)

@@ -1,7 +1,8 @@
 """Transport to several nodes: links to each primary, so that a slow one delays the calls of its own partitions only.
 
 All keys of a call are in one slot. A call goes to the primary of its slot; if that one refuses it for another's sake,
-or cannot be reached, the call is held, the table is read again, and the call is sent again until its deadline.
+or cannot be reached, the call is held, the table is read again, and the call is sent again until its deadline. Gathered
+calls of a slot keep their order: none goes to another primary while an earlier one is under way to the former.
 """
 
 from __future__ import annotations
@@ -35,14 +36,24 @@ HELD_S = 0.1
 class NodeTrip(Trip):
     """Call on its way to the primary of its slot."""
 
-    __slots__ = ("error", "hops", "is_held", "is_urgent", "slot")
+    __slots__ = ("error", "hops", "is_held", "is_urgent", "node", "number", "slot")
 
     def __init__(
-        self, call: Call[Any], future: asyncio.Future[Any], since_s: float, slot: int, *, is_urgent: bool
+        self,
+        call: Call[Any],
+        future: asyncio.Future[Any],
+        since_s: float,
+        slot: int,
+        *,
+        number: int,
+        is_urgent: bool,
     ) -> None:
         super().__init__(call, future, since_s)
         self.slot = slot
         self.is_urgent = is_urgent
+        self.number = number
+        self.node: Address | None = None
+        """Primary to which it was sent last."""
         self.is_held = False
         self.hops = 0
         self.error: Exception = TimeoutError()
@@ -72,6 +83,9 @@ class NodesTransport(Transport):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: list[NodeTrip] = []
         self._held_slots: set[int] = set()
+        self._newest: dict[int, NodeTrip] = {}
+        """Newest gathered call of each slot that was sent."""
+        self._calls = 0
         self._sending: asyncio.Task[None] | None = None
         client.routes.on_change.append(self._changed)
         client.on_close.append(self._close)
@@ -103,8 +117,12 @@ class NodesTransport(Transport):
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
             self._loop, self._held, self._sending, self._nodes = loop, [], None, {}
             self._held_slots.clear()
+            self._newest.clear()
+        self._calls += 1
         slot = self._routes.slot_of(call.command()[2])
-        trip = NodeTrip(call, loop.create_future(), loop.time(), slot, is_urgent=is_urgent)
+        trip = NodeTrip(
+            call, loop.create_future(), loop.time(), slot, number=self._calls, is_urgent=is_urgent
+        )
         if slot in self._held_slots and not is_urgent:
             self._hold(trip)  # behind those that were made before
         else:
@@ -121,7 +139,8 @@ class NodesTransport(Transport):
         if isinstance(error, exceptions.MovedError) and target:
             self._routes.moved(trip.slot, target)
         trip.hops += 1
-        if target is None or trip.hops % (HOPS_MAX + 1) == 0:
+        is_behind = trip.slot in self._held_slots and not trip.is_urgent
+        if target is None or is_behind or trip.hops % (HOPS_MAX + 1) == 0:
             self._hold(trip)
         elif isinstance(error, exceptions.MovedError):
             self._send(trip)
@@ -145,8 +164,21 @@ class NodesTransport(Transport):
             else:
                 self._routes.look()
                 trip.fail(trip.error)
+        elif self._would_overtake(trip, owner):
+            self._hold(trip)
         else:
+            trip.node = owner
+            newest = self._newest.get(trip.slot)
+            if not trip.is_urgent and (newest is None or newest.number < trip.number):
+                self._newest[trip.slot] = trip
             self._node(owner).take(trip, is_urgent=trip.is_urgent)
+
+    def _would_overtake(self, trip: NodeTrip, owner: Address) -> bool:
+        """Return True while an earlier call of the slot is under way to another primary, which may refuse it."""
+        newest = self._newest.get(trip.slot)
+        if trip.is_urgent or newest is None:
+            return False
+        return newest.number < trip.number and newest.node != owner and not newest.future.done()
 
     def _node(self, address: Address) -> LinkTransport:
         node = self._nodes.get(address)
@@ -172,7 +204,7 @@ class NodesTransport(Transport):
         try:
             while self._held:
                 await asyncio.wait([self._routes.look()], timeout=HELD_S)
-                held, self._held = sorted(self._held, key=lambda trip: trip.since_s), []
+                held, self._held = sorted(self._held, key=lambda trip: trip.number), []
                 self._held_slots.clear()
                 for trip in held:
                     if trip.is_given_up:

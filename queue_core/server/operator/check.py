@@ -58,7 +58,7 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Examine and write the verdict."""
     async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_name):
         report = await examine(queue)
-        refusals = await probe(queue) if report.reachable else []
+        refusals = await probe(queue, without=report.away_partitions) if report.reachable else []
     known = " ".join(report.errors)
     errors = [*report.errors, *(refusal for refusal in refusals if refusal.partition(": ")[2] not in known)]
     if not settings.use_queue_system:

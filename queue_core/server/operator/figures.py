@@ -82,11 +82,10 @@ def _partitions(report: HealthReport) -> str:
 
 
 def _node(node: NodeShare) -> str:
-    partitions, conversations = (
-        quantity(node.partitions, "partition"),
-        quantity(node.conversations, "conversation"),
-    )
-    return f"{visible(node.name)}: {partitions}, {conversations}"
+    partitions = quantity(node.partitions, "partition")
+    if node.conversations is None:
+        return f"{visible(node.name)}: away, {partitions} left out"
+    return f"{visible(node.name)}: {partitions}, {quantity(node.conversations, 'conversation')}"
 
 
 def _outage(outage: Outage, now_ms: int) -> str:

@@ -50,7 +50,8 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core status
               python -m queue_core status --watch 2s
 
-            exit codes: 0 shown; 1 Redis is not available; 2 wrong usage or configuration
+            exit codes: 0 shown, if only in part because a node of a cluster is away; 1 Redis is not available; 2 wrong
+            usage or configuration
             """,
     )
     parser.add_argument(
@@ -83,14 +84,15 @@ async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings: ServerSettings) -> None:
     report = await examine(queue)
-    due = await queue.active_conversations(limit=args.limit)
-    now_ms = await queue.now_ms()
-    buffered = await count_buffered(queue, pages_max=STEPS_MAX)
+    away = report.away_partitions
+    due = await queue.without(away).active_conversations(limit=args.limit)
+    now_ms = report.checked_at_ms if away else await queue.now_ms()
+    buffered = None if away else await count_buffered(queue, pages_max=STEPS_MAX)
     if args.json:
         listed = [_as_json(conversation, now_ms) for conversation in due]
         answer = {
             **msgspec.to_builtins(report),
-            "oldBuffer": msgspec.to_builtins(buffered),
+            "oldBuffer": msgspec.to_builtins(buffered),  # null while a node is away
             "nextDue": listed,
         }
         write_json(answer, on_one_line=bool(args.watch))
@@ -98,7 +100,7 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
     if args.watch:
         write(CLEAR_SCREEN if sys.stdout.isatty() else "")
     facts = figures(report)
-    if buffered.messages or not settings.use_queue_system:
+    if buffered and (buffered.messages or not settings.use_queue_system):
         facts.append(("legacy buffer", in_conversations(buffered.messages, buffered.conversations)))
     write_fields(facts)
     write_findings(report.errors, report.warnings)

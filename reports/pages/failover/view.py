@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.analysis.failover import Repeated, repeated
 from reports.command_lines import typed
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.failover import FailoverResult, FailoverRow
@@ -25,7 +26,7 @@ _COLUMNS = (
         "acknowledged",
     ),
     *("once", "twice", "licensed", "lost", "dead", "waiting", "directly", "errors", "wrong_errors"),
-    *("processors_died", "load_ms"),
+    *("processors_died", "load_ms", "elections", "resumed_ms", "stalled_ms"),
 )
 
 
@@ -40,13 +41,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One run, with its words."""
+    """Runs of one case, with their words."""
 
     row: FailoverRow
+    runs: int
     name: str
     settings: Sequence[str]
     faults: Sequence[str]
     pauses: Sequence[Pause]
+    resumed: str
+    """Time from the election of a primary to traffic; "" if none was elected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def failover_page_of(result: FailoverResult) -> FailoverPage:
     return FailoverPage(
         state="ok" if result["ok"] else "bad",
         verdict=failover_verdict(result),
-        rows=[_view(row) for row in result["rows"]],
+        rows=[_view(case) for case in repeated(result["rows"])],
         downloads=failover_downloads(result),
         settings=[
             ("Redis", cut(one_line(result["redis_version"]), 40)),
@@ -91,8 +95,11 @@ def failover_downloads(result: FailoverResult) -> list[tuple[str, CsvLink]]:
     return [(gettext("All runs"), csv_link("failover.csv", columns, rows))]
 
 
-def _view(row: FailoverRow) -> RowView:
+def _view(case: Repeated) -> RowView:
+    row = case.row
+    faults = dict.fromkeys(words for run in case.runs for words in faults_words(run))
     pauses = [
         Pause(pause["node"], duration(pause["longest_ms"]), pause["is_struck"]) for pause in row["pauses"]
     ]
-    return RowView(row, case_words(row), settings_words(row), faults_words(row), pauses)
+    resumed = "" if row["resumed_ms"] is None else duration(row["resumed_ms"])
+    return RowView(row, len(case.runs), case_words(row), settings_words(row), tuple(faults), pauses, resumed)

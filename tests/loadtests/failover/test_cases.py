@@ -29,6 +29,5 @@ async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequ
     group: Group = request.getfixturevalue(f"{case.deployment}_servers")
     row = await Run(case, group, SHORT).carry_out()
     assert row["acknowledged"] > 50
-    assert [fault for fault in faults_of(row) if fault != "calm_paused"] == [], (
-        row
-    )  # pauses need a quiet machine
+    needs_quiet_machine = ("calm_paused", "slow")
+    assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from loadtests.failover.elections import ElectionWatch, State
 from loadtests.failover.ledger import DIRECT_TOKEN, Ledger
+from loadtests.redis_groups.node import Node
 from queue_core import Batch, QueueMessage
 
 
@@ -59,3 +63,61 @@ def test_a_pause_lies_between_two_sends_to_the_same_users() -> None:
     at_s = ledger.sent[0].at_s
     assert ledger.longest_pause_s({"1"}, at_s - 1, at_s + 3) == pytest.approx(3)
     assert ledger.longest_pause_s({"2"}, at_s - 1, at_s + 3) == pytest.approx(4)
+
+
+def test_a_pause_is_without_the_time_in_which_the_machine_stood_still() -> None:
+    ledger = Ledger()
+    ledger.note_sent(batch(1, "m1"))
+    at_s = ledger.sent[0].at_s
+    ledger.stalls.note(at_s + 1, at_s + 1.02)  # a late tick, no stall
+    ledger.stalls.note(at_s + 1.5, at_s + 3.5)
+    assert ledger.longest_pause_s({"1"}, at_s - 1, at_s + 5) == pytest.approx(3)
+    assert ledger.longest_pause_s({"1"}, at_s - 1, at_s + 2.5) == pytest.approx(1.5)
+
+
+def test_traffic_begins_with_a_reply_recorded_after_the_election() -> None:
+    ledger = Ledger()
+    for token in (1, 2):
+        ledger.note_recorded(batch(token, f"m{token}"))
+        ledger.note_sent(batch(token, f"m{token}"))
+    ledger.note_sent(batch(3, "m3", reply="known"))
+    first, second = (sent.recorded_s for sent in ledger.sent[:2])
+    assert first is not None
+    assert second is not None
+    elected_s = (first + second) / 2
+    assert ledger.traffic_after_s({"1"}, elected_s) == pytest.approx(ledger.sent[1].at_s - elected_s)
+    assert ledger.traffic_after_s({"1"}, ledger.sent[2].at_s) is None
+    assert ledger.traffic_after_s({"2"}, 0.0) is None
+
+
+class Servers:
+    """States of a primary and two replicas, as the watch sees them."""
+
+    def __init__(self) -> None:
+        nodes = [Node(None, Path(), port, server=None, config={}) for port in (1, 2, 3)]
+        self.first, *self.replicas = nodes
+        self.watch = ElectionWatch(self.first, self.replicas, 1)
+
+    def say(self, *states: tuple[bool, int] | None) -> int:
+        """Let each server say whether it is the primary, and of how many replicas; return the number of elections."""
+        nodes = (self.first, *self.replicas)
+        self.watch.note(
+            {node: state and State(*state, serves=True) for node, state in zip(nodes, states, strict=True)}
+        )
+        return len(self.watch.moments)
+
+
+def test_an_election_ends_when_enough_replicas_follow_the_new_primary() -> None:
+    servers = Servers()
+    replica, alone, followed = (False, 0), (True, 0), (True, 1)
+    assert servers.say((True, 2), replica, replica) == 0
+    assert servers.say(None, replica, replica) == 0
+    assert servers.say(None, alone, replica) == 0
+    assert servers.say(None, followed, replica) == 1
+    assert servers.say((True, 2), followed, replica) == 1, "the old primary does not know yet"
+    assert servers.say((True, 0), alone, replica) == 1
+    servers.watch.note({})  # all were slow to answer
+    assert servers.say(replica, followed, replica) == 2
+    assert servers.watch.elections == 1
+    servers.say(followed, replica, replica)
+    assert servers.watch.elections == 2

@@ -20,10 +20,12 @@ from queue_core import (
     QueueUnavailableError,
     RetryLaterError,
     connect,
+    policy,
 )
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import as_deletion, as_edit
 from queue_core.queue import intake as direct
+from queue_core.queue import settling
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
     Bot,
@@ -44,6 +46,7 @@ class Away:
     def __init__(self, redis: Redis, monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
         self.queue = MessageQueue(redis, quick(**{"direct_after_ms": 0, **settings}))
         self.is_away = True
+        self.away_partitions = set[int]()
         self.answers_lost = 0
         for name in ("enqueue", "withdraw"):
             monkeypatch.setattr(self.queue, name, self._when_back(name))
@@ -55,11 +58,14 @@ class Away:
             if self.answers_lost:
                 self.answers_lost -= 1
                 await call(subject)
-            elif not self.is_away:
+            elif not self.is_away and self._partition_of(subject) not in self.away_partitions:
                 return await call(subject)
             raise QueueUnavailableError("away")
 
         return when_back
+
+    def _partition_of(self, subject: QueueMessage) -> int:
+        return self.queue.keys.of(subject.instance_name, subject.user_phone).partition
 
 
 @on_newest
@@ -502,19 +508,20 @@ async def test_a_message_that_a_worker_took_cannot_be_withdrawn_and_is_answered_
 async def test_settles_by_itself_when_redis_is_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(settling, "PIPELINE_CALLS_MAX", 20)
     away, bot = Away(redis_client, monkeypatch), Bot()
     intake = Intake(away.queue, bot.handle, bot.send)
-    for number in range(600):  # more than one pipeline holds
+    for number in range(50):  # more than one pipeline holds
         await intake.receive(message(f"m{number}", f"user-{number % 7}"))
-    settling = asyncio.create_task(intake.settle_when_back(every_s=0.01))
+    settler = asyncio.create_task(intake.settle_when_back(every_s=0.01))
     await asyncio.sleep(0.05)
-    assert intake.unsettled == 600
+    assert intake.unsettled == 50
     away.is_away = False
     await eventually(lambda: intake.unsettled == 0, "every message is settled")
-    settling.cancel()
-    await asyncio.wait([settling])
-    assert settling.cancelled()
-    assert (await away.queue.enqueue(message("m599", f"user-{599 % 7}"))).status == "duplicate"
+    settler.cancel()
+    await asyncio.wait([settler])
+    assert settler.cancelled()
+    assert (await away.queue.enqueue(message("m49", f"user-{49 % 7}"))).status == "duplicate"
 
 
 @on_newest
@@ -535,6 +542,51 @@ async def test_the_number_of_unsettled_messages_is_limited(
 
 
 @on_newest
+async def test_a_partition_that_is_away_holds_up_no_other(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch, partitions=4), Bot()
+    away.away_partitions = {away.queue.keys.of("bot", "ali").partition}
+    away.is_away = False
+    other = next(
+        phone
+        for phone in "abcdefgh"
+        if away.queue.keys.of("bot", phone).partition not in away.away_partitions
+    )
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1", "ali")) == "answered"
+    assert await intake.receive(message("m2", other)) == "queued"
+    with pytest.raises(QueueUnavailableError):
+        await intake.settle()
+    assert (intake.unsettled, bot.sent_ids) == (1, ["m1"])
+    away.away_partitions = set()
+    assert await intake.receive(message("m3", "ali")) == "queued"
+    assert (intake.unsettled, bot.sent_ids) == (0, ["m1"])
+
+
+@on_newest
+async def test_an_older_message_in_a_partition_that_is_away_keeps_its_place(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time passes for a partition only while it answers, whatever the others do."""
+    away, bot = Away(redis_client, monkeypatch, partitions=4, lock_ttl_ms=50, lock_renew_ms=10), Bot()
+    its = away.queue.keys.of("bot", "ali").partition
+    other = next(phone for phone in "abcdefgh" if away.queue.keys.of("bot", phone).partition != its)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    away.is_away = False
+    assert await intake.receive(message("m1", "ali")) == "queued"
+    away.away_partitions = {its}
+    with pytest.raises(OlderMessageWaitsError):
+        await intake.receive(message("m2", "ali"))
+    for number in range(10):
+        await asyncio.sleep(policy.limit_ms(away.queue.settings) / 1000 / 4)
+        assert await intake.receive(message(f"x{number}", other)) == "queued"
+    with pytest.raises(OlderMessageWaitsError):
+        await intake.receive(message("m2", "ali"))
+    assert bot.sent_ids == []
+
+
+@on_newest
 async def test_webhooks_and_media_of_answered_messages_are_not_kept(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -545,7 +597,7 @@ async def test_webhooks_and_media_of_answered_messages_are_not_kept(
             id="m1", instance_name="bot", user_phone="1", message="long", message_data={"media": "x" * 1000}
         )
     )
-    (kept,) = intake._unsettled.values()
+    ((kept,),) = (messages.values() for messages in intake._unsettled._messages.values())
     assert (kept.id, kept.message, kept.message_data) == ("m1", "", {})
 
 

@@ -55,6 +55,26 @@ async def test_a_missing_right_is_named(real_redis: Redis, command: str) -> None
     await real_redis.acl_deluser("limited")
 
 
+@pytest.mark.newest_redis
+@pytest.mark.parametrize(
+    ("setting", "command"), [({"wait_for_replicas": 1}, "wait"), ({"wait_for_fsync": True}, "waitaof")]
+)
+async def test_the_rights_to_wait_are_tried_if_the_queue_waits(
+    real_redis: Redis, setting: dict[str, Any], command: str
+) -> None:
+    queue, client = await queue_without(real_redis, command)
+    async with client:
+        assert await probe(queue) == []
+        await real_redis.config_set("appendonly", "yes")
+        try:
+            error, *_ = await probe(MessageQueue(client, QueueSettings(**setting)))
+        finally:
+            await real_redis.config_set("appendonly", "no")
+    assert f"may not run {command.upper()}, " in error
+    assert f"+{command} " in error
+    await real_redis.acl_deluser("limited")
+
+
 async def test_several_missing_rights_are_one_sentence(real_redis: Redis) -> None:
     queue, client = await queue_without(real_redis, "rpush")
     async with client:

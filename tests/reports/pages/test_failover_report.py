@@ -16,6 +16,18 @@ def test_the_page_shows_each_run_and_what_the_lax_ones_lost() -> None:
     assert "The other runs lost 94 messages." in html
     assert html.count('<th class="left name" scope="row">') == 3
     assert "<b>4.1 s</b>" in html
+    assert html.count("<td>420 ms</td>") == 2
+
+
+def test_repeated_runs_are_one_row() -> None:
+    lost = {**failover_example.row("all_down", lost=2), "resumed_ms": 900}
+    result = failover_example.result(failover_example.row("all_down"), lost)  # type: ignore[arg-type]
+    html = render_failover_report(result).replace("\N{NO-BREAK SPACE}", " ")
+    assert html.count('<th class="left name" scope="row">') == 1
+    assert "2 runs" in html
+    assert "<td>8,000</td><td>7,998</td>" in html
+    assert "✗ acknowledged messages were lost" in html
+    assert "<td>900 ms</td>" in html
 
 
 def test_broken_promises_stand_in_the_verdict_and_beside_their_runs() -> None:
@@ -52,6 +64,11 @@ def test_the_page_in_arabic() -> None:
         ({"processors_died": 1}, ["died"]),
         ({"pauses": [{"node": 1, "longest_ms": 2_001, "is_struck": False}]}, ["calm_paused"]),
         ({"pauses": [{"node": 1, "longest_ms": 9_000, "is_struck": True}]}, []),
+        ({"lost": 1, "replicas": 2, "elections": 2}, []),
+        ({"lost": 1, "replicas": 2, "elections": 2, "wait_for_replicas": 2}, ["lost"]),
+        ({"resumed_ms": 1_001}, ["slow"]),
+        ({"resumed_ms": 9_000, "stalled_ms": 5_001}, []),
+        ({"resumed_ms": 1_000}, []),
     ],
 )
 def test_the_promises_of_a_run(changes: dict[str, object], faults: list[FailoverFault]) -> None:

@@ -25,10 +25,13 @@ from queue_core import (
     UnsupportedRedisError,
     connect,
 )
+from queue_core.keys import KeySpace
 from queue_core.queue.health import examine
 from queue_core.queue.probe import probe
 from queue_core.redis.nodes.table import slot_of
 from queue_core.server.operator.figures import figures
+from queue_core.text import quantity
+from tests.queue_core.server.operator.console import Console, settings_for
 
 USERS = 60
 
@@ -145,7 +148,7 @@ async def test_everything_works_by_the_url(group: Group) -> None:
         assert len(queue.keys.partitions) == queue.settings.partitions == 16
         assert [node.name for node in report.nodes] == sorted(node.address for node in group.primaries())
         assert sorted(node.partitions for node in report.nodes) == [4, 6, 6]
-        assert sum(node.conversations for node in report.nodes) == USERS
+        assert sum(node.conversations or 0 for node in report.nodes) == USERS
     else:
         assert (len(queue.keys.partitions), report.nodes) == (1, ())
 
@@ -294,6 +297,37 @@ async def test_the_settings_of_a_cluster_that_need_attention(cluster_servers: Cl
     assert "3 primaries, but the queue uses only 1 partition" in warnings
     (share,) = report.nodes
     assert ("node", f"{share.name}: 1 partition, 0 conversations") in figures(report)
+
+
+async def test_while_a_primary_is_away_the_others_can_be_read(
+    cluster_servers: ClusterServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead, *others = cluster_servers.primaries()
+    partitions = KeySpace("wa", 4).partitions
+    its = [
+        number for number, keys in enumerate(partitions) if cluster_servers.primary_of(keys.active) is dead
+    ]
+    async with connect(cluster_servers.url) as client:
+        queue = MessageQueue(client, QueueSettings(partitions=4, redis_deadline_ms=3_000))
+        await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
+        left = [user for user in range(USERS) if queue.keys.of("bot", str(user)).partition not in its]
+        for node in (*cluster_servers.replicas_of(dead), dead):
+            node.kill()
+        report = await examine(queue)
+        assert await probe(queue, without=report.away_partitions) == []
+    assert report.away_partitions == tuple(its)
+    assert (report.active_conversations, report.waiting) == (len(left), len(left))
+    numbers = ", ".join(map(str, its))
+    assert f"{dead.address} is away" in report.errors[0]
+    assert f"{quantity(len(its), 'partition')} of 4 cannot be read ({numbers})" in report.errors[0]
+    assert ("node", f"{dead.address}: away, {quantity(len(its), 'partition')} left out") in figures(report)
+    assert {node.name for node in report.nodes if node.conversations} == {node.address for node in others}
+
+    console = Console(settings_for(cluster_servers.url, QUEUE_PARTITIONS="4"), capsys)
+    status = await console.run("status", "--limit", "100")
+    assert (status.code, sum(line.startswith("bot ") for line in status.lines)) == (0, len(left))
+    check = await console.run("check")
+    assert (check.code, f"{dead.address} is away" in check.out) == (1, True)
 
 
 @pytest.mark.parametrize(

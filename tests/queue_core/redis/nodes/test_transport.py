@@ -13,6 +13,7 @@ from queue_core import QueueSettings, QueueUnavailableError, connect
 from queue_core.redis.nodes import asking
 from queue_core.redis.nodes.table import SLOTS, slot_of
 from queue_core.redis.nodes.transport import NodesTransport
+from queue_core.redis.nodes.urls import Address
 from queue_core.redis.scripts.loader import Call, LuaScript
 from queue_core.redis.transports import transport_for
 from tests.queue_core.redis.nodes.played import PlayedCluster, PlayedNode
@@ -118,6 +119,33 @@ async def test_a_refusal_that_passes_is_not_seen(cluster: PlayedCluster, refusal
     async with transport_on(cluster.url) as transport:
         assert await transport.gathered(Note(number=1)) == 1
     assert cluster.nodes[0].numbers == [b"1"] * 3
+
+
+async def test_a_call_does_not_overtake_one_that_is_under_way_to_the_former_primary(
+    cluster: PlayedCluster,
+) -> None:
+    first, second = cluster.nodes
+    async with transport_on(cluster.url) as transport:
+        await transport.gathered(Note(number=0))
+        first.is_silent = True
+        earlier = transport.gathered(Note(number=1))
+        while not transport._newest[slot_of(LOW)].writes:  # noqa: ASYNC110 - the other end goes on by itself
+            await asyncio.sleep(0)
+        transport._routes.moved(slot_of(LOW), Address("127.0.0.1", second.port))
+        later = transport.gathered(Note(number=2))
+        cluster.owners = [second, second]
+        assert [await earlier, await later] == [1, 2]
+    assert second.numbers == [b"1", b"2"]
+
+
+async def test_redirected_calls_stay_behind_held_ones(cluster: PlayedCluster) -> None:
+    first, second = cluster.nodes
+    async with transport_on(cluster.url) as transport:
+        await transport.gathered(Note(number=0))
+        first.refusals += [b"-TRYAGAIN x\r\n", redirection("ASK", second)]
+        calls = [transport.gathered(Note(number=n)) for n in (1, 2)]
+        assert await asyncio.gather(*calls) == [1, 2]
+    assert (first.numbers, second.numbers) == ([b"0", b"1", b"2", b"1", b"2"], [])
 
 
 async def test_held_calls_keep_their_order(cluster: PlayedCluster) -> None:

@@ -1,0 +1,126 @@
+"""Watch over the servers that a fault strikes: when there is a primary again that can take and keep writes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from loadtests.redis_groups.node import Node
+
+LOOK_EVERY_S = 0.02
+ANSWER_S_MAX = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Answer of a server about itself."""
+
+    is_primary: bool
+    replicas: int
+    """Number of replicas in step."""
+    serves: bool
+    """False while a cluster's node refuses commands, as for two seconds after its start."""
+
+
+class ElectionWatch:
+    """Thread that notes each moment at which a struck primary, or its successor, becomes able to take writes.
+
+    A primary is able once enough replicas follow it. The old primary counts no more as soon as a replica is promoted,
+    even while it still takes itself for the primary.
+    """
+
+    def __init__(self, struck: Node, replicas: Sequence[Node], replicas_needed: int) -> None:
+        self.moments: list[float] = []
+        """Times of `time.monotonic`."""
+        self.elections = 0
+        """Number of times that another server became the primary."""
+        self._owner = struck
+        self._is_able = True
+        self._replicas = set(replicas)
+        """Servers that were replicas when they answered last."""
+        self._needed = replicas_needed
+        self._clients = {node: _client(node) for node in (struck, *replicas)}
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="elections", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        for client in self._clients.values():
+            client.close()
+
+    def _watch(self) -> None:
+        while not self._ends.wait(LOOK_EVERY_S):
+            self.note(self._states())
+
+    def note(self, states: dict[Node, State | None]) -> None:
+        """Note what servers say about themselves; None for one that is away. A server that was slow may be missing."""
+        for node, state in states.items():
+            if state and state.is_primary and node in self._replicas:
+                self._elect(node)
+            if state:
+                (self._replicas.discard if state.is_primary else self._replicas.add)(node)
+        if self._owner not in states:
+            return
+        owner = states[self._owner]
+        if owner and not owner.is_primary:  # another one took over, which did not know that it was a replica
+            others = [node for node, state in states.items() if state and state.is_primary]
+            if others:
+                self._elect(others[0])
+            return
+        is_able = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
+        if is_able and not self._is_able:
+            self.moments.append(time.monotonic())
+        self._is_able = is_able
+
+    def _elect(self, node: Node) -> None:
+        self._owner, self._is_able = node, False
+        self.elections += 1
+
+    def _states(self) -> dict[Node, State | None]:
+        states = {}
+        for node, client in self._clients.items():
+            with contextlib.suppress(exceptions.TimeoutError):
+                states[node] = _state_of(node, client)
+        return states
+
+
+def _client(node: Node) -> redis.Redis:
+    return redis.Redis(
+        port=node.own_port,
+        socket_timeout=ANSWER_S_MAX,
+        decode_responses=True,
+        protocol=2,
+        retry=Retry(NoBackoff(), retries=0),
+    )
+
+
+def _state_of(node: Node, client: redis.Redis) -> State | None:
+    """Ask a server. Raises TimeoutError if it is slow, as on a busy machine."""
+    if not node.is_running or node.is_paused:
+        return None
+    try:
+        info = client.info("replication")
+        serves = "cluster-enabled" not in node.config or "cluster_state:ok" in str(
+            client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # in redis-py
+        )
+    except exceptions.TimeoutError:
+        raise
+    except (exceptions.RedisError, OSError):
+        return None
+    replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
+    in_step = sum(replica["state"] == "online" for replica in replicas)
+    return State(info["role"] == "master", in_step, serves)
