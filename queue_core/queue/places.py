@@ -10,9 +10,10 @@ carried to the new place before anything is stored there. Without a change nothi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from queue_core.errors import OtherPartitionsError
+from queue_core.errors import OtherPartitionsError, QueueUnavailableError
 from queue_core.keys import Place
 from queue_core.queue.access import Access, whole
 from queue_core.redis import scripts
@@ -80,7 +81,8 @@ async def adopt(access: Access, other: OtherPartitionsError) -> None:
         )
         access.keys.adopt(text(noted))
         layouts = [partition.layout for partition in access.keys.partitions]
-        await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
+        with suppress(QueueUnavailableError):  # where a server is away, the number is noted with the first message
+            await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
 
 
 def carried_keys(place: Place) -> list[str]:

@@ -222,6 +222,9 @@ class _Trial:
             ("a trial message cannot become a dead letter and come back", self._bury_and_requeue),
             ("a trial message cannot be looked at and deleted", self._look_and_forget),
         )
+        if not self._is_whole:  # the number is noted in the first partition first, which may be away
+            layout = self._queue.keys.partitions[self._place.partition].layout
+            await _answers(self._queue, [("HSET", layout, "partitions", self._queue.keys.numbers)])
         try:
             for what, step in (*steps, *(all_partitions if self._is_whole else ())):
                 try:

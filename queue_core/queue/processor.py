@@ -147,6 +147,9 @@ class Processor:
                 work.error = error
         if work.error:
             raise work.error
+        if only is None and work.outcomes:  # the claims saw the leases of batches that have ended since
+            looked = await asyncio.gather(*(self._queue.look(number) for number in partitions))
+            next_due = [look.next_due_ms for look in looked if look.next_due_ms is not None]
         return work.report(min(next_due, default=None))
 
     async def _record_sent_batches(self) -> None:

@@ -61,9 +61,8 @@ async def test_a_pass_reports_its_counts(redis_client: Redis) -> None:
         lost_leases=0,
         handed_back=0,
         dead_lettered=2,
-        next_due_ms=report.next_due_ms,
+        next_due_ms=after_backoff.attention_at_ms,
     )
-    assert report.next_due_ms is not None
     await check_ledger(queue, [f"m{number}" for number in range(1, 8)], bot.sent_ids)
 
 
@@ -81,6 +80,14 @@ async def test_the_report_says_when_to_come_again(redis_client: Redis) -> None:
         now += 1
     report = await Processor(queue, Bot().handle).process_all_queues()
     assert report.next_due_ms == 1_700_000_001_000
+
+
+@on_newest
+async def test_a_pass_that_empties_the_queue_names_no_time(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
+    await enqueue(queue, ["m1"], "ali")
+    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert (report.completed, report.next_due_ms) == (1, None)
 
 
 @on_newest
