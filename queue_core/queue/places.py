@@ -81,7 +81,9 @@ async def adopt(access: Access, other: OtherPartitionsError) -> None:
         )
         access.keys.adopt(text(noted))
         layouts = [partition.layout for partition in access.keys.partitions]
-        with suppress(QueueUnavailableError):  # where a server is away, the number is noted with the first message
+        with suppress(
+            QueueUnavailableError
+        ):  # where a server is away, the number is noted with the first message
             await access.read(*(("HSETNX", key, "partitions", access.keys.numbers) for key in layouts))
 
 
