@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadtests.failover.cases import CASES
+from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import RATE_PER_S, Load
 from loadtests.failover.table import Entry, Rows, result_of, run_entries
 from reports.pages.failover.page import render_failover_report
@@ -32,7 +32,9 @@ def add_failover(commands: Any) -> None:
         help="run the queue on clusters and behind sentinels while their servers fail",
         description="Starts clusters and sentinels on this machine, sends messages through two workers while servers\n"
         "are killed, frozen and replaced, and accounts for each message by a ledger outside of Redis.",
-        epilog="Exit code: 0: every run kept what it promises. 1: one did not.",
+        epilog="Rows:\n"
+        + "\n".join(f"  {number:>2}  {_words_of(case)}" for number, case in enumerate(CASES, 1))
+        + "\n\nExit code: 0: every run kept what it promises. 1: one did not. 2: options that cannot be used.",
     )
     parser.add_argument(
         "--rows", metavar="N,N", type=_numbers, help=f"run these rows only, from 1 to {len(CASES)}"
@@ -98,10 +100,22 @@ def _read_rows(file: Path) -> Rows:
 
 
 def _numbers(text: str) -> list[int]:
-    numbers = [int(word) for word in text.split(",")]
+    numbers = [int(word) if word.isdecimal() else 0 for word in text.split(",")]
     if not all(1 <= number <= len(CASES) for number in numbers):
-        raise ValueError(f"{text!r} has a number that is not from 1 to {len(CASES)}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of numbers from 1 to {len(CASES)}, such as 2,15"
+        )
     return numbers
+
+
+def _words_of(case: Case) -> str:
+    words = [case_words(case.name)]
+    if case.through_intake:
+        words.append("through Intake")
+    words.append(f"wait_for_replicas {case.wait_for_replicas}")
+    if case.min_replicas:
+        words.append(f"min-replicas-to-write {case.min_replicas}")
+    return f"{case.deployment}: {', '.join(words)}"
 
 
 def _show(entry: Entry, row: FailoverRow) -> None:
@@ -110,7 +124,7 @@ def _show(entry: Entry, row: FailoverRow) -> None:
     resumed = row["resumed_ms"]
     traffic = "" if resumed is None else f"; traffic {_seconds(resumed)} s after the election"
     sys.stdout.write(
-        f"{entry.repetition}.{entry.case} {case_words(row)} ({', '.join(settings_words(row))}): "
+        f"{entry.repetition}.{entry.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
         f"acknowledged {row['acknowledged']:,}, once {row['once']:,}, "
         f"twice {row['twice']:,} (licensed {row['licensed']:,}), lost {row['lost']:,}; "
         f"callers' errors {row['errors']:,}; longest pauses {pauses} s{traffic}"

@@ -26,7 +26,7 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     dead_lettered: int
     """Messages that became dead letters in this pass."""
     next_due_ms: int | None
-    """Time (Unix ms) at which a conversation next needs attention, seen from the end of the pass; None if none waits."""
+    """Time (Unix ms) at which a conversation next needs attention, as of the end of the pass; None if none waits."""
 
 
 class ProcessingObserver(Protocol):

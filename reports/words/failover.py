@@ -40,9 +40,9 @@ _FAULTS: dict[FailoverFault, str] = {
 _LIMITS_MS: dict[FailoverFault, int] = {"calm_paused": CALM_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
 
 
-def case_words(row: FailoverRow) -> str:
+def case_words(case: FailoverCase) -> str:
     """Say what struck the servers."""
-    return gettext(_CASES[row["case"]])
+    return gettext(_CASES[case])
 
 
 def settings_words(row: FailoverRow) -> list[str]:
@@ -84,28 +84,28 @@ def failover_verdict(result: FailoverResult) -> Verdict:
             gettext("; ").join(faults) + ".",
         )
     safe = [row for row in rows if loses_nothing(row)]
+    others = [row for row in rows if row not in safe]
+    if not safe:
+        return Verdict(gettext("In no run did the queue wait for enough replicas"), _lost(others))
     return Verdict(
         gettext(
-            "No message was lost in the %(runs)s runs in which the queue waited for enough replicas",
-            runs=len(safe),
+            "No message was lost where the queue waited for enough replicas (runs: %(runs)s)", runs=len(safe)
         ),
-        _rest(safe, [row for row in rows if row not in safe]),
+        _rest(safe, others),
     )
 
 
 def _rest(safe: Sequence[FailoverRow], others: Sequence[FailoverRow]) -> str:
     answered = sum(row["acknowledged"] for row in safe)
-    sentences = [
-        ngettext(
-            "%(num)s message was acknowledged there.", "%(num)s messages were acknowledged there.", answered
-        )
-    ]
-    if others:
-        sentences.append(
-            ngettext(
-                "The other runs lost %(num)s message.",
-                "The other runs lost %(num)s messages.",
-                sum(row["lost"] for row in others),
-            )
-        )
-    return " ".join(sentences)
+    sentence = ngettext(
+        "%(num)s message was acknowledged there.", "%(num)s messages were acknowledged there.", answered
+    )
+    return f"{sentence} {_lost(others)}" if others else sentence
+
+
+def _lost(rows: Sequence[FailoverRow]) -> str:
+    return ngettext(
+        "Runs without that lost %(num)s message.",
+        "Runs without that lost %(num)s messages.",
+        sum(row["lost"] for row in rows),
+    )

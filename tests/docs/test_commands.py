@@ -45,6 +45,7 @@ OPERATOR = (
     "resume",
     "forget",
     "tick",
+    "partitions",
     "send-test",
 )
 LOADS = ("run", "validate")

@@ -102,4 +102,6 @@ def _view(case: Repeated) -> RowView:
         Pause(pause["node"], duration(pause["longest_ms"]), pause["is_struck"]) for pause in row["pauses"]
     ]
     resumed = "" if row["resumed_ms"] is None else duration(row["resumed_ms"])
-    return RowView(row, len(case.runs), case_words(row), settings_words(row), tuple(faults), pauses, resumed)
+    return RowView(
+        row, len(case.runs), case_words(row["case"]), settings_words(row), tuple(faults), pauses, resumed
+    )

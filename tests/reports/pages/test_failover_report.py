@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from reports.pages.failover.page import render_failover_report
-from reports.results.failover import FailoverFault, FailoverRow, faults_of
+from reports.results.failover import FailoverFault, FailoverRow, faults_of, loses_nothing
 from reports.words.failover import failover_verdict
 from tests.reports import failover_example
 
 
 def test_the_page_shows_each_run_and_what_the_lax_ones_lost() -> None:
     html = render_failover_report(failover_example.kept()).replace("\N{NO-BREAK SPACE}", " ")
-    assert "No message was lost in the 2 runs in which the queue waited for enough replicas" in html
-    assert "The other runs lost 94 messages." in html
+    assert "No message was lost where the queue waited for enough replicas (runs: 2)" in html
+    assert "Runs without that lost 94 messages." in html
     assert html.count('<th class="left name" scope="row">') == 3
     assert "<b>4.1 s</b>" in html
     assert html.count("<td>420 ms</td>") == 2
@@ -28,6 +28,13 @@ def test_repeated_runs_are_one_row() -> None:
     assert "<td>8,000</td><td>7,998</td>" in html
     assert "✗ acknowledged messages were lost" in html
     assert "<td>900 ms</td>" in html
+
+
+def test_a_table_without_rows_that_wait_for_enough_replicas_promises_nothing() -> None:
+    result = failover_example.kept()
+    result["rows"] = [row for row in result["rows"] if not loses_nothing(row)]
+    words = str(failover_verdict(result)).replace("\N{NO-BREAK SPACE}", " ")
+    assert words == "In no run did the queue wait for enough replicas; Runs without that lost 94 messages."
 
 
 def test_broken_promises_stand_in_the_verdict_and_beside_their_runs() -> None:
