@@ -39,17 +39,6 @@ class NewerLayoutError(QueueError):
     """Raised where a newer release has changed the data in Redis so that this one cannot read it; upgrade this one."""
 
 
-class OtherPartitionsError(QueueUnavailableError):
-    """Raised where the deployment has other numbers of partitions than this process reckons with; nothing was done.
-
-    `numbers` is "?" if they are noted elsewhere. The queue adopts them (`queue/places.py`) and calls again.
-    """
-
-    def __init__(self, numbers: str) -> None:
-        super().__init__(f"the number of partitions has changed ({numbers}): call again")
-        self.numbers = numbers
-
-
 class LeaseLostError(QueueError):
     """Raised when the lease ran out; another worker may hold the conversation. The call changed nothing."""
 

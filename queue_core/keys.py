@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
-from queue_core.message import BackendKind, Batch
+from queue_core.message import BackendKind
 
 LAYOUT_VERSION = 2
 """Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
@@ -24,16 +24,12 @@ LAYOUT_VERSION = 2
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
 of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
-`partitions` is the number of partitions that the deployment uses, and while conversations leave the partitions of
-another number, that one too: "16" or "16 4". `left` is the time at which an id was noted last in a partition that its
-conversation leaves, Unix ms. `queue/partitions.py` describes the change.
 """
 
 _SAFE = "@+"
 _PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch
 """Match of a name that needs no encoding."""
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
-_NUMBERS = re.compile(r"([1-9][0-9]{0,3})(?: ([1-9][0-9]{0,3}))?")
 Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
 Key = Annotated[str, "KEYS"]
 """Key that a script gets in KEYS, so that a cluster finds its slot; a script gets a plain str in ARGV."""
@@ -58,8 +54,6 @@ class Partition(NamedTuple):
     """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key
     """Hash: the layout of the partition, see LAYOUT_VERSION."""
-    partitions: str
-    """Numbers of partitions that this process reckons with, as the layout notes them."""
     damaged: Key
     """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
     reports: Key
@@ -154,12 +148,6 @@ class Place(NamedTuple):
     """List: the last replies that did not reach the user, as providers reported later."""
     sent_again: Key
     """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
-    carried: Key
-    """String, for a day: what was kept at the conversation's former place was carried here."""
-    partitions: str
-    """Numbers of partitions that this process reckons with, as the layout notes them."""
-    is_former: str
-    """"1" for the place that a conversation leaves while the number of partitions changes, else "0"."""
     active: Key
     wake: Key
     dead: Key
@@ -200,31 +188,12 @@ class SentId(NamedTuple):
 class KeySpace:
     """Makes every key of a deployment from its prefix and its number of partitions."""
 
-    partitions: tuple[Partition, ...]
-    """All partitions in which messages may lie, or will lie when the deployment changes to the number of the settings.
-    It never gets shorter."""
-    numbers: str
-    """Number of partitions, and while conversations leave those of another number, that one too: "16" or "16 4"."""
-
     def __init__(self, prefix: str, partitions: int) -> None:
         self._prefix = prefix
-        self._most = partitions
         self._conversation_key = re.compile(
             rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
         )
-        self.adopt(str(partitions))
-
-    def adopt(self, numbers: str) -> None:
-        """Reckon with the numbers of partitions that Redis notes. A value that something else wrote changes nothing."""
-        parts = _NUMBERS.fullmatch(numbers)
-        if not parts:
-            return
-        self.numbers = numbers
-        self._number, self._former = int(parts[1]), int(parts[2] or 0)
-        self._most = max(self._most, self._number, self._former)
-        self.partitions = tuple(
-            self._partition(f"{self._prefix}:{{{number}}}:") for number in range(self._most)
-        )
+        self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
         self.of = lru_cache(maxsize=16_384)(self._of)
         """Returns the Place of a conversation, by instance and phone; cached."""
 
@@ -243,11 +212,6 @@ class KeySpace:
         """
         beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
         return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
-
-    @property
-    def pattern_of_conversations(self) -> str:
-        """Return a pattern for SCAN that all keys of conversations fit, and some others."""
-        return f"{self._prefix}:{{*}}:*:*:*"
 
     @staticmethod
     def kind_of(key: str) -> str:
@@ -269,7 +233,8 @@ class KeySpace:
         parts = self._conversation_key.fullmatch(key)
         return (int(parts[1]), parts[2]) if parts else None
 
-    def _partition(self, base: str) -> Partition:
+    @staticmethod
+    def _partition(base: str) -> Partition:
         return Partition(
             base=base,
             active=f"{base}active_queues",
@@ -279,7 +244,6 @@ class KeySpace:
             looks=f"{base}looks",
             hold=f"{base}hold",
             layout=f"{base}layout",
-            partitions=self.numbers,
             damaged=f"{base}damaged",
             reports=f"{base}reports",
             reports_due=f"{base}reports_due",
@@ -287,36 +251,13 @@ class KeySpace:
 
     def _of(self, instance: str, phone: str) -> Place:
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        return self.in_partition(zlib.crc32(conversation.encode()) % self._number, conversation)
+        return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
 
-    def former(self, place: Place) -> Place | None:
-        """Return the place that a conversation leaves while the number of partitions changes, None if it stays."""
-        if not self._former:
-            return None
-        checksum = zlib.crc32(place.conversation.encode())
-        number = checksum % self._former
-        if number == checksum % self._number:
-            return None
-        return self.in_partition(number, place.conversation)._replace(is_former="1")
-
-    def of_batch(self, batch: Batch) -> Place:
-        """Return the Place of a batch's conversation, in the partition in which it was claimed."""
-        place = self.of(batch.instance_name, batch.user_phone)
-        number = place.partition if batch.partition is None else batch.partition
-        return place if number == place.partition else self.in_partition(number, place.conversation)
-
-    def spots(self, place: Place) -> list[Place]:
-        """Return the places at which something of a conversation may lie, the former one first."""
-        return [
-            spot for spot in (self.former(place), self.of(*decode_conversation(place.conversation))) if spot
-        ]
-
-    def sent_ids(self, instance: str, sent_id: str) -> list[SentId]:
-        """Return where the id of a reply is noted, beginning with where it is looked up."""
+    def sent_id(self, instance: str, sent_id: str) -> SentId:
+        """Return where the id of a reply lies."""
         name = f"{encode_name(instance)}:{sent_id}".encode(errors="surrogatepass")
-        checksum, fingerprint = zlib.crc32(name), blake2b(name, digest_size=16).digest()
-        numbers = dict.fromkeys(checksum % count for count in (self._former, self._number) if count)
-        return [SentId(self.partitions[number], fingerprint) for number in numbers]
+        partition = self.partitions[zlib.crc32(name) % len(self.partitions)]
+        return SentId(partition, blake2b(name, digest_size=16).digest())
 
     def in_partition(self, number: int, conversation: str) -> Place:
         """Return the Place of an encoded conversation that lies in that partition."""
@@ -343,9 +284,6 @@ class KeySpace:
             behind=f"{base}behind:{conversation}",
             undelivered=f"{base}undelivered:{conversation}",
             sent_again=f"{base}sent_again:{conversation}",
-            carried=f"{base}carried:{conversation}",
-            partitions=self.numbers,
-            is_former="0",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,

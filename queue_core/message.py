@@ -89,8 +89,6 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Number of parts of that reply that were sent: a sender that sends in parts goes on after them."""
     setbacks: int = 0
     """Number of earlier attempts that failed since a backend was away."""
-    partition: int | None = None
-    """Partition in which the conversation lies, if that is known."""
 
     @property
     def ids(self) -> tuple[str, ...]:

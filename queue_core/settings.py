@@ -135,7 +135,7 @@ class QueueSettings(TurnRules):
     """Every key starts with it."""
     partitions: int = _whole(0, 0, 1_024)
     """Hash tags to spread conversations over. 0: 16 on a cluster of `redis+cluster://`, otherwise 1; the queue's own
-    settings have that number. The queue uses the number that Redis notes; `queue/partitions.py` changes it."""
+    settings have that number. Must not change while messages wait."""
 
     @property
     def dead_letters_in_partition_max(self) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -38,8 +37,6 @@ class Access:
     settings: QueueSettings
     clock: Callable[[], int] | None = None
     """Unix ms instead of Redis's clock, in simulations and tests."""
-    noting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Lock of the step that notes the number of partitions in Redis."""
 
     def now(self) -> int | str:
         """Return the time as the scripts expect it: "" for Redis's own clock."""

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from queue_core.errors import OtherPartitionsError, QueueUnavailableError
+from queue_core.errors import QueueUnavailableError
 from queue_core.keys import Place, decode_conversation, encode_name
 from queue_core.message import MAX_NAME_BYTES, QueueMessage
 from queue_core.queue.access import Access
-from queue_core.queue.places import adopt, current
 from queue_core.queue.precedence import Precedence
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import MeetAnswer
@@ -120,11 +119,7 @@ class Aliases:
         if not self._ttl_ms:
             return False
         for _ in range(ROUNDS_MAX):
-            try:
-                route = await self._joined(instance_name, event_id, names, {}, checks=False)
-            except OtherPartitionsError as other:
-                await adopt(self._access, other)
-                continue
+            route = await self._joined(instance_name, event_id, names, {}, checks=False)
             if route and not route.names:
                 return False
             if route and len(route.names) == len(names):
@@ -154,7 +149,7 @@ class Aliases:
 
     async def conversation_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
         """Return the conversation to read for a name: the name's own while it has messages, else its alias's."""
-        place = await current(self._access, self._access.keys.of(instance_name, user_phone))
+        place = self._access.keys.of(instance_name, user_phone)
         alias, waiting = await self._access.read(("EXISTS", place.alias), ("EXISTS", place.queue))
         leads_on = alias and not waiting
         return await self.root_of(instance_name, user_phone) if leads_on else (instance_name, user_phone)
@@ -165,8 +160,7 @@ class Aliases:
         known, fresh = {root: None}, [root, self._access.keys.of(instance_name, user_phone)]
         while fresh and len(known) < NAMES_MAX:
             known |= dict.fromkeys(fresh)
-            spots = await self._current(fresh)
-            listed = await self._access.read(*(("HGETALL", spot.names) for spot in spots))
+            listed = await self._access.read(*(("HGETALL", place.names) for place in fresh))
             fresh = [
                 place
                 for names in listed
@@ -182,21 +176,20 @@ class Aliases:
         pairs: list[tuple[str, str]] = []
         for first in range(0, len(conversations), _PAGE):
             page = conversations[first : first + _PAGE]
-            spots = await self._current([self._access.keys.of(*conversation) for conversation in page])
-            listed = await self._access.read(*(("HGETALL", spot.names) for spot in spots))
+            listed = await self._access.read(
+                *(("HGETALL", self._access.keys.of(*conversation).names) for conversation in page)
+            )
             for (instance, _), names in zip(page, listed, strict=True):
                 pairs += [(instance, _decoded(text(name))) for name in names]
         return pairs
 
     async def forget_names(self, instance_name: str, user_phone: str) -> None:
         """Delete the list of names that lead to a conversation."""
-        place = self._access.keys.of(instance_name, user_phone)
-        await self._access.read(*(("DEL", spot.names) for spot in self._access.keys.spots(place)))
+        await self._access.read(("DEL", self._access.keys.of(instance_name, user_phone).names))
 
     async def _root(self, place: Place) -> Place:
         for _ in range(HOPS_MAX):
-            spot = await current(self._access, place)
-            (target,) = await self._access.read(("GET", spot.alias))
+            (target,) = await self._access.read(("GET", place.alias))
             if not target:
                 break
             place = self._place(text(target))
@@ -272,16 +265,6 @@ class Aliases:
         return [self._place(answer.target) for answer in answers if answer.target]
 
     async def _ask(self, places: Sequence[Place], message_id: str) -> dict[Place, MeetAnswer]:
-        """Ask about places, and whether the message was stored there or at their former places."""
-        answers = await self._meet_at(await self._current(places), message_id)
-        formers = {place: former for place in places if (former := self._access.keys.former(place))}
-        earlier = dict(zip(formers, await self._meet_at([*formers.values()], message_id), strict=True))
-        return {
-            place: answer._replace(is_seen=answer.is_seen or (place in earlier and earlier[place].is_seen))
-            for place, answer in zip(places, answers, strict=True)
-        }
-
-    async def _meet_at(self, places: Sequence[Place], message_id: str) -> list[MeetAnswer]:
         access, settings = self._access, self._access.settings
         calls = [
             scripts.Meet(
@@ -293,21 +276,17 @@ class Aliases:
             )
             for place in places
         ]
-        return await asyncio.gather(*map(access.transport.gathered, calls))
-
-    async def _current(self, places: Sequence[Place]) -> list[Place]:
-        """Return where the conversations of some places lie now."""
-        return await asyncio.gather(*(current(self._access, place) for place in places))
+        answers = await asyncio.gather(*map(access.transport.gathered, calls))
+        return dict(zip(places, answers, strict=True))
 
     async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
         """Let a name lead to another conversation. With `waits`, that one waits for messages under the old name."""
         access = self._access
         if waits:  # noted before the alias is set, since messages that come through the alias could overtake
             await self._precedence.put_behind(winner, loser)
-        spot = await current(access, loser)
         call = scripts.Join(
-            place=spot,
-            seen=spot.seen_of(message_id),
+            place=loser,
+            seen=loser.seen_of(message_id),
             now_ms=access.now(),
             target=winner.conversation,
             waits=int(waits),
@@ -320,16 +299,14 @@ class Aliases:
         """Delete one alias of a cycle, the same in every process, and return the place that had it."""
         index = min(range(len(cycle)), key=lambda number: cycle[number].conversation)
         place, following = cycle[index], cycle[(index + 1) % len(cycle)]
-        spot = await current(self._access, place)
-        await self._access.transport.gathered(scripts.Part(place=spot, target=following.conversation))
+        await self._access.transport.gathered(scripts.Part(place=place, target=following.conversation))
         return place
 
     async def _note(self, route: Route) -> None:
         words = route.listing.split(" ")
-        spot = await current(self._access, route.place)
         await self._access.read(
-            *(("HSETNX", spot.names, *pair) for pair in zip(words[::2], words[1::2], strict=True)),
-            ("PEXPIRE", spot.names, self._ttl_ms),
+            *(("HSETNX", route.place.names, *pair) for pair in zip(words[::2], words[1::2], strict=True)),
+            ("PEXPIRE", route.place.names, self._ttl_ms),
         )
 
     def _chain(self, place: Place, met: Mapping[Place, MeetAnswer]) -> tuple[Place, ...]:

@@ -16,7 +16,6 @@ from queue_core.keys import decode_conversation
 from queue_core.message import Batch, QueueMessage, decode
 from queue_core.queue.access import Access
 from queue_core.queue.outages import OutageNews, news_of
-from queue_core.queue.places import current
 from queue_core.queue.precedence import Precedence
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.watch import Entry
@@ -75,7 +74,7 @@ class Claims:
     ) -> Claimed:
         """Lease conversations that are due; `MessageQueue.claim` describes it."""
         access, settings = self._access, self._access.settings
-        chosen = await current(access, access.keys.of(*only)) if only else None
+        chosen = access.keys.of(*only) if only else None
         if chosen:
             partition = chosen.partition
         entry = entry or Entry()
@@ -109,7 +108,7 @@ class Claims:
             kept=" ".join(
                 f"{place.conversation} {batch.token}"
                 for batch in kept
-                if (place := access.keys.of_batch(batch)).partition == partition
+                if (place := access.keys.of(batch.instance_name, batch.user_phone)).partition == partition
             ),
         )
         asked_s = self._time.now_s()
@@ -119,7 +118,7 @@ class Claims:
             self.unanswered[claimer] = claim_id
             raise
         self._time.note(partition, answer.now_ms, asked_s)
-        return await self._claimed(answer, processor_id, partition)
+        return await self._claimed(answer, processor_id)
 
     async def look(self, partition: int) -> LookAnswer:
         """Say when a partition next needs attention; `MessageQueue.look` describes it."""
@@ -130,7 +129,7 @@ class Claims:
         self._time.note(partition, answer.now_ms, asked_s)
         return answer
 
-    async def _claimed(self, answer: ClaimAnswer, processor_id: str, partition: int) -> Claimed:
+    async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:
         """Read the batches of a claim; messages that cannot be read become dead letters."""
         if answer.damaged:
             _log.error(
@@ -140,16 +139,16 @@ class Claims:
         batches = []
         given_up = answer.given_up
         for leased in answer.batches:
-            if leased.conversation in answer.behind and not await self._may_begin(leased, partition):
+            if leased.conversation in answer.behind and not await self._may_begin(leased):
                 continue
             contents = [decode(element) for element in leased.elements]
             messages = [message for message in contents if message]
             left = len(messages)
             if left < len(contents):
-                left = await self._discard(leased, partition, contents)
+                left = await self._discard(leased, contents)
                 given_up += len(contents) - left if left >= 0 else 0
             if left > 0:
-                batches.append(self._batch(leased, partition, messages, answer.now_ms, processor_id))
+                batches.append(self._batch(leased, messages, answer.now_ms, processor_id))
         return Claimed(
             batches=tuple(batches),
             given_up=given_up,
@@ -161,25 +160,22 @@ class Claims:
             watchers=answer.watchers,
         )
 
-    async def _may_begin(self, leased: LeasedAnswer, partition: int) -> bool:
+    async def _may_begin(self, leased: LeasedAnswer) -> bool:
         """Return False if other messages of the user come first. Also if Redis cannot be asked; the lease runs out."""
         try:
-            place = self._access.keys.in_partition(partition, leased.conversation)
-            return await self._precedence.may_begin(leased, place)
+            return await self._precedence.may_begin(leased)
         except QueueError as error:
             _log.warning("lease %d is left to run out: %s", leased.token, error)
             return False
 
-    async def _discard(
-        self, leased: LeasedAnswer, partition: int, contents: list[QueueMessage | None]
-    ) -> int:
+    async def _discard(self, leased: LeasedAnswer, contents: list[QueueMessage | None]) -> int:
         """Make dead letters of unreadable messages. Returns the number of messages left, or -1 if Redis failed.
 
         After a failure the lease runs out, and a later claim returns the batch again.
         """
         access = self._access
         call = scripts.Discard(
-            place=access.keys.in_partition(partition, leased.conversation),
+            place=access.keys.of(*decode_conversation(leased.conversation)),
             rules=access.settings,
             now_ms=access.now(),
             token=leased.token,
@@ -191,12 +187,7 @@ class Claims:
         return -1
 
     def _batch(
-        self,
-        leased: LeasedAnswer,
-        partition: int,
-        messages: list[QueueMessage],
-        now_ms: int,
-        processor_id: str,
+        self, leased: LeasedAnswer, messages: list[QueueMessage], now_ms: int, processor_id: str
     ) -> Batch:
         """Return the batch of a leased conversation, without messages that could not be read."""
         instance, phone = decode_conversation(leased.conversation)
@@ -226,5 +217,4 @@ class Claims:
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
             parts_sent=leased.parts_sent,
             setbacks=leased.setbacks,
-            partition=partition,
         )

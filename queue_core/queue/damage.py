@@ -11,7 +11,6 @@ import msgspec
 from queue_core.errors import DamagedKeyNotFoundError, QueueError
 from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.queue.access import Access, whole
-from queue_core.queue.places import current
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -124,7 +123,7 @@ class Damage:
 
         Looks at the keys of all partitions, or at those of the conversation with this instance and phone.
         """
-        place = await current(self._access, self._access.keys.of(*conversation)) if conversation else None
+        place = self._access.keys.of(*conversation) if conversation else None
         groups: list[tuple[Partition | Place, tuple[str, ...]]] = (
             [(place, _OF_CONVERSATION)]
             if place
@@ -173,7 +172,6 @@ class Damage:
         Raises DamagedKeyNotFoundError, and QueueError for a key without messages.
         """
         _, partition, entry_id = self._split(damaged_id)
-        await self._refuse_elsewhere(damaged_id)
         access, restored, left = self._access, 0, 1
         while left:
             call = scripts.Restore(
@@ -193,17 +191,6 @@ class Damage:
                 )
             restored += count
         return restored
-
-    async def _refuse_elsewhere(self, damaged_id: str) -> None:
-        """Raise QueueError if the conversation has another partition, since the number of partitions changed."""
-        damaged, keys = await self.get(damaged_id), self._access.keys
-        if damaged.instance_name is None or damaged.user_phone is None:
-            return
-        if keys.of(damaged.instance_name, damaged.user_phone).partition != int(damaged_id.partition("/")[0]):
-            raise QueueError(
-                f"{damaged_id} cannot be put back, since its conversation has another partition now: send again what "
-                f"`damaged show {damaged_id}` prints, then delete it with `damaged drop {damaged_id}`"
-            )
 
     async def drop(self, damaged_id: str) -> None:
         """Delete a damaged key for good. Raises DamagedKeyNotFoundError."""

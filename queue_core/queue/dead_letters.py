@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -11,11 +9,10 @@ from typing import Any
 import msgspec
 
 from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
-from queue_core.keys import Partition, Place, decode_conversation
+from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access, whole
 from queue_core.queue.aliases import HOPS_MAX
-from queue_core.queue.places import current
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -31,7 +28,6 @@ class DeadLetters:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._one_at_a_time = asyncio.Lock()
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield the dead letters that exist when the iteration begins, oldest first within a partition."""
@@ -85,63 +81,21 @@ class DeadLetters:
         If the user's name leads to another conversation by now (`Aliases`), the message goes to that one, unless it
         lies in another partition.
         """
-        if len(self._access.keys.partitions) == 1:
-            await self._requeue_inside(dead_letter_id, is_former=False)
-            return
-        async with self._one_at_a_time:  # so that messages of a conversation keep their order
-            is_done = False
-            while not is_done:
-                letter = await self.get(dead_letter_id)
-                place = self._access.keys.of(letter.instance_name, letter.user_phone)
-                spot = await current(self._access, place)
-                is_elsewhere = spot.partition != self._split(dead_letter_id)[0]
-                if is_elsewhere and letter.user_phone and letter.raw:
-                    is_done = await self._take_in(letter, spot)
-                else:
-                    is_done = await self._requeue_inside(dead_letter_id, is_former=spot != place)
-
-    async def _requeue_inside(self, dead_letter_id: str, *, is_former: bool) -> bool:
-        """Requeue a dead letter inside its partition. Returns False if the conversation has just left it."""
         number, partition, entry_id = self._split(dead_letter_id)
         keys, to, is_requeued = self._access.keys, "", False
         for hop in range(HOPS_MAX):
-            follows = hop < HOPS_MAX - 1
-            answer = await self._requeue(partition, entry_id, to, follows=follows, is_former=is_former)
-            if answer == "":
-                return False
+            answer = await self._requeue(partition, entry_id, to, follows=hop < HOPS_MAX - 1)
             if isinstance(answer, bool):
                 is_requeued = answer
                 break
-            spot = await current(self._access, keys.of(*decode_conversation(answer)))
-            if spot.partition != number:
-                answer = await self._requeue(partition, entry_id, to, follows=False, is_former=is_former)
-                is_requeued = answer is True
+            if keys.of(*decode_conversation(answer)).partition != number:
+                is_requeued = bool(await self._requeue(partition, entry_id, to, follows=False))
                 break
-            to, is_former = answer, spot.is_former == "1"
+            to = answer
         if not is_requeued:
             raise _not_found(dead_letter_id)
-        return True
 
-    async def _take_in(self, letter: DeadLetter, place: Place) -> bool:
-        """Put a dead letter of another partition, as there was another number of them, into its conversation.
-
-        Returns False if the conversation has just left that place.
-        """
-        access = self._access
-        mark = f"{place.base}taken:{letter.id.replace('/', '-')}"
-        element = letter.raw.encode(errors="surrogateescape")
-        call = scripts.TakeIn(
-            place=place, mark=mark, rules=access.settings, now_ms=access.now(), message=element
-        )
-        if not await access.transport.alone(call):
-            return False
-        with contextlib.suppress(DeadLetterNotFoundError):  # a repeated command has dropped it
-            await self.drop(letter.id)
-        return True
-
-    async def _requeue(
-        self, partition: Partition, entry_id: str, to: str, *, follows: bool, is_former: bool
-    ) -> bool | str:
+    async def _requeue(self, partition: Partition, entry_id: str, to: str, *, follows: bool) -> bool | str:
         access = self._access
         call = scripts.Requeue(
             partition=partition,
@@ -150,7 +104,6 @@ class DeadLetters:
             dead_id=entry_id,
             to=to,
             follows=int(follows),
-            is_former=int(is_former),
         )
         return await access.transport.gathered(call)
 

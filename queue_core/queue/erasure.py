@@ -12,7 +12,6 @@ from queue_core.queue.access import Access
 from queue_core.queue.aliases import Aliases
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
-from queue_core.queue.places import carried_keys, current
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.redis import scripts
 
@@ -63,8 +62,8 @@ class Erasure:
         Calling it again is harmless.
         """
         names = await self._aliases.names_of_user(instance_name, user_phone)
-        places = [await current(self._access, self._access.keys.of(*name)) for name in names]
-        waiting = await self._access.read(*(("EXISTS", place.queue) for place in places))
+        queues = [self._access.keys.of(*name).queue for name in names]
+        waiting = await self._access.read(*(("EXISTS", queue) for queue in queues))
         in_use_first = [
             name for name, _ in sorted(zip(names, waiting, strict=True), key=lambda pair: -pair[1])
         ]
@@ -80,12 +79,9 @@ class Erasure:
 
     async def _forget_name(self, instance_name: str, user_phone: str, *, drop_waiting: bool) -> Forgotten:
         access = self._access
-        place = await current(access, access.keys.of(instance_name, user_phone))
+        place = access.keys.of(instance_name, user_phone)
         call = scripts.Forget(place=place, now_ms=access.now(), drop_waiting=int(drop_waiting))
         answer = await access.transport.gathered(call)
-        former = access.keys.former(place)
-        if former and place != former:
-            await access.read(*(("DEL", key) for key in (former.stats, *carried_keys(former))))
         user = instance_name, user_phone
         letters = [
             letter.id

@@ -21,7 +21,6 @@ from queue_core.queue.counting import Counts
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
-from queue_core.queue.partitions import words_of_mismatch
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, UNKNOWN, Run, on_primaries, owners_of
@@ -96,12 +95,6 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Layout in which this release writes."""
     layout_since_ms: int | None = None
     """Unix ms since which all partitions in use have this release's layout; 0 if always, None if not yet."""
-    partitions: int = 0
-    """Partitions of the deployment."""
-    former_partitions: int = 0
-    """Number of partitions that conversations leave; 0 if no change is under way."""
-    leaving_until_ms: int | None = None
-    """Unix ms from which that change may end; None if no change is under way."""
     outages: tuple[Outage, ...] = ()
     """Backends that are away, or for which conversations still wait."""
     held_since_ms: int | None = None
@@ -185,7 +178,6 @@ class _Examination:
             return  # neither the check nor the search for stranded conversations can do with a part
         await self._queue.check()
         await self._read_layouts()
-        await self._look_at_partitions()
         await self._look_for_hold()
         await self._count()
         if self._is_thorough:
@@ -255,24 +247,6 @@ class _Examination:
         since = [layout.since_ms for layout in await self._queue.layouts() if layout.since_ms is not None]
         self._facts["layout_since_ms"] = max(since, default=None)
 
-    async def _look_at_partitions(self) -> None:
-        noted = await self._queue.partitions.noted()
-        self._facts |= {"partitions": noted.number, "former_partitions": noted.former}
-        if noted.own != noted.number:
-            self._warnings.append(words_of_mismatch(noted))
-        if not noted.is_whole:
-            self._errors.append(
-                "a command that changes the partitions was interrupted, so some messages are refused: repeat it"
-            )
-        if noted.former:
-            self._facts["leaving_until_ms"] = noted.until_ms
-            left_ms = noted.until_ms - await self._queue.now_ms()
-            begins = f"in {age(left_ms)}" if left_ms > 0 else "now"
-            self._warnings.append(
-                f"conversations move from {noted.former} to {noted.number} partitions: end the change {begins}, with "
-                "`partitions end`"
-            )
-
     async def _look_for_hold(self) -> None:
         self._facts["held_since_ms"] = await self._queue.holding.since_ms()
         if self._facts["held_since_ms"] is not None:
@@ -333,8 +307,8 @@ class _Examination:
         if len(self._owners) < self._primaries:
             self._warnings.append(
                 f"the cluster has {self._primaries} primaries, but the queue uses only "
-                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: change to "
-                f"{PARTITIONS_OF_CLUSTER} or more, as docs/operate.md says"
+                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: once no message "
+                f"waits, set partitions to {PARTITIONS_OF_CLUSTER} in all processes"
             )
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:

@@ -13,7 +13,6 @@ from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access, whole
 from queue_core.queue.aliases import Aliases
 from queue_core.queue.changes import Changes
-from queue_core.queue.places import current
 from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
@@ -120,8 +119,7 @@ class Inspection:
 
     async def _place_of(self, instance_name: str, user_phone: str) -> Place:
         """Return the place of the conversation to which a name leads."""
-        names = await self._aliases.conversation_of(instance_name, user_phone)
-        return await current(self._access, self._access.keys.of(*names))
+        return self._access.keys.of(*await self._aliases.conversation_of(instance_name, user_phone))
 
     async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
         """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""

@@ -5,8 +5,9 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,6 @@ from queue_core.errors import LeaseLostError
 from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
-    Change,
     DeadLetter,
     QueueMessage,
     Receipt,
@@ -30,7 +30,7 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
-from queue_core.queue.aliases import Aliases, Route
+from queue_core.queue.aliases import Aliases
 from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
@@ -41,16 +41,13 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
-from queue_core.queue.partitions import Partitions
-from queue_core.queue.places import adopting, current
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
-from queue_core.queue.withdrawing import Withdrawing
 from queue_core.redis import scripts
-from queue_core.redis.scripts.answers import EnqueueAnswer, LeftAnswer, LookAnswer, MovedAnswer, Standing
+from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.servers import partitions_of
 from queue_core.redis.transport import Transport
 from queue_core.redis.transports import transport_for
@@ -102,7 +99,7 @@ class MessageQueue:
         self.keys = keys or KeySpace(self.settings.prefix, self.settings.partitions)
         self.transport = transport or transport_for(redis, self.settings)
         self._clock = clock
-        self._access = access = Access(redis, self.keys, self.transport, self.settings, clock)
+        access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = self.given_now = access.now
         self._rng = rng or random.SystemRandom()
         self._time = ServerTime(monotonic)
@@ -110,7 +107,6 @@ class MessageQueue:
         self._unanswered_claims = self._claims.unanswered
 
         self.aliases = Aliases(access)
-        self.withdraw = Withdrawing(access, self.aliases).withdraw
 
         # Parts for people and monitors, each documented in its class.
         self.notes = Notes(access, self.aliases)
@@ -129,7 +125,6 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
-        self.partitions = Partitions(access, self._layouts)
         self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
@@ -165,7 +160,6 @@ class MessageQueue:
         """
         await self.transport.load()
         await self._layouts.check()
-        await self.partitions.learn()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
@@ -181,7 +175,16 @@ class MessageQueue:
         message = self.with_id(message)
         change = change_of(message)
         encoded = encode(message, self.settings.max_message_bytes)
-        answer, route = await adopting(self._access, lambda: self._store(message, change, encoded))
+        route = await self.aliases.route(message)
+        while True:
+            asked_s = self._time.now_s()
+            call = storing_call(message, change, encoded, route, self.settings, self._now())
+            answer = await self.transport.gathered(call)
+            if not isinstance(answer, MovedAnswer):
+                break
+            route = await self.aliases.follow(route, answer.target)
+        if answer.status == "queued":
+            self._time.note(route.place.partition, answer.added_at_ms, asked_s)
         return Receipt(
             status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
             id=message.id,
@@ -189,27 +192,6 @@ class MessageQueue:
             waiting=answer.waiting,
             user_phone=decode_conversation(route.place.conversation)[1],
         )
-
-    async def _store(
-        self, message: QueueMessage, change: Change | None, encoded: bytes
-    ) -> tuple[EnqueueAnswer, Route]:
-        """Store a message where it belongs, and return the answer with the route to there."""
-        route, has_left = await self.aliases.route(message), False
-        while True:
-            place = (not has_left and self.keys.former(route.place)) or route.place
-            asked_s = self._time.now_s()
-            call = storing_call(message, change, encoded, route, place, self.settings, self._now())
-            answer = await self.transport.gathered(call)
-            if isinstance(answer, LeftAnswer):
-                await current(self._access, route.place)
-                has_left = True
-            elif isinstance(answer, MovedAnswer):
-                route, has_left = await self.aliases.follow(route, answer.target), False
-            else:
-                break
-        if answer.status == "queued":
-            self._time.note(place.partition, answer.added_at_ms, asked_s)
-        return answer, route
 
     async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
         """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
@@ -222,6 +204,42 @@ class MessageQueue:
     def with_id(self, message: QueueMessage) -> QueueMessage:
         """Return the message, with an id that the queue makes if it has none."""
         return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
+
+    async def withdraw(self, message: QueueMessage) -> str:
+        """Note that a message was answered without the queue, so that the queue does not answer it too.
+
+        Returns "marked" if it was not stored. Returns "withdrawn" if it was stored: then it is removed, at the latest
+        before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
+        """
+        check_names(message)
+        places = self.aliases.places_of(message)
+        outcomes, further = await asyncio.gather(
+            self._withdraw_from(places, message), self.aliases.further_places(places)
+        )
+        outcomes += await self._withdraw_from(further, message)
+        return min(outcomes, key=("in flight", "withdrawn", "marked").index)
+
+    async def _withdraw_from(self, places: Sequence[Place], message: QueueMessage) -> list[str]:
+        return await asyncio.gather(*(self._withdraw(place, message) for place in places))
+
+    async def _withdraw(self, place: Place, message: QueueMessage) -> str:
+        message_id = well_formed(message.id)
+        answer: str | int = 0
+        while isinstance(answer, int):  # a long conversation is searched in several steps
+            answer = await self.transport.gathered(
+                scripts.Withdraw(
+                    place=place,
+                    seen=place.seen_of(message.id),
+                    rules=self.settings,
+                    now_ms=self._now(),
+                    message_id=message_id,
+                    quoted_id=msgspec.json.encode(message_id),
+                    skipped=answer,
+                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
+                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+                )
+            )
+        return answer
 
     # Methods for workers. `Processor` calls them for you.
 
@@ -245,12 +263,8 @@ class MessageQueue:
         `watch.py`. After QueueUnavailableError, or a cancellation, the processor's next claim repeats this one: it
         returns the conversations that this claim leased, and no others.
         """
-        kept = tuple(kept)
-        return await adopting(
-            self._access,
-            lambda: self._claims.claim(
-                processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
-            ),
+        return await self._claims.claim(
+            processor_id, limit=limit, partition=partition, only=only, kept=kept, entry=entry
         )
 
     async def look(self, partition: int) -> LookAnswer:
@@ -408,11 +422,7 @@ class MessageQueue:
         return f"{self._rng.getrandbits(128):032x}"
 
     def _place_of(self, batch: Batch) -> Place:
-        return self.keys.of_batch(batch)
-
-    async def partition_of(self, instance_name: str, user_phone: str) -> int:
-        """Return the number of the partition in which a conversation lies now."""
-        return (await current(self._access, self.keys.of(instance_name, user_phone))).partition
+        return self.keys.of(batch.instance_name, batch.user_phone)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

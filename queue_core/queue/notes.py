@@ -6,7 +6,6 @@ import asyncio
 
 from queue_core.queue.access import Access
 from queue_core.queue.aliases import Aliases
-from queue_core.queue.places import current
 
 
 class Notes:
@@ -21,7 +20,7 @@ class Notes:
 
         If there is none, return the value under another name of the user, stored before the names were joined.
         """
-        place = await current(self._access, self._access.keys.of(instance_name, user_phone))
+        place = self._access.keys.of(instance_name, user_phone)
         value, alias, names = await self._access.read(
             ("GET", place.memory), ("EXISTS", place.alias), ("EXISTS", place.names)
         )
@@ -31,19 +30,15 @@ class Notes:
 
     async def _value_of_user(self, instance_name: str, user_phone: str) -> bytes | str | None:
         names = await self._aliases.names_of_user(instance_name, user_phone)
-        places = await asyncio.gather(*(current(self._access, self._access.keys.of(*name)) for name in names))
+        keys = (self._access.keys.of(*name).memory for name in names)
         values = [
-            value
-            for (value,) in await asyncio.gather(
-                *(self._access.read(("GET", place.memory)) for place in places)
-            )
+            value for (value,) in await asyncio.gather(*(self._access.read(("GET", key)) for key in keys))
         ]
         return next((value for value in values if value is not None), None)
 
     async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
         """Replace the value of a conversation; it is kept for `ttl_s`."""
-        root = await self._aliases.root_of(instance_name, user_phone)
-        place = await current(self._access, self._access.keys.of(*root))
+        place = self._access.keys.of(*await self._aliases.root_of(instance_name, user_phone))
         await self._access.read(("SET", place.memory, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:

@@ -11,7 +11,6 @@ import asyncio
 
 from queue_core.keys import Place, decode_conversation
 from queue_core.queue.access import Access
-from queue_core.queue.places import current
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import LeasedAnswer
 from queue_core.redis.scripts.loader import text
@@ -32,17 +31,13 @@ class Precedence:
 
     async def put_behind(self, place: Place, earlier: Place) -> None:
         """Let the turns of a conversation wait until an earlier conversation is empty."""
-        spot, noted_at = await current(self._access, place), None
-        while (
-            spot != noted_at
-        ):  # a conversation that left its former place meanwhile did not take the note along
-            await self._access.read(
-                ("HSET", spot.behind, earlier.conversation, 1), ("PEXPIRE", spot.behind, BEHIND_MS)
-            )
-            spot, noted_at = await current(self._access, place), spot
+        await self._access.read(
+            ("HSET", place.behind, earlier.conversation, 1), ("PEXPIRE", place.behind, BEHIND_MS)
+        )
 
-    async def may_begin(self, leased: LeasedAnswer, place: Place) -> bool:
+    async def may_begin(self, leased: LeasedAnswer) -> bool:
         """Return True if a turn may begin. Otherwise hand it back; a worker looks at it again after `LOOK_MS`."""
+        place = self._place(leased.conversation)
         if leased.reply is not None:  # an earlier attempt began it
             return True
         if not await self._waits(place, DEPTH_MAX):
@@ -61,26 +56,21 @@ class Precedence:
         return any(waits)
 
     async def _waits_for(self, place: Place, earlier: Place, depth: int) -> bool:
-        has_alias = False
-        for spot in self._access.keys.spots(
-            earlier
-        ):  # the former place first, since messages come to the new one later
-            alias, waiting, leased, is_mutual, is_behind = await self._access.read(
-                (
-                    "GET",
-                    spot.alias,
-                ),  # first: once it has one, no message comes that the next commands would miss
-                ("EXISTS", spot.queue),
-                ("HEXISTS", spot.lock, "token"),
-                ("HEXISTS", spot.behind, place.conversation),
-                ("EXISTS", spot.behind),
-            )
-            if is_mutual and place.conversation < earlier.conversation:
-                return False
-            if waiting or leased or (is_behind and depth and await self._waits(spot, depth - 1)):
-                return True
-            has_alias |= bool(alias)
-        if has_alias:
+        alias, waiting, leased, is_mutual, is_behind = await self._access.read(
+            (
+                "GET",
+                earlier.alias,
+            ),  # first: once it has an alias, no message comes that the next commands would miss
+            ("EXISTS", earlier.queue),
+            ("HEXISTS", earlier.lock, "token"),
+            ("HEXISTS", earlier.behind, place.conversation),
+            ("EXISTS", earlier.behind),
+        )
+        if is_mutual and place.conversation < earlier.conversation:
+            return False
+        if waiting or leased or (is_behind and depth and await self._waits(earlier, depth - 1)):
+            return True
+        if alias:
             await self._access.read(("HDEL", place.behind, earlier.conversation))
         return False
 

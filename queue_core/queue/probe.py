@@ -56,7 +56,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "LSET": (_KEY, "0", "x"),
     "LTRIM": (_KEY, "0", "0"),
     "PERSIST": (_KEY,),
-    "PTTL": (_KEY,),
     "PEXPIRE": (_KEY, "1000"),
     "RENAME": (_KEY, _KEY),
     "RPUSH": (_KEY, "x"),
@@ -197,7 +196,6 @@ class _Trial:
         settings = dataclasses.replace(
             queue.settings,
             prefix=prefix,
-            partitions=len(queue.keys.partitions),
             window_ms=0,
             idle_ms=0,
             max_messages=1,
@@ -222,9 +220,6 @@ class _Trial:
             ("a trial message cannot become a dead letter and come back", self._bury_and_requeue),
             ("a trial message cannot be looked at and deleted", self._look_and_forget),
         )
-        if not self._is_whole:  # the number is noted in the first partition first, which may be away
-            layout = self._queue.keys.partitions[self._place.partition].layout
-            await _answers(self._queue, [("HSET", layout, "partitions", self._queue.keys.numbers)])
         try:
             for what, step in (*steps, *(all_partitions if self._is_whole else ())):
                 try:
@@ -281,7 +276,6 @@ class _Trial:
             for key in owner
             if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
         }
-        keys |= {each.layout for each in self._queue.keys.partitions}
         keys.add(shared.last_claim_of("probe"))
         keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
         with contextlib.suppress(*FAILURES):

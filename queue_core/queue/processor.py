@@ -81,7 +81,6 @@ class Processor:
         self._watches = {
             partition.wake: watch_of(self.processor_id, self._settings) for partition in queue.keys.partitions
         }
-        self._partitions_known = len(self._watches)
         self._stopping = False
 
     @property
@@ -122,7 +121,7 @@ class Processor:
         end of a batch cannot be recorded in Redis within the length of a lease, this processor's next pass records it,
         or another worker takes the batch over. Raises RuntimeError after `stop`.
         """
-        return await self._one_pass(range(len(self._queue.keys.partitions)), None)
+        return await self._one_pass(range(len(self._watches)), None)
 
     async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
         """Make a pass over one conversation, if it is due; otherwise the report says when it will be due.
@@ -131,7 +130,7 @@ class Processor:
         earlier claim of this processor was lost, it also works on the conversations that the claim leased.
         """
         only = await self._queue.aliases.conversation_of(instance_name, user_phone)
-        return await self._one_pass([await self._queue.partition_of(*only)], only)
+        return await self._one_pass([self._queue.keys.of(*only).partition], only)
 
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
         if self._stopping:
@@ -212,21 +211,8 @@ class Processor:
             else:
                 is_unanswered = False
                 pause_s = REDIS_RETRY_S[0]
-                self._warn_of_unwatched()
         if is_unanswered:
             await self._hand_back_unanswered(partition)
-
-    def _warn_of_unwatched(self) -> None:
-        """Log once that the deployment has more partitions than this worker watches."""
-        number = len(self._queue.keys.partitions)
-        if number > self._partitions_known:
-            self._partitions_known = number
-            _log.error(
-                "this worker watches only %d of %d partitions, since their number became known after its start: "
-                "restart it",
-                len(self._watches),
-                number,
-            )
 
     async def _is_to_claim(self, partition: int, watch: Watch, work: Pass, *, at_once: bool) -> bool:
         """Wait until it is this worker's turn. Return False if it only looked, and saw nothing left to claim."""

@@ -19,7 +19,6 @@ from queue_core.keys import Partition, SentId, decode_conversation
 from queue_core.message import Batch, QueueMessage, encode, well_formed
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX
-from queue_core.queue.places import current
 from queue_core.redis import scripts
 from queue_core.sent import ID_CHARACTERS_MAX, SentPart
 
@@ -133,12 +132,12 @@ class SentReplies:
         """Note that these parts of the reply to a batch were sent. Repeating it is harmless."""
         if self._ttl_ms:
             gathered = self._access.transport.gathered
-            await asyncio.gather(*(gathered(call) for part in parts for call in self._notes(batch, part)))
+            await asyncio.gather(*(gathered(self._note(batch, part)) for part in parts))
 
     async def note_again(self, batch: Batch) -> None:
         """Note that a reply is sent again whose first send may have succeeded; reports on that one have a lost id."""
         if self._ttl_ms:
-            place = self._access.keys.of_batch(batch)
+            place = self._access.keys.of(batch.instance_name, batch.user_phone)
             await self._access.read(("SET", place.sent_again, 1, "PX", UNSURE_MS))
 
     async def report(self, report: Report) -> Found:
@@ -209,7 +208,7 @@ class SentReplies:
         Returns "full" if there is no room for the dead letter, and "known" if the failure was noted before.
         """
         access, settings = self._access, self._access.settings
-        place = await current(access, access.keys.of(reply.instance_name, reply.user_phone))
+        place = access.keys.of(reply.instance_name, reply.user_phone)
         report = _well_formed(report)
         undelivered = _Undelivered(
             reply_id=report.reply_id, code=report.code, reason=report.reason, at_ms=report.at_ms
@@ -273,39 +272,35 @@ class SentReplies:
             ttl_ms=self._ttl_ms,
         )
 
-    def _notes(self, batch: Batch, part: SentPart) -> list[scripts.NoteSent]:
-        sent_ids = self._access.keys.sent_ids(batch.instance_name, well_formed(part.id))
+    def _note(self, batch: Batch, part: SentPart) -> scripts.NoteSent:
+        sent_id = self._access.keys.sent_id(batch.instance_name, well_formed(part.id))
         note = self._access.keys.of(batch.instance_name, batch.user_phone).conversation.encode()
         if self._access.settings.delivery_failures == "dead-letter":
             letter = encode(_letter(batch), self._access.settings.max_message_bytes)
             kept = _Kept(msgspec.Raw(letter), well_formed(part.text[:TEXT_CHARACTERS_MAX]))
             note += b" " + msgspec.json.encode(kept)
-        return [
-            scripts.NoteSent(
-                partition=sent_id.partition,
-                fingerprint=sent_id.fingerprint,
-                note=note,
-                now_ms=self._access.now(),
-                ttl_ms=self._ttl_ms,
-            )
-            for sent_id in sent_ids
-        ]
+        return scripts.NoteSent(
+            partition=sent_id.partition,
+            fingerprint=sent_id.fingerprint,
+            note=note,
+            now_ms=self._access.now(),
+            ttl_ms=self._ttl_ms,
+        )
 
     async def _sent_again(self, reports: Sequence[Report]) -> set[tuple[str, str]]:
         """Return instance and user of the reports in whose conversations a reply was sent again recently."""
         names = sorted({(report.instance_name, report.user_phone) for report in reports})
         if not names:
             return set()
-        keys = self._access.keys
-        pairs = {spot.sent_again: pair for pair in names for spot in keys.spots(keys.of(*pair))}
+        keys = [self._access.keys.of(*pair).sent_again for pair in names]
         try:
-            answers = await self._access.read(*(("EXISTS", key) for key in pairs))
+            answers = await self._access.read(*(("EXISTS", key) for key in keys))
         except QueueUnavailableError:  # Redis will not return the reports again
             return set(names)
-        return {pair for pair, is_there in zip(pairs.values(), answers, strict=True) if is_there}
+        return {pair for pair, is_there in zip(names, answers, strict=True) if is_there}
 
     def _id_of(self, report: Report) -> SentId:
-        return self._access.keys.sent_ids(report.instance_name, report.reply_id)[0]
+        return self._access.keys.sent_id(report.instance_name, report.reply_id)
 
 
 def words_of(code: str, reason: str) -> str:

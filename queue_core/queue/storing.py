@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from queue_core.keys import Place
 from queue_core.message import Change, QueueMessage
 from queue_core.queue.aliases import Route
 from queue_core.redis import scripts
@@ -16,14 +15,13 @@ def storing_call(
     change: Change | None,
     encoded: bytes,
     route: Route,
-    place: Place,
     settings: QueueSettings,
     now_ms: int | str,
 ) -> scripts.Enqueue | scripts.Change:
-    """Make the call at a place of the route; `redis/scripts/change.lua` says what becomes of a change."""
+    """Make the call; `redis/scripts/change.lua` says what becomes of a change."""
     common: dict[str, Any] = {
-        "place": place,
-        "seen": place.seen_of(message.id),
+        "place": route.place,
+        "seen": route.place.seen_of(message.id),
         "rules": settings,
         "now_ms": now_ms,
         "message": encoded,

@@ -19,13 +19,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from queue_core.command_lines import typed
-from queue_core.errors import (
-    NewerLayoutError,
-    OtherPartitionsError,
-    QueueError,
-    QueueUnavailableError,
-    UnsupportedRedisError,
-)
+from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.scripts.loader import Call, LuaScript, text
@@ -64,8 +58,6 @@ _UNAVAILABLE_CODE = re.compile(
 
 _NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
 """Error of the scripts on data of a newer release, with the number of its layout."""
-_OTHER_PARTITIONS = re.compile(r"\bOTHER_PARTITIONS ([0-9]+(?: [0-9]+)?|\?)")
-"""Error of the scripts where the deployment has, or may have, other numbers of partitions than the caller."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
 """Error of a server that cannot be written to, since it is a replica or not ready yet."""
 LEAVE_AGAIN_S = 1.0
@@ -239,8 +231,6 @@ def _result(call: Call[Result], answer: Any) -> Result:
     """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         newer = _NEWER_LAYOUT.search(str(answer))
-        if other := _OTHER_PARTITIONS.search(str(answer)):
-            raise OtherPartitionsError(other[1]) from answer
         raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer
     result: Result = call.read(answer)
     return result

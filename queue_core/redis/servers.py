@@ -53,9 +53,9 @@ def partitions_of(redis: Any) -> int:
 
 
 async def scan(
-    redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"] | None = None
+    redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"]
 ) -> AsyncGenerator[list[str], None]:
-    """Yield all keys of a pattern, of one type if it is given, a page for each step of the SCAN; a key may come twice.
+    """Yield all keys of a pattern and type, a page for each step of the SCAN; a key may come twice.
 
     Raises QueueUnavailableError when Redis does not answer.
     """
@@ -63,8 +63,7 @@ async def scan(
         for _, run in await on_primaries(redis):
             cursor = None
             while cursor != 0:
-                kind = ("TYPE", redis_type) if redis_type else ()
-                cursor, keys = await _scan_step(run, cursor or 0, pattern, *kind)
+                cursor, keys = await _scan_step(run, cursor or 0, pattern, "TYPE", redis_type)
                 yield keys
     except FAILURES as error:
         raise explain(error) from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from queue_core.command_lines import typed
-from queue_core.errors import InvalidSettingsError, QueueUnavailableError
+from queue_core.errors import InvalidSettingsError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
 from queue_core.redis.facts import ServerFacts, warnings_of
@@ -56,10 +55,7 @@ def none_runs(settings: ServerSettings) -> str:
 async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
     """Open the queue for a command. Raises InvalidSettingsError when no Redis is configured."""
     async with connect(redis_url(settings)) as client:
-        queue = MessageQueue(client, settings.queue)
-        with contextlib.suppress(QueueUnavailableError):  # the command says so
-            await queue.partitions.noted()
-        yield queue
+        yield MessageQueue(client, settings.queue)
 
 
 @asynccontextmanager

@@ -45,7 +45,6 @@ OPERATOR = (
     "resume",
     "forget",
     "tick",
-    "partitions",
     "send-test",
 )
 LOADS = ("run", "validate")

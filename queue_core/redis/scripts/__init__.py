@@ -19,7 +19,6 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
-    LeftAnswer,
     LookAnswer,
     MovedAnswer,
     PaceAnswer,
@@ -27,8 +26,6 @@ from queue_core.redis.scripts.answers import (
     SurveyAnswer,
 )
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
-from queue_core.redis.scripts.partitions import Carry as Carry
-from queue_core.redis.scripts.partitions import TakeIn as TakeIn
 from queue_core.redis.scripts.sent_replies import ForgetSent as ForgetSent
 from queue_core.redis.scripts.sent_replies import MatchReports as MatchReports
 from queue_core.redis.scripts.sent_replies import NoteSent as NoteSent
@@ -44,14 +41,11 @@ from queue_core.settings import Rules
     confirms_duplicates""",
     stores=True,
 )
-class Enqueue(Call[EnqueueAnswer | MovedAnswer | LeftAnswer], frozen=True, kw_only=True):
+class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[
-        Place,
-        "queue lock active wake stats dead layout partitions is_former alias names damaged conversation",
-    ]
+    place: Annotated[Place, "queue lock active wake stats dead layout alias names damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -69,14 +63,14 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer | LeftAnswer], frozen=True, kw_on
 
 
 @stub("change")
-class Change(Call[EnqueueAnswer | MovedAnswer | LeftAnswer], frozen=True, kw_only=True):
+class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores an edit or a deletion of an earlier message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
     place: Annotated[
         Place,
-        "queue lock active wake stats dead layout partitions is_former alias names damaged conversation completed "
-        "reply changes change_notes",
+        "queue lock active wake stats dead layout alias names damaged conversation completed reply changes "
+        "change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
@@ -104,7 +98,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases conversations that are due."""
 
     read = staticmethod(answers.read_claim)
-    partition: Annotated[Partition, "active wake token dead looks layout partitions hold damaged base"]
+    partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -262,7 +256,6 @@ class Requeue(Call[bool | str], frozen=True, kw_only=True):
     dead_id: str
     to: str
     follows: Digits
-    is_former: Digits
 
 
 @stub("restore")
@@ -289,16 +282,14 @@ class Mend(Call[int], frozen=True, kw_only=True):
 
 @stub("withdraw")
 class Withdraw(Call[str | int], frozen=True, kw_only=True):
-    """Removes a message that was answered without the queue: "marked", "withdrawn", "in flight" or "left".
+    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight".
 
     A number means that the search is not finished: repeat the call with that number as `skipped`.
     """
 
     read = staticmethod(answers.read_withdraw)
     place: Annotated[
-        Place,
-        "queue lock active wake dead completed reply layout partitions is_former damaged conversation changes "
-        "change_notes",
+        Place, "queue lock active wake dead completed reply layout damaged conversation changes change_notes"
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules

@@ -25,10 +25,6 @@ class MovedAnswer(NamedTuple):
     """The other conversation, encoded."""
 
 
-class LeftAnswer(NamedTuple):
-    """Answer of an enqueue that stored nothing: the conversation has left this place, its former one."""
-
-
 class MeetAnswer(NamedTuple):
     """Knowledge about one name of a user."""
 
@@ -168,10 +164,8 @@ def read_standing(raw: Any) -> Standing:
     return _STANDINGS.get(text(raw), "lost")
 
 
-def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer | LeftAnswer:
+def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer:
     """Return the answer of an enqueue."""
-    if len(raw) == 1 and text(raw[0]) == "left":
-        return LeftAnswer()
     if len(raw) == 2:
         return MovedAnswer(text(raw[1]))
     return EnqueueAnswer(text(raw[0]), raw[1], raw[2])

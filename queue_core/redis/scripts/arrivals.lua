@@ -20,16 +20,6 @@ local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplica
   return since, layers, first_ms and {'duplicate', first_ms, 0}
 end
 
--- Returns true if a conversation has left this place, its former one: nothing waits here or is being answered. Processes
--- with other numbers of partitions are refused before, so nothing comes here any more. Notes when an id is noted here.
-local function has_left(place, now_ms)
-  if redis.call('EXISTS', place.queue, place.lock) == 0 then
-    return true
-  end
-  redis.call('HSET', place.layout, 'left', digits(now_ms))
-  return false
-end
-
 -- Stores the element, or makes a dead letter of it if it came too late and there is room. A message is late if it was
 -- written more than `late_ms` ago; nil means that no message is late. Returns the script's answer.
 local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)

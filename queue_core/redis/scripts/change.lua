@@ -9,8 +9,7 @@
 -- Of two edits the one that was written later counts; a deletion counts more than any edit.
 -- Returns {'queued', added_at_ms, waiting} if it was stored as a message of its own | {'changed', added_at_ms, waiting} if it
 --   is kept for its target or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0} | {'moved', target} if
---   the name leads to another conversation (aliases.lua) and the target does not wait in this one | {'left'} if the
---   conversation has left this place, its former one
+--   the name leads to another conversation (aliases.lua) and the target does not wait in this one
 
 -- Limit on messages that are searched at the end of the list and of the archive, and the number read at a time.
 local SEARCHED_MAX = 500
@@ -19,9 +18,6 @@ local CHUNK = 100
 local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
 if duplicate then
   return duplicate
-end
-if place.is_former == '1' and rare().has_left(place, now_ms) then
-  return {'left'}
 end
 
 local element = stamp(message, now_ms)

@@ -2,14 +2,11 @@
 -- With `follows`, stores nothing if the name leads to another conversation (aliases.lua). Adds `names` to the conversation's
 -- list of names.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
---   | {'moved', target} | {'left'} if the conversation has left this place, its former one
+--   | {'moved', target}
 
 local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
 if duplicate then
   return duplicate
-end
-if place.is_former == '1' and rare().has_left(place, now_ms) then
-  return {'left'}
 end
 
 local target = follows == '1' and rare().target_of(place, now_ms, aliases_ttl_ms)

@@ -64,7 +64,7 @@ class GatheredScript:
         self._body = body
         self._refusal = "refusal_when_full(shared_place_layout)" if stores else "nil"
         self._library = library
-        self.kinship = attrgetter("place.base", "place.partitions", *fields)
+        self.kinship = attrgetter("place.base", *fields)
         """Returns what calls must have in common to go together; first the partition, from which its keys follow."""
         self._shared = [item for item in inputs if item.is_shared]
         self._own = [item for item in inputs if not item.is_shared]

@@ -1,7 +1,6 @@
 -- join: lets a name of a user lead to another conversation. While messages wait under the name or are being answered, it does
 -- so only with `waits` '1': that conversation waits for them.
 -- Returns 'joined' | 'moved' (the name has an alias already) | 'seen' (the message was stored under this name) | 'in use'
---   | 'left' (the conversation has left this place, its former one)
 
 if target_of(place, now_ms, aliases_ttl_ms) then
   return 'moved'
@@ -10,9 +9,6 @@ if was_stored(place, seen, now_ms, dedupe_ttl_ms) then
   return 'seen'
 elseif waits ~= '1' and is_in_use(place) then
   return 'in use'
-end
-if place.is_former == '1' and redis.call('EXISTS', place.queue, place.lock) == 0 then
-  return 'left'
 end
 redis.call('SET', place.alias, target, 'PX', aliases_ttl_ms)
 return 'joined'

@@ -28,19 +28,12 @@ local function digits(number)
 end
 
 -- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
--- callers go on then. Raises an error if only processes of a newer layout may work here, or of other numbers of partitions.
--- The first process in partition 0 notes its numbers there; in other partitions it is told to look there ('?').
+-- callers go on then. Raises an error if only processes of a newer layout may work here.
 local function read_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
   local oldest = layout[1]
   if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
     error('NEWER_LAYOUT ' .. oldest)
-  end
-  if layout[5] ~= place.partitions then
-    if layout[5] or not string.find(place.layout, '{0}', 1, true) then
-      error('OTHER_PARTITIONS ' .. (layout[5] or '?'))
-    end
-    redis.pcall('HSET', place.layout, 'partitions', place.partitions)
   end
   return layout
 end

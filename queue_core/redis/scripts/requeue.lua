@@ -2,7 +2,6 @@
 -- With `follows`, nothing is moved if the user's messages belong to another conversation (aliases.lua).
 -- Returns 1 if it was moved | 0 if there is no such dead letter, or its entry is too damaged to tell whose message it is
 --   | the other conversation to which the user's messages belong
---   | '' if `is_former` and the conversation has left this partition, its former one: nothing waits here any more
 
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then
@@ -21,9 +20,6 @@ if type(target) == 'string' then
   return target
 end
 local place = place_in(partition, conversation)
-if is_former == '1' and redis.call('EXISTS', place.queue, place.lock) == 0 then
-  return ''
-end
 local element = unstamped(fields['message'])
 if string.sub(element, 1, 1) == '{' then
   element = stamp(element, now_ms)

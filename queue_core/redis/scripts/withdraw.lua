@@ -4,7 +4,7 @@
 -- The queue is searched from its tail until messages are older than the id. A call looks at ELEMENTS_MAX messages, and skips
 -- the `skipped` newest, at which earlier calls have looked.
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
---   | 'left' if the conversation has left this place, its former one | a number if the search is not finished: pass it as `skipped` of the next call
+--   | a number if the search is not finished: pass it as `skipped` of the next call
 
 local ELEMENTS_MAX = 500
 local CHUNK = 100
@@ -25,9 +25,6 @@ local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
 local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 if not first_ms then
-  if place.is_former == '1' and rare().has_left(place, now_ms) then
-    return 'left'
-  end
   mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 end
 

@@ -9,7 +9,6 @@ from queue_core.queue.health import HealthReport, NodeShare
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import moment, write, write_item
-from queue_core.server.operator.partitions import words_of_partitions
 from queue_core.text import quantity, visible
 
 
@@ -27,7 +26,6 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
         ("persistence", _persistence(report)),
         ("layout", _layout(report)),
-        ("partitions", _partitions(report)),
         ("active", quantity(report.active_conversations, "conversation")),
         *(("node", _node(node)) for node in report.nodes),
         ("waiting", about + quantity(report.waiting, "message")),
@@ -74,11 +72,6 @@ def _layout(report: HealthReport) -> str:
     is_open = report.checked_at_ms < until_ms
     way_back = f"; the previous release may run beside this one until {moment(until_ms)}" if is_open else ""
     return f"{report.layout} since {moment(since_ms)}{way_back}"
-
-
-def _partitions(report: HealthReport) -> str:
-    """Say how many partitions there are, and that conversations leave others."""
-    return words_of_partitions(report.partitions, report.former_partitions, report.leaving_until_ms or 0)
 
 
 def _node(node: NodeShare) -> str:

@@ -166,8 +166,6 @@ async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_
 async def test_partitions_that_were_taken_away_are_an_error(redis_client: Redis) -> None:
     before = MessageQueue(redis_client, quick(partitions=8, **PATIENT))
     await asyncio.gather(*(enqueue(before, ["m1"], f"user-{number}") for number in range(40)))
-    for partition in before.keys.partitions:  # as releases left it that did not note the number
-        await redis_client.hdel(partition.layout, "partitions")
     report = await examine(MessageQueue(redis_client, quick(partitions=1, **PATIENT)))
     assert (report.stranded_conversations or 0) > 20
     assert about(report.errors, "set partitions (now 1) back")

@@ -29,11 +29,8 @@ async def keys_of(redis: Redis) -> list[Any]:
 
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_nothing_is_wrong_and_nothing_stays(redis_client: Redis, partitions: int) -> None:
-    await MessageQueue(redis_client, QueueSettings(partitions=partitions)).enqueue(
-        QueueMessage(id="m1", instance_name="bot", user_phone="1", message="x")
-    )
-    queue = MessageQueue(redis_client)  # the settings have another number of partitions than the deployment
-    await queue.check()
+    queue = MessageQueue(redis_client, QueueSettings(partitions=partitions, window_ms=0))
+    await queue.enqueue(QueueMessage(id="m1", instance_name="bot", user_phone="1", message="x"))
     before = await keys_of(redis_client)
     assert await probe(queue) == []
     assert await keys_of(redis_client) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -211,42 +210,3 @@ async def test_reports_on_replies_find_conversations_in_other_partitions(
     await queue.forget("bot", "7")
     statuses = [(await queue.sent.report(report)).status for report in reports]
     assert (statuses.count("kept"), statuses.count("known")) == (1, USERS - 1)
-
-
-async def test_the_number_of_partitions_changes_while_messages_wait(
-    cluster_client: RedisCluster, clock: Clock
-) -> None:
-    def process(partitions: int) -> MessageQueue:
-        settings = QueueSettings(partitions=partitions)
-        return MessageQueue(cast("Redis", cluster_client), settings, clock=clock)
-
-    async def store(queue: MessageQueue, message_id: str) -> set[str]:
-        receipts = await asyncio.gather(
-            *(queue.enqueue(message(message_id, phone)) for phone in range(USERS))
-        )
-        return {receipt.status for receipt in receipts}
-
-    async def answer(queue: MessageQueue) -> dict[tuple[str, ...], int]:
-        clock.now_ms += 8_000
-        batches = [
-            batch
-            for number in range(len(queue.keys.partitions))
-            for batch in (await queue.claim("p", limit=100, partition=number)).batches
-        ]
-        await asyncio.gather(*(queue.complete(batch) for batch in batches))
-        return Counter(batch.ids for batch in batches)
-
-    before, after = process(8), process(13)
-    assert await store(before, "m1") == {"queued"}
-    await asyncio.gather(*(before.notes.put("bot", str(phone), b"x", ttl_s=9_999) for phone in range(USERS)))
-    await after.partitions.begin(needs_workers=False)
-    assert await store(after, "m2") == {"queued"}
-    assert await answer(before) == {("m1", "m2"): USERS}
-    assert await store(before, "m3") == {"queued"}
-    assert await store(after, "m1") == {"duplicate"}
-    assert await answer(after) == {("m3",): USERS}
-    assert {await after.notes.get("bot", str(phone)) for phone in range(USERS)} == {b"x"}
-    clock.now_ms += 86_400_000
-    assert (await after.partitions.end()).is_ended
-    assert await store(before, "m4") == {"queued"}
-    assert await answer(after) == {("m4",): USERS}

@@ -115,10 +115,6 @@ def trip_of(call: Call[Any], **changed: bool) -> Trip:
             ["ac", "bd"],
         ),
         "other settings": ([enqueue("a"), enqueue("b", rules=Rules(window_ms=5))], ["a", "b"]),
-        "another number of partitions": (
-            [enqueue("a"), enqueue("b", place=place_of("2")._replace(partitions="4 64")), enqueue("c", "3")],
-            ["a", "b", "c"],
-        ),
         "another time": ([enqueue("a"), enqueue("b", now_ms=NOW + 1), enqueue("c")], ["a", "b", "c"]),
         "two scripts, other conversations": (
             [enqueue("a", "1"), extend(7, "2"), enqueue("b", "3"), extend(8, "4")],
@@ -164,7 +160,7 @@ def _name(call: Any) -> str:
 
 def test_the_text_of_a_gathered_script_is_the_same_in_every_process() -> None:
     """Redis keeps every text that it is sent, so the order must not come from a set."""
-    names = "place_active place_wake place_dead place_layout place_partitions place_damaged seen_ids"
+    names = "place_active place_wake place_dead place_layout place_damaged seen_ids"
     assert re.findall(r"local shared_(\w+) =", source_of(scripts.Enqueue)) == names.split()
     assert (
         "local rules = {window_ms = tonumber(ARGV["

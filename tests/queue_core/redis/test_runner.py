@@ -145,7 +145,7 @@ async def test_scripts_that_are_flushed_while_they_are_loaded_are_loaded_again(
 async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue) -> None:
     shared = queue.keys.partitions[0]
     wrong = scripts.Requeue(
-        partition=shared, rules=SETTINGS, now_ms="", dead_id="not an id", to="", follows=1, is_former=0
+        partition=shared, rules=SETTINGS, now_ms="", dead_id="not an id", to="", follows=1
     )
     fine, broken, also_fine = await asyncio.gather(
         queue.enqueue(message(1)),

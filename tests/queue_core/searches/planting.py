@@ -42,8 +42,6 @@ STUBS: tuple[type[Call[Any]], ...] = (
     scripts.SettleReport,
     scripts.NoteUndelivered,
     scripts.ForgetSent,
-    scripts.Carry,
-    scripts.TakeIn,
 )
 ALL: tuple[LuaScript, ...] = tuple(stub.script for stub in STUBS)
 GATHERED = tuple(stub.gathered for stub in STUBS if stub.gathered)

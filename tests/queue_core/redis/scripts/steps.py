@@ -165,7 +165,7 @@ class Steps:
 
     async def requeue(self, dead_id: str, at: int = 0) -> bool:
         call = scripts.Requeue(
-            partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id, to="", follows=1, is_former=0
+            partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id, to="", follows=1
         )
         return bool(await self.run(call))
 

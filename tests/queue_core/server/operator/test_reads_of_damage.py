@@ -21,7 +21,6 @@ READS = (
     "hold",
     "resume",
     "resume --answer-all",
-    "partitions show",
 )
 ODD: dict[str, dict[Any, Any]] = {
     "lock": {
