@@ -186,16 +186,16 @@ class Account:
             _log.info("%.0f s: messages: %s%s", time.time() - self.start_at, self._progress(), queue)
 
     def _progress(self) -> str:
-        """Return the number of messages that were sent; while the processes still send, also the number that were due.
+        """Return the number of messages that were sent; while the processes still send, the number that were due.
 
         Processes report a message every second and once its last delivery has ended, so their count is older than
         the queue's.
         """
-        sent, whole = f"{len(self.samples):,} sent", f"{len(self.jobs):,}"
+        whole = f"{len(self.jobs):,}"
         if self._is_complete.is_set():
-            return f"{sent} of {whole}"
+            return f"{len(self.samples):,} of {whole} sent"
         due = bisect_right(self.jobs, time.time() - self.start_at, key=itemgetter(0))
-        return f"{sent} of {due:,} that were due, {whole} in all"
+        return f"{due:,} of {whole} due"
 
     def _is_at_rest(self) -> bool:
         """Return True if all messages are answered and none waits, since a waiting message may be sent once more."""
