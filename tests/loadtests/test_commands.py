@@ -121,7 +121,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     assert ended.returncode == 2
     assert ended.stderr == (
         "loadtests: the package psutil is missing: in the checkout of burstqueue, type "
-        "pip install -e '.[load]', or make load\n"
+        "pip install '.[load]', or make load\n"
     )
 
 

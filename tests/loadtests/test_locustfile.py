@@ -65,7 +65,7 @@ def test_a_missing_package_is_named_whichever_file_locust_loads_first(name: str)
     ended = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
     message = (
         f"loadtests: the package {name} is missing: in the checkout of burstqueue, type "
-        "pip install -e '.[load]', or make load\n"
+        "pip install '.[load]', or make load\n"
     )
     refused = len(first) - 1  # all but the scenarios, which need no package
     assert (ended.stdout, ended.stderr) == ("2\n" * refused, message * refused)
