@@ -140,8 +140,7 @@ class MessageQueue:
         self.forget = Erasure(access, letters, self.damage, self.sent, self.aliases).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
-        self.unscheduled = rescue.unscheduled
-        self.unscheduled_in_part = rescue.unscheduled_in_part
+        self.unscheduled, self.unscheduled_in_part = rescue.unscheduled, rescue.unscheduled_in_part
 
     def without(self, partitions: Collection[int]) -> MessageQueue:
         """Return this queue for counts that leave some partitions out, as while a node of a cluster is away.
@@ -154,10 +153,7 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Raise an error when this Redis cannot carry the queue.
-
-        Raises UnsupportedRedisError, NewerLayoutError or QueueUnavailableError.
-        """
+        """Raise UnsupportedRedisError, NewerLayoutError or QueueUnavailableError if Redis cannot carry the queue."""
         await self.transport.load()
         await self._layouts.check()
 

@@ -112,7 +112,7 @@ def stub(
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
-        cls.script = script = LuaScript(name, inputs, mends=mends)
+        script = LuaScript(name, inputs, mends=mends)
         if names := shared.split():
             if unknown := set(names) - set(cls.__struct_fields__):
                 raise ScriptMismatchError(
@@ -120,6 +120,7 @@ def stub(
                 )
             marked = [item._replace(is_shared=_is_shared(item, names)) for item in inputs]
             cls.gathered = GatheredScript(name, script.body, marked, names, library, stores=stores)
+        cls.script = script
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
