@@ -29,7 +29,7 @@ marks = st.sampled_from(
             "<tool: x>",
             "<|plamo:begin_tool_requests:plamo|>",
         ),
-        *("<｜GCML｜invoke name='x'>", "to=functions.x", "function call<|role_sep|>", "\\n", ".\\n"),
+        *("<｜GCML｜invoke name='x'>", "to=functions.x", "\\n", ".\\n"),
     ]
 )
 values = st.recursive(
