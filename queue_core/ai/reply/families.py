@@ -311,3 +311,8 @@ REASONING_CLOSERS = frozenset(
     closing for family in FAMILIES for _, closing in family.reasoning if closing != "<|end_message|>"
 )
 """Marks that close reasoning: without an opening mark, all text before them is reasoning."""
+CALLS_OF_TOKENS = {
+    "]<]minimax[>[": frozenset(("</tool_call>",)),
+    "<|tool_call_argument_begin|>": frozenset(("<|tool_call_end|>", "<|tool_calls_section_end|>")),
+}
+"""Tokens inside calls, each with the marks that close the call: its beginning may be missing."""

@@ -64,6 +64,7 @@ _CALL_KEYS = TECHNICAL_KEYS | {
     "thought",
     "index",
 }
+_EMPTY_CALL_KEYS = {"toolcalls", "functioncall"}
 _FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
 
 
@@ -105,7 +106,8 @@ def objects_beside(text: str, code: Code) -> Beside:
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
     """Return the text that replaces an object: "" for a call, None for an example, which stays."""
-    if value and {plain(key) for key in value} <= HIDDEN_KEYS:
+    keys = {plain(key) for key in value}
+    if value and (keys <= HIDDEN_KEYS or (keys <= _EMPTY_CALL_KEYS and not any(value.values()))):
         return ""
     if is_answer_only(value):
         shown = text_of(value).strip()
