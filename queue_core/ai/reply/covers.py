@@ -23,7 +23,7 @@ TAGS_MAX = 100
 SIGNS_MAX = 10_000
 """Limit on angle brackets that are looked at for such tags."""
 
-DETAILS_MAX = 10
+DETAILS_MAX = 20
 """Limit on folded texts that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
@@ -146,13 +146,14 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
 
 def _folded(text: str, code: Code) -> Uncovered | None:
     """Remove folded text with reasoning or a call, as Open WebUI and Dify write it."""
+    parts, at = [], 0
     for begin in islice(_DETAILS_BEGIN.finditer(text), DETAILS_MAX) if "<" in text else ():
-        opened = _DETAILS.match(text, begin.start())
+        opened = _DETAILS.match(text, begin.start()) if begin.start() >= at else None
         if opened and not code.holds(opened.start()):
+            parts.append(text[at : opened.start()])
             end = text.find("</details>", opened.end())
-            after = text[end + len("</details>") :] if end >= 0 else ""
-            return Uncovered(beside(text[: opened.start()], after), "reasoning")
-    return None
+            at = end + len("</details>") if end >= 0 else len(text)
+    return Uncovered(beside(*parts, text[at:]), "reasoning") if parts else None
 
 
 def _named_reasoning(text: str) -> Uncovered | None:

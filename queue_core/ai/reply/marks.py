@@ -83,9 +83,7 @@ _SENTENCE_INSIDE = re.compile(r"[.!?…؟。]\s*(?:\Z|\s)|\n")
 _PAYLOAD = re.compile(r"\s{0,9}(?:[{\[<]|(?:call:)?[\w.]{1,80}(?:\s{0,9}[{(\[<]|:\d|\n|\Z))")
 _DOTS = re.compile(r"[\s.…]*\Z")
 _AFTER_CTRL = re.compile(r"[\]},\s]*")
-
-
-_NAME_OF_CALL = re.compile(r"[\w.-]{1,80}:\d{1,3}\s?\Z")
+_NAME_OF_CALL = re.compile(r"(?<![\w.-])[\w.-]{1,80}:\d{1,3}\s?\Z")
 _BEFORE_MARK = 100
 """Limit on the length of what belongs to a mark and stands before it."""
 _TAG_BEFORE = re.compile(r"<\w{1,40}\Z")
@@ -324,7 +322,7 @@ class _Stripper:
         is_in_tag = _TAG_BEFORE.search(self._text, max(0, mark.start - _BEFORE_MARK), mark.start)
         closer = None if is_in_tag else self._next(self._plain, closers, mark.start)
         self._drop(mark, closer.end if closer else mark.end, "call" if closer else "token")
-        if closer:
+        if closer and mark.key == "<|tool_call_argument_begin|>":
             self._drop_before(_NAME_OF_CALL)
 
     def _drop_before(self, pattern: re.Pattern[str]) -> None:

@@ -11,12 +11,14 @@ from itertools import islice
 from queue_core.ai.loose_json import read_clean
 from queue_core.ai.reply.quoting import Code, end_of_signs
 
-RECORDS_MAX = 50
+RECORDS_MAX = 20
 """Limit on records that are looked at."""
 CHARACTERS_MAX = 20_000
 """Limit on the length of a record, and of a value below one."""
 SIGNS_MAX = 10_000
-"""Limit on brackets that are looked at; in a record, a tenth of it."""
+"""Limit on brackets that are looked at."""
+BRACKETS_MAX = 500
+"""Limit on brackets in a record."""
 
 _RECORD = re.compile(
     r"\[(?:Used tools: Tool: |Historical context: a different model called tool |Tool Call: |Tool Result for ID "
@@ -71,8 +73,8 @@ def _end_of_value(text: str, at: int, border: str) -> int:
 
 def _end_of_brackets(text: str, start: int) -> int:
     """Return the index after the bracket that closes the one at `start`; without one, the end of the line."""
-    depth = 0
-    for bracket in islice(_BRACKET.finditer(text, start, start + CHARACTERS_MAX), SIGNS_MAX // 10):
+    depth, last = 0, text.rfind("]", start, start + CHARACTERS_MAX) + 1
+    for bracket in islice(_BRACKET.finditer(text, start, last), BRACKETS_MAX):
         depth += {"[": 1, "]": -1}.get(bracket[0], 0)
         if not depth:
             return bracket.end()
