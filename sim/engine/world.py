@@ -141,7 +141,10 @@ class World:
         return stream(self._seed, self.recording.name, purpose)
 
     def shared_draw(self, *purpose: str | int) -> float:
-        """Draw a number above 0 and below 1 that is equal for every system: for equal (seed, recording, run, purpose)."""
+        """Draw a number above 0 and below 1 that is equal for every system.
+
+        It depends on seed, recording, run and purpose.
+        """
         return share(self._seed, self.recording.name, *purpose)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
