@@ -45,6 +45,7 @@ TTL_TOLERANCE_MS = 5_000
 USERS = ("a", "b", "c", "lid-a")
 PROCESSORS = ("p1", "p2")
 TEXTS = ("hi", "", "\u0645\u0631\u062d\u0628\u0627", "a" * 300, '"quoted" \\ {}')
+STEPS_OF_TIME_MS = (1, 500, 4_000, *[8_000] * 5, *[16_000] * 2, 61_000, 3_600_000, -5_000, -90_000)
 SETTINGS: tuple[dict[str, Any], ...] = (
     {},
     {"max_messages": 2, "max_batch": 3, "max_retry_count": 1},
@@ -244,15 +245,15 @@ class Calls:
         return Call(f"withdraw {message}", lambda side: side.queue.withdraw(message))
 
     def _call_claim(self) -> Call:
-        processor, limit = self._draws.choice(PROCESSORS), self._draws.choice((0, 1, 2, 50))
-        partition, keeps = self._draws.choice((0, 0, 0, 1)), self._draws.random() < 0.2
+        processor, limit = self._draws.choice(PROCESSORS), self._draws.choice((0, 1, 2, 50, 50))
+        partition, keeps = self._draws.randrange(6), self._draws.random() < 0.2
         only = self._user() if self._draws.random() < 0.1 else None
 
         async def claim(side: Side) -> Any:
             claimed = await side.queue.claim(
                 processor,
                 limit=limit,
-                partition=min(partition, len(side.queue.keys.partitions) - 1),
+                partition=partition % len(side.queue.keys.partitions),
                 only=only,
                 kept=side.batches[-3:] if keeps else (),
             )
@@ -262,7 +263,7 @@ class Calls:
         return Call(f"claim {processor} limit={limit} {partition=} {only=} {keeps=}", claim)
 
     def _call_time(self) -> Call:
-        by_ms = self._draws.choice((1, 500, 4_000, 8_000, 8_000, 16_000, 61_000, 3_600_000, -5_000, -90_000))
+        by_ms = self._draws.choice(STEPS_OF_TIME_MS)
 
         async def nothing(side: Side) -> None:
             return None
@@ -273,15 +274,15 @@ class Calls:
     def _call_batch(self) -> Call:
         """A step of a worker, perhaps with an old lease."""
         draws = self._draws
-        back, step = draws.choice((1, 1, 1, 2, 3, 6)), draws.choice(sorted(_STEPS))
+        back, step = draws.choice((0, 0, 0, 1, 2, 5)), draws.choice(sorted(_STEPS))
         choice = draws.random()
 
         async def make(side: Side) -> Any:
-            if len(side.batches) < back:
+            if not side.batches:
                 return None
-            return await _STEPS[step](side.queue, side.batches[-back], choice)
+            return await _STEPS[step](side.queue, side.batches[-1 - back % len(side.batches)], choice)
 
-        return Call(f"{step} of the {back}. last lease ({choice:.3f})", make)
+        return Call(f"{step} of the lease {back} before the last ({choice:.3f})", make)
 
     def _call_batches_together(self) -> Call:
         """One step for the last leases, perhaps of several conversations, in one turn of the event loop."""
@@ -346,8 +347,8 @@ class Calls:
 
 _WEIGHTS = {
     "_call_enqueue": 6,
-    "_call_claim": 6,
-    "_call_time": 5,
+    "_call_claim": 8,
+    "_call_time": 8,
     "_call_batch": 8,
     "_call_people": 4,
     "_call_dead_letter": 2,
