@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 from redis import exceptions
@@ -16,7 +17,7 @@ from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
-from queue_core.redis.trips import Parcel, Script, Trip, parcels_of
+from queue_core.redis.trips import CALLS_MAX, Parcel, Script, Trip, parcels_of
 
 Result = TypeVar("Result")
 
@@ -119,13 +120,15 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        if not self._waiting:
-            loop.call_soon(self.ready)
         self._waiting.append(trip)
+        if len(self._waiting) == 1:
+            loop.call_soon(self.ready)
         is_older = self._due and trip.since_s < self._due[-1].since_s
         (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
+        if len(self._waiting) == CALLS_MAX:
+            self.ready()
 
     def leave(self) -> list[Trip]:
         """Give the connection up, and return the calls that have no answer, in their order."""
@@ -231,10 +234,11 @@ class Path:
         for trip, part in self._unpacked(parcel, answer):
             self._tell(trip, part)
 
-    def _unpacked(self, parcel: Parcel, answer: Any) -> list[tuple[Trip, Any]]:
+    def _unpacked(self, parcel: Parcel, answer: Any, after: Sequence[Parcel] = ()) -> list[tuple[Trip, Any]]:
         """Return calls with their answers. Calls whose script the server lost are kept, to be sent again.
 
-        So are, each to be sent alone, those of a parcel that the server refused as a whole. Raises InvalidResponse.
+        So are, each to be sent alone, those of a parcel that the server refused as a whole, unless a later call on the
+        conversation, such as in a parcel `after` it, would overtake them. Raises InvalidResponse.
         """
         if isinstance(answer, exceptions.NoScriptError) and self._link:
             sha = parcel.script.sha
@@ -247,12 +251,19 @@ class Path:
                 return []
             answer = refusal
         answers = parcel.answers(answer)
-        if answers is None:
-            for trip in parcel.trips:
-                if not self._guide.takes(trip, answer):
-                    trip.goes_alone = True
-                    self._again.append(trip)
-        return answers or []
+        if answers is not None:
+            return answers
+        later = {trip.conversation for trip in (*chain(*(it.trips for it in after)), *self._under_way())}
+        refused = []
+        for trip in parcel.trips:
+            if self._guide.takes(trip, answer):
+                continue
+            if trip.conversation in later:
+                refused.append((trip, answer))
+            else:
+                trip.goes_alone = True
+                self._again.append(trip)
+        return refused
 
     def _tell(self, trip: Trip, answer: Any) -> None:
         """Give a caller its result, unless the guide knows another server for the call."""
@@ -269,8 +280,8 @@ class Path:
             unsafe = error
             self._guide.troubled()
         refusal = next((wait for wait in waits if isinstance(wait, Exception)), None)
-        for parcel, answer in zip(sent.parcels, answers, strict=True):
-            for trip, part in self._unpacked(parcel, answer):
+        for number, (parcel, answer) in enumerate(zip(sent.parcels, answers, strict=True), 1):
+            for trip, part in self._unpacked(parcel, answer, sent.parcels[number:]):
                 if unsafe is None or isinstance(part, Exception):  # an error wrote nothing that could be lost
                     self._tell(trip, part)
                 elif refusal is None or not self._guide.takes(trip, refusal):

@@ -35,6 +35,12 @@ class Trip:
         """True after an error that came instead of the answers of its parcel."""
 
     @property
+    def conversation(self) -> str:
+        """Conversation on which the call is; "" if it may be on any."""
+        call: Any = self.call
+        return call.place.conversation if hasattr(call, "place") else ""
+
+    @property
     def is_given_up(self) -> bool:
         """True after an error. A caller that was cancelled still wants the call to be made."""
         return self.future.done() and not self.future.cancelled()
@@ -118,19 +124,19 @@ def parcels_of(trips: Sequence[Trip]) -> list[Parcel]:
     parcels: list[Parcel] = []
     latest: dict[tuple[GatheredScript, str], Parcel] = {}
     last_of: dict[str, int] = {}
-    """Number of the last parcel that has a call on a conversation, by the key of its messages."""
+    """Number of the last parcel that has a call on a conversation."""
     for trip in trips:
-        call: Any = trip.call
+        call = trip.call
         gathered = None if trip.goes_alone or trip.is_asking else call.gathered
-        queue = call.place.queue if hasattr(call, "place") else ""
-        if not queue:
+        conversation = trip.conversation
+        if not conversation:
             latest.clear()
         kinship = gathered.kinship(call) if gathered else ("",)
         parcel = latest.get((gathered, kinship[0])) if gathered else None
-        if parcel is None or last_of.get(queue, 0) > parcel.number or not parcel.takes(trip, kinship):
+        if parcel is None or last_of.get(conversation, 0) > parcel.number or not parcel.takes(trip, kinship):
             parcel = Parcel(trip, len(parcels), kinship)
             parcels.append(parcel)
             if gathered:
                 latest[gathered, kinship[0]] = parcel
-        last_of[queue] = parcel.number
+        last_of[conversation] = parcel.number
     return parcels
