@@ -11,7 +11,6 @@ import re
 import zlib
 from collections.abc import Collection
 from copy import copy
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple, overload
 from urllib.parse import quote, unquote
@@ -230,13 +229,13 @@ class KeySpace:
         self._conversation_key = re.compile(
             rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
         )
-        self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
-        self.of = lru_cache(maxsize=16_384)(self._of)
-        """Returns the Place of a conversation, by instance and phone; cached."""
+        self._all = self.partitions = tuple(
+            self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions)
+        )
 
     def without(self, partitions: Collection[int]) -> KeySpace:
         """Return keys for counts of the other partitions only. Conversations lie where they did."""
-        view = copy(self)  # its `of` is that of all partitions
+        view = copy(self)
         view.partitions = tuple(
             keys for number, keys in enumerate(self.partitions) if number not in partitions
         )
@@ -286,9 +285,11 @@ class KeySpace:
             reports_due=f"{base}reports_due",
         )
 
-    def _of(self, instance: str, phone: str) -> Place:
+    def of(self, instance: str, phone: str) -> Place:
+        """Return the Place of a conversation."""
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
+        number = zlib.crc32(conversation.encode()) % len(self._all)
+        return _place(number, self._all[number], conversation)
 
     def sent_id(self, instance: str, sent_id: str) -> SentId:
         """Return where the id of a reply lies."""
@@ -298,17 +299,21 @@ class KeySpace:
 
     def in_partition(self, number: int, conversation: str) -> Place:
         """Return the Place of an encoded conversation that lies in that partition."""
-        shared = self.partitions[number]
-        return Place(
-            number,
-            conversation,
-            shared.base,
-            shared.active,
-            shared.wake,
-            shared.dead,
-            shared.layout,
-            shared.damaged,
-        )
+        return _place(number, self.partitions[number], conversation)
+
+
+def _place(number: int, shared: Partition, conversation: str) -> Place:
+    """Return the Place of an encoded conversation in the partition with these keys."""
+    return Place(
+        number,
+        conversation,
+        shared.base,
+        shared.active,
+        shared.wake,
+        shared.dead,
+        shared.layout,
+        shared.damaged,
+    )
 
 
 def encode_name(name: str) -> str:

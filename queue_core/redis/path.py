@@ -62,7 +62,8 @@ class _Durable:
 class Path:
     """Path of calls to the server that `connect` makes connections to, each call within `deadline_s`.
 
-    Calls of one turn of the event loop leave in one write, without waiting for earlier answers. A call that gets no
+    Calls of one turn of the event loop leave in one write, without waiting for earlier answers; as soon as they fill a
+    parcel they leave at once, so that the server works while further calls are made. A call that gets no
     answer in time fails, whatever stands before it. The link is given up when it was silent for that long; what
     it did not answer is sent again over the next one, once.
     """
@@ -94,12 +95,14 @@ class Path:
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due: deque[Trip] = deque()
-        """Calls in the order of their deadlines; those that are answered leave with the next look."""
+        """Calls in the order of their deadlines; answered ones leave unless an earlier call still waits."""
         self._older: list[Trip] = []
         """Calls that another server refused, with deadlines in any order."""
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting: list[Trip] = []
+        self._counts: dict[str, int] = {}
+        """Numbers of the waiting calls of each partition."""
         self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
@@ -127,7 +130,8 @@ class Path:
         (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
-        if len(self._waiting) == CALLS_MAX:
+        count = self._counts[trip.base] = self._counts.get(trip.base, 0) + 1
+        if count == CALLS_MAX:
             self.ready()
 
     def leave(self) -> list[Trip]:
@@ -135,6 +139,7 @@ class Path:
         trips = [trip for trip in (*self._under_way(), *self._again, *self._waiting) if not trip.is_given_up]
         self._sent.clear()
         self._again, self._waiting = [], []
+        self._counts.clear()
         self._due.clear()
         self._older.clear()
         if self._opening:
@@ -175,6 +180,8 @@ class Path:
         """Note a sign of life. Send again what the server had no script for."""
         assert self._loop
         self._heard_s = self._loop.time()
+        while self._due and self._due[0].future.done():  # else all of a tick fill the memory
+            self._due.popleft()
         if self._again:
             self.ready()
 
@@ -197,6 +204,7 @@ class Path:
         """Return the calls to write now, without those that were given up."""
         trips = [trip for trip in self._again + self._waiting if not trip.is_given_up]
         self._again, self._waiting = [], []
+        self._counts.clear()
         return trips
 
     def _write(self, link: Link, trips: list[Trip]) -> None:

@@ -22,23 +22,21 @@ CALLS_MAX = 16
 class Trip:
     """Call under way, and the future of its caller."""
 
-    __slots__ = ("call", "future", "goes_alone", "is_asking", "since_s", "writes")
+    __slots__ = ("base", "call", "conversation", "future", "goes_alone", "is_asking", "since_s", "writes")
 
     def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
-        self.call = call
+        self.call: Any = call
         self.future = future
+        place = getattr(call, "place", None)
+        self.base: str = place.base if place else ""
+        """Start of the keys of its partition; "" if it is not on one conversation."""
+        self.conversation: str = place.conversation if place else ""
         self.since_s = since_s
         self.writes = 0
         self.is_asking = False
         """True if ASKING must go before it: its slot is being moved to this server."""
         self.goes_alone = False
         """True after an error that came instead of the answers of its parcel."""
-
-    @property
-    def conversation(self) -> str:
-        """Conversation on which the call is; "" if it may be on any."""
-        call: Any = self.call
-        return call.place.conversation if hasattr(call, "place") else ""
 
     @property
     def is_given_up(self) -> bool:

@@ -449,6 +449,41 @@ async def test_after_an_answer_that_is_not_one_for_each_call_all_are_made_again(
         assert await all_of([transport.gathered(extend(1, phone)) for phone in "123"]) == ["held"] * 3
 
 
+async def test_a_full_parcel_leaves_before_the_turn_ends() -> None:
+    """So that the server works while further calls are made. Calls of another partition do not fill it."""
+    async with Played(lambda *_: HELD) as server, connect(server.url) as client:
+        transport = LinkTransport(client, deadline_ms=PATIENT_MS)
+        assert await transport.gathered(extend(1)) == "held"
+        calls = [transport.gathered(extend(1, phone)) for phone in "19" * (CALLS_MAX - 1)]
+        assert transport.round_trips == 1
+        calls.append(transport.gathered(extend(1)))
+        assert transport.round_trips == 2
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_call_that_was_refused_does_not_come_after_a_later_one_on_its_conversation() -> None:
+    """A full Redis refuses a parcel; memory is freed; the next parcel has another call on the first conversation."""
+    orders: list[bytes] = []
+
+    def answer(_: int, command: tuple[bytes, ...]) -> bytes:
+        if command[0] == b"SCRIPT":
+            return HELD
+        orders.append(b" ".join(command))
+        if len(orders) == 1:
+            return b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+        return HELD if command[1] == SINGLE else b"*2\r\n" + 2 * HELD
+
+    async with Played(answer) as server, connect(server.url) as client:
+        transport = LinkTransport(client, deadline_ms=PATIENT_MS)
+        phones = ["1", *(f"2{number}" for number in range(CALLS_MAX)), "1"]
+        refused, *others = await all_of([transport.gathered(extend(1, phone)) for phone in phones])
+        assert isinstance(refused, QueueUnavailableError)
+        assert others == ["held"] * (len(phones) - 1)
+        assert len(orders) == 2 + CALLS_MAX - 1
+        assert not any(b"bot:1 " in order for order in orders[2:])
+
+
 async def test_the_error_of_a_call_that_went_alone_is_its_answer() -> None:
     async with (
         Played(lambda _, command: HELD if command[0] == b"SCRIPT" else b"-ERR no\r\n") as server,
