@@ -17,7 +17,7 @@ from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
-from queue_core.redis.trips import CALLS_MAX, Parcel, Script, Trip, parcels_of
+from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 
 Result = TypeVar("Result")
 
@@ -100,9 +100,7 @@ class Path:
         """Calls that another server refused, with deadlines in any order."""
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
-        self._waiting: list[Trip] = []
-        self._counts: dict[str, int] = {}
-        """Numbers of the waiting calls of each partition."""
+        self._waiting = Waiting()
         self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
@@ -123,23 +121,21 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        self._waiting.append(trip)
-        if len(self._waiting) == 1:
+        if not self._waiting.trips:
             loop.call_soon(self.ready)
         is_older = self._due and trip.since_s < self._due[-1].since_s
         (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
-        count = self._counts[trip.base] = self._counts.get(trip.base, 0) + 1
-        if count == CALLS_MAX:
+        if self._waiting.add(trip):
             self.ready()
 
     def leave(self) -> list[Trip]:
         """Give the connection up, and return the calls that have no answer, in their order."""
-        trips = [trip for trip in (*self._under_way(), *self._again, *self._waiting) if not trip.is_given_up]
+        waiting = (*self._under_way(), *self._again, *self._waiting.take())
+        trips = [trip for trip in waiting if not trip.is_given_up]
         self._sent.clear()
-        self._again, self._waiting = [], []
-        self._counts.clear()
+        self._again = []
         self._due.clear()
         self._older.clear()
         if self._opening:
@@ -153,7 +149,7 @@ class Path:
         """Write what waits, in one piece, as soon as there is a link that takes it."""
         link = self._link
         if link is None:
-            if self._loop and self._opening is None and (self._again or self._waiting):
+            if self._loop and self._opening is None and (self._again or self._waiting.trips):
                 self._opening = self._loop.create_task(self._open(), name="queue-connection")
         elif not link.is_full and not (self._again and self._sent):
             self._write(link, self._take())
@@ -202,9 +198,8 @@ class Path:
 
     def _take(self) -> list[Trip]:
         """Return the calls to write now, without those that were given up."""
-        trips = [trip for trip in self._again + self._waiting if not trip.is_given_up]
-        self._again, self._waiting = [], []
-        self._counts.clear()
+        trips = [trip for trip in self._again + self._waiting.take() if not trip.is_given_up]
+        self._again = []
         return trips
 
     def _write(self, link: Link, trips: list[Trip]) -> None:

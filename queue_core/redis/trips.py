@@ -9,6 +9,7 @@ from typing import Any
 from redis import exceptions
 
 from queue_core.errors import QueueError
+from queue_core.keys import Place
 from queue_core.redis.runner import explain
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.loader import Call, LuaScript
@@ -25,9 +26,9 @@ class Trip:
     __slots__ = ("base", "call", "conversation", "future", "goes_alone", "is_asking", "since_s", "writes")
 
     def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
-        self.call: Any = call
+        self.call = call
         self.future = future
-        place = getattr(call, "place", None)
+        place: Place | None = getattr(call, "place", None)
         self.base: str = place.base if place else ""
         """Start of the keys of its partition; "" if it is not on one conversation."""
         self.conversation: str = place.conversation if place else ""
@@ -57,6 +58,32 @@ class Trip:
             self.future.set_exception(explained)
         else:
             self.future.set_exception(error)
+
+
+class Waiting:
+    """Calls that wait to be written, in their order."""
+
+    __slots__ = ("_counts", "trips")
+
+    def __init__(self) -> None:
+        self.trips: list[Trip] = []
+        self._counts: dict[str, int] = {}
+        """Numbers of the calls of each partition."""
+
+    def add(self, trip: Trip) -> bool:
+        """Add a call. Returns True if those of its partition may fill a parcel now, which then should leave at once.
+
+        So the server works while further calls are made.
+        """
+        self.trips.append(trip)
+        count = self._counts[trip.base] = self._counts.get(trip.base, 0) + 1
+        return count == CALLS_MAX
+
+    def take(self) -> list[Trip]:
+        """Return the calls, which do not wait any more."""
+        trips, self.trips = self.trips, []
+        self._counts.clear()
+        return trips
 
 
 class Parcel:
