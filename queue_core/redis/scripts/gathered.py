@@ -26,6 +26,7 @@ if refusal then
   return refusal
 end
 
+local parcel = {{}}
 local function run(before)
 {own}
 {body}
