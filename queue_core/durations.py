@@ -69,7 +69,7 @@ def format_duration_ms(value_ms: float) -> str:
 
 
 def age(milliseconds: float) -> str:
-    """Write a time that passed for people, such as "1.2 s", "3 min 05 s", "1 h" or "2 d 04 h"; a negative one counts as 0."""
+    """Write a time that passed for people: "1.2 s", "3 min 05 s", "1 h", "2 d 04 h"; a negative one counts as 0."""
     seconds = max(0.0, milliseconds / 1000)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
