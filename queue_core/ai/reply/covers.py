@@ -39,7 +39,7 @@ _ESCAPED_TAG = re.compile(
     r"&lt;(/?(?:think|thinking|thought|reasoning|tool_call|function_calls?))&gt;", re.IGNORECASE
 )
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
-_NAMED_THOUGHT = re.compile(r"thought(?:\s{0,3}(?:\[\]|\(\))|\s{0,3}\n|\Z|(?=[A-Z][a-z' ]))")
+_NAMED_THOUGHT = re.compile(r"thought(?:\s{0,3}(?:\[\]|\(\))|\s{0,3}\n|(?=[A-Z][a-z' ]))")
 """Name of Gemini's part, whose mark is lost: it is followed by the answer, in a line of its own or not."""
 _REASONING_LINES = re.compile(r"Reasoning:\n(?:_[^\n]{0,2000}_\s{0,9}(?:\n|\Z))+")
 """Reasoning as OpenClaw shows it, with each line in italics."""

@@ -120,7 +120,8 @@ def _keys(value: Any) -> frozenset[str]:
 def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: int) -> ExtractedReply:
     """Make the reply of objects whose text is known; the text may have covers of its own."""
     inner = _extract(shown, left)
-    if not inner.text and inner.absence == "json":  # JSON that the user asked for
+    is_asked_for = shown.lstrip().startswith(("{", "[", "```"))  # JSON that the user asked for
+    if not inner.text and inner.absence == "json" and is_asked_for:
         inner = ExtractedReply(text=shown.strip())
     found = [layer for value in reversed(objects) for layer in layers(value)]
     is_silent = any(

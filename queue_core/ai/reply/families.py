@@ -300,7 +300,9 @@ def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
         for opening, closing in pairs:
             roles[opening] = role
             closers[opening] = closers.get(opening, frozenset()) | {closing}
-    for closing in frozenset[str]().union(*closers.values()) - {""}:
+    for closing in sorted(
+        frozenset[str]().union(*closers.values()) - {""}
+    ):  # so that samples are the same each time
         roles.setdefault(closing, "close")
     return roles, closers
 

@@ -54,11 +54,11 @@ _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
     r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?[A-Z]{2}ML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40}+)[^<>]{0,300}+(?:>|\Z)"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40}+)[^<>\n]{0,300}+<\|sep\|>"
-    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}+>)|[a-z_]{2,40}+\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=|(?<=tool):\s?)[^<>\n]{0,200}>?"
     rf"|(?://|\\)(?P<damaged>(?i:{_tags(_names('reasoning'))}))>"
     rf"|(?P<tag>/?(?i:{_tags(_names())}|unused\d{{1,5}}))(?P<suffix>:[0-9a-z]{{4,12}})?(?:\s[^<>]{{0,200}}+)?>"
-    rf"|(?P<slash>/?)[a-z]{{2,12}}[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
+    rf"|(?P<slash>/?)[a-z]{{2,12}}+[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
     r"|\[(?:/?(?:[A-Z_]{3,30}|think|gMASK)|\|[A-Za-z_]{2,20}\|)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 LOOP_MIN = 200
@@ -130,9 +130,12 @@ def _may_loop(text: str) -> bool:
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
     count = struck = 0
-    for match in _MARK.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "<", "[", "◁")):
+    last = end_of_signs(text, SIGNS_MAX, "<", "[", "◁")
+    for match in _MARK.finditer(text, 0, last):
         key = _key(match)
         role = ROLES.get(key)
+        if match.end() == last < len(text) and match["dsml_name"]:
+            return  # only the limit cuts it off
         if role is None and match["dsml_name"]:
             role = "close" if match["dsml"] else "call"
         elif role is None and (opening := _UNKNOWN_OPENING.fullmatch(key)):

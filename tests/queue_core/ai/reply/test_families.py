@@ -485,6 +485,10 @@ ANSWERS = {
         'We open at "nine".\nAsk.',
     ),
     "an agent that only hands back": ("Transferring back to supervisor", ""),
+    "an object in a fence of one line": (
+        'Here: ```json{"response": "We open at nine.", "needsDataCollection": true}``` Bye',
+        "We open at nine.",
+    ),
     "folded reasoning in Arabic": (
         '<details type="reasoning" done="true" duration="3">\n<summary>فكّر 3 ثوانٍ</summary>\n> يسأل.\n</details>\nنفتح الساعة التاسعة.',
         "نفتح الساعة التاسعة.",

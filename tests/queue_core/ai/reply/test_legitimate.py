@@ -79,6 +79,7 @@ ANSWERS = {
     "gllm 286": "Escape the tag, as in `</think>`, or the parser ends the reasoning.",
     "used tools as word": "The bot wrote [Used tools: Tool: x] by mistake; switch the memory of tools off.",
     "lmstudio 1592": "Models use <thought>, <reasoning> and <step> for that.",
+    "a word of a language lesson": "thought",
     "thoughtful": "Thoughtful gifts: a book, a plant.",
     "thought of the day": "thought of the day: be kind.",
     "thought() in code talk": "thought() is a function of the library.",
