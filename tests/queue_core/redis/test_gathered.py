@@ -19,9 +19,9 @@ from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.scripts.loader import Call, ScriptMismatchError, stub, text
 from queue_core.redis.trips import CALLS_MAX, Trip, parcels_of
 from queue_core.settings import Rules
-from tests.queue_core.searches.planting import plant
 from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.redis.servers import Played
+from tests.queue_core.searches.planting import plant
 
 NOW = 1_790_000_000_000
 SPACE = KeySpace("wa", 64)
