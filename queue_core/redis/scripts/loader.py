@@ -33,7 +33,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
+LIBRARIES = ("lib", "damage", "seen", "arrivals", "archive", "changes", "sent", "outages", "gate", "aliases")
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
