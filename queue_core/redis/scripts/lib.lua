@@ -112,8 +112,6 @@ local function place_in(partition, conversation)
   return {
     base = partition.base,
     conversation = conversation,
-    ai = 'ai',
-    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
@@ -308,14 +306,6 @@ end
 local function id_of(element)
   local readable, message = pcall(cjson.decode, element)
   return readable and type(message) == 'table' and message['id'] or nil
-end
-
-local function finished_form(element, now_ms)
-  return '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2)
-end
-
-local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, finished_form(element, now_ms))
 end
 
 -- Lets the wait of all messages count from now, after an outage in which they could not be answered.

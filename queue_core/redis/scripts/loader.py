@@ -33,7 +33,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
+LIBRARIES = ("lib", "damage", "seen", "arrivals", "archive", "changes", "sent", "outages", "gate", "aliases")
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
@@ -53,11 +53,11 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), library()
+        self.body = body = _read(name)
+        lib = library()
         if keys := self._guarded_keys(mends):
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        self.body = body
         script = f"{preamble(readings(inputs))}{_PARCEL if 'parcel' in used_names(body) else ''}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
