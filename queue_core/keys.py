@@ -24,7 +24,14 @@ LAYOUT_VERSION = 2
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
 of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+`partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
+the conversations are carried it is both numbers, as in "16>32", and no process may work; `queue/partitions.py` has more.
 """
+LAYOUT_KNOWN = 3
+"""Newest layout that these processes can work on. Layout 3 is layout 2 with a noted number of partitions, which
+processes of layout 2 would not heed."""
+PARTITIONS_MAX = 1_024
+"""Limit on the number of partitions."""
 
 _SAFE = "@+"
 _PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch
@@ -60,6 +67,8 @@ class Partition(NamedTuple):
     """Hash: what providers reported on replies whose ids are not known yet. `redis/scripts/sent.lua` describes it."""
     reports_due: Key
     """Sorted set: report → when something is to be done about it, Unix ms."""
+    partitions: str
+    """Number of partitions that this process has."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -153,6 +162,7 @@ class Place(NamedTuple):
     dead: Key
     layout: Key
     damaged: Key
+    partitions: str
 
     def of_kind(self, kind: BackendKind) -> str:
         """Return the name of the backend of a kind."""
@@ -193,7 +203,10 @@ class KeySpace:
         self._conversation_key = re.compile(
             rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
         )
-        self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
+        self._partition_key = re.compile(rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:(.+)")
+        self.partitions = tuple(
+            self._partition(f"{prefix}:{{{number}}}:", str(partitions)) for number in range(partitions)
+        )
         self.of = lru_cache(maxsize=16_384)(self._of)
         """Returns the Place of a conversation, by instance and phone; cached."""
 
@@ -212,6 +225,16 @@ class KeySpace:
         """
         beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
         return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
+
+    @property
+    def pattern_of_all(self) -> str:
+        """Pattern for SCAN: all keys of all partitions, even of those that this deployment lacks."""
+        return f"{self._prefix}:{{*}}:*"
+
+    def split(self, key: str) -> tuple[int, str] | None:
+        """Return the partition of a key, and the rest of its name; None for a key that is not of a partition."""
+        parts = self._partition_key.fullmatch(key)
+        return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
     def kind_of(key: str) -> str:
@@ -234,7 +257,7 @@ class KeySpace:
         return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
-    def _partition(base: str) -> Partition:
+    def _partition(base: str, partitions: str) -> Partition:
         return Partition(
             base=base,
             active=f"{base}active_queues",
@@ -247,11 +270,12 @@ class KeySpace:
             damaged=f"{base}damaged",
             reports=f"{base}reports",
             reports_due=f"{base}reports_due",
+            partitions=partitions,
         )
 
     def _of(self, instance: str, phone: str) -> Place:
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
+        return self.in_partition(home_of(conversation, len(self.partitions)), conversation)
 
     def sent_id(self, instance: str, sent_id: str) -> SentId:
         """Return where the id of a reply lies."""
@@ -289,7 +313,13 @@ class KeySpace:
             dead=partition.dead,
             layout=partition.layout,
             damaged=partition.damaged,
+            partitions=partition.partitions,
         )
+
+
+def home_of(conversation: str, partitions: int) -> int:
+    """Return the partition of an encoded conversation."""
+    return zlib.crc32(conversation.encode()) % partitions
 
 
 def encode_name(name: str) -> str:

@@ -15,7 +15,13 @@ from typing import Any
 import msgspec
 
 from queue_core.durations import age
-from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
+from queue_core.errors import (
+    NewerLayoutError,
+    PartitionsError,
+    QueueError,
+    QueueUnavailableError,
+    UnsupportedRedisError,
+)
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.counting import Counts
 from queue_core.queue.inspection import Sizes
@@ -145,7 +151,7 @@ class _Examination:
                 await cancellable(self._steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
-        except (UnsupportedRedisError, NewerLayoutError) as error:
+        except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
             self._errors.append(str(error))
         except QueueUnavailableError as error:
             self._away(str(error))
