@@ -25,13 +25,11 @@ LAYOUT_VERSION = 2
 of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
 `partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
-the conversations are carried it is both numbers, as in "16>32", and no process may work; `queue/partitions.py` has more.
+the conversations are carried it is both numbers, as in "16>32", and no process may work: see `queue/partitions/`.
 """
 LAYOUT_KNOWN = 3
 """Newest layout that these processes can work on. Layout 3 is layout 2 with a noted number of partitions, which
 processes of layout 2 would not heed."""
-PARTITIONS_MAX = 1_024
-"""Limit on the number of partitions."""
 
 _SAFE = "@+"
 _PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch

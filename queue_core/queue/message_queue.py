@@ -42,7 +42,8 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
-from queue_core.queue.partitions import PartitionsChange, read_noted
+from queue_core.queue.partitions.change import PartitionsChange
+from queue_core.queue.partitions.noted import read_noted
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
@@ -127,7 +128,10 @@ class MessageQueue:
         self.survey = inspection.survey
         layouts = Layouts(access)
         self.layouts, self.check_layout = layouts.read, layouts.check
-        self.partitions, self.change_partitions = partial(read_noted, access), partial(PartitionsChange, access)
+        self.partitions, self.change_partitions = (
+            partial(read_noted, access),
+            partial(PartitionsChange, access),
+        )
         self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate

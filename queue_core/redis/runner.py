@@ -277,12 +277,13 @@ def newer_layout(needed: int) -> NewerLayoutError:
 
 
 def other_partitions(noted: str, partitions: int) -> PartitionsError:
-    """Make the error of a process with this number of partitions where another is noted, or a change such as "16>32"."""
+    """Make the error of a process where another number than its own is noted, or a change such as "16>32"."""
     before, _, number = noted.rpartition(">")
     if before:
+        again = typed(f"`python -m queue_core partitions {number}`")
         return PartitionsError(
-            f"the conversations are being carried from {before} to {number} partitions, so nothing is stored or answered "
-            + typed(f"meanwhile. If no `python -m queue_core partitions {number}` runs, type it: it goes on there")
+            f"the conversations are being carried from {before} to {number} partitions; until that is complete nothing "
+            f"is stored or answered. If {again} does not run any more, type it again: it goes on where it stopped"
         )
     return PartitionsError(
         f"the conversations lie in {number} partitions, but this process has {partitions}, and it changed nothing: set "

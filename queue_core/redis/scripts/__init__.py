@@ -45,7 +45,9 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[Place, "queue lock active wake stats dead layout partitions alias names damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake stats dead layout partitions alias names damaged conversation"
+    ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -245,6 +247,18 @@ class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
     asked_ms: Number
 
 
+@stub("keep")
+class Keep(Call[bool], frozen=True, kw_only=True):
+    """Adds a message that was never in the queue to the dead letters. Returns False if there is no room."""
+
+    read = staticmethod(answers.read_is_found)
+    place: Annotated[Place, "dead layout partitions damaged conversation"]
+    now_ms: Now
+    message: bytes
+    reason: str
+    dead_letters_max: Number
+
+
 @stub("requeue")
 class Requeue(Call[bool | str], frozen=True, kw_only=True):
     """Puts a dead letter back into its conversation. If the user has another conversation by now, returns that one."""
@@ -289,7 +303,8 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_withdraw)
     place: Annotated[
-        Place, "queue lock active wake dead completed reply layout partitions damaged conversation changes change_notes"
+        Place,
+        "queue lock active wake dead completed reply layout partitions damaged conversation changes change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules

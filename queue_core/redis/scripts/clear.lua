@@ -1,4 +1,4 @@
--- clear: deletes keys of a closed partition that are not needed any more, except streams that have entries.
+-- clear: deletes keys of a closed partition that are not needed any more, except streams with dead letters or damaged keys.
 -- `names` are packed words: the names of the keys without their beginning.
 -- Returns the number of keys that were deleted
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from queue_core.keys import Partition
 from queue_core.redis.scripts import answers
-from queue_core.redis.scripts.loader import Call, Number, Now, stub, text
+from queue_core.redis.scripts.loader import Call, Now, Number, stub, text
 
 
 def packed(words: Iterable[bytes | str]) -> bytes:
@@ -89,7 +89,7 @@ class UnpackParcels(Call[int], frozen=True, kw_only=True):
 
 @stub("clear", mends=False)
 class Clear(Call[int], frozen=True, kw_only=True):
-    """Deletes keys of a closed partition, except streams that have entries."""
+    """Deletes keys of a closed partition, except streams with dead letters or damaged keys."""
 
     read = staticmethod(answers.read_count)
     partition: Annotated[Partition, "layout base"]

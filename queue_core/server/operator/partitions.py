@@ -9,12 +9,13 @@ import msgspec
 
 from queue_core.command_lines import typed
 from queue_core.durations import age
-from queue_core.keys import PARTITIONS_MAX
-from queue_core.queue.partitions import Noted, PartitionsChange
+from queue_core.queue.partitions.change import PartitionsChange
+from queue_core.queue.partitions.noted import Noted
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
 from queue_core.server.operator.output import write, write_fields, write_json, write_remark
 from queue_core.server.own_redis import open_queue
+from queue_core.settings import PARTITIONS_MAX
 from queue_core.text import quantity
 
 REPORT_S = 2.0

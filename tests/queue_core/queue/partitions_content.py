@@ -1,15 +1,18 @@
-"""Content of a queue that uses every kind of key, and what is compared of it before and after a change of partitions."""
+"""Content of a queue that uses every kind of key, and what of it is compared before and after a change."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, QueueMessage
+from queue_core.errors import PartitionsError
 from queue_core.keys import KeySpace, home_of
-from queue_core.queue.partitions import CONVERSATION_KINDS
+from queue_core.queue.partitions.carrying import CONVERSATION_KINDS
 from queue_core.queue.sent_replies import Report
 from queue_core.redis.scripts.loader import text
 from queue_core.sent import SentPart
@@ -36,6 +39,26 @@ async def claim_all(queue: MessageQueue) -> list[Any]:
         for number in range(len(queue.keys.partitions))
         for batch in (await queue.claim("p", limit=50, partition=number)).batches
     ]
+
+
+async def refused(queue: MessageQueue, words: str) -> None:
+    """Check that a process may not work; an error with these words says why."""
+    message = written("late", "20901")
+    letters = [letter.id for letter in await queue.dead_letters()]
+    calls: list[Awaitable[object]] = [
+        queue.check(),
+        queue.enqueue(message),
+        queue.edit(message, "b206"),
+        queue.withdraw(message),
+        queue.claim("p"),
+        queue.forget("bot", "20902"),
+        queue.keep_unreadable(message, "no"),
+        queue.sent.report(Report(kind="own", instance_name="bot", reply_id="late", user_phone="20901")),
+        *map(queue.requeue, letters),
+    ]
+    for call in calls:
+        with pytest.raises(PartitionsError, match=words):
+            await call
 
 
 async def fill(queue: MessageQueue, clock: Clock) -> list[QueueMessage]:
@@ -97,39 +120,42 @@ async def _damage(queue: MessageQueue, clock: Clock) -> None:
 
 async def contents(redis: Redis, partitions: int) -> dict[Any, Any]:
     """Return what the queue keeps, wherever it lies; raise AssertionError for what lies in the wrong partition."""
-    kept: dict[Any, Any] = {}
+    kept: dict[Any, Any] = {"damaged": Counter(), "dead_letters": Counter()}
     for raw in await redis.keys("wa:{*"):
         parts = SPACE.split(text(raw))
         assert parts
         number, rest = parts
         kind, _, name = rest.partition(":")
         assert kind != "outbox", "a parcel was left"
+        assert number < partitions or kind == "layout", f"{rest} was left in {number}"
         value = await _value(redis, raw)
         if kind in CONVERSATION_KINDS:
             assert home_of(name, partitions) == number, f"{rest} lies in {number}"
             if kind == "processing_lock":
-                value = {field: one for field, one in value.items() if field not in LEASE_FIELDS}
-            if value:
-                kept[rest] = value
-        elif kind in ("active_queues", "backend_waiting"):
-            kept.update({(rest, member): score for member, score in value})
-        elif kind in ("reports", "reports_due"):
-            kept.update({(rest, field): one for field, one in dict(value).items()})
-        elif rest in ("dead_letters", "damaged"):
-            entries = kept.setdefault(rest, Counter())
-            for entry_id, fields in value:
-                conversation = text(fields[b"conversation"])
-                assert not conversation or home_of(conversation, partitions) == number
-                key = f"wa:{{{number}}}:damaged:{text(entry_id)}" if rest == "damaged" else ""
-                entries[str((sorted(fields.items()), key and await _value(redis, key.encode())))] += 1
-        elif kind == "damaged":
-            kept["damaged keys"] = kept.get("damaged keys", 0) + 1
-        elif number >= partitions:
-            assert kind == "layout", f"{rest} was left in {number}"
+                value = {field: value[field] for field in value if field not in LEASE_FIELDS}
+            kept |= {rest: value} if value else {}
+        elif kind in ("active_queues", "backend_waiting", "reports", "reports_due"):
+            kept.update({(rest, member): known for member, known in dict(value).items()})
+        elif rest in kept:
+            kept[rest] += await _entries(redis, rest, number, value, partitions)
     return kept
 
 
-async def _value(redis: Redis, key: bytes) -> Any:
+async def _entries(
+    redis: Redis, stream: str, number: int, entries: list[Any], partitions: int
+) -> Counter[str]:
+    """Return the entries of a stream, without their ids, and the keys that belong to them."""
+    counted: Counter[str] = Counter()
+    for entry_id, fields in entries:
+        conversation = text(fields[b"conversation"])
+        assert not conversation or home_of(conversation, partitions) == number
+        key = f"wa:{{{number}}}:damaged:{text(entry_id)}"
+        content = await _value(redis, key) if stream == "damaged" else ""
+        counted[str((sorted(fields.items()), content))] += 1
+    return counted
+
+
+async def _value(redis: Redis, key: bytes | str) -> Any:
     reads: dict[str, Any] = {
         "string": lambda: redis.get(key),
         "list": lambda: redis.lrange(key, 0, -1),
@@ -139,3 +165,29 @@ async def _value(redis: Redis, key: bytes) -> Any:
         "stream": lambda: redis.xrange(key),
     }
     return await reads[text(await redis.type(key))]()
+
+
+async def copied(redis: Redis) -> list[tuple[Any, ...]]:
+    """Return commands that write all keys again."""
+    commands: list[tuple[Any, ...]] = []
+    for key in sorted(await redis.keys("*")):
+        kind, value = text(await redis.type(key)), await _value(redis, key)
+        if kind == "stream":
+            commands += [("XADD", key, entry_id, *_flat(fields)) for entry_id, fields in value]
+        elif kind == "zset":
+            commands += [("ZADD", key, score, member) for member, score in value]
+        else:
+            name, words = {
+                "string": ("SET", [value]),
+                "list": ("RPUSH", value),
+                "set": ("SADD", value),
+                "hash": ("HSET", _flat(value) if kind == "hash" else []),
+            }[kind]
+            commands.append((name, key, *words))
+        if (left_ms := await redis.pttl(key)) > 0:
+            commands.append(("PEXPIRE", key, left_ms))
+    return commands
+
+
+def _flat(pairs: Any) -> list[Any]:
+    return [word for pair in pairs.items() for word in pair]
