@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.errors import (
     NewerLayoutError,
@@ -313,8 +314,8 @@ class _Examination:
         if len(self._owners) < self._primaries:
             self._warnings.append(
                 f"the cluster has {self._primaries} primaries, but the queue uses only "
-                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: once no message "
-                f"waits, set partitions to {PARTITIONS_OF_CLUSTER} in all processes"
+                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: "
+                + typed(f"type `python -m queue_core partitions {PARTITIONS_OF_CLUSTER}`")
             )
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:

@@ -46,6 +46,7 @@ OPERATOR = (
     "forget",
     "tick",
     "send-test",
+    "partitions",
 )
 LOADS = ("run", "validate")
 NOT_RUN = {

@@ -1,5 +1,6 @@
--- export: returns the content of keys as parcels that may be carried out any number of times, as packed words. The keys stay.
+-- export: makes parcels with the content of keys, which stay; they may be carried out any number of times.
 -- `names` are packed words: the names of the keys without their beginning.
+-- Returns the parcels, as packed words
 
 require_mover(partition, mover)
 local parcels = {}

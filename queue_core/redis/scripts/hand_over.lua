@@ -1,5 +1,5 @@
--- hand_over: deletes the parcels for a target up to the number `arrived`, which were carried out there, and returns the next
--- ones, as packed words; '' if there are none.
+-- hand_over: deletes the parcels for a target up to the number `arrived`, since they were carried out there.
+-- Returns the next ones, as packed words; '' if there are none
 
 local BYTES_MAX, PARCELS_MAX = 262144, 100
 

@@ -13,7 +13,7 @@ from queue_core.queue.partitions.change import PartitionsChange
 from queue_core.queue.partitions.noted import Noted
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
-from queue_core.server.operator.output import write, write_fields, write_json, write_remark
+from queue_core.server.operator.output import complain, write, write_fields, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.settings import PARTITIONS_MAX
 from queue_core.text import quantity
@@ -67,7 +67,14 @@ async def run_partitions(args: argparse.Namespace, settings: ServerSettings) -> 
             return _show(args, await queue.partitions(), queue.settings.partitions)
         began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
         change = queue.change_partitions(args.number, _Progress())
-        noted = await change.run(wait_s=args.timeout)
+        try:
+            noted = await change.run(wait_s=args.timeout)
+        finally:
+            if change.is_closed:
+                complain(
+                    "the change is not complete, and messages are refused until it is: type "
+                    + typed(f"`python -m queue_core partitions {args.number}` again")
+                )
         before = noted.partitions or queue.settings.partitions
         return _write_outcome(args, change, before, clock() - began)
 
@@ -110,11 +117,11 @@ def _write_outcome(args: argparse.Namespace, change: PartitionsChange, before: i
         write_json({**facts, "carried": msgspec.to_builtins(carried)})
         return OK
     if before == args.number:
-        write(f"there are {before} partitions already: nothing was changed")
+        write(f"the number of partitions is {before} already: nothing was changed")
         return OK
     letters = quantity(carried.dead_letters, "dead letter")
     write(
-        f"{before} partitions became {args.number} in {age(took_s * 1000)}; carried: "
+        f"{quantity(before, 'partition')} became {args.number} in {age(took_s * 1000)}; carried: "
         f"{quantity(carried.conversations, 'conversation')}, {letters}. Set QUEUE_PARTITIONS to {args.number} and "
         "restart all processes: the others are refused"
     )
