@@ -69,17 +69,21 @@ def format_duration_ms(value_ms: float) -> str:
 
 
 def age(milliseconds: float) -> str:
-    """Write a time that passed for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
+    """Write a time that passed for people: "1.2 s", "3 min 05 s", "1 h", "2 d 04 h"; a negative one counts as 0."""
     seconds = max(0.0, milliseconds / 1000)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {seconds:02} s"
+        return _in_units(minutes, "min", seconds, "s")
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes:02} min"
-    return f"{hours // 24} d {hours % 24:02} h"
+        return _in_units(hours, "h", minutes, "min")
+    return _in_units(hours // 24, "d", hours % 24, "h")
+
+
+def _in_units(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large} {large_unit}" + (f" {small:02} {small_unit}" if small else "")
 
 
 def with_negative_values(arguments: Iterable[str]) -> list[str]:

@@ -85,9 +85,12 @@ def _on_one_line(text: str) -> str:
 
 
 def moment(at_ms: int) -> str:
-    """Write a point on a recording's clock: `0 s`, `8.5 s`, `1 min 10 s`, `15:13:20` after the first hour."""
+    """Write a point on a recording's clock: `0 s`, `8.5 s`, `1 min`, `1 min 10 s`, `15:13:20` after the first hour."""
+    sign = MINUS if at_ms < 0 else ""
     if abs(at_ms) < 60_000 and not at_ms % 1000:
-        return seconds(f"{MINUS if at_ms < 0 else ''}{abs(at_ms) // 1000}")
+        return seconds(f"{sign}{abs(at_ms) // 1000}")
+    if abs(at_ms) < 3_600_000 and not at_ms % 60_000:
+        return minutes(f"{sign}{abs(at_ms) // 60_000}")
     if abs(at_ms) < 3_600_000:
         return duration(at_ms)
     whole_min, rest_s = divmod(round(at_ms / 1000), 60)

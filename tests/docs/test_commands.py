@@ -20,6 +20,7 @@ import pytest
 
 import loadtests.commands
 import loadtests.validation.command
+import queue_core.server.cli
 import reports.cli
 import sim.cli
 from loadtests.run import INVALID
@@ -235,14 +236,16 @@ async def test_parts_of_a_deployment_start_and_end(
 @pytest.mark.skipif(
     not shutil.which("curl"), reason="docs/server.md sends its messages by curl, which is not here"
 )
-@pytest.mark.timeout(300)  # some twenty commands, each a process
-async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> None:
+async def test_the_burst_and_the_commands_of_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The burst by curl is one turn; then every command runs beside the server that answered it."""
     settings = {**QUICK, "QUEUE_WINDOW_MS": "1000"}
     async with running("serve", environment=settings, folder=tmp_path) as server:
         (burst,) = [command.text for command in COMMANDS if command.script]
-        posted = await _run(["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)], tmp_path, {})
-        assert posted.stdout == '{"queued": 1}\n' * 3, posted.stderr
+        posting = ["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)]
+        posted = await asyncio.to_thread(subprocess.check_output, posting, text=True, timeout=60)
+        assert posted == '{"queued": 1}\n' * 3
         await server.prints("until when?")
         assert server.printed[0].endswith("966500000001, 3 messages:")
         assert [line.strip() for line in server.printed[1:]] == [
@@ -250,7 +253,9 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
             "are you open today?",
             "until when?",
         ]
-        environment = {**settings, "PORT": server.url.rpartition(":")[2]}
+        monkeypatch.chdir(tmp_path)
+        for name, value in {**settings, "PORT": server.url.rpartition(":")[2]}.items():
+            monkeypatch.setenv(name, value)
         async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
             queue = MessageQueue(client)
             for _ in range(2):  # messages of 1970 come too late, and become dead letters
@@ -262,10 +267,10 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
                     await queue.holding.hold()
                 ids = _damaged_id if "damaged" in command.words else _dead_id
                 words = [
-                    await (ids(queue) if word == "ID" else _value(word, server)) for word in command.words[1:]
+                    await (ids(queue) if word == "ID" else _value(word, server)) for word in command.words[3:]
                 ]
-                ended = await _run([sys.executable, *words], tmp_path, environment)
-                assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
+                code = await asyncio.to_thread(queue_core.server.cli.main, words)
+                assert code == 0, (command, capsys.readouterr())
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0
 
@@ -295,19 +300,3 @@ async def _value(word: str, server: Process) -> str:
         case "TAG":
             return str((await server.says("turn completed"))["conversation"])
     return word
-
-
-async def _run(
-    words: list[str], folder: Path, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return await asyncio.to_thread(
-        subprocess.run,
-        words,
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )

@@ -30,7 +30,7 @@ _CITATION = re.compile(  # each alternative begins with a literal, which makes t
     r"|<(?:grok:render\b[^<>]{0,300}>[^<]{0,1000}+(?:<(?!/?grok:)[^<]{0,1000}+){0,20}</grok:render>"
     r"|(?P<cohere>/?co(?:: ?\d[\d:,\[\] ]{0,100})?>))"
 )
-_OPENING, _CLOSING = "\"'“”‘«", "\"'“”’»"
+_OPENING, _CLOSING = tuple("\"'“”‘«"), tuple("\"'“”’»")
 _SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
 """Text before which the space is removed together with a mark."""
 
@@ -49,7 +49,7 @@ def without_citations(text: str, code: Code) -> str:
     for mark in islice(found, CITATIONS_MAX):
         start, end = mark.span()
         is_word = mark["gemini"] or mark["cohere"]
-        is_in_quotes = text[start - 1 : start] in tuple(_OPENING) and text[end : end + 1] in tuple(_CLOSING)
+        is_in_quotes = text[start - 1 : start] in _OPENING and text[end : end + 1] in _CLOSING
         if code.holds(start) or is_in_quotes or (is_word and is_quoted(text, start, end)):
             continue
         kept += [text[at:start]] if start > at else []  # nothing stands between neighbours

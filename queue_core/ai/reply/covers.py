@@ -168,7 +168,11 @@ def _calls(text: str, code: Code) -> Uncovered | None:
     """Remove tool calls that are written as code, without marks."""
     if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
         return Uncovered("")
-    line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
+    line = (
+        _TOOL_CODE_LINE.search(text)
+        if "_" in text and ("tool_code" in text or "default_api" in text)
+        else None
+    )
     return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None
 
 

@@ -140,10 +140,9 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
     if beside is not None and beside.shown:
         visible = _with_shown(text, beside.shown)
         return ExtractedReply(text=visible, absence=None if visible else "call")
-    key = _RESPONSE.search(text) if "esponse" in text else None
-    if (
-        key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]
-    ):  # the object's brace is missing
+    brace = text.find("{")
+    key = _RESPONSE.search(text, 0, brace if brace >= 0 else len(text)) if "esponse" in text else None
+    if key is not None and not code.holds(key.start()):  # the object's brace is missing
         return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", left)
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
+from queue_core.ai.reply.quoting import Code, end_of_signs, is_in_phrase, is_quoted
 
 MESSAGES_MAX = 500
 """Limit on messages that are looked at."""
@@ -36,9 +36,9 @@ _STRIPPED_FINAL = "assistantfinal"
 
 def final_text(text: str, code: Code) -> str | None:
     """Return the text for the user in harmony's channels; None if the text has no channels."""
-    if "<|channel|>" in text or "<|message|>" in text:
+    if "|" in text and ("<|channel|>" in text or "<|message|>" in text):
         return _final_of_tokens(text, code)
-    if any(begin in text for begin in _CALL_BEGINS):
+    if "=" in text and any(begin in text for begin in _CALL_BEGINS):
         if _BEGINS_WITH_CALL.match(text):
             return ""
         call = _STRIPPED_CALL.search(text)
@@ -50,14 +50,14 @@ def final_text(text: str, code: Code) -> str | None:
     return None
 
 
+def _is_text(text: str, start: int, code: Code) -> bool:
+    end = text.index("|>", start) + 2
+    return code.holds(start) or is_quoted(text, start, end) or is_in_phrase(text, start, end)
+
+
 def _final_of_tokens(text: str, code: Code) -> str | None:
     found = _HEADER.finditer(text, 0, end_of_signs(text, TOKENS_MAX, "<|"))
-    headers = [
-        header
-        for header in islice(found, MESSAGES_MAX)
-        if not code.holds(header.start())
-        and not is_quoted(text, header.start(), text.index("|>", header.start()) + 2)
-    ]
+    headers = [header for header in islice(found, MESSAGES_MAX) if not _is_text(text, header.start(), code)]
     if not headers:
         return None
     finals, preambles = [], [text[: headers[0].start()]]

@@ -11,7 +11,15 @@ import msgspec
 
 from queue_core.ai.loose_json import read_clean
 from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
-from queue_core.ai.reply.quoting import Code, begins_line, continues, end_of_signs, is_quoted
+from queue_core.ai.reply.quoting import (
+    CLOSING_QUOTES,
+    Code,
+    begins_line,
+    continues,
+    end_of_signs,
+    is_in_phrase,
+    is_quoted,
+)
 
 MARKS_MAX = 500
 """Limit on marks that are looked at; the text after the last one stays as it is."""
@@ -47,7 +55,7 @@ _MARK = re.compile(
 )
 LOOP_MIN = 200
 """Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
-_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:(?:\n\n| |\n)?\1){{{LOOP_MIN - 1},}}")
+_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:(?:\n\n| |\n)?+\1){{{LOOP_MIN - 1},}}+")
 _NEIGHBOURS = ("|><|", "|> <|", "|>\n<|", "|>\n\n<|")
 _UNKNOWN = re.compile(r"<\|/?\w[\w:-]{0,59}\|>")
 _BEGIN = re.compile(r"(?<![a-z])(?:begin|start)(?![a-z])")
@@ -123,12 +131,19 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
         if count > MARKS_MAX:
             return
         start, end = match.span()
-        is_text = code.holds(start) or is_quoted(text, start, end)
+        is_text = code.holds(start) or is_quoted(text, start, end) or _is_in_phrase(text, start, end, role)
         if key == "<s>" and start and text[start - 1] != ">":  # HTML's strikethrough
             is_text, struck = True, struck + 1
         elif key == "</s>" and struck:
             is_text, struck = True, struck - 1
         yield Mark(start, end, key, role, is_text)
+
+
+def _is_in_phrase(text: str, start: int, end: int, role: Role) -> bool:
+    """Return True for a token in a quoted phrase, and for a tag at its end, which holds nothing there."""
+    if role not in ("token", "end", "turn") and text[end : end + 1] not in CLOSING_QUOTES:
+        return False
+    return is_in_phrase(text, start, end)
 
 
 def _key(match: re.Match[str]) -> str:
@@ -152,7 +167,9 @@ def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
     tokens = [
         token
         for token in islice(_CTRL.finditer(text), MARKS_MAX)
-        if not code.holds(token.start()) and not is_quoted(text, *token.span())
+        if not code.holds(token.start())
+        and not is_quoted(text, *token.span())
+        and not is_in_phrase(text, *token.span())
     ]
     if not tokens:
         return text, code

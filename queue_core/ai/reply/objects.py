@@ -27,14 +27,18 @@ UNREAD_MAX = 8
 no brace is tried any more."""
 
 _FLAG = r"(?i:needs_?data_?collection|requested_?fields)"
+_RESPONSE = r"\s{0,100}\\{0,8}[\"'“](?i:response)\\{0,8}[\"'”]\s{0,100}:"
 _LEFTOVER = re.compile(  # a class of characters at its beginning makes the search fast
     r"[\\\"'“{nNrR](?:"
     rf"(?:(?<=[\"'“])|(?<=\\)\\{{0,7}}[\"'“]){_FLAG}(?:\\{{0,8}}[\"'”])?"
     r"|(?:(?<=[nN])(?i:eeds_?data_?collection)|(?<=[rR])(?i:equested_?fields))\\{0,8}[\"'”]"
-    r"|(?<=\{)\s{0,100}\\{0,8}[\"'“](?i:response)\\{0,8}[\"'”]\s{0,100}:)"
+    rf"|(?<=\{{){_RESPONSE})"
 )
 """One of our keys outside of all objects that could be read."""
-_PARTS_OF_KEYS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
+_LEFTOVER_RESPONSE = re.compile(rf"\{{{_RESPONSE}")
+"""The key `response` alone: a literal at its beginning makes the search faster still."""
+_PARTS_OF_FLAGS = ("ollection", "COLLECTION", "ields", "FIELDS")
+_PARTS_OF_RESPONSE = ("esponse", "RESPONSE")
 SEPARATOR_MAX = 203
 """Longest text that a separator before a key may have."""
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
@@ -191,17 +195,22 @@ def _is_call(value: Any) -> bool:
     return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
 
 
-def _may_have_leftovers(text: str) -> bool:
-    """Return False, quickly, for nearly all texts without a key of ours."""
-    return any(quote in text for quote in "\"'“”") and any(part in text for part in _PARTS_OF_KEYS)
+def _pattern_of_leftovers(text: str) -> re.Pattern[str] | None:
+    """Return the pattern of the keys of ours that a text may have; None, quickly, for nearly all texts."""
+    if not any(quote in text for quote in "\"'“”"):
+        return None
+    if any(part in text for part in _PARTS_OF_FLAGS):
+        return _LEFTOVER
+    return _LEFTOVER_RESPONSE if any(part in text for part in _PARTS_OF_RESPONSE) else None
 
 
 def without_leftovers(text: str, code: Code) -> str:
     """Remove the remains of an answer object that could not be read. Code and sentences about our keys stay."""
-    if not _may_have_leftovers(text):
+    pattern = _pattern_of_leftovers(text[-END_CHARACTERS:])
+    if pattern is None:
         return text
     read, effort = 0, Effort(text)
-    found = _LEFTOVER.finditer(text, max(0, len(text) - END_CHARACTERS))
+    found = pattern.finditer(text, max(0, len(text) - END_CHARACTERS))
     for key in islice(found, KEYS_MAX):
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):

@@ -1,7 +1,8 @@
 """Distinction between a tag or token that a model emits and one about which its text speaks.
 
 A mark in a code span or in a fenced block is quoted, and stays as text. So is a mark in quotation marks or brackets,
-and one that is a word of a sentence: "The <think> tag hides the reasoning." In doubt, the user sees the text.
+one in a quoted phrase that ends in the same line, and one that is a word of a sentence: "The <think> tag hides the
+reasoning." In doubt, the user sees the text.
 """
 
 from __future__ import annotations
@@ -24,9 +25,30 @@ _LIST_ITEM = re.compile(r"(?:[>#*•–-]|\d{1,3}[.)])+")
 _SENTENCE_ENDS = ".!?…؟。！？"
 _OPENING = "\"'“”‘’«‹„(*_"
 _CLOSING = "\"'“”‘’»›)*_"
+CLOSING_QUOTES = tuple("\"'“”’»›」』")
 _PUNCTUATION = ".,;:!?)…،؛؟。，"
 _LINE_MAX = 400
-"""Limit on characters before a mark that are looked at."""
+"""Limit on characters before a mark, and after one, that are looked at."""
+_BEFORE_QUOTE = r"(?:^|[\s(\[{:=,*_~/،؛—–-])"
+"""Beginning of a line, or a character after which a straight quotation mark opens a phrase."""
+_PHRASES = {
+    '"': (rf"{_BEFORE_QUOTE}\"(?!\s)[^\"]*", r"[^\"]*+(?<!\s)\"(?!\w)"),
+    "'": (
+        rf"{_BEFORE_QUOTE}'(?!\s)(?:[^']|(?<=\w)'(?=\w))*+",
+        r"(?:[^']|(?<=\w)'(?=\w))*+(?<!\s)'(?!\w)",
+    ),
+    "‘": (r"‘(?:[^‘’]|(?<=\w)’(?=\w))*+", r"(?:[^‘’]|(?<=\w)’(?=\w))*+’(?!\w)"),
+    **{
+        opening: (rf"{opening}[^{opening}{closing}]*", rf"[^{opening}{closing}]*+{closing}")
+        for opening, closing in ("“”", "«»", "‹›", "「」", "『』")
+    },
+    "„": ("„[^„“”]*", "[^„“”]*+[“”]"),
+}
+"""Patterns of a quoted phrase before and after a mark in it, by the quotation mark that opens it. An apostrophe inside
+a word does not end it."""
+_PHRASE_PATTERNS = {
+    opening: (re.compile(rf"{before}\Z"), re.compile(after)) for opening, (before, after) in _PHRASES.items()
+}
 
 
 class Fence:
@@ -60,7 +82,7 @@ class Code:
     def fences(self) -> list[Fence]:
         """Fenced blocks, in order."""
         text = self._text
-        return list(_fences(text)) if "```" in text or "~~~" in text else []
+        return list(_fences(text)) if has_any(text, "```", "~~~") else []
 
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
@@ -109,6 +131,11 @@ def _are_near(start: int, end: int, *borders: list[int]) -> bool:
     return all(bisect_right(border, start) == bisect_right(border, end) for border in borders)
 
 
+def has_any(text: str, *parts: str) -> bool:
+    """Return True if a text has one of these parts. One character is searched much faster than several."""
+    return any(part[0] in text and part[-1] in text and part in text for part in parts)
+
+
 def end_of_signs(text: str, count: int, *signs: str) -> int:
     """Return the index of the sign after the first `count` ones; the end of the text if there are not more.
 
@@ -126,6 +153,17 @@ def is_quoted(text: str, start: int, end: int) -> bool:
     if before and before in _OPENING and after and after in _CLOSING:
         return True
     return before in (" ", "\t", "(") and not begins_line(text, start) and continues(text, end)
+
+
+def is_in_phrase(text: str, start: int, end: int) -> bool:
+    """Return True if a quotation mark opens before the mark from `start` to `end` in its line, and closes after it."""
+    before = text[max(0, start - _LINE_MAX) : start]
+    before = before[before.rfind("\n") + 1 :]
+    after = text[end : end + _LINE_MAX].partition("\n")[0]
+    return any(
+        opening in before and opened.search(before) is not None and closed.match(after) is not None
+        for opening, (opened, closed) in _PHRASE_PATTERNS.items()
+    )
 
 
 def begins_line(text: str, start: int) -> bool:

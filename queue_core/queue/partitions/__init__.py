@@ -7,12 +7,12 @@ since the note comes with a newer layout.
 
 A change that was interrupted is continued by the next run, from where it stopped. Each step may be repeated, and each
 checks in Redis that the partition is closed by this run, so a run that was paused can do no harm. What is taken out of a
-partition lies in its outbox until it has arrived, and it arrives once (`redis/scripts/parcels.lua`).
+partition lies in its outbox until it has arrived, and it arrives once (`redis/scripts/bundles.lua`).
 
 | data | how they are carried | why repeating is harmless |
 |---|---|---|
-| keys of a conversation: `msg_queue`, `processing_lock` (its lease has ended), `reply`, `completed`, `queue_stats`, `changes`, `change_notes`, `memory`, `alias`, `names`, `behind`, `undelivered`, `sent_again`; its times in `active_queues` and `backend_waiting` | parcel | a parcel arrives once |
-| `seen` keys of layout 1, entries of `dead_letters` and of `damaged` with the key, reports on replies | parcel | a parcel arrives once |
+| keys of a conversation: `msg_queue`, `processing_lock` (its lease has ended), `reply`, `completed`, `queue_stats`, `changes`, `change_notes`, `memory`, `alias`, `names`, `behind`, `undelivered`, `sent_again`; its times in `active_queues` and `backend_waiting` | bundle | a bundle arrives once |
+| `seen` keys of layout 1, entries of `dead_letters` and of `damaged` with the key, reports on replies | bundle | a bundle arrives once |
 | `ids`, fingerprints of message ids; `sent`, those of ids of replies: neither tells its conversation | copied to every partition that gets conversations from here; they expire | the same fields are written again |
 | `backend`, `outages`: what is away | copied likewise | the same fields are written again |
 | `token` | the greatest of all partitions | the greatest stays |

@@ -12,7 +12,7 @@ import msgspec
 from queue_core.keys import KeySpace, home_of
 from queue_core.queue.partitions.mover import AT_ONCE, Mover, Named
 from queue_core.redis.scripts.loader import text
-from queue_core.redis.scripts.partitions import Clear, Export, HandOver, Pack, UnpackParcels, packed
+from queue_core.redis.scripts.partitions import Clear, Export, HandOver, Pack, UnpackBundles, packed
 
 CONVERSATION_KINDS = (
     *(
@@ -29,7 +29,7 @@ CONVERSATION_KINDS = (
 )
 """Kinds of keys of a conversation, in the order in which they are carried.
 
-Lists come first, since a long one takes several parcels. The end of the queue is in one parcel with lock and reply,
+Lists come first, since a long one takes several bundles. The end of the queue is in one bundle with lock and reply,
 because monitors delete locks and replies without a queue.
 """
 COPIED_KINDS = frozenset({"ids", "sent", "backend", "outages"})
@@ -81,19 +81,19 @@ class Carrying:
 
     async def run(self) -> None:
         """Carry everything that does not lie where the new number has it, until nothing is left."""
-        parcels = 1
-        while parcels:
-            parcels = 0
+        bundles = 1
+        while bundles:
+            bundles = 0
             async for page in self._mover.scan():
-                parcels += await self._carry_page(page)
+                bundles += await self._carry_page(page)
         async for page in self._mover.scan():
             await self._clear(page)
 
     async def _carry_page(self, page: Iterable[Named]) -> int:
-        """Carry what some keys hold. Returns the number of parcels."""
+        """Carry what some keys hold. Returns the number of bundles."""
         items: dict[int, dict[_Item, None]] = defaultdict(dict)
         copies: dict[int, list[str]] = defaultdict(list)
-        parcels = 0
+        bundles = 0
         for number, rest in page:
             kind, _, name = rest.partition(":")
             if kind in CONVERSATION_KINDS:
@@ -104,18 +104,18 @@ class Carrying:
             elif kind in COPIED_KINDS and number < self._mover.before and (number, rest) not in self._copied:
                 copies[number].append(rest)
             elif kind == "outbox":
-                parcels += await self._deliver(number, int(name))
+                bundles += await self._deliver(number, int(name))
             elif rest in ("dead_letters", "damaged"):
                 async for entries in self._entries(number, "dead" if rest == "dead_letters" else rest):
-                    parcels += await self._pack(number, entries)
+                    bundles += await self._pack(number, entries)
             elif rest == "reports_due":
-                parcels += await self._pack(number, await self._reports(number))
-        parcels += sum(
+                bundles += await self._pack(number, await self._reports(number))
+        bundles += sum(
             await asyncio.gather(*(self._pack(number, list(mine)) for number, mine in items.items()))
         )
         for number, names in copies.items():
             await self._copy(number, names)
-        return parcels
+        return bundles
 
     def _add(self, items: dict[int, dict[_Item, None]], number: int, conversation: str, item: _Item) -> None:
         """Add an item, unless it stays; also what an earlier number of partitions has left behind stays."""
@@ -158,8 +158,8 @@ class Carrying:
         return [item for item in items if item.target != number]
 
     async def _pack(self, number: int, items: Sequence[_Item]) -> int:
-        """Take items out of a partition, and deliver their parcels. Returns the number of parcels."""
-        left, parcels = list(items), 0
+        """Take items out of a partition, and deliver their bundles. Returns the number of bundles."""
+        left, bundles = list(items), 0
         while left:
             some = left[:_ITEMS]
             finished, count = await self._mover.run(
@@ -174,8 +174,8 @@ class Carrying:
             for target in sorted({item.target for item in some}):
                 await self._deliver(number, target)
             self._count(some[:finished])
-            left, parcels = left[finished:], parcels + count
-        return parcels
+            left, bundles = left[finished:], bundles + count
+        return bundles
 
     def _count(self, items: Iterable[_Item]) -> None:
         names = {
@@ -190,10 +190,10 @@ class Carrying:
         self._note(f"carried conversations: {self._carried.conversations:,}")
 
     async def _deliver(self, number: int, target: int) -> int:
-        """Carry out all parcels from one partition in another. Returns 1 if there were any, else 0."""
+        """Carry out all bundles from one partition in another. Returns 1 if there were any, else 0."""
         arrived = 0
         while True:
-            parcels = await self._mover.run(
+            bundles = await self._mover.run(
                 HandOver(
                     partition=self._mover.everywhere[number],
                     mover=self._mover.token,
@@ -201,15 +201,15 @@ class Carrying:
                     arrived=arrived,
                 )
             )
-            if not parcels:
+            if not bundles:
                 return int(arrived > 0)
             arrived = await self._mover.run(
-                UnpackParcels(
+                UnpackBundles(
                     partition=self._mover.everywhere[target],
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     source=str(number),
-                    parcels=parcels,
+                    bundles=bundles,
                 )
             )
 
@@ -232,12 +232,12 @@ class Carrying:
             ]
             for target in targets:
                 await self._mover.run(
-                    UnpackParcels(
+                    UnpackBundles(
                         partition=self._mover.everywhere[target],
                         now_ms=self._access.now(),
                         mover=self._mover.token,
                         source=str(number),
-                        parcels=exported,
+                        bundles=exported,
                     )
                 )
             self._copied |= {(number, name) for name in some}

@@ -37,17 +37,14 @@ from queue_core.settings import Rules
 
 @stub(
     "enqueue",
-    shared="""rules now_ms follows aliases_ttl_ms dedupe_ttl_ms late_is_dead dead_letters_max stats_ttl_ms
-    confirms_duplicates""",
+    shared="rules now_ms follows aliases_ttl_ms dedupe_ttl_ms late_is_dead dead_letters_max confirms_duplicates",
     stores=True,
 )
 class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[
-        Place, "queue lock active wake stats dead layout partitions alias names damaged conversation"
-    ]
+    place: Annotated[Place, "queue lock active wake dead layout partitions alias names damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -60,7 +57,6 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     dedupe_ttl_ms: Number
     late_is_dead: Digits
     dead_letters_max: Number
-    stats_ttl_ms: Number
     confirms_duplicates: Digits
 
 
@@ -71,7 +67,7 @@ class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_enqueue)
     place: Annotated[
         Place,
-        "queue lock active wake stats dead layout partitions alias names damaged conversation completed reply changes "
+        "queue lock active wake dead layout partitions alias names damaged conversation completed reply changes "
         "change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
@@ -90,7 +86,6 @@ class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     dedupe_ttl_ms: Number
     late_is_dead: Digits
     dead_letters_max: Number
-    stats_ttl_ms: Number
     completed_ttl_ms: Number
     confirms_duplicates: Digits
 
@@ -138,7 +133,7 @@ class Look(Call[LookAnswer], frozen=True, kw_only=True):
 class Discard(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of unreadable messages of a batch. Returns the number left, or -1 for a lost lease."""
 
-    place: Annotated[Place, "queue lock active wake dead reply damaged conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead reply damaged conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -304,7 +299,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     read = staticmethod(answers.read_withdraw)
     place: Annotated[
         Place,
-        "queue lock active wake dead completed reply layout partitions damaged conversation changes change_notes",
+        "queue lock active wake stats dead completed reply layout partitions damaged conversation changes change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
@@ -347,7 +342,7 @@ class DropOld(Call[int], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_count)
     place: Annotated[
-        Place, "queue lock active wake dead reply completed damaged conversation changes change_notes"
+        Place, "queue lock active wake stats dead reply completed damaged conversation changes change_notes"
     ]
     rules: Rules
     now_ms: Now

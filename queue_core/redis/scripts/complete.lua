@@ -5,7 +5,7 @@ local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
 if lock[1] ~= token then
   return rare().standing(place, token)
 end
-allow_when_full(place.lock)
+allow_when_full(place.lock, parcel)
 local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
   rare().restart_waits(place.base, now_ms)
@@ -18,14 +18,15 @@ local is_plain = redis.call('EXISTS', place.changes, place.change_notes, place.b
 if not is_plain then
   elements = rare().release_changes(place, elements, now_ms)
 end
-note_settled(place, token, now_ms, stats_ttl_ms)
+note_settled(place, token, now_ms, stats_ttl_ms, size)
 -- The lease ends first: if Redis stops the script here, the turn is answered again, while a lease of a batch that is gone
 -- would take as many of the next messages with it.
-redis.call('DEL', place.lock, place.reply)
-redis.call('LTRIM', place.queue, size, -1)
 if is_last and is_plain then
+  redis.call('DEL', place.lock, place.reply, place.queue)
   redis.call('ZREM', place.active, place.conversation)
 else
+  redis.call('DEL', place.lock, place.reply)
+  redis.call('LTRIM', place.queue, size, -1)
   schedule_rest(place, rules, now_ms)
 end
 
@@ -47,11 +48,10 @@ local function archive_all()
   redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 end
 pcall(guarded, place, now_ms, archive_all)
-redis.pcall('HINCRBY', place.stats, 'done', size)
 if not send_state then
-  note_success(place, place.ai, now_ms)
+  note_success(place, place.ai, now_ms, parcel)
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
-  note_success(place, place.channel, now_ms)
+  note_success(place, place.channel, now_ms, parcel)
 end
 if not is_plain then
   release_backends(place, now_ms)

@@ -128,9 +128,9 @@ local function take_news(gate, now_ms)
 end
 
 -- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, and the
--- reply to them.
-local function read_head(place, max_batch)
-  local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
+-- reply to them. `is_bare` is true if there is no reply.
+local function read_head(place, max_batch, is_bare)
+  local reply = is_bare and {false, false, false, false} or redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
   local head = redis.call('LRANGE', place.queue, 0, max_batch - 1)
   head.waiting = #head < max_batch and #head or redis.call('LLEN', place.queue)
   head.reply, head.has_reply = reply, reply[1] or reply[2] or reply[3] or reply[4]

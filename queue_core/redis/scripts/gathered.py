@@ -23,6 +23,7 @@ if refusal then
   return refusal
 end
 
+local parcel = {{}}
 local function run(keys_before, arguments_before)
 {own}
 {body}

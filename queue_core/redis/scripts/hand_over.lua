@@ -1,7 +1,7 @@
--- hand_over: deletes the parcels for a target up to the number `arrived`, since they were carried out there.
+-- hand_over: deletes the bundles for a target up to the number `arrived`, since they were carried out there.
 -- Returns the next ones, as packed words; '' if there are none
 
-local BYTES_MAX, PARCELS_MAX = 262144, 100
+local BYTES_MAX, BUNDLES_MAX = 262144, 100
 
 require_mover(partition, mover)
 local outbox = partition.base .. 'outbox:' .. target
@@ -12,13 +12,13 @@ while true do
   end
   redis.call('LPOP', outbox)
 end
-local parcels, bytes = {}, 0
-while #parcels < PARCELS_MAX and bytes < BYTES_MAX do
-  local text = redis.call('LINDEX', outbox, #parcels)
+local bundles, bytes = {}, 0
+while #bundles < BUNDLES_MAX and bytes < BYTES_MAX do
+  local text = redis.call('LINDEX', outbox, #bundles)
   if not text then
     break
   end
-  parcels[#parcels + 1] = text
+  bundles[#bundles + 1] = text
   bytes = bytes + #text
 end
-return packed(parcels)
+return packed(bundles)

@@ -33,8 +33,12 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases", "parcels")
+LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases", "bundles")
 """Files of functions that scripts share, in order: a function uses only functions before it."""
+
+
+_PARCEL = "local parcel = {}\n"
+"""Table of what calls that go together need to find out only once; a call that goes alone begins and ends with it."""
 
 
 class ScriptMismatchError(Exception):
@@ -54,7 +58,7 @@ class LuaScript:
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
         self.body = body
-        script = f"{preamble(readings(inputs))}\n{body}"
+        script = f"{preamble(readings(inputs))}{_PARCEL if 'parcel' in used_names(body) else ''}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -67,7 +71,7 @@ class LuaScript:
         """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
         paths = (*self.keys, *self.arguments)
         names = {path.partition(".")[0] for path in paths}
-        if unknown := unknown_names(body, known=names, lib=lib):
+        if unknown := unknown_names(body, known={*names, "parcel"}, lib=lib):
             raise ScriptMismatchError(f"{self.name}.lua uses what its stub does not declare: {unknown}")
         if unused := names - used_names(body):
             raise ScriptMismatchError(f"{self.name}.lua does not use {sorted(unused)} of its stub")

@@ -1,4 +1,4 @@
-"""Stubs of the atomic steps that change the number of partitions; `parcels.lua` says how data are carried."""
+"""Stubs of the atomic steps that change the number of partitions; `bundles.lua` says how data are carried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from queue_core.redis.scripts.loader import Call, Now, Number, stub, text
 
 
 def packed(words: Iterable[bytes | str]) -> bytes:
-    """Pack words as `parcels.lua` reads them."""
+    """Pack words as `bundles.lua` reads them."""
     raw = (word.encode() if isinstance(word, str) else word for word in words)
     return b"".join(b"%d:%b" % (len(word), word) for word in raw)
 
@@ -45,7 +45,7 @@ class OpenPartition(Call[str], frozen=True, kw_only=True):
 
 @stub("pack", mends=False)
 class Pack(Call[tuple[int, int]], frozen=True, kw_only=True):
-    """Puts items into outboxes. Returns how many are finished, and the number of parcels."""
+    """Puts items into outboxes. Returns how many are finished, and the number of bundles."""
 
     read = staticmethod(answers.read_pair)
     partition: Annotated[Partition, "layout active wake dead damaged reports reports_due base"]
@@ -57,7 +57,7 @@ class Pack(Call[tuple[int, int]], frozen=True, kw_only=True):
 
 @stub("hand_over", mends=False)
 class HandOver(Call[bytes], frozen=True, kw_only=True):
-    """Returns the next parcels of an outbox, after those up to the number `arrived`, which it deletes."""
+    """Returns the next bundles of an outbox, after those up to the number `arrived`, which it deletes."""
 
     partition: Annotated[Partition, "layout base"]
     mover: str
@@ -67,7 +67,7 @@ class HandOver(Call[bytes], frozen=True, kw_only=True):
 
 @stub("export", mends=False)
 class Export(Call[bytes], frozen=True, kw_only=True):
-    """Returns parcels with the content of keys, which stay."""
+    """Returns bundles with the content of keys, which stay."""
 
     partition: Annotated[Partition, "layout base"]
     now_ms: Now
@@ -75,16 +75,16 @@ class Export(Call[bytes], frozen=True, kw_only=True):
     names: bytes
 
 
-@stub("unpack_parcels", mends=False)
-class UnpackParcels(Call[int], frozen=True, kw_only=True):
-    """Carries out parcels. Returns the number of the last one from that source."""
+@stub("unpack_bundles", mends=False)
+class UnpackBundles(Call[int], frozen=True, kw_only=True):
+    """Carries out bundles. Returns the number of the last one from that source."""
 
     read = staticmethod(answers.read_count)
     partition: Annotated[Partition, "layout damaged base"]
     now_ms: Now
     mover: str
     source: str
-    parcels: bytes
+    bundles: bytes
 
 
 @stub("clear", mends=False)

@@ -17,7 +17,7 @@ if lock[1] ~= token then
   -- token whose reply is not recorded yet.
   return rare().standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
-allow_when_full(place.lock)
+allow_when_full(place.lock, parcel)
 local size = tonumber(lock[2])
 
 -- True if a reply to this batch was recorded before.
@@ -45,7 +45,7 @@ local function start_again(latest)
 end
 
 if not is_kept then
-  note_success(place, place.ai, now_ms)
+  note_success(place, place.ai, now_ms, parcel)
 end
 if (lock[3] or lock[4]) and not is_kept then
   if lock[3] then

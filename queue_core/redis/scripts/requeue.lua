@@ -27,5 +27,8 @@ if string.sub(element, 1, 1) == '{' then
 end
 redis.call('RPUSH', place.queue, element)
 redis.call('XDEL', partition.dead, dead_id)
+if (tonumber(redis.pcall('HGET', place.stats, 'gone')) or 0) > 0 then
+  redis.pcall('HINCRBY', place.stats, 'gone', -1)
+end
 schedule_arrival(place, rules, now_ms)
 return 1

@@ -182,7 +182,7 @@ def test_redis_writes_before_it_answers_while_it_is_killed(
 
     monkeypatch.setattr(stack._redis, "kill", kill)
     stack.stop_redis()
-    assert policies == [{"appendfsync": "always"}]
+    assert policies == [{"appendfsync": "no"}]
 
 
 def test_a_part_that_ends_by_itself_is_named_with_its_log(stack: Stack) -> None:

@@ -126,7 +126,7 @@ async def contents(redis: Redis, partitions: int) -> dict[Any, Any]:
         assert parts
         number, rest = parts
         kind, _, name = rest.partition(":")
-        assert kind != "outbox", "a parcel was left"
+        assert kind != "outbox", "a bundle was left"
         assert number < partitions or kind == "layout", f"{rest} was left in {number}"
         value = await _value(redis, raw)
         if kind in CONVERSATION_KINDS:

@@ -70,7 +70,7 @@ async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait
     report = await examine(queue)
     assert [(outage.name, outage.waiting) for outage in report.outages] == [("the AI", 2)]
     assert about(report.warnings, "the AI has been away for 50.0 s; waiting for it: 2 conversations")
-    assert about(report.warnings, "after 20 h 00 min. Its last error: the AI answered 503")
+    assert about(report.warnings, "after 20 h. Its last error: the AI answered 503")
     assert not about(report.warnings, "the oldest message"), "what waits for the AI does not expire"
     probe = (await queue.claim("p", limit=1)).batches[0]
     await queue.record_reply(probe, "hello")

@@ -15,6 +15,7 @@ from queue_core.errors import LeaseLostError, PartitionsError, QueueError
 from queue_core.keys import KeySpace
 from queue_core.queue.health import examine
 from queue_core.queue.partitions import noted, turns
+from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
 from tests.queue_core.queue.partitions_content import claim_all, contents, fill, refused, written
 
@@ -26,6 +27,12 @@ def _few_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Close few partitions, and look at the leases often."""
     monkeypatch.setattr(noted, "PARTITIONS_MAX", 12)
     monkeypatch.setattr(turns, "LOOK_S", 0.001)
+
+
+@pytest.fixture
+async def redis() -> Redis:
+    """A client of the simulator's store, for steps that need no other server."""
+    return store_client()
 
 
 def process(redis: Redis, partitions: int, clock: Clock) -> MessageQueue:
@@ -73,8 +80,8 @@ async def check_change(redis: Redis, clock: Clock, before: int, after: int) -> N
     assert len(set(tokens)) == 1, "a token of a new partition could be older than a lease that was lost"
 
 
-async def test_messages_that_waited_are_answered_in_order_and_once(redis_client: Redis, clock: Clock) -> None:
-    old, new = process(redis_client, 2, clock), process(redis_client, 5, clock)
+async def test_messages_that_waited_are_answered_in_order_and_once(redis: Redis, clock: Clock) -> None:
+    old, new = process(redis, 2, clock), process(redis, 5, clock)
     for number in range(3):
         for user in USERS:
             await old.enqueue(written(f"{user}-{number}", user))
@@ -91,10 +98,8 @@ async def test_messages_that_waited_are_answered_in_order_and_once(redis_client:
     assert await new.depth() == 0
 
 
-async def test_processes_with_another_number_are_refused_after_the_change(
-    redis_client: Redis, clock: Clock
-) -> None:
-    old = process(redis_client, 2, clock)
+async def test_processes_with_another_number_are_refused_after_the_change(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
     batches = await lease(old, clock)
     await old.fail(batches[USERS[0]], "no", dead=True)
     for batch in list(batches.values())[1:]:
@@ -102,8 +107,8 @@ async def test_processes_with_another_number_are_refused_after_the_change(
     await old.change_partitions(5).run(wait_s=10)
     for partitions in (2, 7):
         words = f"lie in 5 partitions, but this process has {partitions}, .* set partitions .QUEUE_PARTITIONS. to 5"
-        await refused(process(redis_client, partitions, clock), words)
-    assert await process(redis_client, 5, clock).partitions() == noted.Noted(partitions=5)
+        await refused(process(redis, partitions, clock), words)
+    assert await process(redis, 5, clock).partitions() == noted.Noted(partitions=5)
 
 
 async def test_the_health_report_names_both_numbers(real_redis: Redis, clock: Clock) -> None:
@@ -113,10 +118,8 @@ async def test_the_health_report_names_both_numbers(real_redis: Redis, clock: Cl
     assert "lie in 5 partitions, but this process has 2" in error
 
 
-async def test_a_worker_that_missed_the_change_finds_its_lease_lost(
-    redis_client: Redis, clock: Clock
-) -> None:
-    old = process(redis_client, 2, clock)
+async def test_a_worker_that_missed_the_change_finds_its_lease_lost(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
     batches = await lease(old, clock)
     clock.now_ms += 60  # it was paused
     await old.change_partitions(5).run(wait_s=10)
@@ -135,10 +138,8 @@ def batch_partition(batch: Batch) -> int:
     return KeySpace("wa", 2).of(batch.instance_name, batch.user_phone).partition
 
 
-async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(
-    redis_client: Redis, clock: Clock
-) -> None:
-    old = process(redis_client, 2, clock)
+async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
     batches = await lease(old, clock)
     with pytest.raises(QueueError, match=f"turns that are still in work: {len(USERS)}"):
         await old.change_partitions(5).run(wait_s=0.01)
@@ -151,11 +152,11 @@ async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(
         assert (await old.enqueue(written(f"n{batch.user_phone}", batch.user_phone))).status == "queued"
         await old.complete(batch)
     assert (await changing).partitions is None
-    assert await process(redis_client, 5, clock).depth() == len(USERS)
+    assert await process(redis, 5, clock).depth() == len(USERS)
 
 
-async def test_a_hold_of_the_operator_stays(redis_client: Redis, clock: Clock) -> None:
-    old, new = process(redis_client, 2, clock), process(redis_client, 5, clock)
+async def test_a_hold_of_the_operator_stays(redis: Redis, clock: Clock) -> None:
+    old, new = process(redis, 2, clock), process(redis, 5, clock)
     await old.enqueue(written("m", USERS[0]))
     since_ms = await old.holding.hold()
     await old.change_partitions(5).run(wait_s=10)
@@ -166,35 +167,35 @@ async def test_a_hold_of_the_operator_stays(redis_client: Redis, clock: Clock) -
     assert await claim_all(new)
 
 
-async def test_a_wrong_number_before_is_noticed(redis_client: Redis, clock: Clock) -> None:
-    old = process(redis_client, 2, clock)
+async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
     for user in USERS:
         await old.enqueue(written(f"m{user}", user))
-    before = await contents(redis_client, 2)
-    mistaken = process(redis_client, 5, clock)
+    before = await contents(redis, 2)
+    mistaken = process(redis, 5, clock)
     await refuses(
         lambda: mistaken.change_partitions(5).run(wait_s=10), "do not lie where 5 partitions have them"
     )
     await refuses(lambda: mistaken.change_partitions(7).run(wait_s=10), "Nothing was changed")
-    assert await contents(redis_client, 2) == before
+    assert await contents(redis, 2) == before
     assert (await old.partitions()).partitions is None
 
 
-async def test_a_paused_run_that_was_overtaken_does_no_harm(redis_client: Redis, clock: Clock) -> None:
-    old = process(redis_client, 2, clock)
+async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
     stored = await fill(old, clock)
-    kept = await contents(redis_client, 2)
+    kept = await contents(redis, 2)
     overtaken: list[int] = []
 
     async def overtake() -> None:
-        await process(redis_client, 2, clock).change_partitions(5).run(wait_s=10)
-        overtaken.append(await process(redis_client, 5, clock).depth())
+        await process(redis, 2, clock).change_partitions(5).run(wait_s=10)
+        overtaken.append(await process(redis, 5, clock).depth())
 
-    slow = process(redis_client, 2, clock)
+    slow = process(redis, 2, clock)
     runs = slow.transport.gathered
 
     def gathered(call: object) -> Awaitable[object]:
-        """Let another run come before the second parcel of the first."""
+        """Let another run come before the second bundle of the first."""
         if type(call).__name__ == "HandOver" and not overtaken:
             return after(overtake(), call)
         return runs(call)  # type: ignore[arg-type]
@@ -206,15 +207,13 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis_client: Redis,
     slow.transport.gathered = gathered  # type: ignore[method-assign, assignment]
     await refuses(lambda: slow.change_partitions(5).run(wait_s=10), "another run of this command took over")
     assert overtaken
-    assert await contents(redis_client, 5) == kept
-    assert (await process(redis_client, 5, clock).enqueue(stored[0])).status == "duplicate"
+    assert await contents(redis, 5) == kept
+    assert (await process(redis, 5, clock).enqueue(stored[0])).status == "duplicate"
 
 
-async def test_another_change_must_wait_until_the_first_is_complete(
-    redis_client: Redis, clock: Clock
-) -> None:
-    old = process(redis_client, 2, clock)
-    await redis_client.hset("wa:{0}:layout", "partitions", "2>5")
+async def test_another_change_must_wait_until_the_first_is_complete(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
+    await redis.hset("wa:{0}:layout", "partitions", "2>5")
     await refuses(lambda: old.change_partitions(7).run(wait_s=10), "carried from 2 to 5 partitions")
     await old.change_partitions(5).run(wait_s=10)
     await old.change_partitions(7).run(wait_s=10)
@@ -222,9 +221,9 @@ async def test_another_change_must_wait_until_the_first_is_complete(
 
 
 async def test_webhooks_answer_nothing_directly_while_partitions_are_closed(
-    redis_client: Redis, clock: Clock
+    redis: Redis, clock: Clock
 ) -> None:
-    old = process(redis_client, 2, clock)
+    old = process(redis, 2, clock)
     await old.change_partitions(5).run(wait_s=10)
 
     async def unexpected(*_: object) -> None:

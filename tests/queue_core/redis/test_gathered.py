@@ -48,7 +48,6 @@ def enqueue(message_id: str, phone: str = "1", **changed: Any) -> scripts.Enqueu
         dedupe_ttl_ms=86_400_000,
         late_is_dead=0,
         dead_letters_max=1_000,
-        stats_ttl_ms=3_600_000,
         confirms_duplicates=0,
     )
     return msgspec.structs.replace(call, **changed)

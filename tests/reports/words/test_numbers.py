@@ -72,6 +72,7 @@ def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
         (8000, "8 s"),
         (10_976, "11.0 s"),
         (70_000, "1 min 10 s"),
+        (-120_000, f"{numbers.MINUS}2 min"),
         (54_800_000, "15:13:20"),
     ],
 )

@@ -423,3 +423,28 @@ def test_only_the_assistants_turn_is_shown() -> None:
 def test_no_token_of_the_table_is_shown() -> None:
     for mark in (mark for family in FAMILIES for mark in family.tokens):
         assert extract(f"{emitted(mark)}{TEXT}").text == TEXT, mark
+
+
+QUOTES_ELSEWHERE = {
+    f'{TEXT}<|im_end|>\n<|im_start|>user\n"Thanks"': TEXT,
+    'We say "hi" at nine.<|im_end|>': 'We say "hi" at nine.',
+    'We say "hi.<|im_end|>': 'We say "hi.',
+    "It's nine.<|im_end|> That's it": "It's nine.",
+    'He says "yes." <|im_end|> "no"': 'He says "yes."',
+    "The dogs' hour.<|im_end|> cats' x": "The dogs' hour.",
+    'A 24" screen.<|im_end|> A 12" screen': 'A 24" screen.',
+    "«نفتح الساعة التاسعة».<|im_end|>": "«نفتح الساعة التاسعة».",
+    "«نفتح<|im_end|>\nنغلق»": "«نفتح",
+    f'Here: {{"response": "{TEXT}<|im_end|>", "needsDataCollection": false}}': TEXT,
+    f'"response": "{TEXT}<|im_end|>"': TEXT,
+    f'{{"response": "{TEXT}<|im_end|>", "needsDataCollection": fal': TEXT,
+    '<|channel|>analysis<|message|>They say "hi.<|end|><|start|>assistant<|channel|>final<|message|>He said "yes".<|return|>': 'He said "yes".',
+    f"“<think>They ask.</think>{TEXT}”": f"“{TEXT}”",
+    '"They <co: 1>open</co: 1> at nine."': '"They open at nine."',
+}
+"""Answers with quotation marks that do not hold the mark in them, or hold more than one."""
+
+
+@pytest.mark.parametrize("answer", QUOTES_ELSEWHERE)
+def test_a_mark_that_no_quoted_phrase_holds_is_removed(answer: str) -> None:
+    assert extract(answer).text == QUOTES_ELSEWHERE[answer]

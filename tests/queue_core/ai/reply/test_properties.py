@@ -48,7 +48,13 @@ def sentences(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         quoted = draw(marks)
         parts += draw(
-            st.sampled_from([["about", quoted, "and"], ["as", f"`{quoted}`"], ["in", f'"{quoted}"']])
+            st.sampled_from(
+                [
+                    ["about", quoted, "and"],
+                    *(["as", f"`{quoted}`"], ["as", f"`the {quoted}`"]),
+                    *(["in", f'"{quoted}"'], ["in", f'"the end {quoted}",'], ["in", f"«النص {quoted}»"]),
+                ]
+            )
         )
         parts += draw(st.lists(words.filter(str.isalpha), min_size=1, max_size=3))
     return f"The {' '.join(parts)}."

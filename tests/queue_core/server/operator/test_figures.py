@@ -30,7 +30,7 @@ def test_outages_are_shown_with_their_reason() -> None:
     back = Outage(kind="ai", instance_name="", is_away=False, since_ms=1_000, error="500", waiting=1)
     report = HealthReport(checked_at_ms=61_000, reachable=True, outages=(away, back))
     assert [shown for name, shown in figures(report) if name == "outage"] == [
-        "the channel of shop has been away for 1 min 00 s; waiting for it: 2 conversations; last error: 503\\n",
+        "the channel of shop has been away for 1 min; waiting for it: 2 conversations; last error: 503\\n",
         "the AI is back; still waiting for it: 1 conversation",
     ]
 

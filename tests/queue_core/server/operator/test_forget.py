@@ -11,7 +11,7 @@ from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import Console
 from tests.queue_core.server.operator.test_old_buffer import fill, mark_as_processed
 
-KEPT = "kept: ids of messages, for up to 32 h 00 min, so that a repeated delivery is not answered"
+KEPT = "kept: ids of messages, for up to 32 h, so that a repeated delivery is not answered"
 
 
 async def finish(console: Console, message_id: str, phone: str = "201") -> None:

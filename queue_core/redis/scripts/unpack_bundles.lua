@@ -1,6 +1,6 @@
--- unpack_parcels: carries out parcels from the partition `source`, each once (parcels.lua). Parcels without a number, which
--- export.lua makes, are carried out every time. `parcels` are packed words.
--- Returns the number of the last parcel from there that was carried out, 0 for none.
+-- unpack_bundles: carries out bundles from the partition `source`, each once (bundles.lua). Bundles without a number, which
+-- export.lua makes, are carried out every time. `bundles` are packed words.
+-- Returns the number of the last bundle from there that was carried out, 0 for none.
 
 -- Type of the key that a command needs.
 local TYPES = {RPUSH = 'list', HSET = 'hash', ZADD = 'zset', SADD = 'set', XADD = 'stream'}
@@ -38,8 +38,8 @@ end
 require_mover(partition, mover)
 local carried, field = partition.base .. 'carried', 'from ' .. source
 local last = tonumber(redis.call('HGET', carried, field) or nil) or 0
-for _, parcel in ipairs(unpacked(parcels)) do
-  local head, commands = string.match(parcel, '^(%w+) (.*)$')
+for _, bundle in ipairs(unpacked(bundles)) do
+  local head, commands = string.match(bundle, '^(%w+) (.*)$')
   local number = tonumber(head)
   if not number or number > last then
     carry_out(unpacked(commands))
