@@ -40,6 +40,7 @@ LEFT_KINDS = COPIED_KINDS | {
 """Kinds of keys that are deleted in a partition that the new number does not have."""
 _ITEMS = 50
 _COPIES = 50
+_INDEX_PAGE = 1_000
 
 
 class Carried(msgspec.Struct, kw_only=True, rename="camel"):
@@ -84,6 +85,11 @@ class Carrying:
         bundles = 1
         while bundles:
             bundles = 0
+            for number in range(len(self._mover.used)):
+                bundles += await self._carry_page(
+                    (number, rest) for rest in ("dead_letters", "damaged", "reports_due")
+                )
+                bundles += await self._carry_page(await self._index_of(number))
             async for page in self._mover.scan():
                 bundles += await self._carry_page(page)
         async for page in self._mover.scan():
@@ -116,6 +122,19 @@ class Carrying:
         for number, names in copies.items():
             await self._copy(number, names)
         return bundles
+
+    async def _index_of(self, number: int) -> list[Named]:
+        """Return the queues of the conversations in an index.
+
+        They are found by their keys too, except where slots move from one node to another meanwhile.
+        """
+        keys, names, page = self._mover.everywhere[number], list[Named](), [b""]
+        while page:
+            (page,) = await self._access.read(
+                ("ZRANGE", keys.active, len(names), len(names) + _INDEX_PAGE - 1)
+            )
+            names += [(number, f"msg_queue:{text(name)}") for name in page]
+        return names
 
     def _add(self, items: dict[int, dict[_Item, None]], number: int, conversation: str, item: _Item) -> None:
         """Add an item, unless it stays; also what an earlier number of partitions has left behind stays."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from queue_core.errors import PartitionsError, QueueUnavailableError
+from queue_core.errors import PartitionsError, QueueError, QueueUnavailableError
 from queue_core.keys import home_of
 from queue_core.queue.access import Access, whole
 from queue_core.queue.partitions.carrying import Carried, Carrying
@@ -142,6 +142,10 @@ async def _open(mover: Mover, turns: Turns) -> None:
 
     for numbers in (range(1, len(mover.everywhere)), (0,)):
         for noted in await mover.in_each(numbers, call):
+            if noted == "left":
+                raise QueueError(
+                    "something is still to be carried, since slots moved meanwhile: type the command again"
+                )
             if noted:
                 raise other_partitions(noted, mover.new)
 

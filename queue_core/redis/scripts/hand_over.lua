@@ -11,6 +11,7 @@ while true do
     break
   end
   redis.call('LPOP', outbox)
+  redis.call('HINCRBY', partition.base .. 'carried', 'waiting', -1)
 end
 local bundles, bytes = {}, 0
 while #bundles < BUNDLES_MAX and bytes < BYTES_MAX do

@@ -80,6 +80,7 @@ for index = 1, #words, 3 do
   if #bundle > 0 then
     local text = next_number() .. ' ' .. packed(bundle)
     redis.call('RPUSH', base .. 'outbox:' .. words[index], text)
+    redis.call('HINCRBY', base .. 'carried', 'waiting', 1)
     bundles, bytes = bundles + 1, bytes + #text
   end
   finished = finished + (has_more and 0 or 1)

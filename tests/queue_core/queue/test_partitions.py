@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings
+from loadtests.redis_groups.cluster import ClusterServers
+from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.errors import LeaseLostError, PartitionsError, QueueError
 from queue_core.keys import KeySpace
 from queue_core.queue.health import examine
@@ -235,3 +237,35 @@ async def test_webhooks_answer_nothing_directly_while_partitions_are_closed(
     intake._unsettled.add((("bot", USERS[0]), "direct"), message)
     await refuses(intake.settle, "QUEUE_PARTITIONS")
     assert intake.unsettled == 1, "it would be answered again"
+
+
+@pytest.mark.soak
+async def test_a_cluster_whose_primary_dies_during_the_change(cluster_servers: ClusterServers) -> None:
+    rules = QueueSettings(partitions=4, lock_ttl_ms=500, lock_renew_ms=100, wait_for_replicas=1)
+    async with connect(cluster_servers.url) as client:
+        old = MessageQueue(client, rules)
+        users = [f"20{number}" for number in range(300)]
+        await asyncio.gather(*(old.enqueue(written(f"m{user}", user)) for user in users))
+        phases: list[str] = []
+
+        def note(words: str) -> None:
+            phases.append(words)
+            if words.startswith("carried conversations: ") and not dying:
+                dying.append(asyncio.create_task(asyncio.to_thread(replace_primary)))
+
+        def replace_primary() -> None:
+            dead = cluster_servers.primaries()[0]
+            dead.kill()
+            cluster_servers.await_failover(dead)
+            dead.start()  # as the replica for which the others wait
+
+        dying: list[asyncio.Task[None]] = []
+        await old.change_partitions(9, note).run(wait_s=60)
+        await dying[0]
+        assert any(words.startswith("trying again") for words in phases), "the failover came too late"
+        new = MessageQueue(client, replace(rules, partitions=9))
+        waiting = [await new.pending("bot", user) for user in users]
+        assert [[message.id for message in messages] for messages in waiting] == [
+            [f"m{user}"] for user in users
+        ]
+        assert await new.depth() == len(users)

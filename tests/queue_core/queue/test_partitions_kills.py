@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 
 from queue_core import MessageQueue, QueueSettings
+from queue_core.queue.partitions import change as module
 from queue_core.queue.partitions import noted, turns
 from sim.engine.store.client import StoreClient
 from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
 from tests.queue_core.queue.partitions_content import contents, copied, fill, refused
+from tests.queue_core.searches.planting import plant
 
 KILLED_MAX = 10_000
 BEFORE, AFTER = 2, 3
@@ -42,7 +44,7 @@ class Mortal(StoreClient):
     before_each: Callable[[], Awaitable[object]] | None = None
 
     @classmethod
-    def beside(cls, other: StoreClient) -> Mortal:
+    def beside(cls, other: StoreClient) -> Self:
         """Make one for the store of another client."""
         return cls(other._server, "mortal", random.Random(1))
 
@@ -60,10 +62,28 @@ class Mortal(StoreClient):
         return answers
 
 
+class Lossy(Mortal):
+    """Client whose requests or answers are lost now and then, so that commands are repeated."""
+
+    rng = random.Random(0)
+
+    async def send(self, commands: Any) -> list[Any]:
+        """Send commands, unless they are lost."""
+        is_lost, answer_is_lost = self.rng.random() < 0.01, self.rng.random() < 0.02
+        if is_lost:
+            raise ConnectionError
+        answers = await super().send(commands)
+        if answer_is_lost:
+            raise ConnectionError
+        return answers
+
+
 @pytest.fixture(autouse=True)
 def _few_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noted, "PARTITIONS_MAX", 5)
     monkeypatch.setattr(turns, "LOOK_S", 0.001)
+    monkeypatch.setattr(module, "AGAIN_S", 0)
+    monkeypatch.setattr(module, "FAILURES_MAX", 1_000)
 
 
 def process(redis: Any, partitions: int, clock: Clock) -> MessageQueue:
@@ -127,6 +147,39 @@ async def test_a_change_that_is_killed_is_continued_and_becomes_complete(
     filled: Filled, clock: Clock, after: int
 ) -> None:
     assert await check_kill(filled, clock, after=after)
+
+
+async def check_lost_answers(filled: Filled, clock: Clock, seed: int) -> None:
+    """Run the command while requests and answers are lost, and compare."""
+    lossy = Lossy.beside(filled.redis)
+    lossy.rng = random.Random(seed)
+    await change(lossy, clock)
+    assert await contents(filled.redis, AFTER) == filled.kept
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in range(2, 30))])
+async def test_lost_requests_and_answers_do_no_harm(filled: Filled, clock: Clock, seed: int) -> None:
+    await check_lost_answers(filled, clock, seed)
+
+
+PLANTED = [
+    pytest.param("unpack_bundles", "not number or number > last", "true", marks=pytest.mark.soak),
+    ("hand_over", "tonumber(number) > arrived", "tonumber(number) > arrived + 1e18"),
+]
+
+
+@pytest.mark.parametrize(("script", "sound", "broken"), PLANTED)
+async def test_a_planted_bug_is_noticed(
+    filled: Filled, clock: Clock, monkeypatch: pytest.MonkeyPatch, script: str, sound: str, broken: str
+) -> None:
+    plant(monkeypatch, script, sound, broken)
+
+    async def search() -> None:
+        for after in range(100, 220, 3):
+            await check_kill(filled, clock, after=after)
+
+    with pytest.raises(AssertionError):
+        await search()
 
 
 class OldRelease:
