@@ -131,8 +131,9 @@ class QueueSettings(TurnRules):
     wait_for_fsync: bool = False
     """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     wait_for_replicas: int = _whole(0, 0, 16)
-    """Acknowledge only what this many replicas of its server have, so that a failover to one of them loses nothing. If
-    fewer confirm a step in time, it counts as not done. 0: do not wait."""
+    """Acknowledge only what this many replicas of its server have, so that a failover to one of them loses nothing.
+    Where there are more, another one may take over. If fewer confirm a step in time, it counts as not done. 0: do not
+    wait."""
     prefix: str = "wa"
     """Every key starts with it."""
     partitions: int = _whole(0, 0, PARTITIONS_MAX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property
 from random import Random
@@ -139,6 +140,13 @@ class World:
         """Make a random stream that is equal for every system: for equal (seed, recording, run, purpose)."""
         return stream(self._seed, self.recording.name, purpose)
 
+    def shared_draw(self, *purpose: str | int) -> float:
+        """Draw a number above 0 and below 1 that is equal for every system.
+
+        It depends on seed, recording, run and purpose.
+        """
+        return share(self._seed, self.recording.name, *purpose)
+
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Start a foreground activity: the run is not at rest while it lives.
 
@@ -262,7 +270,7 @@ class Ai:
     def __init__(self, world: World) -> None:
         self._world = world
         self._service_time = parse_distribution(world.settings.ai)
-        self._streams: dict[Conversation, Random] = {}
+        self._calls_of: Counter[Conversation] = Counter()
         self.calls = 0
 
     async def answer(self, conversation: Conversation, ids: Sequence[str], text: str) -> str:
@@ -270,7 +278,7 @@ class Ai:
         world = self._world
         world.took_step()
         self.calls += 1
-        service_ms = self._drawn_ms(conversation, ids)
+        service_ms = self.next_service_ms(conversation, ids)
         if world.fault("ai-slow"):
             service_ms *= AI_SLOWER
         fails = world.fault("ai-fails")
@@ -283,16 +291,17 @@ class Ai:
             raise AiError("the AI answered with an error")
         return f"Reply to {', '.join(ids)}"
 
-    def _drawn_ms(self, conversation: Conversation, ids: Sequence[str]) -> float:
-        """Draw the service time: for the n-th call of a conversation, or for a turn by its first message."""
+    def next_service_ms(self, conversation: Conversation, ids: Sequence[str]) -> float:
+        """Draw the service time: for the n-th call of a conversation, or for a turn by its first message.
+
+        All that is kept of a conversation is a count: a random stream would take 2.5 KB.
+        """
         world = self._world
         if world.settings.ai_by_turn:
             return self._service_time.quantile_ms(share(world.settings.seed, AI_DRAW, ids[0]))
-        if conversation not in self._streams:
-            self._streams[conversation] = world.shared_random(
-                f"ai {conversation.instance}\0{conversation.phone}"
-            )
-        return self._service_time.sample_ms(self._streams[conversation])
+        self._calls_of[conversation] += 1
+        drawn = world.shared_draw(AI_DRAW, *conversation, self._calls_of[conversation])
+        return round(self._service_time.quantile_ms(drawn), 3)
 
 
 class WhatsApp:

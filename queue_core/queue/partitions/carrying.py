@@ -184,6 +184,7 @@ class Carrying:
             finished, count = await self._mover.run(
                 Pack(
                     partition=self._mover.everywhere[number],
+                    absent=self._mover.everywhere[number].absent,
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     kinds=packed(CONVERSATION_KINDS),
@@ -215,6 +216,7 @@ class Carrying:
             bundles = await self._mover.run(
                 HandOver(
                     partition=self._mover.everywhere[number],
+                    absent=self._mover.everywhere[number].absent,
                     mover=self._mover.token,
                     target=str(target),
                     arrived=arrived,
@@ -225,6 +227,7 @@ class Carrying:
             arrived = await self._mover.run(
                 UnpackBundles(
                     partition=self._mover.everywhere[target],
+                    absent=self._mover.everywhere[target].absent,
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     source=str(number),
@@ -239,6 +242,7 @@ class Carrying:
             exported = await self._mover.run(
                 Export(
                     partition=self._mover.everywhere[number],
+                    absent=self._mover.everywhere[number].absent,
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     names=packed(some),
@@ -253,6 +257,7 @@ class Carrying:
                 await self._mover.run(
                     UnpackBundles(
                         partition=self._mover.everywhere[target],
+                        absent=self._mover.everywhere[target].absent,
                         now_ms=self._access.now(),
                         mover=self._mover.token,
                         source=str(number),
@@ -270,4 +275,6 @@ class Carrying:
                 names[number].append(rest)
         for number, left in names.items():
             keys = self._mover.everywhere[number]
-            await self._mover.run(Clear(partition=keys, mover=self._mover.token, names=packed(left)))
+            await self._mover.run(
+                Clear(partition=keys, absent=keys.absent, mover=self._mover.token, names=packed(left))
+            )

@@ -34,9 +34,10 @@ local function unpacked(text)
   return words
 end
 
--- Raises an error unless this partition is closed by the process with this token.
-local function require_mover(partition, mover)
-  if redis.call('HGET', partition.layout, 'mover') ~= mover then
+-- Raises an error unless this partition is closed by the process with this token. Calls name `absent`, a key that never exists,
+-- so that a cluster refuses them while it moves the partition's slot, and a script does not miss some of the keys.
+local function require_mover(partition, mover, absent)
+  if redis.call('HGET', partition.layout, 'mover') ~= mover or redis.call('EXISTS', absent) == 1 then
     error('MOVER')
   end
 end

@@ -2,7 +2,7 @@
 -- `names` are packed words: the names of the keys without their beginning.
 -- Returns the number of keys that were deleted
 
-require_mover(partition, mover)
+require_mover(partition, mover, absent)
 local deleted = 0
 for _, name in ipairs(unpacked(names)) do
   local key = partition.base .. name

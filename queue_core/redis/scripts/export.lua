@@ -2,7 +2,7 @@
 -- `names` are packed words: the names of the keys without their beginning.
 -- Returns the bundles, as packed words
 
-require_mover(partition, mover)
+require_mover(partition, mover, absent)
 local bundles = {}
 for index, name in ipairs(unpacked(names)) do
   local bundle = {}

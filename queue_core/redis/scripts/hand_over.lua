@@ -3,7 +3,7 @@
 
 local BYTES_MAX, BUNDLES_MAX = 262144, 100
 
-require_mover(partition, mover)
+require_mover(partition, mover, absent)
 local outbox = partition.base .. 'outbox:' .. target
 while true do
   local number = string.match(redis.call('LINDEX', outbox, 0) or '', '^%d+')

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_typ
 
 import msgspec
 
-from queue_core.keys import COMMON, LAYOUT_KNOWN, LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.keys import COMMON, LAYOUT_KNOWN, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.inputs import Input, preamble, readings
 from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
@@ -149,7 +149,10 @@ def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
     elif kind in (Place, Partition, Seen):
         members = get_type_hints(kind, include_extras=True)
         for member in mark.split():
-            yield Input(f"{name}.{member}", is_key=members.get(member) == Key)
+            made = vars(kind).get(member)
+            key_kind = made.kind if isinstance(made, ConversationKey) else ""
+            is_key = bool(key_kind) or members.get(member) == Key
+            yield Input(f"{name}.{member}", is_key, kind=key_kind)
     elif kind is int and not mark:
         raise ScriptMismatchError(f"{stub_name}.{name} is an int: declare it as Number or as Digits")
     else:

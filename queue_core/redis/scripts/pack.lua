@@ -72,7 +72,7 @@ local function next_number()
   return number
 end
 
-require_mover(partition, mover)
+require_mover(partition, mover, absent)
 local words, finished, bundles, bytes = unpacked(items), 0, 0, 0
 for index = 1, #words, 3 do
   local bundle = {}

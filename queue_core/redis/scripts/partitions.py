@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from queue_core.keys import Partition
+from queue_core.keys import Key, Partition
 from queue_core.redis.scripts import answers
 from queue_core.redis.scripts.loader import Call, Now, Number, stub, text
 
@@ -50,6 +50,7 @@ class Pack(Call[tuple[int, int]], frozen=True, kw_only=True):
     read = staticmethod(answers.read_pair)
     partition: Annotated[Partition, "layout active wake dead damaged reports reports_due base"]
     now_ms: Now
+    absent: Key
     mover: str
     kinds: bytes
     items: bytes
@@ -60,6 +61,7 @@ class HandOver(Call[bytes], frozen=True, kw_only=True):
     """Returns the next bundles of an outbox, after those up to the number `arrived`, which it deletes."""
 
     partition: Annotated[Partition, "layout base"]
+    absent: Key
     mover: str
     target: str
     arrived: Number
@@ -71,6 +73,7 @@ class Export(Call[bytes], frozen=True, kw_only=True):
 
     partition: Annotated[Partition, "layout base"]
     now_ms: Now
+    absent: Key
     mover: str
     names: bytes
 
@@ -82,6 +85,7 @@ class UnpackBundles(Call[int], frozen=True, kw_only=True):
     read = staticmethod(answers.read_count)
     partition: Annotated[Partition, "layout damaged base"]
     now_ms: Now
+    absent: Key
     mover: str
     source: str
     bundles: bytes
@@ -93,5 +97,6 @@ class Clear(Call[int], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_count)
     partition: Annotated[Partition, "layout base"]
+    absent: Key
     mover: str
     names: bytes

@@ -35,7 +35,7 @@ local function carry_out(commands)
   end
 end
 
-require_mover(partition, mover)
+require_mover(partition, mover, absent)
 local carried, field = partition.base .. 'carried', 'from ' .. source
 local last = tonumber(redis.call('HGET', carried, field) or nil) or 0
 for _, bundle in ipairs(unpacked(bundles)) do

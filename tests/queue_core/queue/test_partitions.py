@@ -14,9 +14,10 @@ from redis.asyncio import Redis, RedisCluster
 from loadtests.redis_groups.cluster import ClusterServers
 from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.errors import LeaseLostError, PartitionsError, QueueError
-from queue_core.keys import KeySpace
+from queue_core.keys import ConversationKey, KeySpace, Place
 from queue_core.queue.health import examine
 from queue_core.queue.partitions import noted, turns
+from queue_core.queue.partitions.carrying import CONVERSATION_KINDS
 from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
 from tests.queue_core.queue.partitions_content import claim_all, contents, fill, refused, written
@@ -55,6 +56,11 @@ async def refuses(call: Callable[[], Awaitable[object]], words: str) -> None:
     """Check that a call raises PartitionsError in these words."""
     with pytest.raises(PartitionsError, match=words):
         await call()
+
+
+def test_every_kind_of_key_of_a_conversation_is_carried() -> None:
+    kinds = {made.kind for made in vars(Place).values() if isinstance(made, ConversationKey)}
+    assert set(CONVERSATION_KINDS) == kinds
 
 
 @pytest.mark.newest_redis

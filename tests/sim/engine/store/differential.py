@@ -36,6 +36,7 @@ from queue_core.queue.outages import OutageSign
 from queue_core.queue.sent_replies import Report
 from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all
+from sim.engine.store.client import StoreClient
 from tests.conftest import store_client
 
 STEPS = 60
@@ -44,6 +45,7 @@ TTL_TOLERANCE_MS = 5_000
 USERS = ("a", "b", "c", "lid-a")
 PROCESSORS = ("p1", "p2")
 TEXTS = ("hi", "", "\u0645\u0631\u062d\u0628\u0627", "a" * 300, '"quoted" \\ {}')
+STEPS_OF_TIME_MS = (1, 500, 4_000, *[8_000] * 5, *[16_000] * 2, 61_000, 3_600_000, -5_000, -90_000)
 SETTINGS: tuple[dict[str, Any], ...] = (
     {},
     {"max_messages": 2, "max_batch": 3, "max_retry_count": 1},
@@ -88,9 +90,13 @@ class Side:
         self.name = name
         self.redis = redis
         self.batches: list[Batch] = []
+        transport = None
+        if isinstance(redis, StoreClient):
+            transport = redis.transport(deadline_ms=settings.redis_deadline_ms)
         self.queue = MessageQueue(
             redis,
             settings,
+            transport=transport,
             clock=lambda: clock.now_ms,
             monotonic=lambda: clock.passed_s,
             rng=random.Random(1),
@@ -106,33 +112,34 @@ class Side:
     async def keys(self) -> dict[str, Any]:
         """Return each key with its value, and its time to live in ms, -1 for none."""
         names: list[Any] = sorted(await self.redis.keys("*"))
-        pipeline = self.redis.pipeline(transaction=False)
+        facts, values = (self.redis.pipeline(transaction=False) for _ in range(2))
         for name in names:
-            pipeline.type(name)
-            pipeline.pttl(name)
-        types = await pipeline.execute() if names else []
+            facts.type(name)
+            facts.pttl(name)
+        answers = await facts.execute() if names else []
+        readings = [_READINGS[kind.decode()] for kind in answers[::2]]
+        for name, (read, _) in zip(names, readings, strict=True):
+            read(values, name)
         found: dict[str, Any] = {}
-        for index, name in enumerate(names):
-            value = plain(await self._value(name, types[2 * index].decode()))
+        for name, ttl, (_, ordered), raw in zip(
+            names, answers[1::2], readings, await values.execute() if names else [], strict=True
+        ):
             label = plain(name)
             while label in found:  # several keys whose ids are left out
                 label += "'"
-            found[label] = (value, types[2 * index + 1])
+            found[label] = (plain(ordered(raw)), ttl)
         return found
 
-    async def _value(self, name: bytes, kind: str) -> Any:
-        client: Any = self.redis
-        if kind == "string":
-            return await client.get(name)
-        if kind == "list":
-            return await client.lrange(name, 0, -1)
-        if kind == "hash":
-            return sorted((await client.hgetall(name)).items())
-        if kind == "zset":
-            return await client.zrange(name, 0, -1, withscores=True)
-        if kind == "stream":
-            return [fields for _, fields in await client.xrange(name)]
-        return sorted(await client.smembers(name))
+
+_READINGS: dict[str, tuple[Callable[[Any, bytes], Any], Callable[[Any], Any]]] = {
+    "string": (lambda pipeline, name: pipeline.get(name), lambda raw: raw),
+    "list": (lambda pipeline, name: pipeline.lrange(name, 0, -1), lambda raw: raw),
+    "hash": (lambda pipeline, name: pipeline.hgetall(name), lambda raw: sorted(raw.items())),
+    "zset": (lambda pipeline, name: pipeline.zrange(name, 0, -1, withscores=True), lambda raw: raw),
+    "stream": (lambda pipeline, name: pipeline.xrange(name), lambda raw: [fields for _, fields in raw]),
+    "set": (lambda pipeline, name: pipeline.smembers(name), sorted),
+}
+"""Command that reads a value of each type, and function that gives it an order."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,8 @@ def plain(value: Any) -> Any:
     def encoded(part: Any) -> Any:
         if isinstance(part, bytes):
             return part.decode("utf-8", "replace")
+        if isinstance(part, Exception):
+            return type(part).__name__  # servers word errors differently
         if dataclasses.is_dataclass(part) and not isinstance(part, type):
             return dataclasses.asdict(part)
         return str(part)
@@ -211,6 +220,15 @@ class Calls:
         message = self._message()
         return Call(f"enqueue {message}", lambda side: side.queue.enqueue(message))
 
+    def _call_enqueue_together(self) -> Call:
+        """Several messages in one turn of the event loop, which go to the server in one script."""
+        messages = [self._message() for _ in range(self._draws.randint(2, 5))]
+
+        async def make(side: Side) -> Any:
+            return await asyncio.gather(*map(side.queue.enqueue, messages), return_exceptions=True)
+
+        return Call(f"enqueue together {messages}", make)
+
     def _call_enqueue_without_id(self) -> Call:
         message = msgspec.structs.replace(self._message(), id="")
         return Call(f"enqueue {message}", lambda side: side.queue.enqueue(message))
@@ -227,15 +245,15 @@ class Calls:
         return Call(f"withdraw {message}", lambda side: side.queue.withdraw(message))
 
     def _call_claim(self) -> Call:
-        processor, limit = self._draws.choice(PROCESSORS), self._draws.choice((0, 1, 2, 50))
-        partition, keeps = self._draws.choice((0, 0, 0, 1)), self._draws.random() < 0.2
+        processor, limit = self._draws.choice(PROCESSORS), self._draws.choice((0, 1, 2, 50, 50))
+        partition, keeps = self._draws.randrange(6), self._draws.random() < 0.2
         only = self._user() if self._draws.random() < 0.1 else None
 
         async def claim(side: Side) -> Any:
             claimed = await side.queue.claim(
                 processor,
                 limit=limit,
-                partition=min(partition, len(side.queue.keys.partitions) - 1),
+                partition=partition % len(side.queue.keys.partitions),
                 only=only,
                 kept=side.batches[-3:] if keeps else (),
             )
@@ -245,7 +263,7 @@ class Calls:
         return Call(f"claim {processor} limit={limit} {partition=} {only=} {keeps=}", claim)
 
     def _call_time(self) -> Call:
-        by_ms = self._draws.choice((1, 500, 4_000, 8_000, 8_000, 16_000, 61_000, 3_600_000, -5_000, -90_000))
+        by_ms = self._draws.choice(STEPS_OF_TIME_MS)
 
         async def nothing(side: Side) -> None:
             return None
@@ -256,15 +274,37 @@ class Calls:
     def _call_batch(self) -> Call:
         """A step of a worker, perhaps with an old lease."""
         draws = self._draws
-        back, step = draws.choice((1, 1, 1, 2, 3, 6)), draws.choice(sorted(_STEPS))
+        back, step = draws.choice((0, 0, 0, 1, 2, 5)), draws.choice(sorted(_STEPS))
         choice = draws.random()
 
         async def make(side: Side) -> Any:
-            if len(side.batches) < back:
+            if not side.batches:
                 return None
-            return await _STEPS[step](side.queue, side.batches[-back], choice)
+            return await _STEPS[step](side.queue, side.batches[-1 - back % len(side.batches)], choice)
 
-        return Call(f"{step} of the {back}. last lease ({choice:.3f})", make)
+        return Call(f"{step} of the lease {back} before the last ({choice:.3f})", make)
+
+    def _call_batches_together(self) -> Call:
+        """One step for the last leases, perhaps of several conversations, in one turn of the event loop."""
+        step, choice = self._draws.choice(sorted(_STEPS)), self._draws.random()
+
+        async def make(side: Side) -> Any:
+            calls = (_STEPS[step](side.queue, batch, choice) for batch in side.batches[-3:])
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        return Call(f"{step} of the last leases ({choice:.3f})", make)
+
+    def _call_repair(self) -> Call:
+        """A person puts a damaged key back, or deletes it."""
+        number, what = self._draws.randrange(4), self._draws.choice(("repair", "drop"))
+
+        async def make(side: Side) -> Any:
+            damaged = [key async for key in side.queue.damage.iterate()]
+            if number >= len(damaged):
+                return len(damaged)
+            return await getattr(side.queue.damage, what)(damaged[number].id)
+
+        return Call(f"{what} damaged key {number}", make)
 
     def _call_dead_letter(self) -> Call:
         draws = self._draws
@@ -307,8 +347,8 @@ class Calls:
 
 _WEIGHTS = {
     "_call_enqueue": 6,
-    "_call_claim": 6,
-    "_call_time": 5,
+    "_call_claim": 8,
+    "_call_time": 8,
     "_call_batch": 8,
     "_call_people": 4,
     "_call_dead_letter": 2,
@@ -379,7 +419,12 @@ def _report(kind: Any) -> Callable[[_Ask], Awaitable[Any]]:
 
 
 async def _settled_reports(ask: _Ask) -> Any:
-    return [await ask.queue.sent.match(partition) for partition in ask.queue.keys.partitions]
+    sent = ask.queue.sent
+    matched = [each for partition in ask.queue.keys.partitions for each in await sent.match(partition)]
+    failures = [(each.report, each.reply) for each in matched if each.reply and each.report.kind == "failed"]
+    noted = [await sent.note_undelivered(report, reply) for report, reply in failures]
+    await sent.settle([report for report, _ in failures])
+    return matched, noted
 
 
 async def _memory(ask: _Ask) -> Any:
@@ -463,7 +508,8 @@ async def search(
             words.append(call.words)
             answers = [await side.answer(call) for side in sides]
             keys = [await side.keys() for side in sides]
-            if is_about_to_expire(keys) or QueueUnavailableError.__name__ in answers:
+            is_late = any(QueueUnavailableError.__name__ in str(answer) for answer in answers)
+            if is_about_to_expire(keys) or is_late:
                 return number
             compare(sides, answers, keys, words)
         return steps
