@@ -33,21 +33,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = (
-    *(
-        "lib",
-        "damage",
-        "seen",
-        "arrivals",
-        "archive",
-        "changes",
-        "sent",
-        "outages",
-        "gate",
-        "aliases",
-        "bundles",
-    ),
-)
+LIBRARIES = tuple("lib damage seen arrivals archive changes sent outages gate aliases bundles".split(" "))
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
