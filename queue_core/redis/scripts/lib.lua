@@ -29,13 +29,16 @@ local function digits(number)
   return string.format('%d', number)
 end
 
--- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
--- callers go on then. Raises an error if only processes of a newer layout may work here.
+-- Reads the layout: {oldest, version, since, ids, partitions}, each false if it is not noted. Returns an error reply for a
+-- damaged hash; callers go on then. Raises an error if only processes of a newer layout, or with another number of
+-- partitions, may work here.
 local function read_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
-  local oldest = layout[1]
-  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
+  local oldest, noted = layout[1], layout[5]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_KNOWN then
     error('NEWER_LAYOUT ' .. oldest)
+  elseif noted and noted ~= place.partitions then
+    error('PARTITIONS ' .. noted .. ' ' .. place.partitions)
   end
   return layout
 end

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_typ
 
 import msgspec
 
-from queue_core.keys import COMMON, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
+from queue_core.keys import COMMON, LAYOUT_KNOWN, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.inputs import Input, preamble, readings
 from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
@@ -33,7 +33,21 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "archive", "changes", "sent", "outages", "gate", "aliases")
+LIBRARIES = (
+    *(
+        "lib",
+        "damage",
+        "seen",
+        "arrivals",
+        "archive",
+        "changes",
+        "sent",
+        "outages",
+        "gate",
+        "aliases",
+        "bundles",
+    ),
+)
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
@@ -166,7 +180,8 @@ def _is_shared(item: Input, names: list[str]) -> bool:
 
 def library() -> str:
     """Return all shared functions and constants; each script gets only those that it needs."""
-    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
+    constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\nlocal LAYOUT_KNOWN = {LAYOUT_KNOWN}\n"
+    return constants + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache

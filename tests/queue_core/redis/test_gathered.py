@@ -162,7 +162,9 @@ def _name(call: Any) -> str:
 
 def test_the_text_of_a_gathered_script_is_the_same_in_every_process() -> None:
     """Redis keeps every text that it is sent, so the order must not come from a set."""
-    names = "place_base place_active place_wake place_dead place_layout place_damaged seen_ids"
+    names = (
+        "place_base place_active place_wake place_dead place_layout place_partitions place_damaged seen_ids"
+    )
     assert re.findall(r"local shared_(\w+) =", source_of(scripts.Enqueue)) == names.split()
     assert (
         "local rules = {window_ms = tonumber(ARGV["
