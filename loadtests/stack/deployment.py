@@ -118,6 +118,8 @@ class Stack:
     def start(self) -> None:
         """Start everything and return when all of it is ready. Raises StackError, EmbeddedRedisError."""
         self.log_folder.mkdir(parents=True, exist_ok=True)
+        for log in self.log_folder.glob("*.log"):  # of an earlier stack, which perhaps had other processes
+            log.unlink()
         try:
             self._redis.start()
             self._spawn_sink()
@@ -134,7 +136,9 @@ class Stack:
         """End everything; no child is left."""
         with self._lock:
             self._children.stop()
-            if self._redis.is_running():
+            if isinstance(self._redis, GroupRedis):
+                self._redis.keep_logs(self.log_folder)
+            elif self._redis.is_running():
                 log = self._redis.log_tail(1_000) + "\n"
                 self.log_folder.joinpath("redis.log").write_text(log, "utf-8")
             self._redis.stop()

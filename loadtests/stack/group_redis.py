@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from loadtests.redis_groups.cluster import ClusterServers
 from loadtests.redis_groups.node import Node
 from loadtests.redis_groups.sentinel import SentinelServers
@@ -58,6 +60,10 @@ class GroupRedis:
     def stop(self) -> None:
         """End all servers and remove their data."""
         self._group.stop()
+
+    def keep_logs(self, folder: Path) -> None:
+        """Copy the logs of all servers and sentinels into a folder."""
+        self._group.keep_logs(folder)
 
     def kill(self) -> None:
         """Kill the first primary; a replica takes over."""

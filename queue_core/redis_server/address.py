@@ -1,4 +1,7 @@
-"""Address file in a redis-server's data folder, by which commands on this machine find the server without REDIS_URL."""
+"""Files in a data folder with the addresses of running servers, by which commands on this machine find them.
+
+They are those of the redis-server, and of the web server of `serve`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAME = "redis.url"
+REDIS = "redis.url"
+WEB = "web.url"
 
 
 @contextmanager
-def announced(url: str, folder: Path) -> Iterator[None]:
+def announced(url: str, folder: Path, name: str = REDIS) -> Iterator[None]:
     """Keep the address of a running server in its data folder until the end of the block."""
-    path = folder / NAME
+    path = folder / name
     path.write_text(f"{url}\n", "utf-8")
     try:
         yield
@@ -21,8 +25,8 @@ def announced(url: str, folder: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def read_address(folder: Path) -> str:
+def read_address(folder: Path, name: str = REDIS) -> str:
     """Return the address in a data folder, "" if there is none. A server that was killed leaves its address there."""
     with contextlib.suppress(OSError):
-        return (folder / NAME).read_text("utf-8").strip()
+        return (folder / name).read_text("utf-8").strip()
     return ""

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from queue_core.command_lines import typed
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
+from queue_core.redis_server.address import WEB, announced, read_address
 from queue_core.server.config import SUPERSEDE_MS, ServerSettings
 from queue_core.server.own_redis import CHOSEN, own_redis
 from queue_core.server.runtime import Runtime, open_runtime
@@ -264,10 +265,19 @@ async def _listening(
             await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except (OSError, UnicodeError) as error:
             raise _cannot_listen(host, port, port_setting, error) from None
-        _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
-        yield
+        url = f"http://{_shown(runner.addresses[0][0])}:{runner.addresses[0][1]}"
+        _log.info("listening on %s", url)
+        with _announced_beside_redis(url, settings) if port_setting == "PORT" else nullcontext():
+            yield
     finally:
         await runner.cleanup()
+
+
+def _announced_beside_redis(url: str, settings: ServerSettings) -> AbstractContextManager[None]:
+    """Keep the address of the web server beside that of the Redis that it uses, if DATA_DIR has that."""
+    if read_address(settings.data_dir) == settings.redis_url.get_secret_value() != "":
+        return announced(url, settings.data_dir, WEB)
+    return nullcontext()
 
 
 def _check_free(settings: ServerSettings) -> None:

@@ -21,6 +21,7 @@ from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.redis_server.address import WEB, read_address
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import (
     FAILED,
@@ -134,6 +135,8 @@ class _Progress(msgspec.Struct, kw_only=True):
     """Progress of the burst. Times are Unix ms by Redis's clock."""
 
     ids: list[str]
+    server: str
+    """Host and port of the server."""
     began_at_ms: int = 0
     """Time at which Redis had the first message."""
     acknowledged_ms: list[float] = []
@@ -159,8 +162,12 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
     """Post, watch, and write what happened."""
     phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # reserved for fiction
     burst = secrets.token_hex(8).upper()
-    progress = _Progress(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
     url = args.url or _local_url(settings)
+    parts = urlsplit(url)
+    progress = _Progress(
+        ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)],
+        server=f"{parts.hostname}:{parts.port or parts.scheme}",
+    )
     async with open_queue(settings) as queue, new_session() as session:
         await queue.check()
         for number, message_id in enumerate(progress.ids, 1):
@@ -174,7 +181,7 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
                 unix_s=int(time.time()),
                 name="send-test",
             )
-            problem = await _post(session, settings, url, payload)
+            problem = await _post(session, settings, url, progress.server, payload)
             if problem:
                 complain(f"message {number} of {args.count}: {problem}")
                 return FAILED
@@ -185,21 +192,25 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
 
 
 def _local_url(settings: ServerSettings) -> str:
-    """Return the address at which a server with these settings listens, seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - nothing listens here
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
+    """Return the address of the `serve` whose Redis is used, or else that of a server with these settings."""
+    host, port = settings.host, settings.port
+    if not settings.redis_url.get_secret_value() and (url := read_address(settings.data_dir, WEB)):
+        parts = urlsplit(url)
+        host, port = parts.hostname or host, parts.port or port
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or 8080}"
 
 
-async def _post(session: ClientSession, settings: ServerSettings, url: str, payload: dict[str, Any]) -> str:
+async def _post(
+    session: ClientSession, settings: ServerSettings, url: str, server: str, payload: dict[str, Any]
+) -> str:
     """Post one webhook. Returns the problem in words, "" when the message was queued."""
     (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
     headers = example_headers(evolution.webhook_secret.get_secret_value())
-    shown = urlsplit(url)
     try:
         answer = await post_json(session, f"{url}{PATH}", payload, headers=headers, timeout_s=POST_TIMEOUT_S)
     except NotReachedError as error:
-        where = f"{shown.hostname}:{shown.port or shown.scheme}"
-        return f"nothing answers at {where}: {error}; start `serve` or `web` there, or give its address with --url"
+        return f"nothing answers at {server}: {error}; start `serve` or `web` there, or give its address with --url"
     except UnansweredError as error:
         return f"the server did not answer: {error}"
     return _refusal(answer)
@@ -307,8 +318,9 @@ def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> No
     missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)
     if missing:
         write(
-            f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: check that the server uses the "
-            "same Redis, QUEUE_PREFIX and QUEUE_PARTITIONS"
+            f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: check that your server, and no "
+            f"other, listens at {progress.server} (else give its --url), and that it has the same Redis, QUEUE_PREFIX "
+            "and QUEUE_PARTITIONS"
         )
 
 
