@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -42,8 +41,7 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
-from queue_core.queue.partitions.change import PartitionsChange
-from queue_core.queue.partitions.noted import read_noted
+from queue_core.queue.partitions.change import Partitions
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
@@ -108,7 +106,6 @@ class MessageQueue:
         self._time = ServerTime(monotonic)
         self._claims = Claims(access, self._time, self._random_id)
         self._unanswered_claims = self._claims.unanswered
-
         self.aliases = Aliases(access)
 
         # Parts for people and monitors, each documented in its class.
@@ -128,10 +125,7 @@ class MessageQueue:
         self.survey = inspection.survey
         layouts = Layouts(access)
         self.layouts, self.check_layout = layouts.read, layouts.check
-        self.partitions, self.change_partitions = (
-            partial(read_noted, access),
-            partial(PartitionsChange, access),
-        )
+        self.partitions = Partitions(access)
         self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
@@ -160,11 +154,7 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Raise an error if Redis cannot carry this queue.
-
-        UnsupportedRedisError: it lacks something. NewerLayoutError, PartitionsError: it belongs to processes of a newer
-        release, or with another number of partitions. QueueUnavailableError: it does not answer.
-        """
+        """Raise Unsupported-, NewerLayout-, Partitions- or QueueUnavailableError if Redis cannot carry the queue."""
         await self.transport.load()
         await self.check_layout()
 

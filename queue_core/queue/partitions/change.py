@@ -23,15 +23,10 @@ FAILURES_MAX = 60
 """Number of such waits after which a run ends; the next one continues."""
 
 
-def _say_nothing(words: str) -> None:
-    """Ignore the progress."""
-    del words
-
-
 class PartitionsChange:
     """One run that changes the number of partitions of a queue. `note` is told of each phase, in words."""
 
-    def __init__(self, access: Access, partitions: int, note: Callable[[str], None] = _say_nothing) -> None:
+    def __init__(self, access: Access, partitions: int, note: Callable[[str], None]) -> None:
         self._access = access
         self._new = partitions
         self._note = note
@@ -86,6 +81,26 @@ class PartitionsChange:
         await _open(mover, turns)
         self.is_closed = False
         await turns.resume()
+
+
+class Partitions:
+    """Number of partitions of a queue."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def noted(self) -> Noted:
+        """Return the number that is noted in Redis. Raises QueueUnavailableError and PartitionsError."""
+        return await read_noted(self._access)
+
+    def change(self, partitions: int, note: Callable[[str], None] | None = None) -> PartitionsChange:
+        """Return a run that changes the number; `note` is told of each phase, in words."""
+        return PartitionsChange(self._access, partitions, note or _say_nothing)
+
+
+def _say_nothing(words: str) -> None:
+    """Ignore the progress."""
+    del words
 
 
 async def _verify(mover: Mover) -> None:

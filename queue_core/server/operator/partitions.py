@@ -64,9 +64,9 @@ async def run_partitions(args: argparse.Namespace, settings: ServerSettings) -> 
     """Show or change the number."""
     async with open_queue(settings, checks_layout=False) as queue:
         if args.number is None:
-            return _show(args, await queue.partitions(), queue.settings.partitions)
+            return _show(args, await queue.partitions.noted(), queue.settings.partitions)
         began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
-        change = queue.change_partitions(args.number, _Progress())
+        change = queue.partitions.change(args.number, _Progress())
         try:
             noted = await change.run(wait_s=args.timeout)
         finally:

@@ -80,7 +80,7 @@ async def check_change(redis: Redis, clock: Clock, before: int, after: int) -> N
     old, new = process(redis, before, clock), process(redis, after, clock)
     stored = await fill(old, clock)
     kept = await contents(redis, before)
-    await old.change_partitions(after).run(wait_s=10)
+    await old.partitions.change(after).run(wait_s=10)
     assert await contents(redis, after) == kept
     for message in stored:
         assert (await new.enqueue(message)).status == "duplicate"
@@ -93,7 +93,7 @@ async def test_messages_that_waited_are_answered_in_order_and_once(redis: Redis,
     for number in range(3):
         for user in USERS:
             await old.enqueue(written(f"{user}-{number}", user))
-    await old.change_partitions(5).run(wait_s=10)
+    await old.partitions.change(5).run(wait_s=10)
     for user in USERS:
         await new.enqueue(written(f"{user}-3", user))
     clock.now_ms += 8_000
@@ -112,16 +112,16 @@ async def test_processes_with_another_number_are_refused_after_the_change(redis:
     await old.fail(batches[USERS[0]], "no", dead=True)
     for batch in list(batches.values())[1:]:
         await old.fail(batch, "later")
-    await old.change_partitions(5).run(wait_s=10)
+    await old.partitions.change(5).run(wait_s=10)
     for partitions in (2, 7):
         words = f"lie in 5 partitions, but this process has {partitions}, .* set partitions .QUEUE_PARTITIONS. to 5"
         await refused(process(redis, partitions, clock), words)
-    assert await process(redis, 5, clock).partitions() == noted.Noted(partitions=5)
+    assert await process(redis, 5, clock).partitions.noted() == noted.Noted(partitions=5)
 
 
 async def test_the_health_report_names_both_numbers(real_redis: Redis, clock: Clock) -> None:
     queue = process(real_redis, 2, clock)
-    await queue.change_partitions(5).run(wait_s=10)
+    await queue.partitions.change(5).run(wait_s=10)
     (error,) = [error for error in (await examine(queue)).errors if "partitions" in error]
     assert "lie in 5 partitions, but this process has 2" in error
 
@@ -130,7 +130,7 @@ async def test_a_worker_that_missed_the_change_finds_its_lease_lost(redis: Redis
     old = process(redis, 2, clock)
     batches = await lease(old, clock)
     clock.now_ms += 60  # it was paused
-    await old.change_partitions(5).run(wait_s=10)
+    await old.partitions.change(5).run(wait_s=10)
     new = KeySpace("wa", 5)
     moved = [
         batch for user, batch in batches.items() if new.of("bot", user).partition != batch_partition(batch)
@@ -150,10 +150,10 @@ async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(redis: R
     old = process(redis, 2, clock)
     batches = await lease(old, clock)
     with pytest.raises(QueueError, match=f"turns that are still in work: {len(USERS)}"):
-        await old.change_partitions(5).run(wait_s=0.01)
+        await old.partitions.change(5).run(wait_s=0.01)
     assert await old.holding.since_ms() is None
     is_waiting = asyncio.Event()
-    changing = asyncio.create_task(old.change_partitions(5, lambda _: is_waiting.set()).run(wait_s=60))
+    changing = asyncio.create_task(old.partitions.change(5, lambda _: is_waiting.set()).run(wait_s=60))
     await is_waiting.wait()
     assert await old.holding.since_ms() is not None
     for batch in batches.values():
@@ -167,7 +167,7 @@ async def test_a_hold_of_the_operator_stays(redis: Redis, clock: Clock) -> None:
     old, new = process(redis, 2, clock), process(redis, 5, clock)
     await old.enqueue(written("m", USERS[0]))
     since_ms = await old.holding.hold()
-    await old.change_partitions(5).run(wait_s=10)
+    await old.partitions.change(5).run(wait_s=10)
     assert await new.holding.since_ms() == since_ms
     clock.now_ms += 8_000
     assert not await claim_all(new)
@@ -182,11 +182,11 @@ async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> N
     before = await contents(redis, 2)
     mistaken = process(redis, 5, clock)
     await refuses(
-        lambda: mistaken.change_partitions(5).run(wait_s=10), "do not lie where 5 partitions have them"
+        lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie where 5 partitions have them"
     )
-    await refuses(lambda: mistaken.change_partitions(7).run(wait_s=10), "Nothing was changed")
+    await refuses(lambda: mistaken.partitions.change(7).run(wait_s=10), "Nothing was changed")
     assert await contents(redis, 2) == before
-    assert (await old.partitions()).partitions is None
+    assert (await old.partitions.noted()).partitions is None
 
 
 async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock: Clock) -> None:
@@ -196,7 +196,7 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
     overtaken: list[int] = []
 
     async def overtake() -> None:
-        await process(redis, 2, clock).change_partitions(5).run(wait_s=10)
+        await process(redis, 2, clock).partitions.change(5).run(wait_s=10)
         overtaken.append(await process(redis, 5, clock).depth())
 
     slow = process(redis, 2, clock)
@@ -213,7 +213,7 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
         return await runs(call)  # type: ignore[arg-type]
 
     slow.transport.gathered = gathered  # type: ignore[method-assign, assignment]
-    await refuses(lambda: slow.change_partitions(5).run(wait_s=10), "another run of this command took over")
+    await refuses(lambda: slow.partitions.change(5).run(wait_s=10), "another run of this command took over")
     assert overtaken
     assert await contents(redis, 5) == kept
     assert (await process(redis, 5, clock).enqueue(stored[0])).status == "duplicate"
@@ -222,17 +222,17 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
 async def test_another_change_must_wait_until_the_first_is_complete(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     await redis.hset("wa:{0}:layout", "partitions", "2>5")
-    await refuses(lambda: old.change_partitions(7).run(wait_s=10), "carried from 2 to 5 partitions")
-    await old.change_partitions(5).run(wait_s=10)
-    await old.change_partitions(7).run(wait_s=10)
-    assert (await old.partitions()).partitions == 7
+    await refuses(lambda: old.partitions.change(7).run(wait_s=10), "carried from 2 to 5 partitions")
+    await old.partitions.change(5).run(wait_s=10)
+    await old.partitions.change(7).run(wait_s=10)
+    assert (await old.partitions.noted()).partitions == 7
 
 
 async def test_webhooks_answer_nothing_directly_while_partitions_are_closed(
     redis: Redis, clock: Clock
 ) -> None:
     old = process(redis, 2, clock)
-    await old.change_partitions(5).run(wait_s=10)
+    await old.partitions.change(5).run(wait_s=10)
 
     async def unexpected(*_: object) -> None:
         raise AssertionError("answered directly")
@@ -266,7 +266,7 @@ async def test_a_cluster_whose_primary_dies_during_the_change(cluster_servers: C
             dead.start()  # as the replica for which the others wait
 
         dying: list[asyncio.Task[None]] = []
-        await old.change_partitions(9, note).run(wait_s=60)
+        await old.partitions.change(9, note).run(wait_s=60)
         await dying[0]
         assert any(words.startswith("trying again") for words in phases), "the failover came too late"
         new = MessageQueue(client, replace(rules, partitions=9))
