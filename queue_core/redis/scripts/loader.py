@@ -33,7 +33,19 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = tuple("lib damage seen arrivals archive changes sent outages gate aliases bundles".split(" "))
+LIBRARIES = (
+    "lib",
+    "damage",
+    "seen",
+    "arrivals",
+    "archive",
+    "changes",
+    "sent",
+    "outages",
+    "gate",
+    "aliases",
+    "bundles",
+)
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
