@@ -17,7 +17,7 @@ from queue_core.redis.nodes.refusals import WrongAddressError
 from queue_core.redis.nodes.table import SLOTS, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.scripts.loader import text
-from queue_core.waiting import cancel_all
+from queue_core.waiting import cancel_all, cancellable
 
 SWITCH_S_MAX = 3.0
 """Longest time for which no primary is named while sentinels replace it. After that it counts again, as they say."""
@@ -192,7 +192,10 @@ class SentinelSource(Source):
         """Hear the events of all sentinels, over one connection to each."""
         async with asyncio.TaskGroup() as group:
             for sentinel in self._sentinels:
-                group.create_task(self._hear(sentinel, changed), name="queue-sentinel")
+                hearing = cancellable(
+                    self._hear(sentinel, changed)
+                )  # a TaskGroup cancels once, and waits for ever
+                group.create_task(hearing, name="queue-sentinel")
 
     async def _is_primary(self, server: Address) -> bool:
         """Ask a server for its role: it knows of its promotion up to a second before the sentinels do."""

@@ -148,6 +148,7 @@ async def test_other_nodes_acknowledge_while_one_has_no_replica(cluster_servers:
             assert isinstance(outcome, QueueUnavailableError) == (owner is first), outcome
 
 
+@pytest.mark.soak  # `make test` has the same fault in tests/loadtests/failover/test_cases.py
 async def test_acknowledged_messages_survive_a_failover_to_a_replica_that_lagged(
     sentinel_servers: SentinelServers,
 ) -> None:
