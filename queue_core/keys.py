@@ -11,10 +11,11 @@ import re
 import zlib
 from collections.abc import Collection
 from copy import copy
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, overload
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from queue_core.message import BackendKind
 
@@ -24,7 +25,12 @@ LAYOUT_VERSION = 2
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
 of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+`partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
+the conversations are carried it is both numbers, as in "16>32", and no process may work: see `queue/partitions/`.
 """
+LAYOUT_KNOWN = 3
+"""Newest layout that these processes can work on. Layout 3 is layout 2 with a noted number of partitions, which
+processes of layout 2 would not heed."""
 
 _SAFE = "@+"
 _PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch
@@ -60,6 +66,8 @@ class Partition(NamedTuple):
     """Hash: what providers reported on replies whose ids are not known yet. `redis/scripts/sent.lua` describes it."""
     reports_due: Key
     """Sorted set: report → when something is to be done about it, Unix ms."""
+    partitions: str
+    """Number of partitions that this process has."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -74,6 +82,11 @@ class Partition(NamedTuple):
     def outages(self) -> str:
         """Sorted set: backends that are away or resume → when a claim has something to do for them, Unix ms."""
         return f"{self.base}outages"
+
+    @property
+    def absent(self) -> str:
+        """Key that never exists, see `Place.absent`."""
+        return f"{self.base}absent"
 
     def backend_of(self, name: str) -> str:
         """Return the key of a backend's state; its name is that of `Place.ai` or `Place.channel`."""
@@ -111,48 +124,84 @@ class Seen(NamedTuple):
     """String that layout 1 kept for each id: when the id came first, Unix ms."""
 
 
-class Place(NamedTuple):
+class ConversationKey:
+    """Key of a conversation, made when it is asked for, since each call needs few of them."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    @overload
+    def __get__(self, place: None, owner: type) -> ConversationKey: ...
+
+    @overload
+    def __get__(self, place: Place, owner: type) -> str: ...
+
+    def __get__(self, place: Place | None, owner: type) -> ConversationKey | str:
+        """Return the key of a place's conversation."""
+        return self if place is None else f"{place.base}{self.kind}:{place.conversation}"
+
+
+class Place(msgspec.Struct, frozen=True):
     """Keys of one conversation, and those of its partition that its scripts touch."""
 
     partition: int
     conversation: str
     """Instance and phone, encoded: the conversation's name inside Redis."""
-    queue: Key
-    lock: Key
-    reply: Key
-    stats: Key
-    completed: Key
     base: str
     """Start of every key of the partition."""
-    ai: str
-    """Name of the AI as a backend."""
-    channel: str
-    """Name of the instance's channel as a backend."""
-    seen: str
-    """Start of the keys that layout 1 kept for each message id."""
-    ids: str
-    """Start of the keys of the fingerprints of message ids, see `Seen`."""
-    changes: Key
-    """Hash: edits and deletions of messages in the list, until they are applied; see `redis/scripts/changes.lua`."""
-    change_notes: Key
-    """Hash: edits and deletions of messages that were not in the list."""
-    memory: Key
-    """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
-    alias: Key
-    """String, only where this name leads to another conversation: that one, encoded. See aliases.lua."""
-    names: Key
-    """Hash: names that lead to this conversation, this one included → kind of the address, "" if unknown."""
-    behind: Key
-    """Hash: conversations of the same user whose messages come before those of this one."""
-    undelivered: Key
-    """List: the last replies that did not reach the user, as providers reported later."""
-    sent_again: Key
-    """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
     active: Key
     wake: Key
     dead: Key
     layout: Key
     damaged: Key
+    partitions: str
+
+    queue = ConversationKey("msg_queue")
+    lock = ConversationKey("processing_lock")
+    reply = ConversationKey("reply")
+    stats = ConversationKey("queue_stats")
+    completed = ConversationKey("completed")
+    changes = ConversationKey("changes")
+    """Hash: edits and deletions of messages in the list, until they are applied; see `redis/scripts/changes.lua`."""
+    change_notes = ConversationKey("change_notes")
+    """Hash: edits and deletions of messages that were not in the list."""
+    memory = ConversationKey("memory")
+    """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
+    alias = ConversationKey("alias")
+    """String, only where this name leads to another conversation: that one, encoded. See aliases.lua."""
+    names = ConversationKey("names")
+    """Hash: names that lead to this conversation, this one included → kind of the address, "" if unknown."""
+    behind = ConversationKey("behind")
+    """Hash: conversations of the same user whose messages come before those of this one."""
+    undelivered = ConversationKey("undelivered")
+    """List: the last replies that did not reach the user, as providers reported later."""
+    sent_again = ConversationKey("sent_again")
+    """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys of the conversation."""
+        kinds = (made for made in vars(Place).values() if isinstance(made, ConversationKey))
+        return tuple(kind.__get__(self, Place) for kind in kinds)
+
+    @property
+    def absent(self) -> str:
+        """Key that never exists.
+
+        While a cluster moves a slot, a node refuses calls with several keys of which it lacks some. So it refuses each
+        call that names this key: otherwise it could find some of the keys that the script makes, and not others.
+        """
+        return f"{self.base}absent"
+
+    @property
+    def ai(self) -> str:
+        """Name of the AI as a backend."""
+        return "ai"
+
+    @property
+    def channel(self) -> str:
+        """Name of the instance's channel as a backend."""
+        return f"channel:{self.conversation.partition(':')[0]}"
 
     def of_kind(self, kind: BackendKind) -> str:
         """Return the name of the backend of a kind."""
@@ -168,8 +217,8 @@ class Place(NamedTuple):
         name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
         return Seen(
             fingerprint=blake2b(name, digest_size=16).digest(),
-            ids=self.ids,
-            old=self.seen + encode_name(message_id),
+            ids=f"{self.base}ids",
+            old=f"{self.base}seen:{self.conversation}:{encode_name(message_id)}",
         )
 
 
@@ -193,13 +242,14 @@ class KeySpace:
         self._conversation_key = re.compile(
             rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
         )
-        self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
-        self.of = lru_cache(maxsize=16_384)(self._of)
-        """Returns the Place of a conversation, by instance and phone; cached."""
+        self._partition_key = re.compile(rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:(.+)")
+        self._all = self.partitions = tuple(
+            self._partition(f"{prefix}:{{{number}}}:", str(partitions)) for number in range(partitions)
+        )
 
     def without(self, partitions: Collection[int]) -> KeySpace:
         """Return keys for counts of the other partitions only. Conversations lie where they did."""
-        view = copy(self)  # its `of` is that of all partitions
+        view = copy(self)
         view.partitions = tuple(
             keys for number, keys in enumerate(self.partitions) if number not in partitions
         )
@@ -212,6 +262,16 @@ class KeySpace:
         """
         beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
         return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
+
+    @property
+    def pattern_of_all(self) -> str:
+        """Pattern for SCAN: all keys of all partitions, even of those that this deployment lacks."""
+        return f"{self._prefix}:{{*}}:*"
+
+    def split(self, key: str) -> tuple[int, str] | None:
+        """Return the partition of a key, and the rest of its name; None for a key that is not of a partition."""
+        parts = self._partition_key.fullmatch(key)
+        return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
     def kind_of(key: str) -> str:
@@ -234,7 +294,7 @@ class KeySpace:
         return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
-    def _partition(base: str) -> Partition:
+    def _partition(base: str, partitions: str) -> Partition:
         return Partition(
             base=base,
             active=f"{base}active_queues",
@@ -247,11 +307,14 @@ class KeySpace:
             damaged=f"{base}damaged",
             reports=f"{base}reports",
             reports_due=f"{base}reports_due",
+            partitions=partitions,
         )
 
-    def _of(self, instance: str, phone: str) -> Place:
+    def of(self, instance: str, phone: str) -> Place:
+        """Return the Place of a conversation."""
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
+        number = home_of(conversation, len(self._all))
+        return _place(number, self._all[number], conversation)
 
     def sent_id(self, instance: str, sent_id: str) -> SentId:
         """Return where the id of a reply lies."""
@@ -261,35 +324,27 @@ class KeySpace:
 
     def in_partition(self, number: int, conversation: str) -> Place:
         """Return the Place of an encoded conversation that lies in that partition."""
-        partition = self.partitions[number]
-        base = partition.base
-        return Place(
-            partition=number,
-            conversation=conversation,
-            queue=partition.queue_of(conversation),
-            lock=f"{base}processing_lock:{conversation}",
-            reply=f"{base}reply:{conversation}",
-            stats=f"{base}queue_stats:{conversation}",
-            completed=f"{base}completed:{conversation}",
-            seen=f"{base}seen:{conversation}:",
-            base=base,
-            ai="ai",
-            channel=f"channel:{conversation.partition(':')[0]}",
-            ids=f"{base}ids",
-            changes=f"{base}changes:{conversation}",
-            change_notes=f"{base}change_notes:{conversation}",
-            memory=f"{base}memory:{conversation}",
-            alias=f"{base}alias:{conversation}",
-            names=f"{base}names:{conversation}",
-            behind=f"{base}behind:{conversation}",
-            undelivered=f"{base}undelivered:{conversation}",
-            sent_again=f"{base}sent_again:{conversation}",
-            active=partition.active,
-            wake=partition.wake,
-            dead=partition.dead,
-            layout=partition.layout,
-            damaged=partition.damaged,
-        )
+        return _place(number, self.partitions[number], conversation)
+
+
+def _place(number: int, shared: Partition, conversation: str) -> Place:
+    """Return the Place of an encoded conversation in the partition with these keys."""
+    return Place(
+        number,
+        conversation,
+        shared.base,
+        shared.active,
+        shared.wake,
+        shared.dead,
+        shared.layout,
+        shared.damaged,
+        shared.partitions,
+    )
+
+
+def home_of(conversation: str, partitions: int) -> int:
+    """Return the partition of an encoded conversation."""
+    return zlib.crc32(conversation.encode()) % partitions
 
 
 def encode_name(name: str) -> str:

@@ -18,6 +18,8 @@ LINKS_CUT_S = 1.0
 AWAY_S = 3.0
 FROZEN_S = 5.0
 """Long enough for an election, and for traffic with the new primary."""
+LAG_S = 0.7
+"""Time for which a replica lags; shorter than the silence after which sentinels take a server for dead."""
 CALM_S = 2.0
 """Time after an election before the next step of a case."""
 SLOTS_MOVED = 250
@@ -146,6 +148,24 @@ def _cut_links_and_kill(scene: Scene) -> None:
     dead.start()
 
 
+def _lose_newest_replica(scene: Scene) -> None:
+    """Let only one replica have the newest data, then freeze it, and kill the primary: the other one is elected."""
+    dead = scene.struck
+    lagging, newest = scene.group.replicas_of(dead)
+    lagging.pause()
+    dead.proxy.cut(replicas_only=True)
+    dead.proxy.restore()  # the link of the other replica comes back at once
+    scene.wait(LAG_S)
+    newest.pause()
+    dead.proxy.cut(replicas_only=True)
+    lagging.resume()
+    dead.kill()
+    scene.group.await_failover(dead)
+    scene.wait(CALM_S)
+    newest.resume()
+    dead.start()
+
+
 _SAFETY = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1))
 """Replicas that the queue waits for, and min-replicas-to-write; there are two replicas."""
 
@@ -173,6 +193,10 @@ CASES: tuple[Case, ...] = (
     *(
         Case("failovers", "sentinel", _fail_over, wait_for_replicas=count, min_replicas=least)
         for count, least in _SAFETY
+    ),
+    *(
+        Case("newest_replica_away", "sentinel", _lose_newest_replica, wait_for_replicas=count)
+        for count in (1, 2)
     ),
 )
 """The whole table. Cases that wait for no replica, or not for all, show what a failover loses then."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import RATE_PER_S, Load
-from loadtests.failover.table import Entry, Rows, result_of, run_entries
+from loadtests.failover.table import Entry, Logs, Rows, result_of, run_entries
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.results.writing import json_text, write_whole
@@ -55,6 +55,11 @@ def add_failover(commands: Any) -> None:
         action="store_true",
         help=f"keep the rows that an earlier run left in DIR/{ROWS}, and run the others",
     )
+    parser.add_argument(
+        "--all-logs",
+        action="store_true",
+        help="keep the servers' logs and the history of every run, not only of those that broke a promise",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result into this file too")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path(OUT), help=f"folder (default: {OUT})")
     parser.set_defaults(run=run_failover)
@@ -78,9 +83,10 @@ def run_failover(options: argparse.Namespace) -> int:
             lines.write(json.dumps([*entry, row]) + "\n")
         _show(entry, row)
 
+    logs = Logs(options.out / "logs", of_all_runs=options.all_logs)
     left = [entry for entry in entries if entry not in rows]
     try:
-        run_entries(left, load, done, logs=options.out / "logs", is_side_by_side=options.side_by_side)
+        run_entries(left, load, done, logs=logs, is_side_by_side=options.side_by_side)
     finally:
         result = result_of(rows, load, options.shown_command)
         if rows:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import redis
@@ -29,6 +29,8 @@ class State:
     """Number of replicas in step."""
     serves: bool
     """False while a cluster's node refuses commands, as for two seconds after its start."""
+    offset: int = field(default=0, compare=False)
+    """Bytes of the replication stream that it has."""
 
 
 class ElectionWatch:
@@ -43,6 +45,8 @@ class ElectionWatch:
         """Times of `time.monotonic`."""
         self.elections = 0
         """Number of times that another server became the primary."""
+        self.history: list[tuple[float, dict[Node, State | None]]] = []
+        """States of all servers whenever those of one changed, with times of `time.monotonic`."""
         self._owner = struck
         self._is_able = True
         self._replicas = set(replicas)
@@ -64,7 +68,10 @@ class ElectionWatch:
 
     def _watch(self) -> None:
         while not self._ends.wait(LOOK_EVERY_S):
-            self.note(self._states())
+            states = self._states()
+            self.note(states)
+            if not self.history or states != self.history[-1][1]:
+                self.history.append((time.monotonic(), states))
 
     def note(self, states: dict[Node, State | None]) -> None:
         """Note what servers say about themselves; None for one that is away. A server that was slow may be missing."""
@@ -123,4 +130,7 @@ def _state_of(node: Node, client: redis.Redis) -> State | None:
         return None
     replicas = [info[f"slave{number}"] for number in range(info["connected_slaves"])]
     in_step = sum(replica["state"] == "online" for replica in replicas)
-    return State(info["role"] == "master", in_step, serves)
+    is_primary = info["role"] == "master"
+    return State(
+        is_primary, in_step, serves, info["master_repl_offset" if is_primary else "slave_repl_offset"]
+    )

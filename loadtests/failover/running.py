@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from loadtests.failover.cases import PREFIX, Case, Scene
 from loadtests.failover.elections import ElectionWatch
+from loadtests.failover.history import history_of
 from loadtests.failover.ledger import Ledger, LedgerQueue
 from loadtests.redis_groups.group import Group
 from loadtests.redis_groups.node import Node
@@ -66,6 +67,8 @@ class Run:
         self._died = 0
         self._replicas = 0
         self._elections = 0
+        self.history: list[str] = []
+        """Course of the run, once it is over; see history_of."""
 
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
@@ -95,6 +98,7 @@ class Run:
         pauses = self._pauses(users, struck, began_s, ended_s)
         resumed_ms = self._resumed_ms(watch.moments, users[struck])
         self._elections = watch.elections
+        self.history = history_of(watch.history, self._ledger)
         return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses, resumed_ms)
 
     def _prepare(self) -> None:

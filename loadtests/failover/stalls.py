@@ -39,6 +39,10 @@ class Stalls:
             self._stalls.append(_Stall(due_s, came_s, self.total_s))
             self.total_s += came_s - due_s
 
+    def lengths(self) -> list[tuple[float, float]]:
+        """Return the beginning and the length of each stall."""
+        return [(stall.began_s, stall.ended_s - stall.began_s) for stall in self._stalls]
+
     def running_s(self, moment_s: float) -> float:
         """Return a moment on a clock that stands still during stalls; differences of such moments are running time."""
         number = bisect_right(self._stalls, moment_s, key=lambda stall: stall.began_s)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadtests.failover.cases import CASES
+from loadtests.failover.history import NAME as HISTORY_NAME
 from loadtests.failover.running import Load, Run
 from loadtests.redis_groups.cluster import ClusterServers
 from loadtests.redis_groups.group import Group, GroupError
@@ -33,16 +34,30 @@ class Entry(NamedTuple):
     case: int
 
 
+class Logs(NamedTuple):
+    """Folder for the servers' logs and the history of runs that broke a promise, or of all runs."""
+
+    folder: Path
+    of_all_runs: bool
+
+    def keep(self, entry: Entry, row: FailoverRow, group: Group, history: Sequence[str]) -> None:
+        """Keep the logs of a run, if they are wanted."""
+        if self.of_all_runs or faults_of(row):
+            folder = self.folder / f"{entry.repetition}.{entry.case}"
+            group.keep_logs(folder)
+            (folder / HISTORY_NAME).write_text("\n".join([*history, ""]))
+
+
 Rows = dict[Entry, FailoverRow]
 Done = Callable[[Entry, FailoverRow], None]
 
 
 def run_entries(
-    entries: Sequence[Entry], load: Load, done: Done, *, logs: Path, is_side_by_side: bool
+    entries: Sequence[Entry], load: Load, done: Done, *, logs: Logs, is_side_by_side: bool
 ) -> None:
     """Run cases; `done` gets each row as soon as it is there. Raises GroupError, EmbeddedRedisError.
 
-    Side by side each deployment has a process of its own. Servers' logs of runs that broke a promise go to `logs`.
+    Side by side each deployment has a process of its own.
     """
     if not is_side_by_side:
         for entry, row in _run(entries, load, logs):
@@ -90,7 +105,7 @@ def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
 def _run_lane(
     entries: Sequence[Entry],
     load: Load,
-    logs: Path,
+    logs: Logs,
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None],
 ) -> None:
     """Run cases in a process of their own; None in `rows` is the end."""
@@ -104,7 +119,7 @@ def _run_lane(
         rows.put(None)
 
 
-def _run(entries: Sequence[Entry], load: Load, logs: Path) -> Iterator[tuple[Entry, FailoverRow]]:
+def _run(entries: Sequence[Entry], load: Load, logs: Logs) -> Iterator[tuple[Entry, FailoverRow]]:
     logging.getLogger("queue_core").setLevel(logging.CRITICAL)  # workers complain of each fault
     with ExitStack() as stack:
         groups: dict[str, Group] = {}
@@ -117,7 +132,7 @@ def _run(entries: Sequence[Entry], load: Load, logs: Path) -> Iterator[tuple[Ent
                 )
                 groups[case.deployment] = stack.enter_context(servers)
             group = groups[case.deployment]
-            row = asyncio.run(Run(case, group, load).carry_out())
-            if faults_of(row):
-                group.keep_logs(logs / f"{entry.repetition}.{entry.case}")
+            run = Run(case, group, load)
+            row = asyncio.run(run.carry_out())
+            logs.keep(entry, row, group, run.history)
             yield entry, row

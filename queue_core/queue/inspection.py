@@ -22,8 +22,11 @@ from queue_core.redis.servers import scan
 _PAGE = 200
 BACKENDS: tuple[BackendKind, ...] = ("ai", "channel")
 """Kinds of backend, in the order of `Place.ai` and `Place.channel`."""
-_STATISTICS = {"totalMessages": "total", "processedMessages": "done", "lastActivity": "at"}
-"""Statistics and their fields in Redis. Releases before 0.2.0 wrote the long names."""
+_COUNTED = ("done", "gone", "at", "total", "totalMessages", "processedMessages", "lastActivity")
+"""Fields of the statistics in Redis: messages that were finished, or left the list otherwise, and the time of the last.
+
+Earlier releases counted all that arrived in `total`; releases before 0.2.0 wrote the long names.
+"""
 
 
 class ActiveConversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +143,7 @@ class Inspection:
         ) = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
-            _statistics_of(place),
+            ("HMGET", place.stats, *_COUNTED),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
@@ -151,13 +154,12 @@ class Inspection:
         )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
         attention_at_ms = None if score is None else whole(score, 0)
+        elements = await self._all(place.queue, elements)
         return Conversation(
             now_ms=now_ms,
-            pending=Changes(beside, notes).applied_to(
-                _pending(instance_name, user_phone, await self._all(place.queue, elements), lock)
-            ),
+            pending=Changes(beside, notes).applied_to(_pending(instance_name, user_phone, elements, lock)),
             completed=_completed(await self._all(place.completed, completed)),
-            statistics=_statistics(statistics),
+            statistics=_statistics(statistics, len(elements), elements[-1] if elements else None),
             attention_at_ms=attention_at_ms,
             lease=_lease(lock),
             retry=_retry(lock, attention_at_ms),
@@ -191,10 +193,15 @@ class Inspection:
         return _completed(await self._all(place.completed, elements))
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
-        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
+        """Return totalMessages, processedMessages and lastActivity (Unix ms).
+
+        Waiting messages count in the total. Finished ones count until a long silence; then all is empty if none waits.
+        """
         place = await self._place_of(instance_name, user_phone)
-        (values,) = await self._access.read(_statistics_of(place))
-        return _statistics(values)
+        values, waiting, newest = await self._access.read(
+            ("HMGET", place.stats, *_COUNTED), ("LLEN", place.queue), ("LINDEX", place.queue, -1)
+        )
+        return _statistics(values, waiting, newest)
 
     async def active_conversations(self, limit: int | None = None) -> list[ActiveConversation]:
         """Return conversations with messages, earliest `attention_at_ms` first, at most `limit` of them."""
@@ -334,14 +341,15 @@ def _completed(elements: Iterable[bytes]) -> list[QueueMessage]:
     return [msgspec.structs.replace(message, status="completed") for message in messages if message]
 
 
-def _statistics_of(place: Place) -> tuple[str, ...]:
-    return ("HMGET", place.stats, *_STATISTICS.values(), *_STATISTICS)
-
-
-def _statistics(values: Sequence[bytes | None]) -> dict[str, int]:
-    """Add what was counted under the long names before an upgrade."""
-    total, done, at_ms, old_total, old_done, old_at_ms = (whole(value, 0) for value in values)
-    known = dict(zip(_STATISTICS, (total + old_total, done + old_done, max(at_ms, old_at_ms)), strict=True))
+def _statistics(values: Sequence[bytes | None], waiting: int, newest: bytes | None) -> dict[str, int]:
+    """Add what is in the list, of which `newest` came last, and what was counted before an upgrade."""
+    done, gone, at_ms, total, old_total, old_done, old_at_ms = (whole(value, 0) for value in values)
+    message = decode(newest) if newest else None
+    known = {
+        "totalMessages": max(done + gone + waiting, total) + old_total,
+        "processedMessages": done + old_done,
+        "lastActivity": max(at_ms, old_at_ms, message.added_at if message else 0),
+    }
     return {name: number for name, number in known.items() if number}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from redis.exceptions import NoPermissionError
 
 from queue_core.errors import QueueError
-from queue_core.keys import Place, decode_conversation
+from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
@@ -57,10 +57,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "LTRIM": (_KEY, "0", "0"),
     "PERSIST": (_KEY,),
     "PEXPIRE": (_KEY, "1000"),
+    "PTTL": (_KEY,),
     "RENAME": (_KEY, _KEY),
     "RPUSH": (_KEY, "x"),
+    "SADD": (_KEY, "x"),
     "SET": (_KEY, "x"),
     "SCARD": (_KEY,),
+    "SMEMBERS": (_KEY,),
     "SRANDMEMBER": (_KEY, "1"),
     "SREM": (_KEY, "x"),
     "TYPE": (_KEY,),
@@ -154,12 +157,7 @@ def _waits_of(settings: QueueSettings) -> dict[str, tuple[str, ...]]:
 async def _refused_keys(queue: MessageQueue, partition: int) -> list[str]:
     """Name the kinds of keys that the Redis user may not use."""
     shared, place = queue.keys.partitions[partition], _place_in(queue, partition)
-    keys = {
-        key: None
-        for owner in (shared, place)
-        for key in owner
-        if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
-    }
+    keys = _keys_of(shared, place)
     answers = await _answers(queue, [("EXISTS", key) for key in keys])
     refused = [
         key
@@ -172,6 +170,12 @@ async def _refused_keys(queue: MessageQueue, partition: int) -> list[str]:
     return [
         f"this Redis user may not use the keys {', '.join(refused)}: allow the pattern ~{prefix}:* (ACL SETUSER)"
     ]
+
+
+def _keys_of(shared: Partition, place: Place) -> list[str]:
+    """Return a key of each kind."""
+    seen = place.seen_of(PHONE)
+    return [key for key in (*shared, *place.keys, place.absent, seen.ids, seen.old) if key != shared.base]
 
 
 async def _answers(queue: MessageQueue, commands: list[tuple[str, ...]]) -> list[Any]:
@@ -270,16 +274,10 @@ class _Trial:
         """Delete the keys. Ids of messages expire within seconds by themselves."""
         place = self._place
         shared = self._queue.keys.partitions[place.partition]
-        keys = {
-            key
-            for owner in (shared, place)
-            for key in owner
-            if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
-        }
-        keys.add(shared.last_claim_of("probe"))
-        keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
+        backends = (f"{shared.base}backend:{name}" for name in (place.ai, place.channel))
+        keys = (*_keys_of(shared, place), shared.last_claim_of("probe"), *backends)
         with contextlib.suppress(*FAILURES):
-            await _answers(self._queue, [("DEL", key) for key in sorted(keys)])
+            await _answers(self._queue, [("DEL", key) for key in keys])
 
 
 def _advice(what: str, words: str) -> str:

@@ -32,7 +32,6 @@ def storing_call(
         "dedupe_ttl_ms": settings.dedupe_ttl_s * 1000,
         "late_is_dead": int(settings.late_messages == "dead-letter"),
         "dead_letters_max": settings.dead_letters_in_partition_max,
-        "stats_ttl_ms": settings.stats_ttl_s * 1000,
         "confirms_duplicates": int(settings.wait_for_fsync or settings.wait_for_replicas > 0),
     }
     if change is None:

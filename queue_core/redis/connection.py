@@ -16,6 +16,7 @@ from queue_core.redis.nodes import urls
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.sources import ClusterSource, SentinelSource, Source
+from queue_core.redis.tls import sharing
 
 _SCHEMES = ("redis", "rediss", "unix")
 
@@ -53,6 +54,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         pool = BlockingConnectionPool.from_url(
             url, max_connections=connections_max, timeout=socket_timeout_s, **options
         )
+        pool.connection_class = sharing(pool.connection_class)
         pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
         # Not raised from the cause, which may quote a part of the password as if it were the port.

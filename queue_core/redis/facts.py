@@ -188,10 +188,16 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
         )
     if facts.snapshot_failed:
         warnings.append("the last snapshot (RDB) failed, so Redis may refuse writes: free space on its disk")
-    if facts.replicas and not waits_for_replicas:
+    if facts.replicas > waits_for_replicas:
+        why = (
+            f"wait_for_replicas is {waits_for_replicas} and there are {facts.replicas} replicas, so a failover loses "
+            "the last messages if the replicas that confirmed them are away or slow too"
+            if waits_for_replicas
+            else "a failover to a replica can lose the last messages, since writes do not wait for replicas"
+        )
         warnings.append(
-            "a failover to a replica can lose the last messages, since writes do not wait for replicas: "
-            "set wait_for_replicas to 1"
+            f"{why}: set wait_for_replicas to {facts.replicas}, the number of replicas; then no message is taken while "
+            "one of them is away"
         )
     if facts.replicas and facts.replicas_min == 0:
         warnings.append(

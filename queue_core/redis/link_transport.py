@@ -15,12 +15,13 @@ from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path
 from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
+from queue_core.redis.tls import TlsConnection
 from queue_core.redis.transport import Transport
 from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
 
-SOCKETS = (Connection, SSLConnection, UnixDomainSocketConnection)
+SOCKETS = (Connection, SSLConnection, TlsConnection, UnixDomainSocketConnection)
 """Classes of connections over whose sockets a link can take."""
 
 

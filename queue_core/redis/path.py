@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 from redis import exceptions
@@ -16,7 +17,7 @@ from queue_core.redis.link import Link
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
-from queue_core.redis.trips import Parcel, Script, Trip, parcels_of
+from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 
 Result = TypeVar("Result")
 
@@ -61,7 +62,8 @@ class _Durable:
 class Path:
     """Path of calls to the server that `connect` makes connections to, each call within `deadline_s`.
 
-    Calls of one turn of the event loop leave in one write, without waiting for earlier answers. A call that gets no
+    Calls of one turn of the event loop leave in one write, without waiting for earlier answers; as soon as they fill a
+    parcel they leave at once, so that the server works while further calls are made. A call that gets no
     answer in time fails, whatever stands before it. The link is given up when it was silent for that long; what
     it did not answer is sent again over the next one, once.
     """
@@ -93,12 +95,12 @@ class Path:
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due: deque[Trip] = deque()
-        """Calls in the order of their deadlines; those that are answered leave with the next look."""
+        """Calls in the order of their deadlines; answered ones leave unless an earlier call still waits."""
         self._older: list[Trip] = []
         """Calls that another server refused, with deadlines in any order."""
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
-        self._waiting: list[Trip] = []
+        self._waiting = Waiting()
         self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
         """Whose answer comes next."""
         self._heard_s = 0.0
@@ -119,19 +121,21 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        if not self._waiting:
+        if not self._waiting.trips:
             loop.call_soon(self.ready)
-        self._waiting.append(trip)
         is_older = self._due and trip.since_s < self._due[-1].since_s
         (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
+        if self._waiting.add(trip):
+            self.ready()
 
     def leave(self) -> list[Trip]:
         """Give the connection up, and return the calls that have no answer, in their order."""
-        trips = [trip for trip in (*self._under_way(), *self._again, *self._waiting) if not trip.is_given_up]
+        waiting = (*self._under_way(), *self._again, *self._waiting.take())
+        trips = [trip for trip in waiting if not trip.is_given_up]
         self._sent.clear()
-        self._again, self._waiting = [], []
+        self._again = []
         self._due.clear()
         self._older.clear()
         if self._opening:
@@ -145,7 +149,7 @@ class Path:
         """Write what waits, in one piece, as soon as there is a link that takes it."""
         link = self._link
         if link is None:
-            if self._loop and self._opening is None and (self._again or self._waiting):
+            if self._loop and self._opening is None and (self._again or self._waiting.trips):
                 self._opening = self._loop.create_task(self._open(), name="queue-connection")
         elif not link.is_full and not (self._again and self._sent):
             self._write(link, self._take())
@@ -172,6 +176,8 @@ class Path:
         """Note a sign of life. Send again what the server had no script for."""
         assert self._loop
         self._heard_s = self._loop.time()
+        while self._due and self._due[0].future.done():  # else all of a tick fill the memory
+            self._due.popleft()
         if self._again:
             self.ready()
 
@@ -192,8 +198,8 @@ class Path:
 
     def _take(self) -> list[Trip]:
         """Return the calls to write now, without those that were given up."""
-        trips = [trip for trip in self._again + self._waiting if not trip.is_given_up]
-        self._again, self._waiting = [], []
+        trips = [trip for trip in self._again + self._waiting.take() if not trip.is_given_up]
+        self._again = []
         return trips
 
     def _write(self, link: Link, trips: list[Trip]) -> None:
@@ -231,10 +237,11 @@ class Path:
         for trip, part in self._unpacked(parcel, answer):
             self._tell(trip, part)
 
-    def _unpacked(self, parcel: Parcel, answer: Any) -> list[tuple[Trip, Any]]:
+    def _unpacked(self, parcel: Parcel, answer: Any, after: Sequence[Parcel] = ()) -> list[tuple[Trip, Any]]:
         """Return calls with their answers. Calls whose script the server lost are kept, to be sent again.
 
-        So are, each to be sent alone, those of a parcel that the server refused as a whole. Raises InvalidResponse.
+        So are, each to be sent alone, those of a parcel that the server refused as a whole, unless a later call on the
+        conversation, such as in a parcel `after` it, would overtake them. Raises InvalidResponse.
         """
         if isinstance(answer, exceptions.NoScriptError) and self._link:
             sha = parcel.script.sha
@@ -247,12 +254,19 @@ class Path:
                 return []
             answer = refusal
         answers = parcel.answers(answer)
-        if answers is None:
-            for trip in parcel.trips:
-                if not self._guide.takes(trip, answer):
-                    trip.goes_alone = True
-                    self._again.append(trip)
-        return answers or []
+        if answers is not None:
+            return answers
+        later = {trip.conversation for trip in (*chain(*(it.trips for it in after)), *self._under_way())}
+        refused = []
+        for trip in parcel.trips:
+            if self._guide.takes(trip, answer):
+                continue
+            if trip.conversation in later:
+                refused.append((trip, answer))
+            else:
+                trip.goes_alone = True
+                self._again.append(trip)
+        return refused
 
     def _tell(self, trip: Trip, answer: Any) -> None:
         """Give a caller its result, unless the guide knows another server for the call."""
@@ -269,8 +283,8 @@ class Path:
             unsafe = error
             self._guide.troubled()
         refusal = next((wait for wait in waits if isinstance(wait, Exception)), None)
-        for parcel, answer in zip(sent.parcels, answers, strict=True):
-            for trip, part in self._unpacked(parcel, answer):
+        for number, (parcel, answer) in enumerate(zip(sent.parcels, answers, strict=True), 1):
+            for trip, part in self._unpacked(parcel, answer, sent.parcels[number:]):
                 if unsafe is None or isinstance(part, Exception):  # an error wrote nothing that could be lost
                     self._tell(trip, part)
                 elif refusal is None or not self._guide.takes(trip, refusal):

@@ -9,6 +9,7 @@ from typing import Any
 from redis import exceptions
 
 from queue_core.errors import QueueError
+from queue_core.keys import Place
 from queue_core.redis.runner import explain
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.loader import Call, LuaScript
@@ -22,11 +23,15 @@ CALLS_MAX = 16
 class Trip:
     """Call under way, and the future of its caller."""
 
-    __slots__ = ("call", "future", "goes_alone", "is_asking", "since_s", "writes")
+    __slots__ = ("base", "call", "conversation", "future", "goes_alone", "is_asking", "since_s", "writes")
 
     def __init__(self, call: Call[Any], future: asyncio.Future[Any], since_s: float) -> None:
         self.call = call
         self.future = future
+        place: Place | None = getattr(call, "place", None)
+        self.base: str = place.base if place else ""
+        """Start of the keys of its partition; "" if it is not on one conversation."""
+        self.conversation: str = place.conversation if place else ""
         self.since_s = since_s
         self.writes = 0
         self.is_asking = False
@@ -53,6 +58,32 @@ class Trip:
             self.future.set_exception(explained)
         else:
             self.future.set_exception(error)
+
+
+class Waiting:
+    """Calls that wait to be written, in their order."""
+
+    __slots__ = ("_counts", "trips")
+
+    def __init__(self) -> None:
+        self.trips: list[Trip] = []
+        self._counts: dict[str, int] = {}
+        """Numbers of the calls of each partition."""
+
+    def add(self, trip: Trip) -> bool:
+        """Add a call. Returns True if those of its partition may fill a parcel now, which then should leave at once.
+
+        So the server works while further calls are made.
+        """
+        self.trips.append(trip)
+        count = self._counts[trip.base] = self._counts.get(trip.base, 0) + 1
+        return count == CALLS_MAX
+
+    def take(self) -> list[Trip]:
+        """Return the calls, which do not wait any more."""
+        trips, self.trips = self.trips, []
+        self._counts.clear()
+        return trips
 
 
 class Parcel:
@@ -118,19 +149,19 @@ def parcels_of(trips: Sequence[Trip]) -> list[Parcel]:
     parcels: list[Parcel] = []
     latest: dict[tuple[GatheredScript, str], Parcel] = {}
     last_of: dict[str, int] = {}
-    """Number of the last parcel that has a call on a conversation, by the key of its messages."""
+    """Number of the last parcel that has a call on a conversation."""
     for trip in trips:
-        call: Any = trip.call
+        call = trip.call
         gathered = None if trip.goes_alone or trip.is_asking else call.gathered
-        queue = call.place.queue if hasattr(call, "place") else ""
-        if not queue:
+        conversation = trip.conversation
+        if not conversation:
             latest.clear()
         kinship = gathered.kinship(call) if gathered else ("",)
         parcel = latest.get((gathered, kinship[0])) if gathered else None
-        if parcel is None or last_of.get(queue, 0) > parcel.number or not parcel.takes(trip, kinship):
+        if parcel is None or last_of.get(conversation, 0) > parcel.number or not parcel.takes(trip, kinship):
             parcel = Parcel(trip, len(parcels), kinship)
             parcels.append(parcel)
             if gathered:
                 latest[gathered, kinship[0]] = parcel
-        last_of[queue] = parcel.number
+        last_of[conversation] = parcel.number
     return parcels

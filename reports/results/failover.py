@@ -28,6 +28,7 @@ FailoverCase: TypeAlias = Literal[
     "primary_frozen",
     "all_down",
     "links_cut_and_killed",
+    "newest_replica_away",
 ]
 """Fault of a row."""
 
@@ -105,11 +106,13 @@ FailoverFault: TypeAlias = Literal[
 def loses_nothing(row: FailoverRow) -> bool:
     """Return True if the queue waited for enough replicas to lose nothing.
 
-    One is enough if a primary dies, since the replica with the newest data takes over. After a failover by command
-    the old primary lives on for a while, and a replica that was not chosen still confirms what it takes. If there were
-    more elections than the fault makes, servers were taken for dead that were only slow, perhaps several at once.
+    One is enough if a primary dies and nothing else fails, since the replica with the newest data takes over. It is
+    not if that replica is away too. After a failover by command the old primary lives on for a while, and a replica
+    that was not chosen still confirms what it takes. If there were more elections than the fault makes, servers were
+    taken for dead that were only slow, perhaps several at once.
     """
-    is_orderly = row["case"] != "failovers" and row["elections"] <= ELECTIONS_OF_A_FAULT
+    is_alone = row["case"] not in ("failovers", "newest_replica_away")
+    is_orderly = is_alone and row["elections"] <= ELECTIONS_OF_A_FAULT
     return row["wait_for_replicas"] >= (1 if is_orderly else row["replicas"])
 
 

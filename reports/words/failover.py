@@ -26,6 +26,7 @@ _CASES: dict[FailoverCase, str] = {
     "primary_frozen": marked("A primary freezes for several seconds"),
     "all_down": marked("All servers are killed and come back after several seconds"),
     "links_cut_and_killed": marked("The links to the replicas break, then the primary is killed"),
+    "newest_replica_away": marked("The replica with the newest data freezes, then the primary is killed"),
 }
 _FAULTS: dict[FailoverFault, str] = {
     "lost": marked("acknowledged messages were lost"),

@@ -11,6 +11,7 @@ from redis.asyncio import Connection, SSLConnection
 from redis.asyncio.connection import parse_url
 
 from queue_core.errors import InvalidSettingsError
+from queue_core.redis.tls import sharing
 
 SCHEMES = ("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 PORTS = {"cluster": 6379, "sentinel": 26379}
@@ -64,7 +65,7 @@ def read_url(url: str) -> Seeds:
     try:
         options: dict[str, Any] = dict(parse_url(f"{tls}://{user}{at}host/{database}?{others}"))
         options = {name: value for name, value in options.items() if name not in ("host", "port")}
-        connection_class = options.pop("connection_class", Connection)
+        connection_class = sharing(options.pop("connection_class", Connection))
         sentinel = {k: v for k, v in options.items() if k not in ("username", "password", "db")} | apart
         for each in (options, sentinel):  # does not connect; raises TypeError for an unknown option
             connection_class(host="host", port=1, **each)

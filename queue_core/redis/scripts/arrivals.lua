@@ -9,10 +9,14 @@ local function confirm_duplicate(place, layers)
 end
 
 -- Looks for the id of what arrives. Returns since when messages are stored in this layout, the layers of ids, and the answer
--- for an id that was seen before, nil for a new one.
-local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates)
-  local since, ids = layout_since(place, now_ms)
-  local layers = layers_in(ids)
+-- for an id that was seen before, nil for a new one. `known` has since and layers if they are known.
+local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates, known)
+  local since, layers = known and known.since, known and known.layers
+  if not known then
+    local ids
+    since, ids = layout_since(place, now_ms)
+    layers = layers_in(ids)
+  end
   local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   if first_ms and confirms_duplicates == '1' then
     rare().confirm_duplicate(place, layers)
@@ -21,8 +25,9 @@ local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplica
 end
 
 -- Stores the element, or makes a dead letter of it if it came too late and there is room. A message is late if it was
--- written more than `late_ms` ago; nil means that no message is late. Returns the script's answer.
-local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max)
+-- written more than `late_ms` ago; nil means that no message is late. `is_free` is true if the conversation has no lock.
+-- Returns the script's answer.
+local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, parcel)
   local is_late = late_ms and provider_ms > 0 and now_ms - provider_ms > late_ms
   if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
@@ -31,15 +36,6 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
-  schedule_arrival(place, rules, now_ms, waiting)
+  schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
   return {'queued', now_ms, waiting}
-end
-
--- Counts a message that was queued. The names of fields are short, since every conversation has them. Statistics come last: if they fail, the message is stored nevertheless.
-local function count_arrival(place, answer, now_ms, stats_ttl_ms)
-  if answer[1] == 'queued' then
-    redis.pcall('HINCRBY', place.stats, 'total', 1)
-    redis.pcall('HSET', place.stats, 'at', digits(now_ms))
-    redis.pcall('PEXPIRE', place.stats, stats_ttl_ms)
-  end
 end

@@ -133,7 +133,6 @@ if not is_stored then
   redis.pcall('LREM', place.queue, -1, element)
   error(answer, 0)
 end
-count_arrival(place, answer, now_ms, stats_ttl_ms)
 if names ~= '' then
   pcall(note_names, place, names, aliases_ttl_ms)
 end

@@ -139,6 +139,7 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
     archive(place, element, now_ms)
   end
   redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+  count_gone(place, #gone, now_ms)
   return rest
 end
 
@@ -169,6 +170,7 @@ local function apply_to_page(place, first, limit, now_ms)
   end
   if count > 0 then
     take_out(place, first + #elements, is_gone)
+    count_gone(place, count, now_ms)
   end
   return count
 end

@@ -53,6 +53,10 @@ local SWEEP_PAGE = 100
 
 local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, behind, bytes = {}, {}, {}, 0
+-- Leased conversations that are still in the index as due, each after the time of the look at its lease.
+local unscheduled = {}
+-- Times that are written for each lease.
+local locked_at, expires_at, look = digits(now_ms), digits(now_ms + lock_ttl_ms), digits(look_at(now_ms, lock_ttl_ms))
 -- Time from which the wait of older messages counts, after an outage or a step of the clock.
 local counts_from = 0
 -- Time at which the last hold ended; the wait for a backend counts from it, too.
@@ -73,10 +77,9 @@ local rarely = not gate.is_open and rare() or nil
 local seldom_used
 limit = gate.is_on_hold and 0 or math.min(limit, LEASES_MAX)
 
--- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
--- without a stamp is not a message, and never expires.
-local function is_expired(element, awaited)
-  local at = stamp_of(element)
+-- Returns true for a message that came at a time and waited too long: for a backend if `awaited` names one, else for a worker.
+-- An element without a stamp is not a message, and never expires.
+local function is_expired(at, awaited)
   if awaited then
     return at > 0 and math.max(at, held_until) < now_ms - patience_ms
   end
@@ -119,7 +122,7 @@ local function seldom()
   local function expired_at_head(place, awaited)
     local count = 0
     for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element, awaited) then
+      if not is_expired(stamp_of(element), awaited) then
         break
       end
       count = count + 1
@@ -178,7 +181,7 @@ local function seldom()
   -- Lets a conversation wait for a backend. Messages that waited too long become dead letters if there is room.
   local function let_wait(place, backend)
     local head = redis.call('LINDEX', place.queue, 0)
-    if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
+    if head and is_expired(stamp_of(head), backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
       local count = outlasted_at_head(place, backend.name)
       local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
       rare().give_up(place, count, reason_of_wait(backend.name, error), now_ms)
@@ -336,15 +339,23 @@ local function next_token()
   return digits(last_token)
 end
 
+-- Schedules the looks at the leases that were taken. If the claim is stopped before, the next claim does it.
+local function schedule_looks()
+  if unscheduled[1] then
+    redis.call('ZADD', partition.active, unpack(unscheduled))
+    unscheduled = {}
+  end
+end
+
 -- Leases a conversation, and notes its batch.
 local function lease(place, tries, due, lock, head)
   local size = head.size or math.min(head.waiting, max_batch)
   local token, due_text = next_token(), digits(due)
   tries[#tries + 1] = size
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', token,
-    'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', due_text, 'size', size,
+    'lockedAt', locked_at, 'expiresAt', expires_at, 'dueAt', due_text, 'size', size,
     'tries', table.concat(tries, ','))
-  schedule_look(place, now_ms, lock_ttl_ms)
+  unscheduled[#unscheduled + 1], unscheduled[#unscheduled + 2] = look, place.conversation
   local elements, size_bytes = messages_of(place, head, size)
   local reply, setbacks = head.reply, lock[8] and string.match(lock[8], '^%d+$') or '0'
   leased[#leased + 1] = place.conversation
@@ -354,18 +365,18 @@ local function lease(place, tries, due, lock, head)
   bytes = bytes + size_bytes
 end
 
--- Settles the head of a conversation, and leases it if it is due then. `awaited` is the backend for which it waits, if any.
--- Returns true if it is leased.
-local function lease_if_due(place, due, lock, awaited)
+-- Settles the head of a conversation, and leases it if it is due then. `awaited` is the backend for which it waits, if any;
+-- `is_bare` is true if there is no reply. Returns true if it is leased.
+local function lease_if_due(place, due, lock, awaited, is_bare)
   local tries = tries_in(lock[2])
-  local head = read_head(place, max_batch)
+  local head = read_head(place, max_batch, is_bare)
   if lock[4] and not head.has_reply then
     tries = rare().finish_answered(place, lock[4], now_ms, completed_ttl_ms)
     rare().end_lease(place)  -- the lease was on other messages
     head = read_head(place, max_batch)
   end
   local is_new = #tries == 0 and not head.has_reply
-  if lock[6] and #tries > 0 or #tries >= max_attempts or awaited or is_new and head[1] and is_expired(head[1]) then
+  if lock[6] and #tries > 0 or #tries >= max_attempts or awaited or is_new and head.oldest and is_expired(head.oldest) then
     local given_up_before = given_up
     tries = seldom().settle_head(place, tries, awaited, lock, head)
     if not tries then
@@ -374,7 +385,7 @@ local function lease_if_due(place, due, lock, awaited)
       head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
     end
   end
-  local rest_due = due_at(place, rules, now_ms, head.waiting, head[1] and stamp_of(head[1]))
+  local rest_due = due_at(place, rules, now_ms, head.waiting, head.oldest)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
     redis.call('DEL', place.lock, place.reply)
@@ -382,7 +393,7 @@ local function lease_if_due(place, due, lock, awaited)
   end
   rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and not head.has_reply then
-    local expired = is_expired(head[1], awaited)
+    local expired = is_expired(head.oldest, awaited)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
       return
@@ -395,13 +406,15 @@ end
 -- Leases a conversation that is due, where possible. Returns true if a later search looks at it again: it must be looked at
 -- later, or waits for a backend.
 local function visit(place, due)
-  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited', 'given_up',
-    'given_up_size', 'setbacks')
+  -- Most conversations have nothing but messages.
+  local is_bare = redis.call('EXISTS', place.lock, place.reply, place.changes, place.change_notes, place.behind) == 0
+  local lock = is_bare and {} or redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited',
+    'given_up', 'given_up_size', 'setbacks')
   local expires = tonumber(lock[1] or nil)
   if expires and is_held(place, expires) then
     return true
   end
-  local has_more = redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
+  local has_more = not is_bare and redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
   if has_more and has_changes(place) then
     if not rare().apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
       return true  -- the next search applies the other changes
@@ -416,7 +429,7 @@ local function visit(place, due)
       return true
     end
   end
-  if bytes < REPLY_BYTES_MAX and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
+  if bytes < REPLY_BYTES_MAX and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name, is_bare) then
     if needed[1] then
       rarely.use_backends(place, needed, now_ms + lock_ttl_ms)
     end
@@ -448,6 +461,7 @@ local function take_waiting(backend)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms)
+    schedule_looks()
     rarely.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
   end
 end
@@ -530,6 +544,7 @@ for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so 
       looked_at = looked_at + (take(due[index], tonumber(due[index + 1])) and 1 or 0)
     end
   end
+  schedule_looks()
   if looked_at == 0 or put_off_count >= PUT_OFF_MAX or given_up >= GIVEN_UP_MAX then
     break
   end

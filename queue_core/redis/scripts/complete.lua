@@ -5,53 +5,38 @@ local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
 if lock[1] ~= token then
   return rare().standing(place, token)
 end
-allow_when_full(place.lock)
+allow_when_full(place.lock, parcel)
 local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
   rare().restart_waits(place.base, now_ms)
 end
-local send_state = redis.call('HGET', place.reply, 'state')
 local elements = redis.call('LRANGE', place.queue, 0, size)
 local is_last = #elements <= size  -- no message is left
 elements[size + 1] = nil
-local is_plain = redis.call('EXISTS', place.changes, place.change_notes, place.base .. 'outages') == 0
+local others = redis.call('EXISTS', place.reply, place.changes, place.change_notes, place.base .. 'outages')
+local send_state = others > 0 and redis.call('HGET', place.reply, 'state')
+local is_plain = others == (send_state and 1 or 0)
 if not is_plain then
   elements = rare().release_changes(place, elements, now_ms)
 end
-note_settled(place, token, now_ms, stats_ttl_ms)
+note_settled(place, token, now_ms, stats_ttl_ms, size)
 -- The lease ends first: if Redis stops the script here, the turn is answered again, while a lease of a batch that is gone
 -- would take as many of the next messages with it.
-redis.call('DEL', place.lock, place.reply)
-redis.call('LTRIM', place.queue, size, -1)
 if is_last and is_plain then
+  redis.call('DEL', place.lock, place.reply, place.queue)
   redis.call('ZREM', place.active, place.conversation)
 else
+  redis.call('DEL', place.lock, place.reply)
+  redis.call('LTRIM', place.queue, size, -1)
   schedule_rest(place, rules, now_ms)
 end
 
 -- The turn is done. The archive comes last, so that its failure does no other harm.
-local function archive_all()
-  local finished = {}
-  for index, element in ipairs(elements) do
-    finished[index] = finished_form(element, now_ms)
-  end
-  local kept = #finished > 0 and redis.call('RPUSH', place.completed, unpack(finished)) or #elements + 1
-  -- Each completion renews the archive's TTL, so old messages must be removed one by one: more than were added, at most.
-  for _ = 1, kept > #elements and #elements + 100 or 0 do
-    local oldest = redis.call('LINDEX', place.completed, 0)
-    if not oldest or (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) >= now_ms - completed_ttl_ms then
-      break
-    end
-    redis.call('LPOP', place.completed)
-  end
-  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-end
-pcall(guarded, place, now_ms, archive_all)
-redis.pcall('HINCRBY', place.stats, 'done', size)
+pcall(guarded, place, now_ms, archive_batch, place, elements, now_ms, completed_ttl_ms)
 if not send_state then
-  note_success(place, place.ai, now_ms)
+  note_success(place, place.ai, now_ms, parcel)
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
-  note_success(place, place.channel, now_ms)
+  note_success(place, place.channel, now_ms, parcel)
 end
 if not is_plain then
   release_backends(place, now_ms)

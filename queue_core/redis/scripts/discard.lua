@@ -30,6 +30,7 @@ for _, size in ipairs(tries) do
     rest[#rest + 1] = size - before
   end
 end
+count_gone(place, gone, now_ms)
 local size = tonumber(redis.call('HGET', place.lock, 'size')) - gone
 if size > 0 then
   redis.call('HSET', place.lock, 'size', size, 'tries', table.concat(rest, ','))

@@ -3,6 +3,9 @@
 Creating the functions of a script, and passing on settings that are the same in all calls, costs Redis more than a
 step itself does. The gathered form does both once for all its calls. They are carried out in their order, each as if
 it were alone: an error of a call is its answer, and the others go on.
+
+It makes the keys of conversations itself, which costs less than passing them on. Its KEYS are those of the partition,
+which lie in the same slot of a cluster, and `Place.absent`.
 """
 
 from __future__ import annotations
@@ -23,14 +26,19 @@ if refusal then
   return refusal
 end
 
-local function run(keys_before, arguments_before)
-{own}
+local parcel = {{}}
+local function main({names})
 {body}
 end
 
+local function run(before)
+{own}
+return guarded(place, now_ms, main, {names})
+end
+
 local answers = {{}}
-for number = 0, (#KEYS - {shared_keys}) / {own_keys} - 1 do
-  local is_done, answer = pcall(run, {shared_keys} + {own_keys} * number, {shared_arguments} + {own_arguments} * number)
+for number = 0, (#ARGV - {shared_count}) / {own_count} - 1 do
+  local is_done, answer = pcall(run, {shared_count} + {own_count} * number)
   if not is_done and type(answer) ~= 'table' then
     answer = {{err = 'ERR ' .. tostring(answer)}}
   end
@@ -43,7 +51,7 @@ return answers
 class GatheredScript:
     """Script that carries out several calls of a stub. Its answer is the list of their answers.
 
-    The shared inputs come first, then those of each call; a script has at least one key of its own for each.
+    The shared inputs come first, then those of each call, all as arguments.
     """
 
     def __init__(
@@ -66,32 +74,38 @@ class GatheredScript:
         self._library = library
         self.kinship = attrgetter("place.base", *fields)
         """Returns what calls must have in common to go together; first the partition, from which its keys follow."""
-        self._shared = [item for item in inputs if item.is_shared]
-        self._own = [item for item in inputs if not item.is_shared]
-        self._shared_keys, self._shared_arguments, self._own_keys, self._own_arguments = (
-            values_of(item for item in items if item.is_key is is_key)
-            for items in (self._shared, self._own)
-            for is_key in (True, False)
-        )
+        base = Input("place.base", is_key=False, is_shared=True)
+        self._shared = [base, *(item for item in inputs if item.is_shared and item.path != base.path)]
+        own = [item for item in inputs if not item.is_shared]
+        self._made = [item for item in own if item.kind]
+        self._own = [item._replace(is_key=False) for item in own if not item.kind]
+        absent = Input("place.absent", is_key=True)
+        self._keys = values_of([*(item for item in self._shared if item.is_key), absent])
+        self._shared_arguments = values_of(item for item in self._shared if not item.is_key)
+        self._own_arguments = values_of(self._own)
 
     @cached_property
     def source(self) -> str:
         """Source of the script, with what it needs of the libraries."""
         shared = readings(self._shared)
-        own = readings(self._own, keys="keys_before + ", arguments="arguments_before + ")
+        own = readings(self._own, arguments="before + ")
         tables = {item.table for item in self._own}
         for item in self._shared:
             if item.table and item.table in tables:  # a table of both kinds is made for each call
                 name = "shared_" + item.path.replace(".", "_")
                 shared[name] = shared.pop(item.path)
                 own[item.path] = name
-        counts = {
-            f"{kind}_{'keys' if is_key else 'arguments'}": sum(item.is_key is is_key for item in items)
-            for kind, items in (("shared", self._shared), ("own", self._own))
-            for is_key in (True, False)
-        }
+        conversation = preamble({"place_conversation": own["place.conversation"]})
+        own["place.conversation"] = "place_conversation"
+        for item in self._made:
+            own[item.path] = f"shared_place_base .. '{item.kind}:' .. place_conversation"
         script = preamble(shared) + _RUN.format(
-            refusal=self._refusal, own=preamble(own), body=self._body, **counts
+            refusal=self._refusal,
+            own=conversation + preamble(own),
+            body=self._body,
+            names=", ".join(dict.fromkeys(path.partition(".")[0] for path in own)),
+            shared_count=sum(not item.is_key for item in self._shared),
+            own_count=len(self._own),
         )
         return f"{needed_part(script, self._library())}\n{script}"
 
@@ -103,6 +117,6 @@ class GatheredScript:
     def command(self, calls: Sequence[Any]) -> tuple[Any, ...]:
         """Return the arguments of EVALSHA for some calls that have the shared inputs in common."""
         first = calls[0]
-        keys = (*self._shared_keys(first), *chain.from_iterable(map(self._own_keys, calls)))
+        keys = self._keys(first)
         arguments = chain.from_iterable(map(self._own_arguments, calls))
         return (self.sha, len(keys), *keys, *self._shared_arguments(first), *arguments)

@@ -17,6 +17,8 @@ class Input(NamedTuple):
     """Lua expression that reads the input; `{}` stands for its KEYS or ARGV entry."""
     is_shared: bool = False
     """True if calls that go together have it in common, see `gathered.py`."""
+    kind: str = ""
+    """Kind of a conversation's key, from which a gathered script makes the key."""
 
     @property
     def table(self) -> str:

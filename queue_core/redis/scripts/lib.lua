@@ -12,6 +12,8 @@
 -- so that Redis creates it only then.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
+-- `parcel` is an empty table at the beginning of an EVALSHA. Calls that go together in one (gathered.py) keep in it what the
+-- calls after them need not find out again. Nothing else changes the data between them.
 
 -- Returns the time in Unix ms: Redis's own, unless a simulation or a test gives one.
 local function clock_ms(given)
@@ -27,13 +29,16 @@ local function digits(number)
   return string.format('%d', number)
 end
 
--- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
--- callers go on then. Raises an error if only processes of a newer layout may work here.
+-- Reads the layout: {oldest, version, since, ids, partitions}, each false if it is not noted. Returns an error reply for a
+-- damaged hash; callers go on then. Raises an error if only processes of a newer layout, or with another number of
+-- partitions, may work here.
 local function read_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
-  local oldest = layout[1]
-  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
+  local oldest, noted = layout[1], layout[5]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_KNOWN then
     error('NEWER_LAYOUT ' .. oldest)
+  elseif noted and noted ~= place.partitions then
+    error('PARTITIONS ' .. noted .. ' ' .. place.partitions)
   end
   return layout
 end
@@ -102,13 +107,14 @@ local function span(passed_ms)
   return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
 end
 
+-- Lifetime of statistics that a script makes without knowing the setting.
+local STATS_TTL_MS = 3600000
+
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
     base = partition.base,
     conversation = conversation,
-    ai = 'ai',
-    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
@@ -155,13 +161,20 @@ local function ring(place, at)
   redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
 end
 
--- Puts a conversation into the index, and tells workers that may be asleep until a later time.
-local function schedule(place, at)
-  local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
-  if not first[1] or at < tonumber(first[2]) then
+-- Puts a conversation into the index, and tells workers that may be asleep until a later time. `parcel.first` is the earliest
+-- time of which workers know.
+local function schedule(place, at, parcel)
+  local first = parcel and parcel.first
+  if not first then
+    first = tonumber(redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')[2] or math.huge)
+  end
+  if at < first then
     ring(place, at)
   end
   redis.call('ZADD', place.active, digits(at), place.conversation)
+  if parcel then
+    parcel.first = math.min(at, first)
+  end
 end
 
 -- Returns the earlier of a due time and `latest`, the limit of a superseded turn (nil for other turns).
@@ -171,16 +184,16 @@ end
 
 -- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
 -- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages after one that came now, if
--- that is known: the only message of a conversation has no due time to keep.
-local function schedule_arrival(place, rules, now_ms, waiting)
-  local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
+-- that is known: the only message of a conversation has no due time to keep. `is_free` is true if there is no lock.
+local function schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
+  local lock = is_free and {} or redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
     local is_only = waiting == 1
     local scheduled = not is_only and tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
       local due = no_later(due_at(place, rules, now_ms, waiting, is_only and now_ms or nil), lock[2])
       if due ~= scheduled then
-        schedule(place, due)
+        schedule(place, due, parcel)
       end
     end
   end
@@ -258,8 +271,13 @@ end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
 -- make the queue shorter begin with this write, which changes nothing, so that they work on a full Redis.
-local function allow_when_full(key)
-  redis.call('PERSIST', key)
+local function allow_when_full(key, parcel)
+  if not (parcel and parcel.is_allowed) then
+    redis.call('PERSIST', key)
+  end
+  if parcel then
+    parcel.is_allowed = true
+  end
 end
 
 -- Returns Redis's error if it is full, nil if not. The write, which it then refuses, changes nothing. A gathered script needs
@@ -293,14 +311,6 @@ local function id_of(element)
   return readable and type(message) == 'table' and message['id'] or nil
 end
 
-local function finished_form(element, now_ms)
-  return '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2)
-end
-
-local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, finished_form(element, now_ms))
-end
-
 -- Lets the wait of all messages count from now, after an outage in which they could not be answered.
 local function restart_waits(base, now_ms)
   redis.pcall('HSET', base .. 'looks', 'counts_from', digits(now_ms))
@@ -318,6 +328,17 @@ local function must_wait(place, count, reason, now_ms, dead_letters_max)
   end
   schedule(place, now_ms + 60000)
   return true
+end
+
+-- Counts messages that left the list unfinished, in the statistics. Those that have no time to live yet get the default one.
+local function count_gone(place, count, now_ms)
+  if count > 0 then
+    redis.pcall('HINCRBY', place.stats, 'gone', count)
+    redis.pcall('HSET', place.stats, 'at', digits(now_ms))
+    if redis.pcall('PTTL', place.stats) == -1 then
+      redis.pcall('PEXPIRE', place.stats, STATS_TTL_MS)
+    end
+  end
 end
 
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
@@ -351,6 +372,7 @@ local function give_up(place, count, reason, now_ms)
   else
     redis.call('DEL', place.lock)
   end
+  count_gone(place, count, now_ms)
   return rest
 end
 
@@ -365,8 +387,13 @@ local function standing(place, token)
   return 'lost'
 end
 
--- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost'.
-local function note_settled(place, token, now_ms, stats_ttl_ms)
-  redis.call('HSET', place.stats, 'token', token, 'at', digits(now_ms))
-  redis.call('PEXPIRE', place.stats, stats_ttl_ms)
+-- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost', and counts the
+-- messages that it finished, if any. The statistics live for at least three quarters of their time from then on.
+local function note_settled(place, token, now_ms, stats_ttl_ms, count)
+  local known = redis.call('HMGET', place.stats, 'done', 'at')
+  local done, quarter_ms = (tonumber(known[1] or nil) or 0) + (count or 0), math.ceil(stats_ttl_ms / 4)
+  redis.call('HSET', place.stats, 'token', token, 'at', digits(now_ms), 'done', digits(done))
+  if math.floor((tonumber(known[2] or nil) or 0) / quarter_ms) ~= math.floor(now_ms / quarter_ms) then
+    redis.call('PEXPIRE', place.stats, stats_ttl_ms)
+  end
 end

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_typ
 
 import msgspec
 
-from queue_core.keys import COMMON, LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.keys import COMMON, LAYOUT_KNOWN, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.inputs import Input, preamble, readings
 from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
@@ -33,8 +33,26 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
+LIBRARIES = (
+    *(
+        "lib",
+        "damage",
+        "seen",
+        "arrivals",
+        "archive",
+        "changes",
+        "sent",
+        "outages",
+        "gate",
+        "aliases",
+        "bundles",
+    ),
+)
 """Files of functions that scripts share, in order: a function uses only functions before it."""
+
+
+_PARCEL = "local parcel = {}\n"
+"""Table of what calls that go together need to find out only once; a call that goes alone begins and ends with it."""
 
 
 class ScriptMismatchError(Exception):
@@ -49,12 +67,12 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), library()
+        self.body = body = _read(name)
+        lib = library()
         if keys := self._guarded_keys(mends):
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        self.body = body
-        script = f"{preamble(readings(inputs))}\n{body}"
+        script = f"{preamble(readings(inputs))}{_PARCEL if 'parcel' in used_names(body) else ''}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -67,7 +85,7 @@ class LuaScript:
         """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
         paths = (*self.keys, *self.arguments)
         names = {path.partition(".")[0] for path in paths}
-        if unknown := unknown_names(body, known=names, lib=lib):
+        if unknown := unknown_names(body, known={*names, "parcel"}, lib=lib):
             raise ScriptMismatchError(f"{self.name}.lua uses what its stub does not declare: {unknown}")
         if unused := names - used_names(body):
             raise ScriptMismatchError(f"{self.name}.lua does not use {sorted(unused)} of its stub")
@@ -145,7 +163,10 @@ def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
     elif kind in (Place, Partition, Seen):
         members = get_type_hints(kind, include_extras=True)
         for member in mark.split():
-            yield Input(f"{name}.{member}", is_key=members.get(member) == Key)
+            made = vars(kind).get(member)
+            key_kind = made.kind if isinstance(made, ConversationKey) else ""
+            is_key = bool(key_kind) or members.get(member) == Key
+            yield Input(f"{name}.{member}", is_key, kind=key_kind)
     elif kind is int and not mark:
         raise ScriptMismatchError(f"{stub_name}.{name} is an int: declare it as Number or as Digits")
     else:
@@ -159,7 +180,8 @@ def _is_shared(item: Input, names: list[str]) -> bool:
 
 def library() -> str:
     """Return all shared functions and constants; each script gets only those that it needs."""
-    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
+    constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\nlocal LAYOUT_KNOWN = {LAYOUT_KNOWN}\n"
+    return constants + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache

@@ -150,13 +150,20 @@ local function succeed_again(place, name, state, now_ms)
   resume(backend, state, now_ms)
 end
 
+-- Returns true if further successes in this millisecond would change nothing: the backend works, and has served two
+-- conversations in it.
 local function succeed(place, name, now_ms)
-  local key, tag = place.base .. 'backend:' .. name, tag_of(place.conversation)
-  local known = redis.call('HMGET', key, 'okBy', 'okAt', 'failed', 'state')
-  if known[1] and known[1] ~= tag then
-    redis.call('HSET', key, 'okBy', tag, 'okAt', digits(now_ms), 'otherOkAt', known[2])
+  local key, tag, at = place.base .. 'backend:' .. name, tag_of(place.conversation), digits(now_ms)
+  local known = redis.call('HMGET', key, 'okBy', 'okAt', 'failed', 'state', 'otherOkAt')
+  local works = not known[3] and not known[4]
+  if works and known[2] == at and known[5] == at then
+    return true
+  end
+  local is_second = known[1] and known[1] ~= tag
+  if is_second then
+    redis.call('HSET', key, 'okBy', tag, 'okAt', at, 'otherOkAt', known[2])
   else
-    redis.call('HSET', key, 'okBy', tag, 'okAt', digits(now_ms))
+    redis.call('HSET', key, 'okBy', tag, 'okAt', at)
   end
   if known[3] then
     redis.call('HDEL', key, 'failed')
@@ -166,14 +173,20 @@ local function succeed(place, name, now_ms)
   elseif not known[1] then
     redis.call('PEXPIRE', key, KNOWN_MS)
   end
+  return works and is_second and known[2] == at
 end
 
 -- Notes that the backend named `name` served the conversation. An error in it does not stop the script.
-local function note_success(place, name, now_ms)
-  local is_done, problem = pcall(succeed, place, name, now_ms)
-  if not is_done then
+local function note_success(place, name, now_ms, parcel)
+  if parcel[name] then
+    return
+  end
+  local is_done, answer = pcall(succeed, place, name, now_ms)
+  if is_done then
+    parcel[name] = answer
+  else
     local rarely = rare()
-    rarely.mend_backend(rarely.backend_in(place.base, name), problem, now_ms)
+    rarely.mend_backend(rarely.backend_in(place.base, name), answer, now_ms)
   end
 end
 
@@ -191,6 +204,26 @@ local function release_backends(place, now_ms)
   if redis.call('EXISTS', place.base .. 'outages') == 1 then
     pcall(rare().end_trials, place, now_ms)
   end
+end
+
+-- Returns true if a newer message joins the turn of `size` messages.
+local function is_joined(place, size, supersede_ms)
+  if redis.call('LLEN', place.queue) <= size then
+    return false
+  end
+  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
+  return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
+end
+
+-- Ends a lease whose turn has changed, and schedules the turn, not later than `latest`.
+local function start_again(place, rules, token, latest, now_ms, stats_ttl_ms)
+  note_settled(place, token, now_ms, stats_ttl_ms)
+  take_back_lease(place)
+  schedule_rest(place, rules, now_ms, latest)
+  if redis.call('EXISTS', place.queue) == 0 then
+    redis.call('DEL', place.lock)
+  end
+  release_backends(place, now_ms)
 end
 
 local function has_served_others(place, name, took_ms, failed_ms, now_ms)

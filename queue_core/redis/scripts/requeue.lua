@@ -3,6 +3,7 @@
 -- Returns 1 if it was moved | 0 if there is no such dead letter, or its entry is too damaged to tell whose message it is
 --   | the other conversation to which the user's messages belong
 
+read_layout(partition)
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then
   return 0
@@ -26,5 +27,8 @@ if string.sub(element, 1, 1) == '{' then
 end
 redis.call('RPUSH', place.queue, element)
 redis.call('XDEL', partition.dead, dead_id)
+if (tonumber(redis.pcall('HGET', place.stats, 'gone')) or 0) > 0 then
+  redis.pcall('HINCRBY', place.stats, 'gone', -1)
+end
 schedule_arrival(place, rules, now_ms)
 return 1

@@ -68,6 +68,7 @@ end
 archive(place, release_changes(place, {element}, now_ms)[1], now_ms)
 redis.call('LREM', place.queue, 2 * index > redis.call('LLEN', place.queue) and -1 or 1, element)
 redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+count_gone(place, 1, now_ms)
 if begun == 0 then
   schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))
   if redis.call('EXISTS', place.queue) == 0 then

@@ -19,7 +19,7 @@ from queue_core.redis.path import LATE_S, TICKS, WRITES_MAX
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
-from queue_core.redis.trips import Parcel, Script, Trip, parcels_of
+from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 from sim.engine.process_loop import current_process
 from sim.engine.store.request import Request
 
@@ -82,7 +82,7 @@ class _Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._again: list[Trip] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
-        self._waiting: list[Trip] = []
+        self._waiting = Waiting()
         self._is_opening = False
         self._opening: _Opening | None = None
         """The last try to open the connection, while its answer counts."""
@@ -103,9 +103,10 @@ class _Connection:
         """Send a call. The future raises QueueUnavailableError when there is no answer."""
         loop = self._loop
         future: asyncio.Future[Result] = loop.create_future()
-        if not self._waiting:
+        if not self._waiting.trips:
             loop.call_soon(self._ready)
-        self._waiting.append(Trip(call, future, loop.time()))
+        if self._waiting.add(Trip(call, future, loop.time())):
+            self._ready()
         return future
 
     def _ready(self) -> None:
@@ -119,7 +120,7 @@ class _Connection:
 
     def _take(self) -> list[Trip]:
         """Return the calls to write now, without those that were given up."""
-        trips, self._again, self._waiting = self._again + self._waiting, [], []
+        trips, self._again = self._again + self._waiting.take(), []
         return [trip for trip in trips if not trip.is_given_up]
 
     def _write(self, trips: list[Trip]) -> None:

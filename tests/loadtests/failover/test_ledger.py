@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.failover.elections import ElectionWatch, State
+from loadtests.failover.history import history_of
 from loadtests.failover.ledger import DIRECT_TOKEN, Ledger
 from loadtests.redis_groups.node import Node
 from queue_core import Batch, QueueMessage
@@ -105,6 +106,25 @@ class Servers:
             {node: state and State(*state, serves=True) for node, state in zip(nodes, states, strict=True)}
         )
         return len(self.watch.moments)
+
+
+def test_the_history_says_who_had_what_and_when_a_lost_message_was_acknowledged() -> None:
+    ledger = Ledger()
+    ledger.acknowledged |= {"m1": 12.0}
+    ledger.stalls.note(11.0, 11.5)
+    first, second = (Node(None, Path(name), 1, server=None, config={}) for name in ("node1", "node2"))
+    seen: list[tuple[float, dict[Node, State | None]]] = [
+        (10.0, {first: State(True, 1, True, 500), second: State(False, 0, True, 400)}),
+        (13.0, {first: None, second: State(True, 0, False, 400)}),
+    ]
+    assert [line.split(" ", 1)[1] for line in history_of(seen, ledger)] == [
+        "node1 primary, 1 in step, offset 500",
+        "node2 replica, offset 400",
+        "stood still for 0.50 s",
+        "m1 was acknowledged, and never answered",
+        "node1 is away",
+        "node2 primary, 0 in step, offset 400, refuses commands",
+    ]
 
 
 def test_an_election_ends_when_enough_replicas_follow_the_new_primary() -> None:

@@ -395,7 +395,7 @@ def test_each_error(changes: dict[str, Any], word: str) -> None:
         ({"memory_used_bytes": 81}, "81% of maxmemory"),
         ({"memory_used_bytes": 100}, "Redis is full"),
         ({"snapshot_failed": True}, "snapshot"),
-        ({"replicas": 1}, "failover"),
+        ({"replicas": 1}, "do not wait for replicas: set wait_for_replicas to 1"),
         ({"config": "forbidden", "append_fsync": ""}, "may not run CONFIG GET"),
         ({"config": "no such command", "append_fsync": ""}, "CONFIG is switched off"),
         ({"info": "forbidden"}, "may not run INFO"),
@@ -407,6 +407,15 @@ def test_each_warning(changes: dict[str, Any], word: str) -> None:
     assert word in warning
     assert warnings_of(SOUND, waits_for_fsync=False) == []
     assert errors_of(facts_with(**changes)) == []
+
+
+@pytest.mark.parametrize(("waits_for", "word"), [(0, "do not wait"), (1, "is 1 and there are 2"), (2, "")])
+def test_the_setting_that_loses_nothing_is_that_of_all_replicas(waits_for: int, word: str) -> None:
+    (warning,) = warnings_of(facts_with(replicas=2), waits_for_fsync=True, waits_for_replicas=waits_for) or [
+        ""
+    ]
+    assert word in warning
+    assert ("set wait_for_replicas to 2" in warning) == bool(word)
 
 
 def test_a_queue_that_waits_for_the_disk_gets_no_warning_of_everysec() -> None:

@@ -69,6 +69,36 @@ async def test_the_life_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
     assert await queue.statistics("bot", "nobody") == {}
 
 
+async def test_statistics_count_what_waits_what_was_finished_and_what_left_otherwise(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    async def counts() -> tuple[int, int]:
+        statistics = await queue.statistics("bot", "1")
+        assert statistics["lastActivity"] == clock.now_ms
+        assert (await queue.conversation("bot", "1")).statistics == statistics
+        return statistics["totalMessages"], statistics.get("processedMessages", 0)
+
+    for number in range(4):
+        clock.now_ms += 1
+        await queue.enqueue(message(f"m{number}"))
+    assert await counts() == (4, 0)
+    await queue.withdraw(message("m3"))
+    assert await counts() == (4, 0)
+    clock.now_ms += 8_000
+    (batch,) = (await queue.claim("p")).batches
+    await queue.fail(batch, "no luck", dead=True)
+    assert await counts() == (4, 0)
+    for letter in await queue.dead_letters():
+        clock.now_ms += 1
+        await queue.requeue(letter.id)
+    assert await counts() == (4, 0)
+    clock.now_ms += 8_000
+    (batch,) = (await queue.claim("p")).batches
+    await queue.complete(batch)
+    assert await counts() == (4, 3)
+    assert await queue.redis.pttl(queue.keys.of("bot", "1").stats) > 0
+
+
 async def test_statistics_of_the_release_before_are_added(queue: MessageQueue, clock: Clock) -> None:
     place = queue.keys.of("bot", "1")
     before = ("totalMessages", 5, "processedMessages", 4, "lastActivity", clock.now_ms - 9, "settledToken", 1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from queue_core import InvalidSettingsError, MessageQueue, QueueMessage, connect
+from queue_core.redis import tls
+from queue_core.redis.nodes.client import NodesClient
+from queue_core.redis.nodes.urls import Address
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
 
@@ -56,6 +61,30 @@ def test_an_unusable_url_is_refused_without_showing_a_password(url: str) -> None
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_connections_with_tls_share_their_certificates_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading those of the system blocks the process, and a process on a cluster makes many connections."""
+    now_s = 1_000.0
+    monkeypatch.setattr(tls, "time", SimpleNamespace(monotonic=lambda: now_s))
+    single = connect("rediss://h?ssl_cert_reqs=none")
+    nodes = connect("rediss+cluster://h:1,h:2?ssl_cert_reqs=none")
+    strict = connect("rediss+cluster://h:1,h:2")
+    assert isinstance(nodes, NodesClient)
+    assert isinstance(strict, NodesClient)
+
+    def context_of(client: Redis) -> object:
+        connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
+        return connection.ssl_context.get()
+
+    first = context_of(single)
+    assert [context_of(each) is first for each in (single, nodes.node(Address("h", 1)), nodes.near("k"))] == [
+        True
+    ] * 3
+    assert context_of(strict.near("k")) is not first
+    now_s += tls.KEPT_S
+    assert context_of(single) is not first, "certificates may have been renewed"
+    assert context_of(nodes.near("k")) is context_of(single)
 
 
 @pytest.mark.parametrize("tcp", [True, False])

@@ -25,7 +25,6 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 
 Fsync = Literal["always", "everysec"]
 STRICT = QueueSettings(wait_for_fsync=True)
-REPLICATED = QueueSettings(wait_for_replicas=1, partitions=12, redis_deadline_ms=400)
 SERVERS = find_all_redis_servers()
 
 
@@ -120,7 +119,7 @@ async def test_what_no_replica_has_is_not_acknowledged(
     url, group = url_and_group
     primary = group.primaries()[0]
     async with connect(url) as client:
-        queue = MessageQueue(client, REPLICATED)
+        queue = MessageQueue(client, _waiting_for(1))
         assert (await queue.enqueue(message(1))).status == "queued"
         conversation = queue.keys.of("bot", "1").queue
         owner = group.primary_of(conversation) if isinstance(group, ClusterServers) else primary
@@ -138,7 +137,7 @@ async def test_what_no_replica_has_is_not_acknowledged(
 
 async def test_other_nodes_acknowledge_while_one_has_no_replica(cluster_servers: ClusterServers) -> None:
     async with connect(cluster_servers.url) as client:
-        queue = MessageQueue(client, REPLICATED)
+        queue = MessageQueue(client, _waiting_for(1))
         first = cluster_servers.primaries()[0]
         await asyncio.gather(*(queue.enqueue(_message_of(phone)) for phone in range(20)))
         first.proxy.cut(replicas_only=True)
@@ -155,7 +154,10 @@ async def test_acknowledged_messages_survive_a_failover_to_a_replica_that_lagged
     """The links of the replicas are cut right before the primary dies: what only it has is lost."""
     primary = sentinel_servers.primary()
     async with connect(sentinel_servers.url) as client:
-        strict, lax = MessageQueue(client, REPLICATED), MessageQueue(client, QueueSettings(partitions=12))
+        strict, lax = (
+            MessageQueue(client, _waiting_for(1)),
+            MessageQueue(client, QueueSettings(partitions=12)),
+        )
         await strict.enqueue(message(1))
         primary.proxy.cut(replicas_only=True)
         await lax.enqueue(message(2))
@@ -165,6 +167,24 @@ async def test_acknowledged_messages_survive_a_failover_to_a_replica_that_lagged
         await asyncio.to_thread(sentinel_servers.await_failover, primary)
         await _stored(strict, 3)
         assert [it.id for it in await strict.pending("bot", "1")] == ["m1", "m3"], "m2 was not waited for"
+
+
+async def test_all_replicas_must_confirm_if_the_setting_says_so(sentinel_servers: SentinelServers) -> None:
+    """One replica stands still: a queue that waits for both refuses what a queue that waits for one acknowledges."""
+    async with connect(sentinel_servers.url) as client:
+        one, both = (MessageQueue(client, _waiting_for(count)) for count in (1, 2))
+        await both.enqueue(message(1))
+        standing, _ = sentinel_servers.replicas_of(sentinel_servers.primary())
+        standing.pause()
+        await one.enqueue(message(2))
+        with pytest.raises(QueueUnavailableError, match="of 2 replicas that must have the write"):
+            await both.enqueue(message(3))
+        standing.resume()
+        await both.enqueue(message(3))
+
+
+def _waiting_for(replicas: int) -> QueueSettings:
+    return QueueSettings(wait_for_replicas=replicas, partitions=12, redis_deadline_ms=400)
 
 
 @pytest.mark.soak
@@ -206,9 +226,9 @@ async def test_the_examination_says_what_a_failover_may_lose(sentinel_servers: S
 
     async with connect(sentinel_servers.url) as client:
         lax = await words_of(0)
-        assert "set wait_for_replicas to 1" in lax
+        assert "set wait_for_replicas to 2" in lax
         assert "set min-replicas-to-write 1" in lax
         primary.command("CONFIG", "SET", "min-replicas-to-write", 1)
-        strict = await words_of(1)
-        assert "replicas" not in strict
+        assert "set wait_for_replicas to 2" in await words_of(1)
+        assert "replicas" not in await words_of(2)
         assert "wait_for_replicas is 3, but replicas connected: 2" in await words_of(3)

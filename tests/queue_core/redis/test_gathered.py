@@ -21,6 +21,7 @@ from queue_core.redis.trips import CALLS_MAX, Trip, parcels_of
 from queue_core.settings import Rules
 from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.redis.servers import Played
+from tests.queue_core.searches.planting import plant
 
 NOW = 1_790_000_000_000
 SPACE = KeySpace("wa", 64)
@@ -48,7 +49,6 @@ def enqueue(message_id: str, phone: str = "1", **changed: Any) -> scripts.Enqueu
         dedupe_ttl_ms=86_400_000,
         late_is_dead=0,
         dead_letters_max=1_000,
-        stats_ttl_ms=3_600_000,
         confirms_duplicates=0,
     )
     return msgspec.structs.replace(call, **changed)
@@ -149,7 +149,9 @@ def test_which_calls_go_together(calls: list[Call[Any] | Trip], parcels: list[st
     assert ["".join(_name(trip.call) for trip in parcel.trips) for parcel in parcels_of(trips)] == parcels
     for parcel in parcels_of(trips):
         _, keys_count, *inputs = parcel.command()
-        assert len({key.partition("}")[0] for key in inputs[:keys_count]}) == 1, "keys of two slots"
+        keys = inputs[:keys_count]
+        assert len({key.partition("}")[0] for key in keys}) == 1, "keys of two slots"
+        assert len(parcel.trips) == 1 or parcel.trips[0].call.place.absent in keys  # type: ignore[attr-defined]  # of the stub
 
 
 def _name(call: Any) -> str:
@@ -160,7 +162,9 @@ def _name(call: Any) -> str:
 
 def test_the_text_of_a_gathered_script_is_the_same_in_every_process() -> None:
     """Redis keeps every text that it is sent, so the order must not come from a set."""
-    names = "place_active place_wake place_dead place_layout place_damaged seen_ids"
+    names = (
+        "place_base place_active place_wake place_dead place_layout place_partitions place_damaged seen_ids"
+    )
     assert re.findall(r"local shared_(\w+) =", source_of(scripts.Enqueue)) == names.split()
     assert (
         "local rules = {window_ms = tonumber(ARGV["
@@ -386,8 +390,17 @@ async def test_without_a_replica_that_confirms_no_gathered_call_is_acknowledged(
     assert await calls_of_evalsha(newest) == 1
 
 
-async def test_a_script_that_is_aborted_in_one_call_harms_no_other() -> None:
-    """After every one of the writes; the message that failed is stored when it is delivered again."""
+@pytest.mark.parametrize("is_crowded", [False, True])
+async def test_a_script_that_is_aborted_in_one_call_harms_no_other(
+    is_crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every one of the writes; the message that failed is stored when it is delivered again.
+
+    In a crowd all ids are in one bucket, which the second message fills, so that a layer is added.
+    """
+    if is_crowded:
+        plant(monkeypatch, "seen", "local BITS_MIN = 6", "local BITS_MIN = 0")
+        plant(monkeypatch, "seen", "local BUCKET_IDS_MAX = 96", "local BUCKET_IDS_MAX = 2")
     for writes in range(1, 100):
         client = store_client()
         transport, store = transport_to(client), client._server.store  # type: ignore[attr-defined]  # of StoreClient
@@ -402,6 +415,7 @@ async def test_a_script_that_is_aborted_in_one_call_harms_no_other() -> None:
             again = await transport.gathered(enqueue("m", phone))
             assert again.status == ("queued" if phone in failed else "duplicate")
             assert await client.llen(place_of(phone).queue) == 1
+        assert await client.zcard(place_of("1").active) == 4
         if was_not_reached:
             return
     pytest.fail("four messages need more than 100 writes")
@@ -445,6 +459,41 @@ async def test_after_an_answer_that_is_not_one_for_each_call_all_are_made_again(
         again = [command for command in server.commands if command[0] == b"EVALSHA"][1:]
         assert len(again) == (1 if connections == 2 else 3)
         assert await all_of([transport.gathered(extend(1, phone)) for phone in "123"]) == ["held"] * 3
+
+
+async def test_a_full_parcel_leaves_before_the_turn_ends() -> None:
+    """So that the server works while further calls are made. Calls of another partition do not fill it."""
+    async with Played(lambda *_: HELD) as server, connect(server.url) as client:
+        transport = LinkTransport(client, deadline_ms=PATIENT_MS)
+        assert await transport.gathered(extend(1)) == "held"
+        calls = [transport.gathered(extend(1, phone)) for phone in "19" * (CALLS_MAX - 1)]
+        assert transport.round_trips == 1
+        calls.append(transport.gathered(extend(1)))
+        assert transport.round_trips == 2
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_call_that_was_refused_does_not_come_after_a_later_one_on_its_conversation() -> None:
+    """A full Redis refuses a parcel; memory is freed; the next parcel has another call on the first conversation."""
+    orders: list[bytes] = []
+
+    def answer(_: int, command: tuple[bytes, ...]) -> bytes:
+        if command[0] == b"SCRIPT":
+            return HELD
+        orders.append(b" ".join(command))
+        if len(orders) == 1:
+            return b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+        return HELD if command[1] == SINGLE else b"*2\r\n" + 2 * HELD
+
+    async with Played(answer) as server, connect(server.url) as client:
+        transport = LinkTransport(client, deadline_ms=PATIENT_MS)
+        phones = ["1", *(f"2{number}" for number in range(CALLS_MAX)), "1"]
+        refused, *others = await all_of([transport.gathered(extend(1, phone)) for phone in phones])
+        assert isinstance(refused, QueueUnavailableError)
+        assert others == ["held"] * (len(phones) - 1)
+        assert len(orders) == 2 + CALLS_MAX - 1
+        assert not any(b"bot:1 " in order for order in orders[2:])
 
 
 async def test_the_error_of_a_call_that_went_alone_is_its_answer() -> None:

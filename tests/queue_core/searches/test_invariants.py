@@ -368,8 +368,8 @@ BUGS = {
     ),
     "enqueue lets what waits expire": (
         "enqueue",
-        "redis.pcall('HINCRBY', place.stats, 'total', 1)",
-        "redis.call('PEXPIRE', place.queue, stats_ttl_ms)",
+        "parcel.known = known\nif names",
+        "redis.call('PEXPIRE', place.queue, dedupe_ttl_ms)\nif names",
         "would vanish",
     ),
     "enqueue remembers ids for ever": ("seen", "if ids == 1 then", "if false then", "stay for ever"),
@@ -405,8 +405,8 @@ BUGS = {
     ),
     "claim leases the same turn twice": (
         "claim",
-        "    'tries', table.concat(tries, ','))\n  schedule_look(place, now_ms, lock_ttl_ms)",
-        "    'tries', table.concat(tries, ','))",
+        "redis.call('ZADD', partition.active, unpack(unscheduled))",
+        "",
         "is due at",
     ),
     "claim does not know its own repetition": (
@@ -515,8 +515,8 @@ BUGS = {
     ),
     "record_reply never lets a message join": (
         "record_reply",
-        "elseif not is_kept and is_joined() then",
-        "elseif false then",
+        "elseif not is_kept and supersede_ms > 0",
+        "elseif false",
         "reply",
     ),
     "record_reply lets messages join for ever": (
@@ -563,14 +563,14 @@ BUGS = {
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",
-        "  rare().take_back_lease(place)\n  schedule_rest",
-        "  rare().take_back_lease(place) redis.call('HSET', place.lock, 'tries', '1')\n  schedule_rest",
+        "  take_back_lease(place)\n  schedule_rest",
+        "  take_back_lease(place) redis.call('HSET', place.lock, 'tries', '1')\n  schedule_rest",
         "was tried|is due",
     ),
     "record_reply superseded is forgotten": (
         "record_reply",
-        "note_settled(place, token, now_ms, stats_ttl_ms)\n  rare().take_back",
-        "rare().take_back",
+        "note_settled(place, token, now_ms, stats_ttl_ms)\n  take_back",
+        "take_back",
         "reply: ",
     ),
     "record_sent forgets the parts": ("record_sent", "'parts', parts", "'parts', 0", "the reply of"),
@@ -612,14 +612,14 @@ BUGS = {
     ),
     "complete keeps the reply": (
         "complete",
-        "redis.call('DEL', place.lock, place.reply)",
-        "redis.call('DEL', place.lock)",
+        "redis.call('DEL', place.lock, place.reply)\n",
+        "redis.call('DEL', place.lock)\n",
         "the reply of",
     ),
     "complete forgets the rest": (
         "complete",
-        "\nschedule_rest(",
-        "\nredis.call('ZREM', place.active, place.conversation)\ntype(",
+        "  schedule_rest(",
+        "  redis.call('ZREM', place.active, place.conversation)\n  type(",
         "ever look at",
     ),
     "complete lets the rest wait a whole window more": (

@@ -73,6 +73,8 @@ def test_the_page_in_arabic() -> None:
         ({"pauses": [{"node": 1, "longest_ms": 9_000, "is_struck": True}]}, []),
         ({"lost": 1, "replicas": 2, "elections": 2}, []),
         ({"lost": 1, "replicas": 2, "elections": 2, "wait_for_replicas": 2}, ["lost"]),
+        ({"lost": 1, "replicas": 2, "case": "newest_replica_away"}, []),
+        ({"lost": 1, "replicas": 2, "case": "newest_replica_away", "wait_for_replicas": 2}, ["lost"]),
         ({"resumed_ms": 1_001}, ["slow"]),
         ({"resumed_ms": 9_000, "stalled_ms": 5_001}, []),
         ({"resumed_ms": 1_000}, []),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import traceback
 
 import pytest
-from redis.asyncio import Connection, SSLConnection
+from redis.asyncio import Connection
 
 from queue_core import InvalidSettingsError, connect
 from queue_core.redis.nodes.urls import Address, read_url
+from queue_core.redis.tls import TlsConnection
 
 
 def test_a_cluster() -> None:
@@ -24,7 +25,7 @@ def test_sentinels_have_passwords_of_their_own() -> None:
         "rediss+sentinel://:of-server@s1,s2:5000/my%20main/3?sentinel_username=u&sentinel_password=of%2Fsentinel"
     )
     assert seeds.addresses == (Address("s1", 26379), Address("s2", 5000))
-    assert (seeds.kind, seeds.service, seeds.connection_class) == ("sentinel", "my main", SSLConnection)
+    assert (seeds.kind, seeds.service, seeds.connection_class) == ("sentinel", "my main", TlsConnection)
     assert seeds.options == {"password": "of-server", "db": 3}
     assert seeds.sentinel_options == {"username": "u", "password": "of/sentinel"}
 

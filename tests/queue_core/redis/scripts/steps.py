@@ -49,7 +49,6 @@ class Steps:
             dedupe_ttl_ms=DAY_MS,
             late_is_dead=1,
             dead_letters_max=1_000,
-            stats_ttl_ms=3_600_000,
             confirms_duplicates=0,
         )
         return await self.run(call, changed)

@@ -19,8 +19,6 @@ class TestEnqueue:
         assert await steps.enqueue("m2", 100) == ("queued", NOW + 100, 2)
         assert await steps.ids() == "m1 m2"
         assert await steps.due() == 8_000
-        stats = {"total": "2", "at": str(NOW + 100)}
-        assert await steps.fields(PLACE.stats) == stats
 
     async def test_the_last_of_max_messages_makes_it_due_now(self, steps: Steps) -> None:
         for number in range(4):
