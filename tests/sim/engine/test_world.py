@@ -1,4 +1,4 @@
-"""A simulated world: the AI's times, equal for all systems, whatever the order of calls; and the memory that it takes."""
+"""A simulated world: the AI's times, equal for all systems, whatever the order of calls; and its memory."""
 
 from __future__ import annotations
 
