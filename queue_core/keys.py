@@ -113,7 +113,7 @@ class Partition(NamedTuple):
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True):
     """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
 
     fingerprint: bytes
@@ -358,4 +358,6 @@ def encode_name(name: str) -> str:
 def decode_conversation(conversation: str) -> tuple[str, str]:
     """Return instance and phone of an encoded conversation."""
     instance, _, phone = conversation.partition(":")
+    if "%" not in conversation:
+        return instance, phone
     return unquote(instance, errors="surrogatepass"), unquote(phone, errors="surrogatepass")

@@ -34,19 +34,17 @@ CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
 LIBRARIES = (
-    *(
-        "lib",
-        "damage",
-        "seen",
-        "arrivals",
-        "archive",
-        "changes",
-        "sent",
-        "outages",
-        "gate",
-        "aliases",
-        "bundles",
-    ),
+    "lib",
+    "damage",
+    "seen",
+    "arrivals",
+    "archive",
+    "changes",
+    "sent",
+    "outages",
+    "gate",
+    "aliases",
+    "bundles",
 )
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 

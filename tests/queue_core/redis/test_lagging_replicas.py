@@ -46,7 +46,7 @@ async def test_the_replica_that_confirmed_is_away_and_the_one_that_lags_takes_ov
 async def test_an_old_primary_that_comes_back_takes_over_before_it_follows_the_new_one(
     waits_for: int,
 ) -> None:
-    """It has the data of its death, and the sentinels may choose it: they make it a replica after 8 s, here never."""
+    """The sentinels may choose the old primary with the data of its death, before they make it a replica."""
     with SentinelServers(append_only=True, proxied=True) as servers:
         old = servers.primary()
         async with connect(servers.url) as client:
