@@ -112,7 +112,7 @@ class Ledger:
         is_known = arrival.id in messages
         if not is_known:
             messages[arrival.id] = Entry(
-                conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
+                self._known(conversation), arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
             )
             self._ranks += 1
         self.note(conversation, arrival.id, "sent_again" if is_known else "sent")
@@ -145,9 +145,9 @@ class Ledger:
         if not ids:
             raise LedgerError(f"an empty batch of {conversation} was reported")
         at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
-        batch = Batch(conversation, tuple(ids), trigger, at_ms, due_ms)
+        batch = Batch(self._known(conversation), tuple(ids), trigger, at_ms, due_ms)
         self.batches.append(batch)
-        self._batches_of.setdefault(conversation, []).append(batch)
+        self._batches_of.setdefault(batch.conversation, []).append(batch)
         for message_id in dict.fromkeys(ids):
             entry = self.entry(conversation, message_id)
             if entry.claimed_at_ms is None:
@@ -167,8 +167,9 @@ class Ledger:
     def answered(self, conversation: Conversation, ids: Sequence[str]) -> None:
         """Note that the user saw a reply to these messages."""
         at_ms = self._now_ms()
-        self.replies.append(Reply(conversation, tuple(ids), at_ms))
         batch = self._latest_batch(conversation, ids)
+        answered = batch.ids if batch and batch.ids == tuple(ids) else tuple(ids)
+        self.replies.append(Reply(self._known(conversation), answered, at_ms))
         if batch is not None and batch.replied_at_ms is None:
             batch.replied_at_ms = at_ms
         for message_id in dict.fromkeys(ids):
@@ -214,6 +215,11 @@ class Ledger:
         """Add a step to a message's story."""
         self.changed_at_ms = now_ms = self._now_ms()
         self.entry(conversation, message_id).story.append(Step(at_ms=now_ms, code=code, **values))
+
+    def _known(self, conversation: Conversation) -> Conversation:
+        """Return an equal conversation that the ledger has already, so that it takes memory only once."""
+        messages = self._entries.get(conversation)
+        return next(iter(messages.values())).conversation if messages else conversation
 
     def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:
         wanted = set(ids)

@@ -73,6 +73,7 @@ class World:
         self.recording = recording
         self.settings = settings
         self.epoch_ms = recording.epoch_ms
+        self._now_ms = 0
         self.ledger = Ledger(self.now_ms)
         self.log_lines: list[dict[str, int | str]] = []
         self._seed = seed
@@ -129,8 +130,14 @@ class World:
         return self.epoch_ms * 1000 + round(self.env.now * 1000)
 
     def now_ms(self) -> int:
-        """Return simulated time in whole milliseconds, on the scale of `Arrival.at_ms`."""
-        return round(self.env.now)
+        """Return simulated time in whole milliseconds, on the scale of `Arrival.at_ms`.
+
+        Equal times are one object, since the ledger keeps seven of them for each message.
+        """
+        now_ms = round(self.env.now)
+        if now_ms != self._now_ms:
+            self._now_ms = now_ms
+        return self._now_ms
 
     def random(self, purpose: str) -> Random:
         """Make a random stream of this system: equal for equal (seed, recording, run, system, purpose)."""

@@ -1,4 +1,4 @@
-"""The AI's times of a simulated world: equal for all systems, whatever the order of calls, and with little memory."""
+"""A simulated world: the AI's times, equal for all systems, whatever the order of calls; and its memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import statistics
 import tracemalloc
 from collections.abc import Callable, Iterable
 
-from queue_core.recording.format import Recording
-from sim.engine.ledger import Conversation
+from queue_core.recording.format import Arrival, Recording
+from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, run
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
@@ -61,5 +61,27 @@ def test_a_conversation_costs_few_bytes() -> None:
         taken, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert taken < 200 * len(USERS)
+
+    in_world(ask)
+
+
+def test_equal_conversations_ids_and_times_are_kept_once() -> None:
+    def conversation() -> Conversation:
+        return Conversation("bot", "1")
+
+    ledger = Ledger(lambda: 0)
+    for number in range(2):
+        ledger.sent(Arrival(1, "bot", "1", f"m{number}", "x", "text", 1))
+    ledger.claimed(conversation(), ["m0", "m1"], "window")
+    ledger.answered(conversation(), ["m0", "m1"])
+    (batch,), (reply,), entries = ledger.batches, ledger.replies, list(ledger.entries())
+    assert reply.ids is batch.ids
+    kept = [batch.conversation, reply.conversation, *(entry.conversation for entry in entries)]
+    assert len({id(each) for each in kept}) == 1
+
+    def ask(world: World) -> None:
+        world.env._now = 123_456.4
+        assert world.now_ms() == 123_456
+        assert world.now_ms() is world.now_ms()
 
     in_world(ask)
