@@ -282,13 +282,13 @@ def unreadable(instance_name: str, user_phone: str) -> QueueMessage:
 
 def check_names(message: QueueMessage) -> None:
     """Raise InvalidMessageError when the names that make the keys cannot be used."""
-    names = (message.instance_name, message.user_phone, message.id)
-    for name, value in zip(("instance_name", "user_phone", "id"), names, strict=True):
+    for name in ("instance_name", "user_phone", "id"):
+        value = getattr(message, name)
         if not isinstance(value, str):
             raise InvalidMessageError(f"{name} is {value!r}, must be a str")
         if not value.strip() and name != "id":
             raise InvalidMessageError(f"{name} is empty: a message belongs to an instance and a user")
-        if len(value) > MAX_NAME_BYTES or len(value.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        if len(value) > MAX_NAME_BYTES // 4 and len(value.encode("utf-8", "replace")) > MAX_NAME_BYTES:
             raise InvalidMessageError(f"{name} is longer than {MAX_NAME_BYTES} bytes")
 
 

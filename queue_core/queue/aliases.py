@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from queue_core.errors import QueueUnavailableError
 from queue_core.keys import Place, decode_conversation, encode_name
@@ -35,12 +37,11 @@ NAMES_MAX = 64
 _PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Route of a message to the place where it is stored."""
 
     place: Place
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     """Names that lead to this place, each with the kind of its address."""
     visited: tuple[Place, ...] = ()
     """Places whose aliases were followed before."""

@@ -223,12 +223,9 @@ class Attempts:
 
         await self._persist(attempt, complete, insists=True)
 
-    async def _with_ids(self, attempt: Attempt, step: Coroutine[Any, Any, None]) -> None:
+    def _with_ids(self, attempt: Attempt, step: Coroutine[Any, Any, None]) -> Awaitable[Any]:
         """Take a step in Redis, and note in the same round trip the ids of the parts that were sent."""
-        if attempt.taken:
-            await asyncio.gather(self._note_ids(attempt), step)
-        else:
-            await step
+        return asyncio.gather(self._note_ids(attempt), step) if attempt.taken else step
 
     async def _note_ids(self, attempt: Attempt) -> None:
         """Note the ids of the parts that were sent. If that fails, only reports on these parts are not understood."""

@@ -129,6 +129,12 @@ class TestWrites:
             assert await asyncio.gather(*first, *second) == [*range(303)]
             assert server.connections == 1
 
+    async def test_an_answered_call_is_let_go_at_once(self, redis: Redis) -> None:
+        """Else those of a whole tick would fill the memory."""
+        transport = LinkTransport(redis, deadline_ms=PATIENT_MS)
+        await asyncio.gather(*(transport.gathered(Note(number=number)) for number in range(40)))
+        assert not transport._gathered._due
+
     async def test_a_call_alone_overtakes(self, redis: Redis, cutter: Cutter) -> None:
         async with transport_on(through(cutter)) as transport:
             assert await transport.gathered(Note(number=0)) == 0

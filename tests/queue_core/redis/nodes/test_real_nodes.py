@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import TryAgainError
 
 from loadtests.redis_groups.cluster import ClusterServers
 from loadtests.redis_groups.group import Group
@@ -28,6 +29,7 @@ from queue_core import (
 from queue_core.keys import KeySpace
 from queue_core.queue.health import examine
 from queue_core.queue.probe import probe
+from queue_core.redis import scripts
 from queue_core.redis.nodes.table import slot_of
 from queue_core.server.operator.figures import figures
 from queue_core.text import quantity
@@ -201,6 +203,33 @@ async def test_slots_that_move_slowly(cluster_servers: ClusterServers) -> None:
         moved = [slot for slot in map(slot_of, tags) if slot in slots]
         await asyncio.to_thread(cluster_servers.move_slots, moved, target, key_pause_s=0.02)
     assert set(traffic.sent.values()) == {1}
+
+
+async def test_calls_that_go_together_are_refused_while_their_slot_moves(
+    cluster_servers: ClusterServers,
+) -> None:
+    """Although the node has all other keys of the call: the script would not find those of the conversations."""
+    place = KeySpace("moving", 1).of("bot", "1")
+    calls = [scripts.Extend(place=place, now_ms="", token=token, lock_ttl_ms=1_000) for token in (1, 2)]
+    gathered = scripts.Extend.gathered
+    assert gathered
+    slot = slot_of(place.base)
+    source = cluster_servers.primary_of(place.base)
+    target = next(node for node in cluster_servers.primaries() if node is not source)
+    source_id, target_id = (node.command("CLUSTER", "MYID") for node in (source, target))
+    source.command("SCRIPT", "LOAD", gathered.source)
+    source.command("ZADD", place.active, 1, place.conversation)
+    source.command("XADD", place.damaged, "*", "a", "key")
+    assert source.command("EVALSHA", *gathered.command(calls)) == ["lost", "lost"]
+    target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+    source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+    try:
+        with pytest.raises(TryAgainError):
+            source.command("EVALSHA", *gathered.command(calls))
+    finally:
+        for node in (source, target):
+            node.command("CLUSTER", "SETSLOT", slot, "STABLE")
+        source.command("DEL", place.active, place.damaged)
 
 
 @pytest.mark.soak
