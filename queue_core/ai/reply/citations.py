@@ -9,7 +9,7 @@ from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
 
 CITATIONS_MAX = 1_000
 """Limit on citation marks that are removed; later ones stay."""
-SIGNS_MAX = 10_000
+SIGNS_MAX = 6_000
 """Limit on brackets that are looked at."""
 
 _MARKS_BEGIN = {

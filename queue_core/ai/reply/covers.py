@@ -12,7 +12,7 @@ from queue_core.ai.reply.citations import without_citations
 from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
-from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues, end_of_signs
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues, end_of_signs, has_any
 from queue_core.ai.reply.react import answer_in_code, final_answer
 from queue_core.ai.reply.records import beside, without_records
 
@@ -147,7 +147,9 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
 def _folded(text: str, code: Code) -> Uncovered | None:
     """Remove folded text with reasoning or a call, as Open WebUI and Dify write it."""
     parts, at = [], 0
-    for begin in islice(_DETAILS_BEGIN.finditer(text), DETAILS_MAX) if "<" in text else ():
+    for begin in (
+        islice(_DETAILS_BEGIN.finditer(text), DETAILS_MAX) if has_any(text, "<details", "<DETAILS") else ()
+    ):
         opened = _DETAILS.match(text, begin.start()) if begin.start() >= at else None
         if opened and not code.holds(opened.start()):
             parts.append(text[at : opened.start()])

@@ -30,7 +30,7 @@ from queue_core.ai.reply.quoting import (
 
 MARKS_MAX = 500
 """Limit on marks that are looked at; the text after the last one stays as it is."""
-SIGNS_MAX = 10_000
+SIGNS_MAX = 6_000
 """Limit on brackets that are looked at; after the last one no text counts as a mark."""
 
 
@@ -125,7 +125,7 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
 
 def _may_loop(text: str) -> bool:
     """Return False, quickly, for nearly all texts without a token that stands many times in a row."""
-    return text.count("<|") >= LOOP_MIN and sum(map(text.count, _NEIGHBOURS)) >= LOOP_MIN - 1
+    return text.count("<|") >= LOOP_MIN and any(neighbours in text for neighbours in _NEIGHBOURS)
 
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:

@@ -22,7 +22,7 @@ _FINAL = (
 )
 _STEP = f"{'|'.join(_THOUGHTS)}|action input|{'|'.join(_ACTIONS)}|observation|observación|observação|question"
 _LABEL = re.compile(
-    rf"\n[ \t>*#_]{{0,6}}+(?=[^\W\d])(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
+    rf"\n[ \t>*#_]{{0,6}}+(?=[fratpoqا最])(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
     r" ?[*_]{0,2}[:：][*_]{0,2}[ \t]?",
     re.IGNORECASE,
 )
