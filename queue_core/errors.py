@@ -39,6 +39,13 @@ class NewerLayoutError(QueueError):
     """Raised where a newer release has changed the data in Redis so that this one cannot read it; upgrade this one."""
 
 
+class PartitionsError(QueueError):
+    """Raised where the conversations lie in another number of partitions than this process has, or are being carried.
+
+    The call changed nothing. Once the change is complete, processes with the new number go on.
+    """
+
+
 class LeaseLostError(QueueError):
     """Raised when the lease ran out; another worker may hold the conversation. The call changed nothing."""
 

@@ -25,7 +25,12 @@ LAYOUT_VERSION = 2
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
 of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+`partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
+the conversations are carried it is both numbers, as in "16>32", and no process may work: see `queue/partitions/`.
 """
+LAYOUT_KNOWN = 3
+"""Newest layout that these processes can work on. Layout 3 is layout 2 with a noted number of partitions, which
+processes of layout 2 would not heed."""
 
 _SAFE = "@+"
 _PLAIN = re.compile(r"[\w.~@+-]*", re.ASCII).fullmatch
@@ -61,6 +66,8 @@ class Partition(NamedTuple):
     """Hash: what providers reported on replies whose ids are not known yet. `redis/scripts/sent.lua` describes it."""
     reports_due: Key
     """Sorted set: report → when something is to be done about it, Unix ms."""
+    partitions: str
+    """Number of partitions that this process has."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -75,6 +82,11 @@ class Partition(NamedTuple):
     def outages(self) -> str:
         """Sorted set: backends that are away or resume → when a claim has something to do for them, Unix ms."""
         return f"{self.base}outages"
+
+    @property
+    def absent(self) -> str:
+        """Key that never exists, see `Place.absent`."""
+        return f"{self.base}absent"
 
     def backend_of(self, name: str) -> str:
         """Return the key of a backend's state; its name is that of `Place.ai` or `Place.channel`."""
@@ -142,6 +154,7 @@ class Place(msgspec.Struct, frozen=True):
     dead: Key
     layout: Key
     damaged: Key
+    partitions: str
 
     queue = ConversationKey("msg_queue")
     lock = ConversationKey("processing_lock")
@@ -229,8 +242,9 @@ class KeySpace:
         self._conversation_key = re.compile(
             rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
         )
+        self._partition_key = re.compile(rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:(.+)")
         self._all = self.partitions = tuple(
-            self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions)
+            self._partition(f"{prefix}:{{{number}}}:", str(partitions)) for number in range(partitions)
         )
 
     def without(self, partitions: Collection[int]) -> KeySpace:
@@ -248,6 +262,16 @@ class KeySpace:
         """
         beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
         return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
+
+    @property
+    def pattern_of_all(self) -> str:
+        """Pattern for SCAN: all keys of all partitions, even of those that this deployment lacks."""
+        return f"{self._prefix}:{{*}}:*"
+
+    def split(self, key: str) -> tuple[int, str] | None:
+        """Return the partition of a key, and the rest of its name; None for a key that is not of a partition."""
+        parts = self._partition_key.fullmatch(key)
+        return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
     def kind_of(key: str) -> str:
@@ -270,7 +294,7 @@ class KeySpace:
         return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
-    def _partition(base: str) -> Partition:
+    def _partition(base: str, partitions: str) -> Partition:
         return Partition(
             base=base,
             active=f"{base}active_queues",
@@ -283,12 +307,13 @@ class KeySpace:
             damaged=f"{base}damaged",
             reports=f"{base}reports",
             reports_due=f"{base}reports_due",
+            partitions=partitions,
         )
 
     def of(self, instance: str, phone: str) -> Place:
         """Return the Place of a conversation."""
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        number = zlib.crc32(conversation.encode()) % len(self._all)
+        number = home_of(conversation, len(self._all))
         return _place(number, self._all[number], conversation)
 
     def sent_id(self, instance: str, sent_id: str) -> SentId:
@@ -313,7 +338,13 @@ def _place(number: int, shared: Partition, conversation: str) -> Place:
         shared.dead,
         shared.layout,
         shared.damaged,
+        shared.partitions,
     )
+
+
+def home_of(conversation: str, partitions: int) -> int:
+    """Return the partition of an encoded conversation."""
+    return zlib.crc32(conversation.encode()) % partitions
 
 
 def encode_name(name: str) -> str:

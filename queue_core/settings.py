@@ -14,6 +14,8 @@ LateMessages = Literal["dead-letter", "answer"]
 UnsureSends = Literal["resend", "dead-letter"]
 DeliveryFailures = Literal["note", "dead-letter"]
 
+PARTITIONS_MAX = 1_024
+"""Limit on the number of partitions."""
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -134,9 +136,9 @@ class QueueSettings(TurnRules):
     wait."""
     prefix: str = "wa"
     """Every key starts with it."""
-    partitions: int = _whole(0, 0, 1_024)
+    partitions: int = _whole(0, 0, PARTITIONS_MAX)
     """Hash tags to spread conversations over. 0: 16 on a cluster of `redis+cluster://`, otherwise 1; the queue's own
-    settings have that number. Must not change while messages wait."""
+    settings have that number. `python -m queue_core partitions` changes it; otherwise it must stay as it is."""
 
     @property
     def dead_letters_in_partition_max(self) -> int:

@@ -321,7 +321,7 @@ class _Reader:
             self._spend((closed.end() if closed else self._end) - start)
             if closed and closed.end() <= start + UNQUOTED_MAX:
                 self.at = closed.end()
-                return _unescaped(closed[0][:-1])
+                return unescaped(closed[0][:-1])
         raise _NoObjectError
 
     def _string(self, quote: str, after: re.Pattern[str]) -> str:
@@ -330,17 +330,17 @@ class _Reader:
         self._spend((closed.end() if closed else self._end) - start)
         if closed:
             self.at = closed.end()
-            return _unescaped(closed[0][:-1])
+            return unescaped(closed[0][:-1])
         next_key = _NEXT_KEY.search(self._text, start, self._end)
         if next_key is not None:  # the closing quote is missing
             self.at = next_key.start()
-            return _unescaped(self._text[start : self.at])
+            return unescaped(self._text[start : self.at])
         self.is_whole = False
         self.at = self._end
         body = self._text[start : self._end].rstrip()
         if body.endswith("```") and body.count("```") % 2:  # closes the fence around the object
             body = body.removesuffix("```").rstrip()
-        return _unescaped(_CUT_ESCAPE.sub("", body, count=1))
+        return unescaped(_CUT_ESCAPE.sub("", body, count=1))
 
 
 def _literal(text: str) -> Any:
@@ -351,7 +351,7 @@ def _literal(text: str) -> Any:
     return text
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     """Decode the escapes of a string; a backslash that begins no escape stays."""
     return _ESCAPE.sub(_escaped, text)
 

@@ -58,22 +58,17 @@ class DeadLetters:
         Raises InvalidMessageError, and QueueUnavailableError if there is no room for it.
         """
         access = self._access
-        place = access.keys.of(message.instance_name, message.user_phone)
-        (stored,) = await access.read(("XLEN", place.dead))
-        if stored >= access.settings.dead_letters_in_partition_max:
+        call = scripts.Keep(
+            place=access.keys.of(message.instance_name, message.user_phone),
+            now_ms=access.now(),
+            message=encode(message, access.settings.max_message_bytes),
+            reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
+            dead_letters_max=access.settings.dead_letters_in_partition_max,
+        )
+        if not await access.transport.gathered(call):
             raise QueueUnavailableError(
                 "there is no room for another dead letter: drop some, or raise dead_letters_max"
             )
-        element = encode(message, access.settings.max_message_bytes)
-        now_ms = await access.now_ms()
-        entry = {
-            "conversation": place.conversation,
-            "at": now_ms,
-            "attempts": 0,
-            "message": b'{"addedAt":%d,' % now_ms + element[1:],
-            "reason": well_formed(reason[:REASON_CHARACTERS_MAX]),
-        }
-        await access.read(("XADD", place.dead, "*", *(part for pair in entry.items() for part in pair)))
 
     async def requeue(self, dead_letter_id: str) -> None:
         """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError.

@@ -14,8 +14,15 @@ from typing import Any
 
 import msgspec
 
+from queue_core.command_lines import typed
 from queue_core.durations import age
-from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
+from queue_core.errors import (
+    NewerLayoutError,
+    PartitionsError,
+    QueueError,
+    QueueUnavailableError,
+    UnsupportedRedisError,
+)
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.counting import Counts
 from queue_core.queue.inspection import Sizes
@@ -145,7 +152,7 @@ class _Examination:
                 await cancellable(self._steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
-        except (UnsupportedRedisError, NewerLayoutError) as error:
+        except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
             self._errors.append(str(error))
         except QueueUnavailableError as error:
             self._away(str(error))
@@ -307,8 +314,8 @@ class _Examination:
         if len(self._owners) < self._primaries:
             self._warnings.append(
                 f"the cluster has {self._primaries} primaries, but the queue uses only "
-                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: once no message "
-                f"waits, set partitions to {PARTITIONS_OF_CLUSTER} in all processes"
+                f"{quantity(len(self._owners), 'partition')}, so some of them have nothing to do: "
+                + typed(f"type `python -m queue_core partitions {PARTITIONS_OF_CLUSTER}`")
             )
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:

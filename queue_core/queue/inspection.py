@@ -193,7 +193,10 @@ class Inspection:
         return _completed(await self._all(place.completed, elements))
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
-        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
+        """Return totalMessages, processedMessages and lastActivity (Unix ms).
+
+        Waiting messages count in the total. Finished ones count until a long silence; then all is empty if none waits.
+        """
         place = await self._place_of(instance_name, user_phone)
         values, waiting, newest = await self._access.read(
             ("HMGET", place.stats, *_COUNTED), ("LLEN", place.queue), ("LINDEX", place.queue, -1)

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from queue_core.keys import LAYOUT_VERSION
+from queue_core.keys import LAYOUT_KNOWN
 from queue_core.queue.access import Access, whole
-from queue_core.redis.runner import newer_layout
+from queue_core.redis.runner import newer_layout, other_partitions
+from queue_core.redis.scripts.loader import text
 
 BESIDE_MS = 24 * 3_600_000
 """Time for which processes of the previous layout may work beside this one, and a downgrade loses nothing."""
@@ -23,6 +24,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Unix ms of the first message in that layout; 0 if the partition was empty before, None for layout 1."""
     oldest: int
     """Oldest layout whose processes may still work on the partition."""
+    partitions: str = ""
+    """Number of partitions that is noted, "16>32" while conversations are carried; "" if none is noted."""
 
 
 class Layouts:
@@ -34,20 +37,26 @@ class Layouts:
     async def read(self) -> list[Layout]:
         """Return the layout of each partition. Raises QueueUnavailableError."""
         keys = [partition.layout for partition in self._access.keys.partitions]
-        answers = await self._access.read_hashes(keys, "version", "since", "oldest")
+        answers = await self._access.read_hashes(keys, "version", "since", "oldest", "partitions")
         # The next message moves a damaged layout aside and writes it again.
-        return [_layout(*(values or (None, None, None))) for values in answers]
+        return [_layout(*(values or [None] * 4)) for values in answers]
 
     async def check(self) -> None:
-        """Raise NewerLayoutError if a partition was left to newer releases."""
-        needed = max(layout.oldest for layout in await self.read())
-        if needed > LAYOUT_VERSION:
+        """Raise NewerLayoutError if a partition was left to newer releases, PartitionsError if to another number."""
+        layouts = await self.read()
+        needed = max(layout.oldest for layout in layouts)
+        if needed > LAYOUT_KNOWN:
             raise newer_layout(needed)
+        partitions = self._access.settings.partitions
+        for layout in layouts:
+            if layout.partitions not in ("", str(partitions)):
+                raise other_partitions(layout.partitions, partitions)
 
 
-def _layout(version: Any, since: Any, oldest: Any) -> Layout:
+def _layout(version: Any, since: Any, oldest: Any, partitions: Any) -> Layout:
     return Layout(
         version=whole(version, 1),
         since_ms=None if since is None else whole(since, 0),
         oldest=whole(oldest, 1),
+        partitions="" if partitions is None else text(partitions),
     )

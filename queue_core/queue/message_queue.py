@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -41,6 +42,8 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
+from queue_core.queue.partitions.change import PartitionsChange
+from queue_core.queue.partitions.noted import read_noted
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
@@ -123,8 +126,12 @@ class MessageQueue:
         self.depth = inspection.depth
         self.sizes = inspection.sizes
         self.survey = inspection.survey
-        self._layouts = Layouts(access)
-        self.layouts = self._layouts.read
+        layouts = Layouts(access)
+        self.layouts, self.check_layout = layouts.read, layouts.check
+        self.partitions, self.change_partitions = (
+            partial(read_noted, access),
+            partial(PartitionsChange, access),
+        )
         self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
@@ -153,9 +160,13 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Raise UnsupportedRedisError, NewerLayoutError or QueueUnavailableError if Redis cannot carry the queue."""
+        """Raise an error if Redis cannot carry this queue.
+
+        UnsupportedRedisError: it lacks something. NewerLayoutError, PartitionsError: it belongs to processes of a newer
+        release, or with another number of partitions. QueueUnavailableError: it does not answer.
+        """
         await self.transport.load()
-        await self._layouts.check()
+        await self.check_layout()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.

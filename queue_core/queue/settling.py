@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Coroutine, Iterable
 from itertools import islice
 
-from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.errors import NewerLayoutError, PartitionsError, QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.reach import Conversation
@@ -20,6 +20,9 @@ UNSETTLED_MAX = 10_000
 
 Key = tuple[Conversation, str]
 """Conversation and id of a message."""
+
+_LATER = (QueueUnavailableError, NewerLayoutError, PartitionsError)
+"""Errors after which a message is kept: Redis refuses this process for now, or until it is restarted."""
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +107,7 @@ class Unsettled:
                 withdrawals = (self._queue.withdraw(messages[key]) for key in keys)
                 outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
                 for key, outcome in zip(keys, outcomes, strict=True):
-                    if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
+                    if isinstance(outcome, (*_LATER, asyncio.CancelledError)):
                         raise outcome
                     del messages[key]
                     if isinstance(
@@ -127,7 +130,7 @@ class Unsettled:
                 notes = (self._queue.sent.note(batch, [part]) for batch, part in taken)
                 outcomes = await asyncio.gather(*notes, return_exceptions=True)
                 for note, outcome in zip(taken, outcomes, strict=True):
-                    if isinstance(outcome, QueueUnavailableError):
+                    if isinstance(outcome, _LATER):
                         left.append(note)
                     elif outcome is not None:
                         _log.error("Redis refuses to note the id of a reply: %s", outcome)

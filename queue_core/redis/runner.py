@@ -19,8 +19,14 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from queue_core.command_lines import typed
-from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
-from queue_core.keys import LAYOUT_VERSION
+from queue_core.errors import (
+    NewerLayoutError,
+    PartitionsError,
+    QueueError,
+    QueueUnavailableError,
+    UnsupportedRedisError,
+)
+from queue_core.keys import LAYOUT_KNOWN
 from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.transport import Transport
@@ -58,6 +64,8 @@ _UNAVAILABLE_CODE = re.compile(
 
 _NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
 """Error of the scripts on data of a newer release, with the number of its layout."""
+_PARTITIONS = re.compile(r"\bPARTITIONS ([0-9>]+) ([0-9]+)")
+"""Error of the scripts where another number of partitions is noted: the note, and the number of this process."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
 """Error of a server that cannot be written to, since it is a replica or not ready yet."""
 LEAVE_AGAIN_S = 1.0
@@ -230,10 +238,18 @@ def settle(call: Call[Result], future: asyncio.Future[Result], answer: Any) -> N
 def _result(call: Call[Result], answer: Any) -> Result:
     """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
-        newer = _NEWER_LAYOUT.search(str(answer))
-        raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer
+        raise (_refusal(str(answer)) or explain(answer)) from answer
     result: Result = call.read(answer)
     return result
+
+
+def _refusal(words: str) -> QueueError | None:
+    """Return the error of a script that refuses to work for this process; None for other errors."""
+    if newer := _NEWER_LAYOUT.search(words):
+        return newer_layout(int(newer[1]))
+    if noted := _PARTITIONS.search(words):
+        return other_partitions(noted[1], int(noted[2]))
+    return None
 
 
 def _without_raw_text(words: str, *, has_hint: bool) -> str:
@@ -256,7 +272,22 @@ def newer_layout(needed: int) -> NewerLayoutError:
     """Make the error of a process that is too old for the data in Redis."""
     return NewerLayoutError(
         f"a newer release converted the data in this Redis (to layout {needed}; this release knows layout "
-        f"{LAYOUT_VERSION}), and this process changed nothing: upgrade it too. docs/upgrade.md says how"
+        f"{LAYOUT_KNOWN}), and this process changed nothing: upgrade it too. docs/upgrade.md says how"
+    )
+
+
+def other_partitions(noted: str, partitions: int) -> PartitionsError:
+    """Make the error of a process where another number than its own is noted, or a change such as "16>32"."""
+    before, _, number = noted.rpartition(">")
+    if before:
+        again = typed(f"`python -m queue_core partitions {number}`")
+        return PartitionsError(
+            f"the conversations are being carried from {before} to {number} partitions; until that is complete nothing "
+            f"is stored or answered. If {again} does not run any more, type it again: it goes on where it stopped"
+        )
+    return PartitionsError(
+        f"the conversations lie in {number} partitions, but this process has {partitions}, and it changed nothing: set "
+        f"partitions (QUEUE_PARTITIONS) to {number} and restart it"
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from queue_core.command_lines import typed
-from queue_core.errors import InvalidSettingsError
+from queue_core.errors import InvalidSettingsError, QueueUnavailableError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
 from queue_core.redis.facts import ServerFacts, warnings_of
@@ -52,10 +53,17 @@ def none_runs(settings: ServerSettings) -> str:
 
 
 @asynccontextmanager
-async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
-    """Open the queue for a command. Raises InvalidSettingsError when no Redis is configured."""
+async def open_queue(settings: ServerSettings, *, checks_layout: bool = True) -> AsyncIterator[MessageQueue]:
+    """Open the queue for a command. Raises InvalidSettingsError when no Redis is configured.
+
+    Unless `checks_layout` is False, raises NewerLayoutError or PartitionsError for a queue of other processes.
+    """
     async with connect(redis_url(settings)) as client:
-        yield MessageQueue(client, settings.queue)
+        queue = MessageQueue(client, settings.queue)
+        if checks_layout:
+            with contextlib.suppress(QueueUnavailableError):  # the command finds out by itself
+                await queue.check_layout()
+        yield queue
 
 
 @asynccontextmanager

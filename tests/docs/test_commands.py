@@ -47,6 +47,7 @@ OPERATOR = (
     "forget",
     "tick",
     "send-test",
+    "partitions",
 )
 LOADS = ("run", "validate")
 NOT_RUN = {

@@ -37,7 +37,12 @@ id:\n¦\n\n¦【1†¦【1†a】¦[cite: 1]¦[cite: 1¦<co: 1>¦</co>¦<grok:re
 ```\na\n```\n¦```json\n{"response": "a"}\n```\n¦```json\n{¦``` ¦- <think> x </think> y\n¦\n¦ ¦\t¦\r\n¦\xa0¦
 \ufeff¦\x00¦a¦ع¦a ¦a\n¦a. ¦(¦)¦*¦_¦|¦🙂¦\u200f¦e\u0301¦{"a": "b¦, "a": "b ¦{"a": [{"b": "c"}, "d": "e", "f`\n¦
 "a": {"b": [¦{'a': 'b', ¦{a: b, ¦{"a": b, ¦{“a”: “b”, ¦{a:1,¦{a:1}¦[a¦[a,¦{"a":"b}¦{"a":b"¦{"a":"b","c":"d"},¦
-{"a": True, ¦{"a":/* */¦{"a":"b"c"d¦{:¦
+{"a": True, ¦{"a":/* */¦{"a":"b"c"d¦{:¦[Used tools: Tool: ¦[Used tools: Tool: a]\n¦[Tool Result for ID 1]\n¦
+[Tool Call: a]\nArguments: {"a":1}\n¦<details type="reasoning" ¦<details type="tool_calls">a</details>\n¦
+Reasoning:\n_a_\n¦thought\n¦Thought: a\nCode:\n```py\nfinal_answer("a")\n```¦\nfinal_answer("a¦]<]minimax[>[a¦
+]<]minimax[>[</tool_call>¦a:0<|tool_call_argument_begin|>{}<|tool_call_end|>¦<\\think>¦<//think>¦NO_REPLY¦
+court\n<invoke name="x">¦"a <|eot|>" ¦ "a <|eot|> ¦'a <|eot|>' ¦ 'a's <|eot|> ¦«a <|eot|>» ¦“a <|eot|> ¦
+{"tool_calls": []}\n¦
 data: {"choices":[{"delta":{"content":"We open at nine. "}}],"id":"a","object":"chat.completion.chunk"}\n\n¦
 data: {"choices":[{"delta":{"content":"a"}}],"usage":null,"model":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}\n\n¦
 """

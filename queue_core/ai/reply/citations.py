@@ -7,7 +7,7 @@ from itertools import islice
 
 from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
 
-CITATIONS_MAX = 2_000
+CITATIONS_MAX = 1_000
 """Limit on citation marks that are removed; later ones stay."""
 SIGNS_MAX = 10_000
 """Limit on brackets that are looked at."""

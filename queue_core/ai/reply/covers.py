@@ -13,7 +13,8 @@ from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues, end_of_signs
-from queue_core.ai.reply.react import final_answer
+from queue_core.ai.reply.react import answer_in_code, final_answer
+from queue_core.ai.reply.records import beside, without_records
 
 CALL_CHARACTERS_MAX = 10_000
 """Limit on the length of a tool call without marks."""
@@ -22,17 +23,31 @@ TAGS_MAX = 100
 SIGNS_MAX = 10_000
 """Limit on angle brackets that are looked at for such tags."""
 
+DETAILS_MAX = 20
+"""Limit on folded texts that are looked at."""
+
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
 _DETAILS = re.compile(
-    r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
+    r"<details(?:\s[^>]{0,40}?type=\"(?:reasoning|tool_calls|code_interpreter)\"[^>]{0,20000}+>"
+    r"|[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>)",
     re.IGNORECASE,
 )
+_DETAILS_BEGIN = re.compile(r"<details", re.IGNORECASE)
 _ESCAPED_TAG = re.compile(
     r"&lt;(/?(?:think|thinking|thought|reasoning|tool_call|function_calls?))&gt;", re.IGNORECASE
 )
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
+_NAMED_THOUGHT = re.compile(r"thought(?:\s{0,3}(?:\[\]|\(\))|\s{0,3}\n|(?=[A-Z][a-z' ]))")
+"""Name of Gemini's part, whose mark is lost: it is followed by the answer, in a line of its own or not."""
+_REASONING_LINES = re.compile(r"Reasoning:\n(?:_[^\n]{0,2000}_\s{0,9}(?:\n|\Z))+")
+"""Reasoning as OpenClaw shows it, with each line in italics."""
+_HANDED_BACK = re.compile(
+    r"(?:Transferring back to|Successfully transferred (?:back )?to) (?=[\w-]{0,60}(?:supervisor|agent|_))"
+    r"[\w-]{1,80}\.?"
+)
+"""Note of a LangGraph agent that hands the conversation back."""
 _THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
 _RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
 _TOOL_CODE_LINE = re.compile(
@@ -108,6 +123,10 @@ def _marks(text: str, code: Code) -> Uncovered | None:
     return Uncovered(visible, _absence(removed)) if removed else None
 
 
+def _records(text: str, code: Code) -> Uncovered:
+    return Uncovered(without_records(text, code))
+
+
 def _absence(removed: frozenset[str]) -> Absence:
     if "call" in removed:
         return "call"
@@ -115,24 +134,42 @@ def _absence(removed: frozenset[str]) -> Absence:
 
 
 def _agent(text: str, code: Code) -> Uncovered | None:
+    if (in_code := answer_in_code(text)) is not None:
+        return Uncovered(in_code)
     answer = final_answer(text, code)
     return None if answer is None else Uncovered(answer[0], "call" if answer[1] else "reasoning")
 
 
 def _thought_process(text: str, code: Code) -> Uncovered | None:
-    """Remove reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
-    if (
-        details := _DETAILS.search(text)
-        if "<details" in text and not code.holds(text.find("<details"))
-        else None
-    ):
-        end = text.find("</details>", details.end())
-        return Uncovered(
-            text[: details.start()] + (text[end + len("</details>") :] if end >= 0 else ""), "reasoning"
-        )
+    return _folded(text, code) or _named_reasoning(text) or _role(text)
+
+
+def _folded(text: str, code: Code) -> Uncovered | None:
+    """Remove folded text with reasoning or a call, as Open WebUI and Dify write it."""
+    parts, at = [], 0
+    for begin in islice(_DETAILS_BEGIN.finditer(text), DETAILS_MAX) if "<" in text else ():
+        opened = _DETAILS.match(text, begin.start()) if begin.start() >= at else None
+        if opened and not code.holds(opened.start()):
+            parts.append(text[at : opened.start()])
+            end = text.find("</details>", opened.end())
+            at = end + len("</details>") if end >= 0 else len(text)
+    return Uncovered(beside(*parts, text[at:]), "reasoning") if parts else None
+
+
+def _named_reasoning(text: str) -> Uncovered | None:
+    """Remove reasoning that words name, as Granite 3 and OpenClaw show it, and the name alone, as Gemini leaves it."""
+    if named := _NAMED_THOUGHT.match(text):
+        return None if continues(text, named.end()) else Uncovered(text[named.end() :], "reasoning")
+    if lines := _REASONING_LINES.match(text):
+        return Uncovered(text[lines.end() :], "reasoning")
     if thoughts := _THOUGHTS.match(text):
         response = _RESPONSE.search(text, thoughts.end())
         return Uncovered(text[response.end() :] if response else "", "reasoning")
+    return None
+
+
+def _role(text: str) -> Uncovered | None:
+    """Remove escapes of tags, a recipient or role above the answer, and the word that ends a conversation."""
     if _ESCAPED_TAG.match(text):
         return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text, count=TAGS_MAX))
     if recipient := _RECIPIENT.match(text):  # Functionary
@@ -168,6 +205,8 @@ def _calls(text: str, code: Code) -> Uncovered | None:
     """Remove tool calls that are written as code, without marks."""
     if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
         return Uncovered("")
+    if len(text) < CALL_CHARACTERS_MAX and _HANDED_BACK.fullmatch(text):
+        return Uncovered("")
     line = (
         _TOOL_CODE_LINE.search(text)
         if "_" in text and ("tool_code" in text or "default_api" in text)
@@ -176,5 +215,5 @@ def _calls(text: str, code: Code) -> Uncovered | None:
     return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None
 
 
-_COVERS = (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls, _citations)
+_COVERS = (_channels, _fences, _marks, _records, _agent, _thought_process, _answer_tag, _calls, _citations)
 """Functions that remove one cover each, in the order in which they are tried."""

@@ -28,6 +28,11 @@ _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
 _ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
 _EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
 
+_SILENCE = re.compile(r"(?:(?:NO_REPLY|HEARTBEAT_OK)[\s.]*+)+")
+"""Words of OpenClaw and other agents for an answer that says nothing."""
+SILENCE_CHARACTERS_MAX = 200
+"""Limit on the length of such an answer."""
+
 
 class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     """Reply, and the other fields of the AI's JSON object."""
@@ -115,7 +120,8 @@ def _keys(value: Any) -> frozenset[str]:
 def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: int) -> ExtractedReply:
     """Make the reply of objects whose text is known; the text may have covers of its own."""
     inner = _extract(shown, left)
-    if not inner.text and inner.absence == "json":  # JSON that the user asked for
+    is_asked_for = shown.lstrip().startswith(("{", "[", "```"))  # JSON that the user asked for
+    if not inner.text and inner.absence == "json" and is_asked_for:
         inner = ExtractedReply(text=shown.strip())
     found = [layer for value in reversed(objects) for layer in layers(value)]
     is_silent = any(
@@ -134,6 +140,8 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, left: in
 
 def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
     """Find the reply in a text without covers, which may have JSON objects beside its words."""
+    if len(text) < SILENCE_CHARACTERS_MAX and _SILENCE.fullmatch(text):
+        return ExtractedReply(text="")
     beside = objects_beside(text, code) if "{" in text else None
     if beside is not None and beside.answers:
         return _of_answers(text, beside.answers, left)

@@ -300,7 +300,9 @@ def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
         for opening, closing in pairs:
             roles[opening] = role
             closers[opening] = closers.get(opening, frozenset()) | {closing}
-    for closing in frozenset[str]().union(*closers.values()) - {""}:
+    for closing in sorted(
+        frozenset[str]().union(*closers.values()) - {""}
+    ):  # so that samples are the same each time
         roles.setdefault(closing, "close")
     return roles, closers
 
@@ -311,3 +313,8 @@ REASONING_CLOSERS = frozenset(
     closing for family in FAMILIES for _, closing in family.reasoning if closing != "<|end_message|>"
 )
 """Marks that close reasoning: without an opening mark, all text before them is reasoning."""
+CALLS_OF_TOKENS = {
+    "]<]minimax[>[": frozenset(("</tool_call>",)),
+    "<|tool_call_argument_begin|>": frozenset(("<|tool_call_end|>", "<|tool_calls_section_end|>")),
+}
+"""Tokens inside calls, each with the marks that close the call: its beginning may be missing."""

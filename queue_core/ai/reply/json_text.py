@@ -102,7 +102,7 @@ def _text_of_object(value: dict[str, Any], depth: int) -> str:
         return ""
     fields = {plain(key): item for key, item in value.items()}
     action = action_of(fields)
-    if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
+    if fields.get("thought") is True or _role(value) in HIDDEN_TYPES or _hands_back(fields):
         return ""
     if fields.get("response") is not None:  # even "", which says that there is nothing to say
         return text_of(fields["response"], depth - 1)
@@ -151,6 +151,14 @@ def is_call(fields: dict[str, Any]) -> bool:
         return True
     function = fields.get("function")
     return isinstance(function, dict) and "name" in function
+
+
+def _hands_back(fields: dict[str, Any]) -> bool:
+    """Return True for the message of a LangGraph agent that only hands the conversation back to its supervisor."""
+    calls = fields.get("toolcalls")
+    return isinstance(calls, list) and any(
+        isinstance(call, dict) and str(call.get("name")).startswith("transfer_back_to_") for call in calls[:9]
+    )
 
 
 def is_failure(fields: dict[str, Any]) -> bool:

@@ -10,7 +10,14 @@ from itertools import islice
 import msgspec
 
 from queue_core.ai.loose_json import read_clean
-from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
+from queue_core.ai.reply.families import (
+    CALLS_OF_TOKENS,
+    CLOSERS,
+    REASONING_CLOSERS,
+    ROLES,
+    ROLES_OF_TURNS,
+    Role,
+)
 from queue_core.ai.reply.quoting import (
     CLOSING_QUOTES,
     Code,
@@ -47,10 +54,11 @@ _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
     r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?[A-Z]{2}ML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40}+)[^<>]{0,300}+(?:>|\Z)"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40}+)[^<>\n]{0,300}+<\|sep\|>"
-    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60}+)[|｜‖]{1,2}>|\|[a-z_]{2,40}+>)|[a-z_]{2,40}+\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=|(?<=tool):\s?)[^<>\n]{0,200}>?"
+    rf"|(?://|\\)(?P<damaged>(?i:{_tags(_names('reasoning'))}))>"
     rf"|(?P<tag>/?(?i:{_tags(_names())}|unused\d{{1,5}}))(?P<suffix>:[0-9a-z]{{4,12}})?(?:\s[^<>]{{0,200}}+)?>"
-    rf"|(?P<slash>/?)[a-z]{{2,12}}[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
+    rf"|(?P<slash>/?)[a-z]{{2,12}}+[:|](?P<spaced>{_SPACED}|invoke|parameter)(?:\s[^<>]{{0,200}}+)?>)"
     r"|\[(?:/?(?:[A-Z_]{3,30}|think|gMASK)|\|[A-Za-z_]{2,20}\|)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 LOOP_MIN = 200
@@ -63,7 +71,7 @@ _UNKNOWN_OPENING = re.compile(
     rf"<\|(?=[\w:]{{0,60}}?(?:(?P<call>tool|function|call)|think|thought|reason))[\w:]{{0,60}}?{_BEGIN.pattern}[\w:]{{0,60}}\|>"
 )
 """Token that is not in the table, and whose name says that it opens a call or reasoning."""
-_CUT_TOKEN = re.compile(r"(?<=\S)<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
+_CUT_TOKEN = re.compile(r"(?<=\S)<[|｜‖]{1,2}/?[\w▁]{0,40}[|｜]?\Z")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
 _ROLE = re.compile(
@@ -75,6 +83,12 @@ _SENTENCE_INSIDE = re.compile(r"[.!?…؟。]\s*(?:\Z|\s)|\n")
 _PAYLOAD = re.compile(r"\s{0,9}(?:[{\[<]|(?:call:)?[\w.]{1,80}(?:\s{0,9}[{(\[<]|:\d|\n|\Z))")
 _DOTS = re.compile(r"[\s.…]*\Z")
 _AFTER_CTRL = re.compile(r"[\]},\s]*")
+_NAME_OF_CALL = re.compile(r"(?<![\w.-])[\w.-]{1,80}:\d{1,3}\s?\Z")
+_BEFORE_MARK = 100
+"""Limit on the length of what belongs to a mark and stands before it."""
+_TAG_BEFORE = re.compile(r"<\w{1,40}\Z")
+_STRAY_WORD = re.compile(r"(?:\A|\n)\s{0,9}(?:court|count|call)\s{0,9}\Z")
+"""Word that Claude writes in place of the first tag of a call."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -116,9 +130,12 @@ def _may_loop(text: str) -> bool:
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
     count = struck = 0
-    for match in _MARK.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "<", "[", "◁")):
+    last = end_of_signs(text, SIGNS_MAX, "<", "[", "◁")
+    for match in _MARK.finditer(text, 0, last):
         key = _key(match)
         role = ROLES.get(key)
+        if match.end() == last < len(text) and match["dsml_name"]:
+            return  # only the limit cuts it off
         if role is None and match["dsml_name"]:
             role = "close" if match["dsml"] else "call"
         elif role is None and (opening := _UNKNOWN_OPENING.fullmatch(key)):
@@ -148,9 +165,10 @@ def _is_in_phrase(text: str, start: int, end: int, role: Role) -> bool:
 
 def _key(match: re.Match[str]) -> str:
     """Return the plain form of a mark, as the table has it."""
-    if name := match["tag"] or match["spaced"]:
+    if name := match["tag"] or match["spaced"] or match["damaged"]:
         is_inside = match["spaced"] in ("invoke", "parameter")  # with a prefix, they open a call of their own
-        return f"<{match['slash'] or ''}{'tool_call' if is_inside else name.lower()}>"
+        slash = "/" if match["damaged"] else match["slash"] or ""
+        return f"<{slash}{'tool_call' if is_inside else name.lower()}>"
     if match["token"]:
         return f"<|{match['token'].replace('▁', ' ').strip().replace(' ', '_').lower()}|>"
     if match["dsml_name"]:
@@ -230,7 +248,7 @@ class _Stripper:
             case "close":
                 self._close(mark)
             case "token":
-                self._drop(mark, mark.end, "token")
+                self._token(mark)
 
     def _keep(self, end: int) -> None:
         part = self._text[self._at : end]
@@ -298,6 +316,23 @@ class _Stripper:
         if closer is None and is_inside and not _PAYLOAD.match(self._text, mark.end):
             return
         self._drop(mark, closer.end if closer else self._end_of_payload(mark.end), "call")
+        if mark.key == "<invoke name=>":
+            self._drop_before(_STRAY_WORD)
+
+    def _token(self, mark: Mark) -> None:
+        """Remove a token; those of a call whose beginning is missing take the call with them."""
+        closers = CALLS_OF_TOKENS.get(mark.key, frozenset())
+        is_in_tag = _TAG_BEFORE.search(self._text, max(0, mark.start - _BEFORE_MARK), mark.start)
+        closer = None if is_in_tag else self._next(self._plain, closers, mark.start)
+        self._drop(mark, closer.end if closer else mark.end, "call" if closer else "token")
+        if closer and mark.key == "<|tool_call_argument_begin|>":
+            self._drop_before(_NAME_OF_CALL)
+
+    def _drop_before(self, pattern: re.Pattern[str]) -> None:
+        """Remove what belongs to a mark at the end of the text before it."""
+        part = self._kept[-1]
+        found = pattern.search(part, max(0, len(part) - _BEFORE_MARK))
+        self._kept[-1] = part[: found.start()] if found else part
 
     def _end_of_payload(self, start: int) -> int:
         """Return the index after the JSON of a call without a closing mark; without JSON, the end of the text."""

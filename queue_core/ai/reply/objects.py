@@ -45,7 +45,7 @@ _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
     r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
 )
-_SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
+_SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)(?![^\W\d_]))[^\W\d_]|[.;!?)](?:\s|\Z)")
 _LIST_START = re.compile(r"\n[ \t]{0,9}\[(?=\s{0,9}\{)")
 _BRACE = re.compile(r"\{")
 _OUR_START = re.compile(
@@ -64,6 +64,8 @@ _CALL_KEYS = TECHNICAL_KEYS | {
     "thought",
     "index",
 }
+_EMPTY_CALL_KEYS = {"toolcalls", "functioncall"}
+_INLINE_FENCE = re.compile(r"```(?:json|JSON)?\s{0,9}\Z")
 _FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
 
 
@@ -81,8 +83,11 @@ def objects_beside(text: str, code: Code) -> Beside:
     found, effort = Beside(), Effort(text)
     for candidate in _candidates(text, effort):
         fence = code.fence_around(candidate.start)
-        before = text[fence.body_start : candidate.start].strip() if fence else code.holds(candidate.start)
-        if before:  # a part of code
+        is_span = fence is None and code.holds(candidate.start)
+        before = text[fence.body_start : candidate.start].strip() if fence else is_span
+        if before and not (
+            is_span and _INLINE_FENCE.search(text, max(0, candidate.start - 20), candidate.start)
+        ):  # a part of code
             continue
         is_spoken_of = fence is None and continues(text, candidate.end)
         if (
@@ -92,9 +97,9 @@ def objects_beside(text: str, code: Code) -> Beside:
             and not begins_line(text, candidate.start)
         ):
             continue  # a brace at the end of a line of code
-        if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None):
+        if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None or is_span):
             found.answers.append(candidate)
-        elif _is_set_apart(text, candidate, fence):
+        elif not is_span and _is_set_apart(text, candidate, fence):
             shown = _shown_instead(candidate.value, fence)
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
             found.shown += [(start, end, shown)] if shown is not None else []
@@ -105,7 +110,8 @@ def objects_beside(text: str, code: Code) -> Beside:
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
     """Return the text that replaces an object: "" for a call, None for an example, which stays."""
-    if value and {plain(key) for key in value} <= HIDDEN_KEYS:
+    keys = {plain(key) for key in value}
+    if value and (keys <= HIDDEN_KEYS or (keys <= _EMPTY_CALL_KEYS and not any(value.values()))):
         return ""
     if is_answer_only(value):
         shown = text_of(value).strip()

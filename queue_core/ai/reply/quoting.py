@@ -29,26 +29,28 @@ CLOSING_QUOTES = tuple("\"'“”’»›」』")
 _PUNCTUATION = ".,;:!?)…،؛؟。，"
 _LINE_MAX = 400
 """Limit on characters before a mark, and after one, that are looked at."""
-_BEFORE_QUOTE = r"(?:^|[\s(\[{:=,*_~/،؛—–-])"
-"""Beginning of a line, or a character after which a straight quotation mark opens a phrase."""
+_NO_QUOTE_BEFORE = r"(?<![^\s(\[{:=,*_~/،؛—–-])"
+"""Beginning of a line, or a character before, after which a straight quotation mark opens a phrase."""
 _PHRASES = {
-    '"': (rf"{_BEFORE_QUOTE}\"(?!\s)[^\"]*", r"[^\"]*+(?<!\s)\"(?!\w)"),
+    '"': (rf"{_NO_QUOTE_BEFORE}\"(?!\s)[^\"]*+\Z", r"[^\"]*+(?<!\s)\"(?!\w)"),
     "'": (
-        rf"{_BEFORE_QUOTE}'(?!\s)(?:[^']|(?<=\w)'(?=\w))*+",
+        rf"{_NO_QUOTE_BEFORE}'(?!\s)(?:[^']|(?<=\w)'(?=\w))*+\Z",
         r"(?:[^']|(?<=\w)'(?=\w))*+(?<!\s)'(?!\w)",
     ),
-    "‘": (r"‘(?:[^‘’]|(?<=\w)’(?=\w))*+", r"(?:[^‘’]|(?<=\w)’(?=\w))*+’(?!\w)"),
+    "‘": (r"‘(?:[^‘’]|(?<=\w)’(?=\w))*+\Z", r"(?:[^‘’]|(?<=\w)’(?=\w))*+’(?!\w)"),
     **{
-        opening: (rf"{opening}[^{opening}{closing}]*", rf"[^{opening}{closing}]*+{closing}")
+        opening: (rf"{opening}[^{opening}{closing}]*+\Z", rf"[^{opening}{closing}]*+{closing}")
         for opening, closing in ("“”", "«»", "‹›", "「」", "『』")
     },
-    "„": ("„[^„“”]*", "[^„“”]*+[“”]"),
+    "„": ("„[^„“”]*+\\Z", "[^„“”]*+[“”]"),
 }
 """Patterns of a quoted phrase before and after a mark in it, by the quotation mark that opens it. An apostrophe inside
 a word does not end it."""
 _PHRASE_PATTERNS = {
-    opening: (re.compile(rf"{before}\Z"), re.compile(after)) for opening, (before, after) in _PHRASES.items()
+    opening: (re.compile(before), re.compile(after)) for opening, (before, after) in _PHRASES.items()
 }
+_APOSTROPHES_MAX = 8
+"""Limit on apostrophes between a mark and the quotation mark that opens its phrase."""
 
 
 class Fence:
@@ -161,9 +163,21 @@ def is_in_phrase(text: str, start: int, end: int) -> bool:
     before = before[before.rfind("\n") + 1 :]
     after = text[end : end + _LINE_MAX].partition("\n")[0]
     return any(
-        opening in before and opened.search(before) is not None and closed.match(after) is not None
+        opening in before and _opens(opening, opened, before) and closed.match(after) is not None
         for opening, (opened, closed) in _PHRASE_PATTERNS.items()
     )
+
+
+def _opens(quote: str, pattern: re.Pattern[str], before: str) -> bool:
+    """Return True if the last such quotation mark opens a phrase; apostrophes are passed over."""
+    at = len(before)
+    for _ in range(_APOSTROPHES_MAX):
+        at = before.rfind(quote, 0, at)
+        if at < 0 or pattern.match(before, at):
+            return at >= 0
+        if not (quote == "'" and before[at - 1 : at].isalnum() and before[at + 1 : at + 2].isalnum()):
+            return False
+    return False
 
 
 def begins_line(text: str, start: int) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from queue_core.ai.loose_json import unescaped
 from queue_core.ai.reply.quoting import Code, end_of_signs
+from queue_core.message import well_formed
 
 LABELS_MAX = 1_000
 """Limit on labels that are looked at."""
@@ -25,8 +27,25 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 
+_CODE_OF_AGENT = re.compile(
+    r"Thoughts?:[^\n]{0,4000}+(?:\n(?!Code:|<code>)[^\n]{0,4000}+){0,40}+\n(?:Code:\s{0,3}```|<code>)"
+)
+_FINAL_CALL = re.compile(
+    r"\nfinal_answer\(\s{0,9}(?:answer\s?=\s?)?(?:\"\"\"(?P<text>(?:[^\"\\]|\\.|\"(?!\"\"))*+)\"\"\""
+    r"|\"(?P<line>(?:[^\"\\\n]|\\.)*+)\"|'(?P<single>(?:[^'\\\n]|\\.)*+)')\s{0,9}\)",
+    re.DOTALL,
+)
+"""Answer of an agent of smolagents, which writes code."""
 _CALLS = re.compile(r"```(?:json)?\s{0,9}[\[{]\s{0,9}[\[{\"]")
 _FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
+
+
+def answer_in_code(text: str) -> str | None:
+    """Return the answer of an agent that thinks and then writes code, "" for another call; None for any other text."""
+    if not _CODE_OF_AGENT.match(text):
+        return None
+    final = _FINAL_CALL.search(text)
+    return well_formed(unescaped(final["text"] or final["line"] or final["single"] or "")) if final else ""
 
 
 def final_answer(text: str, code: Code) -> tuple[str, bool] | None:

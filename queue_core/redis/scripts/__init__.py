@@ -44,7 +44,7 @@ class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores a message, unless its id was stored before."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[Place, "queue lock active wake dead layout alias names damaged conversation"]
+    place: Annotated[Place, "queue lock active wake dead layout partitions alias names damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -67,7 +67,7 @@ class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_enqueue)
     place: Annotated[
         Place,
-        "queue lock active wake dead layout alias names damaged conversation completed reply changes "
+        "queue lock active wake dead layout partitions alias names damaged conversation completed reply changes "
         "change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
@@ -95,7 +95,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases conversations that are due."""
 
     read = staticmethod(answers.read_claim)
-    partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
+    partition: Annotated[Partition, "active wake token dead looks layout partitions hold damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -242,12 +242,24 @@ class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
     asked_ms: Number
 
 
+@stub("keep")
+class Keep(Call[bool], frozen=True, kw_only=True):
+    """Adds a message that was never in the queue to the dead letters. Returns False if there is no room."""
+
+    read = staticmethod(answers.read_is_found)
+    place: Annotated[Place, "dead layout partitions damaged conversation"]
+    now_ms: Now
+    message: bytes
+    reason: str
+    dead_letters_max: Number
+
+
 @stub("requeue")
 class Requeue(Call[bool | str], frozen=True, kw_only=True):
     """Puts a dead letter back into its conversation. If the user has another conversation by now, returns that one."""
 
     read = staticmethod(answers.read_requeue)
-    partition: Annotated[Partition, "dead active wake damaged base"]
+    partition: Annotated[Partition, "dead active wake layout partitions damaged base"]
     rules: Rules
     now_ms: Now
     dead_id: str
@@ -260,7 +272,7 @@ class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
     """Puts messages of a damaged key back. Returns how many, and how many are left; `restore.lua` explains -1, -2."""
 
     read = staticmethod(answers.read_pair)
-    partition: Annotated[Partition, "damaged active wake dead base"]
+    partition: Annotated[Partition, "damaged active wake dead layout partitions base"]
     rules: Rules
     now_ms: Now
     damaged_id: str
@@ -287,7 +299,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     read = staticmethod(answers.read_withdraw)
     place: Annotated[
         Place,
-        "queue lock active wake stats dead completed reply layout damaged conversation changes change_notes",
+        "queue lock active wake stats dead completed reply layout partitions damaged conversation changes change_notes",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
@@ -307,8 +319,8 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_forget)
     place: Annotated[
         Place,
-        "queue lock reply completed memory stats alias behind undelivered sent_again active damaged conversation base "
-        "ai channel changes change_notes",
+        "queue lock reply completed memory stats alias behind undelivered sent_again active layout partitions damaged "
+        "conversation base ai channel changes change_notes",
     ]
     now_ms: Now
     drop_waiting: Digits

@@ -17,7 +17,7 @@ class Meet(Call[MeetAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_meet)
     place: Annotated[
         Place,
-        "queue lock stats completed memory layout alias names behind damaged conversation",
+        "queue lock stats completed memory layout partitions alias names behind damaged conversation",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     now_ms: Now
@@ -30,7 +30,7 @@ class Join(Call[str], frozen=True, kw_only=True):
     """Lets a name lead to another conversation: "joined", "moved", "seen" or "in use"; see `join.lua`."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock layout alias behind damaged conversation"]
+    place: Annotated[Place, "queue lock layout partitions alias behind damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     now_ms: Now
     target: str

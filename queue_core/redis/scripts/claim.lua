@@ -77,10 +77,9 @@ local rarely = not gate.is_open and rare() or nil
 local seldom_used
 limit = gate.is_on_hold and 0 or math.min(limit, LEASES_MAX)
 
--- Returns true for a message that waited too long: for a backend if `awaited` names one, else for a worker. An element
--- without a stamp is not a message, and never expires.
-local function is_expired(element, awaited)
-  local at = stamp_of(element)
+-- Returns true for a message that came at a time and waited too long: for a backend if `awaited` names one, else for a worker.
+-- An element without a stamp is not a message, and never expires.
+local function is_expired(at, awaited)
   if awaited then
     return at > 0 and math.max(at, held_until) < now_ms - patience_ms
   end
@@ -123,7 +122,7 @@ local function seldom()
   local function expired_at_head(place, awaited)
     local count = 0
     for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element, awaited) then
+      if not is_expired(stamp_of(element), awaited) then
         break
       end
       count = count + 1
@@ -182,7 +181,7 @@ local function seldom()
   -- Lets a conversation wait for a backend. Messages that waited too long become dead letters if there is room.
   local function let_wait(place, backend)
     local head = redis.call('LINDEX', place.queue, 0)
-    if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
+    if head and is_expired(stamp_of(head), backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
       local count = outlasted_at_head(place, backend.name)
       local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
       rare().give_up(place, count, reason_of_wait(backend.name, error), now_ms)
@@ -377,7 +376,7 @@ local function lease_if_due(place, due, lock, awaited, is_bare)
     head = read_head(place, max_batch)
   end
   local is_new = #tries == 0 and not head.has_reply
-  if lock[6] and #tries > 0 or #tries >= max_attempts or awaited or is_new and head[1] and is_expired(head[1]) then
+  if lock[6] and #tries > 0 or #tries >= max_attempts or awaited or is_new and head.oldest and is_expired(head.oldest) then
     local given_up_before = given_up
     tries = seldom().settle_head(place, tries, awaited, lock, head)
     if not tries then
@@ -386,7 +385,7 @@ local function lease_if_due(place, due, lock, awaited, is_bare)
       head, lock[8] = read_head(place, max_batch), redis.call('HGET', place.lock, 'setbacks')
     end
   end
-  local rest_due = due_at(place, rules, now_ms, head.waiting, head[1] and stamp_of(head[1]))
+  local rest_due = due_at(place, rules, now_ms, head.waiting, head.oldest)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
     redis.call('DEL', place.lock, place.reply)
@@ -394,7 +393,7 @@ local function lease_if_due(place, due, lock, awaited, is_bare)
   end
   rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and not head.has_reply then
-    local expired = is_expired(head[1], awaited)
+    local expired = is_expired(head.oldest, awaited)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
       return

@@ -10,11 +10,12 @@ local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
   rare().restart_waits(place.base, now_ms)
 end
-local send_state = redis.call('HGET', place.reply, 'state')
 local elements = redis.call('LRANGE', place.queue, 0, size)
 local is_last = #elements <= size  -- no message is left
 elements[size + 1] = nil
-local is_plain = redis.call('EXISTS', place.changes, place.change_notes, place.base .. 'outages') == 0
+local others = redis.call('EXISTS', place.reply, place.changes, place.change_notes, place.base .. 'outages')
+local send_state = others > 0 and redis.call('HGET', place.reply, 'state')
+local is_plain = others == (send_state and 1 or 0)
 if not is_plain then
   elements = rare().release_changes(place, elements, now_ms)
 end
@@ -31,23 +32,7 @@ else
 end
 
 -- The turn is done. The archive comes last, so that its failure does no other harm.
-local function archive_all()
-  local finished = {}
-  for index, element in ipairs(elements) do
-    finished[index] = finished_form(element, now_ms)
-  end
-  local kept = #finished > 0 and redis.call('RPUSH', place.completed, unpack(finished)) or #elements + 1
-  -- Each completion renews the archive's TTL, so old messages must be removed one by one: more than were added, at most.
-  for _ = 1, kept > #elements and #elements + 100 or 0 do
-    local oldest = redis.call('LINDEX', place.completed, 0)
-    if not oldest or (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) >= now_ms - completed_ttl_ms then
-      break
-    end
-    redis.call('LPOP', place.completed)
-  end
-  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-end
-pcall(guarded, place, now_ms, archive_all)
+pcall(guarded, place, now_ms, archive_batch, place, elements, now_ms, completed_ttl_ms)
 if not send_state then
   note_success(place, place.ai, now_ms, parcel)
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it

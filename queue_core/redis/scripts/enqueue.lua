@@ -22,19 +22,18 @@ end
 
 local element = stamp(message, now_ms)
 
+local late_ms = late_is_dead == '1' and dedupe_ttl_ms or nil
 -- An error, such as a missing right, does not undo earlier writes of the script. So the id is marked last: if it were marked
 -- and nothing were stored, the provider's next delivery would count as a duplicate and be lost.
-local function store_and_mark()
-  local late_ms = late_is_dead == '1' and dedupe_ttl_ms or nil
-  local answer = store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, parcel)
-  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
-  return answer
+local is_stored, answer =
+  pcall(store_arrival, place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, parcel)
+local is_done, problem = is_stored, answer
+if is_stored then
+  is_done, problem = pcall(mark_seen, place, seen, layers, since, now_ms, dedupe_ttl_ms)
 end
-
-local is_stored, answer = pcall(store_and_mark)
-if not is_stored then
+if not is_done then
   redis.pcall('LREM', place.queue, -1, element)
-  error(answer, 0)
+  error(problem, 0)
 end
 parcel.known = known
 if names ~= '' then

@@ -4,6 +4,7 @@
 -- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
 --   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics}
 
+read_layout(place)
 local function count(command, key)
   local answer = redis.pcall(command, key)
   return type(answer) == 'number' and answer or 1

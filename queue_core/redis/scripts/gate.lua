@@ -47,8 +47,8 @@ end
 local function needed_backends(gate, place, now_ms)
   local needed, state = {}, redis.call('HGET', place.reply, 'state')
   if state ~= 'sent' then
-    needed[1] = not state and troubled(gate, place.ai, now_ms) or nil
-    needed[#needed + 1] = troubled(gate, place.channel, now_ms) or nil
+    needed[1] = not state and troubled(gate, 'ai', now_ms) or nil
+    needed[#needed + 1] = troubled(gate, 'channel:' .. string.match(place.conversation, '^[^:]*'), now_ms) or nil
   end
   return needed
 end
@@ -127,26 +127,32 @@ local function take_news(gate, now_ms)
   return news
 end
 
--- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, and the
--- reply to them. `is_bare` is true if there is no reply.
+-- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, `oldest`, the time
+-- at which the first came, and the reply to them. `is_bare` is true if there is no reply.
 local function read_head(place, max_batch, is_bare)
   local reply = is_bare and {false, false, false, false} or redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
-  local head = redis.call('LRANGE', place.queue, 0, max_batch - 1)
-  head.waiting = #head < max_batch and #head or redis.call('LLEN', place.queue)
-  head.reply, head.has_reply = reply, reply[1] or reply[2] or reply[3] or reply[4]
-  head.size = size_in(reply[4], reply[3])
-  return head
+  local elements = redis.call('LRANGE', place.queue, 0, max_batch - 1)
+  return {
+    elements = elements,
+    waiting = #elements < max_batch and #elements or redis.call('LLEN', place.queue),
+    oldest = elements[1] and stamp_of(elements[1]),
+    reply = reply,
+    has_reply = reply[1] or reply[2] or reply[3] or reply[4],
+    size = size_in(reply[4], reply[3]),
+  }
 end
 
 -- Returns the messages of a batch, and their size in bytes.
 local function messages_of(place, head, size)
-  if size > #head and head.waiting > #head then  -- the limit was higher when the reply was recorded
-    head = redis.call('LRANGE', place.queue, 0, size - 1)
+  local elements, bytes = head.elements, 0
+  if size > #elements and head.waiting > #elements then  -- the limit was higher when the reply was recorded
+    elements = redis.call('LRANGE', place.queue, 0, size - 1)
   end
-  local elements, bytes = {}, 0
-  for index = 1, math.min(size, #head) do
-    elements[index] = head[index]
-    bytes = bytes + #head[index]
+  for index = size + 1, #elements do
+    elements[index] = nil
+  end
+  for _, element in ipairs(elements) do
+    bytes = bytes + #element
   end
   return elements, bytes
 end

@@ -27,9 +27,13 @@ if refusal then
 end
 
 local parcel = {{}}
+local function main({names})
+{body}
+end
+
 local function run(before)
 {own}
-{body}
+return guarded(place, now_ms, main, {names})
 end
 
 local answers = {{}}
@@ -99,6 +103,7 @@ class GatheredScript:
             refusal=self._refusal,
             own=conversation + preamble(own),
             body=self._body,
+            names=", ".join(dict.fromkeys(path.partition(".")[0] for path in own)),
             shared_count=sum(not item.is_key for item in self._shared),
             own_count=len(self._own),
         )

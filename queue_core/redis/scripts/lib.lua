@@ -29,13 +29,16 @@ local function digits(number)
   return string.format('%d', number)
 end
 
--- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
--- callers go on then. Raises an error if only processes of a newer layout may work here.
+-- Reads the layout: {oldest, version, since, ids, partitions}, each false if it is not noted. Returns an error reply for a
+-- damaged hash; callers go on then. Raises an error if only processes of a newer layout, or with another number of
+-- partitions, may work here.
 local function read_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
-  local oldest = layout[1]
-  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
+  local oldest, noted = layout[1], layout[5]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_KNOWN then
     error('NEWER_LAYOUT ' .. oldest)
+  elseif noted and noted ~= place.partitions then
+    error('PARTITIONS ' .. noted .. ' ' .. place.partitions)
   end
   return layout
 end
@@ -112,8 +115,6 @@ local function place_in(partition, conversation)
   return {
     base = partition.base,
     conversation = conversation,
-    ai = 'ai',
-    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
@@ -308,14 +309,6 @@ end
 local function id_of(element)
   local readable, message = pcall(cjson.decode, element)
   return readable and type(message) == 'table' and message['id'] or nil
-end
-
-local function finished_form(element, now_ms)
-  return '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2)
-end
-
-local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, finished_form(element, now_ms))
 end
 
 -- Lets the wait of all messages count from now, after an outage in which they could not be answered.

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_typ
 
 import msgspec
 
-from queue_core.keys import COMMON, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
+from queue_core.keys import COMMON, LAYOUT_KNOWN, LAYOUT_VERSION, ConversationKey, Key, Partition, Place, Seen
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.inputs import Input, preamble, readings
 from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
@@ -33,7 +33,19 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
+LIBRARIES = (
+    "lib",
+    "damage",
+    "seen",
+    "arrivals",
+    "archive",
+    "changes",
+    "sent",
+    "outages",
+    "gate",
+    "aliases",
+    "bundles",
+)
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
@@ -53,11 +65,11 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), library()
+        self.body = body = _read(name)
+        lib = library()
         if keys := self._guarded_keys(mends):
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        self.body = body
         script = f"{preamble(readings(inputs))}{_PARCEL if 'parcel' in used_names(body) else ''}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
@@ -166,7 +178,8 @@ def _is_shared(item: Input, names: list[str]) -> bool:
 
 def library() -> str:
     """Return all shared functions and constants; each script gets only those that it needs."""
-    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
+    constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\nlocal LAYOUT_KNOWN = {LAYOUT_KNOWN}\n"
+    return constants + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache

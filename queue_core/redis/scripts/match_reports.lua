@@ -2,6 +2,7 @@
 -- A failure whose reply is known stays until settle_report ends it, since the process that called may die before it notes it.
 -- Returns {reports that are still kept, {report, note}, …}; the note of an id that is not known is ''
 
+read_layout(partition)
 local found = {}
 for _, field in ipairs(redis.call('ZRANGEBYSCORE', partition.reports_due, '-inf', digits(now_ms), 'LIMIT', 0, limit)) do
   local report = redis.call('HGET', partition.reports, field)

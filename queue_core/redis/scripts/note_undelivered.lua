@@ -2,6 +2,7 @@
 -- `head`, names the reply, and the time is inserted after it. With a `letter`, also makes a dead letter if there is room.
 -- Returns 'noted' | 'dead letter' | 'full' (noted, but there is no room for the dead letter) | 'known'
 
+read_layout(place)
 for _, known in ipairs(redis.call('LRANGE', place.undelivered, 0, -1)) do
   if string.sub(known, 1, #head) == head then
     return 'known'

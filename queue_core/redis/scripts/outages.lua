@@ -206,6 +206,26 @@ local function release_backends(place, now_ms)
   end
 end
 
+-- Returns true if a newer message joins the turn of `size` messages.
+local function is_joined(place, size, supersede_ms)
+  if redis.call('LLEN', place.queue) <= size then
+    return false
+  end
+  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
+  return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
+end
+
+-- Ends a lease whose turn has changed, and schedules the turn, not later than `latest`.
+local function start_again(place, rules, token, latest, now_ms, stats_ttl_ms)
+  note_settled(place, token, now_ms, stats_ttl_ms)
+  take_back_lease(place)
+  schedule_rest(place, rules, now_ms, latest)
+  if redis.call('EXISTS', place.queue) == 0 then
+    redis.call('DEL', place.lock)
+  end
+  release_backends(place, now_ms)
+end
+
 local function has_served_others(place, name, took_ms, failed_ms, now_ms)
   local state = backend_in(place.base, name).state
   local known = redis.call('HMGET', state, 'state', 'okBy', 'okAt', 'otherOkAt')

@@ -3,6 +3,7 @@
 -- Returns {'known', note} | {'kept', ''} | {'repeated', ''} if it is kept already or its conversation has noted it
 --   | {'full', ''} if there is no room to keep it
 
+read_layout(partition)
 local note, bucket = note_of_sent(partition, fingerprint, now_ms, ttl_ms)
 if note then
   if kind == 'f' and redis.call('HEXISTS', bucket, failed_field(fingerprint)) == 1 then

@@ -3,6 +3,7 @@
 -- Returns 1 if it was moved | 0 if there is no such dead letter, or its entry is too damaged to tell whose message it is
 --   | the other conversation to which the user's messages belong
 
+read_layout(partition)
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then
   return 0

@@ -2,6 +2,7 @@
 -- now, up to `limit` at a time, of a key of any type. When none is left, the key and its entry are deleted.
 -- Returns {messages put back, messages left}, {-1, 0} when no damaged key has that id, {-2, 0} when it has no messages.
 
+read_layout(partition)
 local entry = redis.call('XRANGE', partition.damaged, damaged_id, damaged_id)[1]
 if not entry then
   return {-1, 0}

@@ -50,7 +50,8 @@ local function prefix_of(seen)
 end
 
 local function bucket_of(seen, layer, prefix)
-  return seen.ids .. ':' .. layer.begun .. ':' .. layer.bits .. ':' .. math.floor(prefix / 2 ^ (32 - layer.bits))
+  layer.buckets = layer.buckets or seen.ids .. ':' .. layer.begun .. ':' .. layer.bits .. ':'
+  return layer.buckets .. digits(math.floor(prefix / 2 ^ (32 - layer.bits)))
 end
 
 local function field_of(seen, layer)
@@ -106,7 +107,11 @@ local function add_layer(place, layers, layer, now_ms)
     end
   end
   layers[#layers + 1] = layer
-  keep_layers(place, layers)
+  local is_kept, problem = pcall(keep_layers, place, layers)
+  if not is_kept then
+    layers[#layers] = nil  -- another call of the parcel would put ids where none is looked for
+    error(problem, 0)
+  end
   return layer
 end
 
@@ -143,13 +148,12 @@ local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   return rare().add_layer(place, layers, begun, now_ms)
 end
 
--- Sets the expiry of a new bucket, and adds a layer when a bucket is full.
-local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms)
-  local ids = redis.call('HLEN', bucket)
+-- Sets the expiry of a new bucket, and adds a layer when a bucket is full. `ids` is the number of ids in it.
+local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms, ids)
   if ids == 1 then
     local later_ms = math.floor(layer.length_ms * SPREAD * prefix / 2 ^ 32)
     redis.call('PEXPIRE', bucket, end_of(layer) - now_ms + later_ms)
-  elseif ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
+  else
     local more = math.min(layer.bits + BITS_MORE, BITS_MAX)
     local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
     rare().add_layer(place, layers, further, now_ms)
@@ -162,7 +166,10 @@ local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   local bucket = layer.bucket or bucket_of(seen, layer, prefix)
   redis.call('HSET', bucket, layer.field or field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
-  pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms)
+  local ids = redis.pcall('HLEN', bucket)
+  if ids == 1 or type(ids) == 'number' and ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
+    pcall(rare().look_after_bucket, place, layers, layer, bucket, prefix, now_ms, ids)
+  end
   if since > 0 and now_ms < since + ROLLING_MS then
     redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)
   end

@@ -27,7 +27,7 @@ class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
     """Finds the reply of a report, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
 
     read = staticmethod(answers.read_texts)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    partition: Annotated[Partition, "reports reports_due layout partitions damaged sent"]
     fingerprint: bytes
     kind: str
     report: bytes
@@ -42,7 +42,7 @@ class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
     """Returns reports that are due, with the replies that they are about."""
 
     read = staticmethod(answers.read_matches)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    partition: Annotated[Partition, "reports reports_due layout partitions damaged sent"]
     now_ms: Now
     ttl_ms: Number
     again_ms: Number
@@ -65,7 +65,7 @@ class NoteUndelivered(Call[str], frozen=True, kw_only=True):
     """Notes in a conversation that a reply did not reach the user."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "undelivered dead damaged conversation"]
+    place: Annotated[Place, "undelivered dead layout partitions damaged conversation"]
     now_ms: Now
     head: bytes
     element: bytes

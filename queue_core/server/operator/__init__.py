@@ -10,6 +10,7 @@ from queue_core.server.operator.dead import add_dead
 from queue_core.server.operator.drain import add_drain
 from queue_core.server.operator.forget import add_forget
 from queue_core.server.operator.hold import add_hold
+from queue_core.server.operator.partitions import add_partitions
 from queue_core.server.operator.send_test import add_send_test
 from queue_core.server.operator.show import add_show
 from queue_core.server.operator.status import add_status
@@ -29,4 +30,5 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_drain(commands)
     add_hold(commands)
     add_forget(commands)
+    add_partitions(commands)
     add_send_test(commands)

@@ -91,11 +91,11 @@ async def _queue_to_check(
     Raises InvalidSettingsError without a Redis that may be used, EmbeddedRedisError when it does not start.
     """
     if settings.redis_url.get_secret_value():
-        async with open_queue(settings) as queue:
+        async with open_queue(settings, checks_layout=False) as queue:
             yield queue, "the Redis of REDIS_URL"
             return
     if await _is_running(settings):
-        async with open_queue(settings) as queue:
+        async with open_queue(settings, checks_layout=False) as queue:
             yield queue, f"the Redis that runs with its data in {settings.data_dir}/"
             return
     if not may_start:
@@ -121,7 +121,7 @@ async def _is_running(settings: ServerSettings) -> bool:
         redis_url(settings)
     except InvalidSettingsError:
         return False
-    async with open_queue(settings) as queue:
+    async with open_queue(settings, checks_layout=False) as queue:
         try:
             await queue.check()
         except QueueUnavailableError:

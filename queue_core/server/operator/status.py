@@ -71,7 +71,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Write the figures, once or repeatedly. With --watch, continue while Redis is away."""
-    async with open_queue(settings) as queue:
+    async with open_queue(settings, checks_layout=False) as queue:
         await _write_status(queue, args, settings)
         while args.watch:
             await asyncio.sleep(args.watch)

@@ -39,7 +39,7 @@ def ours(name: str, checkout: Path, *, loop: str = "") -> Contender:
 def floor() -> Contender:
     """Return the limit: script calls that do almost nothing."""
     command = (sys.executable, "-m", "tests.bench.speed.floor")
-    return Contender(FLOOR, command, ("enqueue", "turns of one"), {"PYTHONPATH": str(REPOSITORY)})
+    return Contender(FLOOR, command, ("enqueue", "turns of one", "pickup"), {"PYTHONPATH": str(REPOSITORY)})
 
 
 def peers() -> list[Contender]:

@@ -57,20 +57,15 @@ class Bench:
     def run(self, contender: Contender, case: Case, messages: int) -> Measured:
         """Measure a case once, on an empty Redis."""
         self.redis.flushall()
-        if contender.name == FLOOR:
-            return self._produced(contender, messages, {"enqueue": "1", "turns of one": "2"}[case])
+        if contender.name == FLOOR and case != "pickup":
+            return self._produced(contender, messages, "calls", "1" if case == "enqueue" else "2")
         if case == "enqueue":
-            return self._produced(contender, messages, "enqueue")
+            return self._produced(contender, messages, "enqueue", "1")
         return self._answered(contender, case, PICKUPS if case == "pickup" else messages)
 
-    def _produced(self, contender: Contender, messages: int, mode: str) -> Measured:
-        words = (
-            (self.url, str(messages), mode)
-            if contender.name == FLOOR
-            else (mode, self.url, str(messages), "1")
-        )
+    def _produced(self, contender: Contender, messages: int, mode: str, turn: str) -> Measured:
         redis_began_s = self.redis_cpu_s()
-        with _program(contender, *words) as program:
+        with _program(contender, mode, self.url, str(messages), turn) as program:
             facts = program.facts()
         redis_s = self.redis_cpu_s() - redis_began_s
         seconds = facts["ended_s"] - facts["began_s"]

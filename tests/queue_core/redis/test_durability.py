@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group, is_in_step
+from loadtests.redis_groups.group import Group
 from loadtests.redis_groups.sentinel import SentinelServers
 from queue_core import (
     MessageQueue,
@@ -181,39 +181,6 @@ async def test_all_replicas_must_confirm_if_the_setting_says_so(sentinel_servers
             await both.enqueue(message(3))
         standing.resume()
         await both.enqueue(message(3))
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("waits_for", [1, 2])
-async def test_what_one_of_two_replicas_confirmed_is_lost_if_that_replica_is_away(
-    sentinel_servers: SentinelServers, waits_for: int
-) -> None:
-    """The replica that lags takes over. What the other one confirmed is lost; with 2 of 2 it was not acknowledged."""
-    primary = sentinel_servers.primary()
-    lagging, newest = sentinel_servers.replicas_of(primary)
-    async with connect(sentinel_servers.url) as client:
-        queue = MessageQueue(client, _waiting_for(waits_for))
-        await queue.enqueue(message(1))
-        lagging.pause()
-        primary.proxy.cut(replicas_only=True)
-        primary.proxy.restore()  # the one that stands still does not come back
-        await asyncio.to_thread(
-            sentinel_servers.wait_for, lambda: is_in_step(newest, primary), "the link of the newest replica"
-        )
-        try:
-            await queue.enqueue(message(2))
-        except QueueUnavailableError:
-            is_acknowledged = False
-        else:
-            is_acknowledged = True
-        newest.pause()
-        primary.proxy.cut(replicas_only=True)
-        lagging.resume()
-        await asyncio.to_thread(primary.kill)
-        assert await asyncio.to_thread(sentinel_servers.await_failover, primary) is lagging
-        newest.resume()
-        assert [it.id for it in await queue.pending("bot", "1")] == ["m1"]
-        assert is_acknowledged == (waits_for == 1)
 
 
 def _waiting_for(replicas: int) -> QueueSettings:

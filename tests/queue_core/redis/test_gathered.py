@@ -21,6 +21,7 @@ from queue_core.redis.trips import CALLS_MAX, Trip, parcels_of
 from queue_core.settings import Rules
 from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.redis.servers import Played
+from tests.queue_core.searches.planting import plant
 
 NOW = 1_790_000_000_000
 SPACE = KeySpace("wa", 64)
@@ -161,7 +162,9 @@ def _name(call: Any) -> str:
 
 def test_the_text_of_a_gathered_script_is_the_same_in_every_process() -> None:
     """Redis keeps every text that it is sent, so the order must not come from a set."""
-    names = "place_base place_active place_wake place_dead place_layout place_damaged seen_ids"
+    names = (
+        "place_base place_active place_wake place_dead place_layout place_partitions place_damaged seen_ids"
+    )
     assert re.findall(r"local shared_(\w+) =", source_of(scripts.Enqueue)) == names.split()
     assert (
         "local rules = {window_ms = tonumber(ARGV["
@@ -387,8 +390,17 @@ async def test_without_a_replica_that_confirms_no_gathered_call_is_acknowledged(
     assert await calls_of_evalsha(newest) == 1
 
 
-async def test_a_script_that_is_aborted_in_one_call_harms_no_other() -> None:
-    """After every one of the writes; the message that failed is stored when it is delivered again."""
+@pytest.mark.parametrize("is_crowded", [False, True])
+async def test_a_script_that_is_aborted_in_one_call_harms_no_other(
+    is_crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every one of the writes; the message that failed is stored when it is delivered again.
+
+    In a crowd all ids are in one bucket, which the second message fills, so that a layer is added.
+    """
+    if is_crowded:
+        plant(monkeypatch, "seen", "local BITS_MIN = 6", "local BITS_MIN = 0")
+        plant(monkeypatch, "seen", "local BUCKET_IDS_MAX = 96", "local BUCKET_IDS_MAX = 2")
     for writes in range(1, 100):
         client = store_client()
         transport, store = transport_to(client), client._server.store  # type: ignore[attr-defined]  # of StoreClient
@@ -403,6 +415,7 @@ async def test_a_script_that_is_aborted_in_one_call_harms_no_other() -> None:
             again = await transport.gathered(enqueue("m", phone))
             assert again.status == ("queued" if phone in failed else "duplicate")
             assert await client.llen(place_of(phone).queue) == 1
+        assert await client.zcard(place_of("1").active) == 4
         if was_not_reached:
             return
     pytest.fail("four messages need more than 100 writes")

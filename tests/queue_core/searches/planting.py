@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from queue_core.redis import scripts
+from queue_core.redis.scripts import partitions
 from queue_core.redis.scripts.gathered import GatheredScript
 from queue_core.redis.scripts.loader import LIBRARIES, Call, LuaScript
 
@@ -42,6 +43,14 @@ STUBS: tuple[type[Call[Any]], ...] = (
     scripts.SettleReport,
     scripts.NoteUndelivered,
     scripts.ForgetSent,
+    scripts.Keep,
+    partitions.ClosePartition,
+    partitions.OpenPartition,
+    partitions.Pack,
+    partitions.HandOver,
+    partitions.Export,
+    partitions.UnpackBundles,
+    partitions.Clear,
 )
 ALL: tuple[LuaScript, ...] = tuple(stub.script for stub in STUBS)
 GATHERED = tuple(stub.gathered for stub in STUBS if stub.gathered)

@@ -515,8 +515,8 @@ BUGS = {
     ),
     "record_reply never lets a message join": (
         "record_reply",
-        "elseif not is_kept and is_joined() then",
-        "elseif false then",
+        "elseif not is_kept and supersede_ms > 0",
+        "elseif false",
         "reply",
     ),
     "record_reply lets messages join for ever": (
@@ -563,14 +563,14 @@ BUGS = {
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",
-        "  rare().take_back_lease(place)\n  schedule_rest",
-        "  rare().take_back_lease(place) redis.call('HSET', place.lock, 'tries', '1')\n  schedule_rest",
+        "  take_back_lease(place)\n  schedule_rest",
+        "  take_back_lease(place) redis.call('HSET', place.lock, 'tries', '1')\n  schedule_rest",
         "was tried|is due",
     ),
     "record_reply superseded is forgotten": (
         "record_reply",
-        "note_settled(place, token, now_ms, stats_ttl_ms)\n  rare().take_back",
-        "rare().take_back",
+        "note_settled(place, token, now_ms, stats_ttl_ms)\n  take_back",
+        "take_back",
         "reply: ",
     ),
     "record_sent forgets the parts": ("record_sent", "'parts', parts", "'parts', 0", "the reply of"),

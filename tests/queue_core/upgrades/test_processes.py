@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from queue_core import MessageQueue, connect
-from queue_core.keys import LAYOUT_VERSION
+from queue_core.keys import LAYOUT_KNOWN
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, Process, running
@@ -104,7 +104,7 @@ async def test_a_release_that_is_too_old_for_the_data_refuses(
     async with connect(redis_server.url) as client:
         (partition,) = MessageQueue(client).keys.partitions
         async with running("serve", environment=environment, folder=tmp_path) as serve:
-            await client.hset(partition.layout, "oldest", str(LAYOUT_VERSION + 1))
+            await client.hset(partition.layout, "oldest", str(LAYOUT_KNOWN + 1))
             await client.xadd(partition.wake, {"at": "0"})
             status, _ = await serve.post("/webhook/evolution", evolution("m1"))
             assert status == 503

@@ -352,6 +352,147 @@ ANSWERS = {
         'Plan: look up.\nAction: ```json\n[{"tool_name": "hours", "parameters": {}}]\n```',
         "Plan: look up.",
     ),
+    "n8n 23819 used tools": (
+        '[Used tools: Tool: Check_hours, Input: {"day":"monday"}, Result: [{"open":"9:00","close":"18:00"}]] We open at nine.',
+        "We open at nine.",
+    ),
+    "n8n 23819 used tools only": ('[Used tools: Tool: Calculator, Input: {"input":"12*3"}, Result: 36]', ""),
+    "openclaw 15043 historical context": (
+        '[Historical context: a different model called tool "check_order" with arguments: {"id":"A-17"}. Do not mimic this format - use proper function calling.]\nYour order is on its way.',
+        "Your order is on its way.",
+    ),
+    "openclaw downgraded call": (
+        'One moment, please.\n[Tool Call: check_order (ID: call_1)]\nArguments: {"id": "A-17"}',
+        "One moment, please.",
+    ),
+    "openclaw downgraded result": (
+        '[Tool Result for ID call_1]\n{"state": "sent"}\n\nYour order is on its way.',
+        "Your order is on its way.",
+    ),
+    "memoh 446": ('[Previous assistant tool use]\nTool: check_order\nInput: {"id": "A-17"}', ""),
+    "open webui 24634": (
+        '<details type="tool_calls" done="true" id="call_1" name="get_hours" arguments="&quot;{}&quot;">\n<summary>Tool Executed</summary>\n"{\\"open\\": 9}"\n</details>\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "open webui 24635": (
+        'Let me look.\n<details type="reasoning" done="true" duration="2">\n<summary>Thought for 2 seconds</summary>\n> The user asks for hours.\n</details>\n<details type="reasoning" done="true" duration="0">\n<summary>Thought for 0 seconds</summary>\n> Nine.\n</details>\nWe open at nine.',
+        "Let me look.\nWe open at nine.",
+    ),
+    "dify 14303": (
+        '<details style="color:gray;background-color: #f8f8f8;padding: 8px;border-radius: 4px;" open> <summary> Thinking... </summary>The user asks.\n</details>\n\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "dify 14479": ("<think>The user greets.<\\think>Hello! How can I help?", "Hello! How can I help?"),
+    "sglang 36285": ("The user asks for the hours.\n<//think>\nWe open at nine.", "We open at nine."),
+    "openclaw 25655": (
+        "Reasoning:\n_El usuario pregunta por el horario._\n_Mirando la conversación: abrimos a las nueve._\n\nAbrimos a las nueve.",
+        "Abrimos a las nueve.",
+    ),
+    "langgraph supervisor 160": (
+        '{"messages": [{"type": "human", "content": "When do you open?"}, {"type": "ai", "content": "", "name": "supervisor", "tool_calls": [{"name": "transfer_to_hours_agent", "args": {}, "id": "1"}]}, {"type": "tool", "content": "Successfully transferred to hours_agent", "name": "transfer_to_hours_agent"}, {"type": "ai", "content": "We open at nine.", "name": "hours_agent"}, {"type": "ai", "content": "Transferring back to supervisor", "name": "hours_agent", "tool_calls": [{"name": "transfer_back_to_supervisor", "args": {}, "id": "2"}]}, {"type": "tool", "content": "Successfully transferred back to supervisor", "name": "transfer_back_to_supervisor"}]}',
+        "We open at nine.",
+    ),
+    "minimax m3 31": (
+        'Let me check.]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="read_file">]<]minimax[>[<path>C:\\a]<]minimax[>[</path>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>',
+        "Let me check.",
+    ),
+    "github app 2128": (
+        "One moment.\n]<]minimax[>[]<]minimax[>[<initial_wait>10]<]minimax[>[</initial_wait>]<]minimax[>[\n]<]minimax[>[</tool_call>",
+        "One moment.",
+    ),
+    "kimi k3 oh-my-pi 8495": (
+        '<|open|>toolscall tool="StrReplace" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>src/rendererargument<|sep|><|close|>call<|sep|><|close|>toolstoolsmessage<|sep|>',
+        "",
+    ),
+    "typeclaw 344": (
+        'channel_reply:0<|tool_call_argument_begin|>{"text": "We open at nine."}<|tool_calls_section_end|>\nchannel_reply:1<|tool_call_argument_begin|>{"text": "Bye."}<|tool_calls_section_end|>',
+        "",
+    ),
+    "claude court": (
+        'I will check that.\n\ncourt\n<invoke name="Bash">\n<parameter name="command">date</parameter>\n</invoke>',
+        "I will check that.",
+    ),
+    "claude count": (
+        '確認します。\n\ncount\n<invoke name="Read">\n<parameter name="file_path">a</parameter>\n</invoke>',
+        "確認します。",
+    ),
+    "hermes 119261 dsml": (
+        '<｜DSML｜tool_calls> <｜DSML｜invoke name="terminal"> <｜DSML｜parameter name="background" string="false">true</｜DSML｜parameter> </｜DSML｜invoke> </｜DSML｜tool_calls>',
+        "",
+    ),
+    "genericagent 804 cut dsml": ("We open at nine.<‖DS", "We open at nine."),
+    "glm 5.2 fw 119": ("I look it up.<tool_call>list_orders</arg_value>", "I look it up."),
+    "glm sigit 95": (
+        "<tool_call>get_hours<tool_call>day</arg_key><arg_value>monday</arg_value></tool_call>We open at nine.",
+        "We open at nine.",
+    ),
+    "livekit 6942 newline": (
+        "thought\nI see you're calling from the number we have on file. Am I speaking with Ana?",
+        "I see you're calling from the number we have on file. Am I speaking with Ana?",
+    ),
+    "livekit 6942 brackets": (
+        "thought[]I see you're calling from the number we have on file.",
+        "I see you're calling from the number we have on file.",
+    ),
+    "livekit 6942 parens": ("thought() I can help you with that.", "I can help you with that."),
+    "omlx 844": (
+        "I'll check the model.\n\n<function=Bash>\n<parameter=command>\necho hi\n</parameter>\n</function>\n</tool_call>",
+        "I'll check the model.",
+    ),
+    "ollama 18082": ("17 × 24 = 408\n\nLet me verify: 17 × 24 = 340 + 68 = 408</think>408", "408"),
+    "qwen-code 10982": ("<think>a<think>b</think>c</think>d", "d"),
+    "openclaw NO_REPLY": ("NO_REPLY", ""),
+    "openclaw HEARTBEAT_OK": ("HEARTBEAT_OK", ""),
+    "smolagents 114": (
+        'Thought: I know it.\nCode:\n```py\nfinal_answer("We open at nine.")\n```<end_code>',
+        "We open at nine.",
+    ),
+    "smolagents new": (
+        'Thought: I know it.\n<code>\nfinal_answer("We open at nine.")\n</code>',
+        "We open at nine.",
+    ),
+    "opencode 2291 grok": (
+        '<xai:function_call name="get_hours">\n<parameter name="day">monday</parameter>\n</xai:function_call>\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "cline 13348 envelope": (
+        '{"data": {"choices": [{"message": {"content": "We open at nine.", "role": "assistant"}}]}, "success": true}',
+        "We open at nine.",
+    ),
+    "ollama provider 11": (
+        '{\n "name": "weather",\n "arguments": {"location": "SF"}\n} {\n "name": "cityAttractions",\n "arguments": {"city":"SF"}\n}',
+        "",
+    ),
+    "llama.cpp 15012": ('We open at nine.\n{\n  "tool_calls": []\n}', "We open at nine."),
+    "rapid-mlx 1076": ('[get_weather(location="Paris")]', ""),
+    "a record of two calls, in Arabic": (
+        '[Used tools: Tool: hours, Input: {"day":"a]b"}, Result: [1]; Tool: x, Input: {}, Result: ok] نفتح الساعة التاسعة.',
+        "نفتح الساعة التاسعة.",
+    ),
+    "a record without an end": (
+        'We open at nine.\n[Tool Call: hours (ID: 1)\nArguments: {"day": "mon"}',
+        "We open at nine.",
+    ),
+    "records between texts": (
+        'Sure.\n\n[Tool Call: hours (ID: 1)]\nArguments: {"day": "mon"}\n\n[Tool Result for ID 1]\nnine\n\nWe open at nine.',
+        "Sure.\nWe open at nine.",
+    ),
+    "an object that says nothing": ('{"response": "NO_REPLY", "needsDataCollection": false}', ""),
+    "silence, again and again": ("NO_REPLYNO_REPLY", ""),
+    "smolagents: another call": ("Thought: I look.\nCode:\n```py\nhours(day='mon')\n```<end_code>", ""),
+    "smolagents: lines and quotes": (
+        'Thought: a.\nCode:\n```py\nx = 1\nfinal_answer("""We open at "nine".\nAsk.""")\n```',
+        'We open at "nine".\nAsk.',
+    ),
+    "an agent that only hands back": ("Transferring back to supervisor", ""),
+    "an object in a fence of one line": (
+        'Here: ```json{"response": "We open at nine.", "needsDataCollection": true}``` Bye',
+        "We open at nine.",
+    ),
+    "folded reasoning in Arabic": (
+        '<details type="reasoning" done="true" duration="3">\n<summary>فكّر 3 ثوانٍ</summary>\n> يسأل.\n</details>\nنفتح الساعة التاسعة.',
+        "نفتح الساعة التاسعة.",
+    ),
 }
 
 

@@ -204,3 +204,13 @@ def test_answer_tags_that_open_again_and_again_go() -> None:
 def test_equal_tags_of_html_in_a_row_stay() -> None:
     text = f"One{'<br>' * 400}two"
     assert extract(text).text == text
+
+
+def test_a_call_that_only_the_limit_of_signs_cuts_off_hides_nothing() -> None:
+    answer = f"We open at nine.\n{'<‖DSML‖a b ' * 12_000}\nAsk us."
+    assert extract(answer).text == answer
+
+
+def test_remains_of_our_object_as_its_text_are_not_shown() -> None:
+    assert extract('{"response": ""needsDataCollection": true').absence == "json"
+    assert extract('{"response": "{\\"a\\": 1}"}').text == '{"a": 1}'

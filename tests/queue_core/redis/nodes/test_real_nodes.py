@@ -136,7 +136,7 @@ def group(request: pytest.FixtureRequest) -> Group:
 
 async def test_everything_works_by_the_url(group: Group) -> None:
     async with connect(group.url) as client:
-        queue = MessageQueue(client, QueueSettings(window_ms=0))
+        queue = MessageQueue(client, QueueSettings(window_ms=0, redis_deadline_ms=10_000))
         await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
         report = await examine(queue)
         assert report.active_conversations == USERS

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings
 from queue_core.errors import NewerLayoutError
-from queue_core.keys import LAYOUT_VERSION
+from queue_core.keys import LAYOUT_KNOWN, LAYOUT_VERSION
 from queue_core.queue.health import examine
 from queue_core.queue.layout import Layout
 from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED
@@ -80,11 +80,11 @@ async def test_where_only_a_newer_release_may_work_nothing_is_stored_and_nothing
     queue: MessageQueue, redis_client: Redis
 ) -> None:
     await queue.enqueue(MESSAGE)
-    await redis_client.hset(SHARED.layout, "oldest", LAYOUT_VERSION + 1)
+    await redis_client.hset(SHARED.layout, "oldest", LAYOUT_KNOWN + 1)
     before = await redis_client.keys()
     second = QueueMessage(id="m2", instance_name="bot", user_phone="2", message="x")
     for call in (queue.check, lambda: queue.enqueue(second), lambda: queue.withdraw(second)):
-        with pytest.raises(NewerLayoutError, match=f"layout {LAYOUT_VERSION + 1}; .* upgrade it too"):
+        with pytest.raises(NewerLayoutError, match=f"layout {LAYOUT_KNOWN + 1}; .* upgrade it too"):
             await call()
     with pytest.raises(NewerLayoutError):
         await queue.claim("p")
@@ -96,7 +96,7 @@ async def test_the_health_report_says_that_this_release_is_too_old(
     real_redis: Redis,
 ) -> None:
     queue = MessageQueue(real_redis)
-    await real_redis.hset(SHARED.layout, "oldest", LAYOUT_VERSION + 1)
+    await real_redis.hset(SHARED.layout, "oldest", LAYOUT_KNOWN + 1)
     (error,) = [error for error in (await examine(queue)).errors if "layout" in error]
     assert "upgrade it too" in error
 

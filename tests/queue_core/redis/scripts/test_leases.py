@@ -315,6 +315,22 @@ async def test_a_settled_token_is_remembered_for_a_time_only(steps: Steps, name:
     assert 0 < await steps.redis.pttl(PLACE.stats) <= 3_600_000
 
 
+async def test_statistics_get_their_time_to_live_again_in_each_quarter_of_it(steps: Steps) -> None:
+    async def ttl_after_a_turn(at: int) -> int:
+        await steps.redis.pexpire(PLACE.stats, 1_000_000)
+        await steps.enqueue(f"m{at}", at - 8_000)
+        batch = await steps.leased(at, f"c{at}")
+        assert await steps.complete(batch.token, at) == "held"
+        return round(await steps.redis.pttl(PLACE.stats), -5)
+
+    quarter_ms = 900_000
+    begun = quarter_ms - NOW % quarter_ms
+    assert await ttl_after_a_turn(begun) == 3_600_000
+    assert await ttl_after_a_turn(begun + quarter_ms - 1) == 1_000_000
+    assert await ttl_after_a_turn(begun + quarter_ms) == 3_600_000
+    assert (await steps.fields(PLACE.stats))["done"] == "3"
+
+
 @pytest.mark.parametrize("name", ENDS)
 async def test_a_repeated_end_is_settled_and_changes_nothing(steps: Steps, name: str) -> None:
     await steps.enqueue("m1")

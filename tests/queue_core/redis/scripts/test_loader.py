@@ -106,8 +106,8 @@ def test_a_script_gets_the_functions_and_constants_of_the_library_that_it_needs(
     inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
     source = define("settle(partition, rules)\n", inputs).script.source
     assert re.findall(r"local (?:function )?(\w+)", source) == ["schedule", "settle", "partition", "rules"]
-    assert "local LAYOUT_VERSION = " in scripts.Claim.script.source
-    assert "LAYOUT_VERSION" not in scripts.Extend.script.source
+    assert "local LAYOUT_KNOWN = " in scripts.Claim.script.source
+    assert "LAYOUT_KNOWN" not in scripts.Extend.script.source
 
 
 RARE_LIB = """
