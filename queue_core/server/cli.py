@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -177,6 +178,7 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 async def _serve(chosen: argparse.Namespace, settings: ServerSettings) -> int:
+    gc.freeze()  # else each whole search for garbage, through all that was imported, stops the process for 50 ms
     await processes.run(settings, chosen.roles, starts_redis=chosen.starts_redis, holds=chosen.hold)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -73,7 +74,7 @@ def test_wrong_usage_names_the_command_that_shows_the_help(
 
 
 @pytest.mark.parametrize(("command", "loops"), [("worker", 1), ("status", 0)])
-def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed(
+def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed_and_do_not_search_modules(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, loops: int
 ) -> None:
     made: list[asyncio.AbstractEventLoop] = []
@@ -85,8 +86,12 @@ def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed(
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    before = gc.get_freeze_count()
     main([command])  # ends at once: no AI is set, no Redis is there
+    frozen = gc.get_freeze_count() - before
+    gc.unfreeze()
     assert len(made) == loops
+    assert (frozen > 0) == (loops > 0), "its searches for garbage leave out what was imported"
 
 
 def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
