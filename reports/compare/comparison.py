@@ -129,4 +129,5 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
-        return {**asdict(self), "verdict": str(self.verdict)}
+        values = asdict(self)
+        return {"kind": "comparison", "of": values.pop("kind"), **values, "verdict": str(self.verdict)}

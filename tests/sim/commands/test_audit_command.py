@@ -8,17 +8,10 @@ from pathlib import Path
 import pytest
 
 from reports.results.files import read_result
+from tests.docs.documents import block
 from tests.sim.test_cli import INCIDENT, sim
 
-DAY = """\
-{"event":"recording","version":2,"title":"A bad Friday"}
-{"event":"message","at":"2026-03-06T10:00:00.100Z","instance":"bot","phone":"966500000001","id":"m1","text":"hello"}
-{"event":"message","at":"2026-03-06T10:00:14.100Z","instance":"bot","phone":"966500000001","id":"m2","text":"open?"}
-{"event":"reply","at":"2026-03-06T10:00:15.100Z","instance":"bot","phone":"966500000001","who":"bot","text":"Hello!"}
-{"event":"message","at":"2026-03-06T10:00:17.100Z","instance":"bot","phone":"966500000001","id":"m3","text":"when?"}
-{"event":"message","at":"2026-03-06T12:00:00.100Z","instance":"shop","phone":"966500000003","id":"k1","text":"hi"}
-{"event":"reply","at":"2026-03-06T12:20:12.100Z","instance":"shop","phone":"966500000003","who":"human","text":"hello"}
-"""
+DAY = block("docs/audit.md", "json")
 
 
 @pytest.fixture
