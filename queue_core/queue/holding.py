@@ -46,12 +46,15 @@ class Holding:
         """Hold the queue. Turns that are in work go on. Returns since when it is held, Unix ms."""
         now_ms = await self._access.now_ms()
         partitions = self._access.keys.partitions
+        missing = [
+            partition
+            for partition, since_ms in zip(partitions, await self._since_ms(), strict=True)
+            if since_ms is None
+        ]
         await self._access.read(
-            *(
-                ("HSETNX", partition.hold, "since", now_ms)
-                for partition, since_ms in zip(partitions, await self._since_ms(), strict=True)
-                if since_ms is None
-            )
+            *(("HSETNX", partition.hold, "since", now_ms) for partition in missing),
+            # A hold of `partitions` becomes one that the end of that command does not end.
+            *(("HDEL", partition.hold, "partitions") for partition in partitions),
         )
         since_ms = await self.since_ms()
         return now_ms if since_ms is None else since_ms

@@ -150,7 +150,7 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
     assert captured.out.startswith("## ❌")
     assert "Worse" in captured.err
     assert main(["compare", "good.json", "bad.json", "--json", "-"]) == 1
-    assert json.loads(capsys.readouterr().out)["kind"] == "replay"
+    assert json.loads(capsys.readouterr().out)["kind"] == "comparison"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ CONVERSATION_KINDS = (
 Lists come first, since a long one takes several bundles. The end of the queue is in one bundle with lock and reply,
 because monitors delete locks and replies without a queue.
 """
+RECENT_KINDS = frozenset({"msg_queue", "processing_lock", "reply", "completed", "queue_stats"})
+"""Kinds of keys that every conversation has which was active lately; none of them is kept for weeks."""
 COPIED_KINDS = frozenset({"ids", "sent", "backend", "outages"})
 LEFT_KINDS = COPIED_KINDS | {
     *("active_queues", "wake", "token", "looks", "hold", "outage_news", "backend_waiting", "backend_trials"),

@@ -9,10 +9,10 @@ from typing import Any
 from queue_core.errors import PartitionsError, QueueError, QueueUnavailableError
 from queue_core.keys import home_of
 from queue_core.queue.access import Access, whole
-from queue_core.queue.partitions.carrying import Carried, Carrying
-from queue_core.queue.partitions.mover import Mover, Named
+from queue_core.queue.partitions.carrying import RECENT_KINDS, Carried, Carrying
+from queue_core.queue.partitions.mover import LeasedError, Mover, Named
 from queue_core.queue.partitions.noted import Noted, read_noted
-from queue_core.queue.partitions.turns import Turns
+from queue_core.queue.partitions.turns import LOOK_S, Turns
 from queue_core.redis.runner import other_partitions
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.scripts.partitions import ClosePartition, OpenPartition
@@ -73,14 +73,31 @@ class PartitionsChange:
             await turns.hold(wait_s)
         self._note("closing the partitions: messages are refused until the change is complete")
         self.is_closed = True
-        await _close(mover, is_opening=noted.is_opening)
+        try:
+            await _close(mover, is_opening=noted.is_opening)
+        except PartitionsError:  # another run was faster
+            self.is_closed = False
+            await turns.resume()
+            raise
         if not noted.is_opening:
-            await turns.wait(float("inf"))
-            await Carrying(mover, self._note, self.carried, self._copied).run()
+            await self._carry(mover, turns)
+            await _require_delivered(mover)
         self._note("opening the partitions")
         await _open(mover, turns)
         self.is_closed = False
         await turns.resume()
+
+    async def _carry(self, mover: Mover, turns: Turns) -> None:
+        """Carry everything, once no turn is in work. A worker that slept may renew a lease that had run out."""
+        while True:
+            await turns.wait(float("inf"))
+            try:
+                await Carrying(mover, self._note, self.carried, self._copied).run()
+            except LeasedError:
+                self._note("waiting for a turn in work: stop the workers, if one still runs")
+                await asyncio.sleep(LOOK_S)
+            else:
+                return
 
 
 class Partitions:
@@ -103,18 +120,28 @@ def _say_nothing(words: str) -> None:
     del words
 
 
+async def _require_delivered(mover: Mover) -> None:
+    """Raise QueueError, before any partition is opened, if bundles wait in one."""
+    waiting = await mover.access.read(*(("HGET", f"{keys.base}carried", "waiting") for keys in mover.used))
+    if any(whole(count, 0) for count in waiting):
+        raise QueueError(
+            "something is still to be carried, since slots moved meanwhile: type the command again"
+        )
+
+
 async def _verify(mover: Mover) -> None:
-    """Raise PartitionsError if conversations with messages lie where the number until now does not have them."""
+    """Raise PartitionsError if conversations lie where the number until now does not have them."""
     astray: set[Named] = set()
     async for page in mover.scan():
         for number, rest in page:
             kind, _, conversation = rest.partition(":")
-            if kind == "msg_queue" and home_of(conversation, mover.before) != number:
+            if kind in RECENT_KINDS and home_of(conversation, mover.before) != number:
                 astray.add((number, conversation))
     if astray:
         raise PartitionsError(
             f"conversations that do not lie where {mover.before} partitions have them: {len(astray)}. Nothing was "
-            "changed: set QUEUE_PARTITIONS to the number that the processes have had, and type the command again"
+            "changed: set QUEUE_PARTITIONS to the number that the processes have had, and type the command again. If "
+            "that number was another one some days ago, wait until what it left behind has expired"
         )
 
 

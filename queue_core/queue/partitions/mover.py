@@ -26,6 +26,10 @@ Named = tuple[int, str]
 """Number of a partition, and the rest of a key's name there."""
 
 
+class LeasedError(QueueError):
+    """A worker has a lease on a conversation that was to be carried."""
+
+
 class Mover:
     """Run that carries conversations from the partitions of one number to those of another.
 
@@ -75,6 +79,8 @@ class Mover:
         except QueueUnavailableError:
             raise
         except QueueError as error:
+            if "LEASED" in str(error):
+                raise LeasedError("a worker still answers a conversation that is to be carried") from error
             if "MOVER" in str(error):
                 raise PartitionsError(
                     typed(

@@ -65,7 +65,9 @@ class Turns:
         while True:
             leased, held = await self._still_leased(leased)
             now = clock()
-            if now - looked > settings.lock_ttl_ms / 4000:  # Redis may have been away meanwhile
+            if now - looked > max(
+                settings.lock_ttl_ms / 4000, 2 * LOOK_S
+            ):  # Redis may have been away meanwhile
                 calm_since = now
             looked = now
             if not leased or (not held and now - calm_since >= settings.grace_ms / 1000):

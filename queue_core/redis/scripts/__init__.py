@@ -342,7 +342,8 @@ class DropOld(Call[int], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_count)
     place: Annotated[
-        Place, "queue lock active wake stats dead reply completed damaged conversation changes change_notes"
+        Place,
+        "queue lock active wake stats dead reply completed damaged conversation changes change_notes layout partitions",
     ]
     rules: Rules
     now_ms: Now

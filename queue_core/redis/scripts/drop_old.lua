@@ -2,6 +2,7 @@
 -- a time, or more if a batch with a recorded reply is larger. Leaves a conversation alone while a worker answers it.
 -- Returns the number of new dead letters; 0 when none is left, -1 when there is no room for more.
 
+read_layout(place)
 local lock = redis.call('HMGET', place.lock, 'token', 'expiresAt', 'answered')
 if lock[1] and (tonumber(lock[2]) or 0) > now_ms then
   return 0

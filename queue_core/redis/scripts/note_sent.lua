@@ -1,6 +1,7 @@
 -- note_sent: notes the id that a provider gave to a reply. Earlier reports on that id are due now.
 -- Returns 1 if there were any, else 0
 
+read_layout(partition)
 local slot = math.floor(now_ms / SENT_SLOT_MS)
 local bucket = sent_bucket_of(partition, slot, fingerprint)
 keep_sent(partition, bucket, fingerprint, note, now_ms)

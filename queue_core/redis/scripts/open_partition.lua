@@ -16,6 +16,9 @@ if is_used == '1' then
   if (tonumber(redis.call('GET', partition.token) or nil) or 0) < tonumber(token) then
     redis.call('SET', partition.token, token)
   end
+  if type_of(partition.hold) ~= 'hash' then
+    redis.call('DEL', partition.hold)
+  end
   if held_ms ~= '' then
     redis.call('HSETNX', partition.hold, 'since', held_ms)
   end

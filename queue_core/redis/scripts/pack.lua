@@ -1,6 +1,6 @@
 -- pack: takes items out of a closed partition, and puts a bundle of each into the outbox of its target (bundles.lua).
 -- `items` are packed words, three for each item: target, kind, name. The kinds: 'conversation', its keys of the kinds that
--- `kinds` lists and its times, after its lease is ended; 'dead' and 'damaged', an entry of the stream; 'report', a field of the reports; 'key'.
+-- `kinds` lists and its times, after its lease is ended, which must have run out; 'dead' and 'damaged', an entry of the stream; 'report', a field of the reports; 'key'.
 -- Returns {items that are finished, bundles}. It stops early after many bytes, or if a conversation has a long list: the
 -- caller repeats the items that are not finished.
 
@@ -72,8 +72,20 @@ local function next_number()
   return number
 end
 
+-- Raises an error if a conversation has a lease that has not run out. Nothing was written until then.
+local function require_no_lease(words)
+  for index = 1, #words, 3 do
+    local lock = words[index + 1] == 'conversation' and place_in(partition, words[index + 2]).lock
+    local expires = lock and redis.pcall('HGET', lock, 'expiresAt')
+    if type(expires) == 'string' and (tonumber(expires) or 0) > now_ms then
+      error('LEASED')
+    end
+  end
+end
+
 require_mover(partition, mover, absent)
 local words, finished, bundles, bytes = unpacked(items), 0, 0, 0
+require_no_lease(words)
 for index = 1, #words, 3 do
   local bundle = {}
   local has_more = take[words[index + 1]](bundle, words[index + 2])

@@ -15,7 +15,7 @@ class NoteSent(Call[bool], frozen=True, kw_only=True):
     """Notes the id of a reply. Returns True if there was a report on it already."""
 
     read = staticmethod(answers.read_is_found)
-    partition: Annotated[Partition, "reports_due damaged sent"]
+    partition: Annotated[Partition, "reports_due layout partitions damaged sent"]
     fingerprint: bytes
     note: bytes
     now_ms: Now
@@ -54,7 +54,7 @@ class SettleReport(Call[bool], frozen=True, kw_only=True):
     """Ends a failure that its conversation has noted. Returns True if the id is still known."""
 
     read = staticmethod(answers.read_is_found)
-    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    partition: Annotated[Partition, "reports reports_due layout partitions damaged sent"]
     fingerprint: bytes
     now_ms: Now
     ttl_ms: Number

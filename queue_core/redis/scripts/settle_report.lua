@@ -1,6 +1,7 @@
 -- settle_report: ends a failure that its conversation has noted. Further reports of it count as repeated.
 -- Returns 1 if the id is still known, else 0
 
+read_layout(partition)
 local field = 'f' .. fingerprint
 redis.call('ZREM', partition.reports_due, field)
 redis.call('HDEL', partition.reports, field)

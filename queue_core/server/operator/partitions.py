@@ -31,10 +31,10 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         summary="show the number of partitions, or change it while messages wait",
         description="""
             Without a number, shows how many partitions the processes must have. With a number, carries all
-            conversations, with everything that is kept of them, to where that number of partitions has them. First it
-            holds the queue and waits until no turn is in work. Then, until it is complete, no process stores or answers
-            a message: webhooks answer 503, and the provider delivers again. Afterwards processes with another number
-            are refused: set QUEUE_PARTITIONS to the new number and restart them all.
+            conversations, with everything that is kept of them, to where that number of partitions has them. Stop all
+            processes first: messages wait in Redis, and the provider delivers the webhooks of this time again. It waits
+            until no turn is in work. Until it is complete, and afterwards with another number, processes are refused:
+            set QUEUE_PARTITIONS to the new number, and start them all.
 
             If it is interrupted, messages are refused until it is typed again; it goes on where it stopped. Progress
             goes to standard error.
@@ -123,6 +123,6 @@ def _write_outcome(args: argparse.Namespace, change: PartitionsChange, before: i
     write(
         f"{quantity(before, 'partition')} became {args.number} in {age(took_s * 1000)}; carried: "
         f"{quantity(carried.conversations, 'conversation')}, {letters}. Set QUEUE_PARTITIONS to {args.number} and "
-        "restart all processes: the others are refused"
+        "start all processes: those with another number are refused"
     )
     return OK

@@ -14,10 +14,11 @@ from redis.asyncio import Redis, RedisCluster
 from loadtests.redis_groups.cluster import ClusterServers
 from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.errors import LeaseLostError, PartitionsError, QueueError
-from queue_core.keys import ConversationKey, KeySpace, Place
+from queue_core.keys import ConversationKey, KeySpace, Place, home_of
 from queue_core.queue.health import examine
-from queue_core.queue.partitions import noted, turns
-from queue_core.queue.partitions.carrying import CONVERSATION_KINDS
+from queue_core.queue.partitions import change, noted, turns
+from queue_core.queue.partitions.carrying import CONVERSATION_KINDS, Carrying
+from queue_core.queue.partitions.mover import Mover
 from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
 from tests.queue_core.queue.partitions_content import claim_all, contents, fill, refused, written
@@ -275,3 +276,83 @@ async def test_a_cluster_whose_primary_dies_during_the_change(cluster_servers: C
             [f"m{user}"] for user in users
         ]
         assert await new.depth() == len(users)
+
+
+async def test_a_lease_that_was_renewed_meanwhile_is_waited_for(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker wakes up when its leases have run out and the change begins to carry."""
+    old = process(redis, 2, clock)
+    batches = await lease(old, clock)
+    clock.now_ms += 60
+    carry, notes = Carrying.run, list[str]()
+
+    async def wake_up(carrying: Carrying) -> None:
+        if not notes:
+            await asyncio.gather(*(old.extend(batch) for batch in batches.values()))
+        await carry(carrying)
+
+    def note(words: str) -> None:
+        if words.startswith("waiting for a turn in work"):
+            notes.append(words)
+            clock.now_ms += 60
+
+    monkeypatch.setattr(Carrying, "run", wake_up)
+    await old.partitions.change(3, note).run(wait_s=10)
+    assert len(notes) == 1
+    carried = {user for user in USERS if home_of(f"bot:{user}", 2) != home_of(f"bot:{user}", 3)}
+    assert carried <= {batch.user_phone for batch in await claim_all(process(redis, 3, clock))}
+
+
+async def test_a_worker_with_short_leases_that_died_stops_no_change(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = process(redis, 2, clock)
+    await lease(old, clock)
+    clock.now_ms += 100_000
+    monkeypatch.setattr(turns, "LOOK_S", 0.05)  # longer than a quarter of the lease
+    await old.partitions.change(3).run(wait_s=5)
+
+
+async def test_a_hold_that_an_operator_sets_meanwhile_stays(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
+    await lease(old, clock)
+    running = asyncio.create_task(old.partitions.change(3).run(wait_s=10))
+    async with asyncio.timeout(10):
+        while not await redis.keys("*}:hold"):
+            await old.depth()
+    await old.holding.hold()
+    clock.now_ms += 100
+    await running
+    assert await process(redis, 3, clock).holding.since_ms() is not None
+
+
+async def test_a_command_that_comes_too_late_leaves_no_hold(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, verify = process(redis, 2, clock), change._verify
+    await old.enqueue(written("m", USERS[0]))
+
+    async def be_overtaken(mover: Mover) -> None:
+        monkeypatch.setattr(change, "_verify", verify)
+        await old.partitions.change(3).run(wait_s=10)
+
+    monkeypatch.setattr(change, "_verify", be_overtaken)
+    await refuses(lambda: old.partitions.change(3).run(wait_s=10), "lie in 3 partitions")
+    assert await redis.keys("*}:hold") == []
+
+
+async def test_a_wrong_number_is_noticed_when_nothing_waits(redis: Redis, clock: Clock) -> None:
+    for batch in (await lease(process(redis, 2, clock), clock)).values():
+        await process(redis, 2, clock).complete(batch)
+    wrong = process(redis, 4, clock)
+    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie where 4 partitions")
+
+
+async def test_old_messages_are_not_dropped_by_the_old_number(redis: Redis, clock: Clock) -> None:
+    old = process(redis, 2, clock)
+    await old.enqueue(written("m", USERS[0]))
+    await old.partitions.change(3).run(wait_s=10)
+    await refuses(
+        lambda: old.holding._drop(old.keys.of("bot", USERS[0]), 1, "too old"), "lie in 3 partitions"
+    )

@@ -41,7 +41,7 @@ async def test_a_change_carries_conversations_and_refuses_what_was_not_restarted
     assert changed.code == 0
     assert "1 partition became 32 in " in changed.out
     assert "carried: 30 conversations, 1 dead letter." in changed.out
-    assert "Set QUEUE_PARTITIONS to 32 and restart all processes" in changed.out
+    assert "Set QUEUE_PARTITIONS to 32 and start all processes" in changed.out
     assert "closing the partitions: messages are refused until the change is complete" in changed.err
     assert SECRET not in changed.out + changed.err
     with pytest.raises(PartitionsError, match=r"set partitions \(QUEUE_PARTITIONS\) to 32"):
