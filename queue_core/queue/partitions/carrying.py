@@ -226,16 +226,20 @@ class Carrying:
             )
             if not bundles:
                 return int(arrived > 0)
-            arrived = await self._mover.run(
-                UnpackBundles(
-                    partition=self._mover.everywhere[target],
-                    absent=self._mover.everywhere[target].absent,
-                    now_ms=self._access.now(),
-                    mover=self._mover.token,
-                    source=str(number),
-                    bundles=bundles,
-                )
+            arrived = await self._unpack(target, number, bundles)
+
+    async def _unpack(self, target: int, source: int, bundles: bytes) -> int:
+        """Carry out bundles from one partition in another. Returns the number of the last one."""
+        return await self._mover.run(
+            UnpackBundles(
+                partition=self._mover.everywhere[target],
+                absent=self._mover.everywhere[target].absent,
+                now_ms=self._access.now(),
+                mover=self._mover.token,
+                source=str(source),
+                bundles=bundles,
             )
+        )
 
     async def _copy(self, number: int, names: Sequence[str]) -> None:
         """Copy keys to every partition that gets conversations from this one."""
@@ -256,16 +260,7 @@ class Carrying:
                 if self._mover.may_get(target, number) and target != number
             ]
             for target in targets:
-                await self._mover.run(
-                    UnpackBundles(
-                        partition=self._mover.everywhere[target],
-                        absent=self._mover.everywhere[target].absent,
-                        now_ms=self._access.now(),
-                        mover=self._mover.token,
-                        source=str(number),
-                        bundles=exported,
-                    )
-                )
+                await self._unpack(target, number, exported)
             self._copied |= {(number, name) for name in some}
             self._carried.copies += len(some) * len(targets)
 
