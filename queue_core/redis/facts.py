@@ -39,6 +39,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     append_fsync: str = ""
     append_failed: bool = False
     """True if the last write to the append-only file failed."""
+    loads_truncated: bool = False
+    """True if the server starts on an append-only file whose end a crash has torn (aof-load-truncated)."""
     snapshot_failed: bool = False
     role: Literal["", "primary", "replica"] = ""
     replicas: int = 0
@@ -63,14 +65,14 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
     """Ask one server for its facts, and whether it refuses to tell. Raises redis-py's errors when it is away."""
     info_availability, info = await _try_command(run, "INFO")
-    config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
+    config_availability, append = await _try_command(run, "CONFIG", "GET", "a*")
     _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")
     _, minimum = await _try_command(run, "CONFIG", "GET", "min-replicas-to-write")
     is_cluster = info.get("redis_mode") == "cluster" or bool(name)
     coverage: dict[str, str] = {}
     if is_cluster and config_availability == "answered":
         _, coverage = await _try_command(run, "CONFIG", "GET", "cluster-require-full-coverage")
-    config = fsync | memory | minimum
+    config = append | memory | minimum
     primary = f"{info.get('master_host', '')}:{info.get('master_port', '')}"
     role = info.get("role", "")
     enabled = info.get("aof_enabled", config.get("appendonly", ""))
@@ -86,6 +88,7 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
         append_only=enabled in ("1", "yes") if enabled else None,
         append_fsync=config.get("appendfsync", ""),
         append_failed=info.get("aof_last_write_status", "ok") != "ok",
+        loads_truncated=config.get("aof-load-truncated") == "yes",
         snapshot_failed=info.get("rdb_last_bgsave_status", "ok") != "ok",
         role="replica" if role in ("slave", "replica") else "primary" if role else "",
         replicas=_number(info.get("connected_slaves")) or 0,
@@ -111,6 +114,7 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
         append_only=False if False in append_only else None if None in append_only else True,
         append_fsync=next((fsync for fsync in ("no", "", "everysec", "always") if fsync in fsyncs), ""),
         append_failed=any(server.append_failed for server in servers),
+        loads_truncated=any(server.loads_truncated for server in servers),
         snapshot_failed=any(server.snapshot_failed for server in servers),
         role=next((role for role in ("replica", "", "primary") if role in roles), ""),
         replicas=max(server.replicas for server in servers),
@@ -171,6 +175,12 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
         warnings.append(
             "appendfsync is everysec, so a crash of the machine (not of Redis alone) can lose the messages of the last "
             "2 s: set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
+        )
+    if facts.append_only and facts.loads_truncated:
+        warnings.append(
+            "aof-load-truncated is yes, so after a crash in the middle of a write, the second start may carry out half "
+            "a transaction, which loses or doubles messages: set it to no; where Redis then does not start, cut its "
+            "file by redis-check-aof --fix"
         )
     if facts.memory_limit_bytes == 0:
         warnings.append(

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 LOG_NAME = "redis-server.log"
 LOG_LINES_SHOWN = 15
+TORN_FILE_WORDS = b"Unexpected end of file"
+"""Words in the log of a server that refused to start because its append-only file ends within a command."""
+
 LOCK_NAME = "redis-server.lock"
 LOCK_WAIT_S = 1.0  # a server that was just killed may still have a child that writes its append-only file
 PING_INTERVAL_S = 0.01
@@ -86,6 +89,7 @@ class EmbeddedRedis:
             "save": "",
             "appendonly": "yes" if append_only else "no",
             "appendfsync": append_fsync,
+            "aof-load-truncated": "no",  # see _cut_torn_end
             "maxmemory-policy": "noeviction",
             "bind": "127.0.0.1",
             "protected-mode": "yes",
@@ -146,8 +150,7 @@ class EmbeddedRedis:
             self._temporary = Path(tempfile.mkdtemp(prefix="burstqueue-"))
         try:
             self._prepare()
-            self._launch(self._binary.path)
-            self._wait_until_ready()
+            self._run(self._binary.path)
         except BaseException:
             self._end_process(signal.SIGKILL)
             if is_first_start:
@@ -218,6 +221,40 @@ class EmbeddedRedis:
                 raise EmbeddedRedisError(
                     f"port {self._port} cannot be used: {reason}; choose another (--port)"
                 ) from error
+
+    def _run(self, program: Path) -> None:
+        """Start the server; where a crash has torn the end of its file, cut that off and start it once more."""
+        log = self.data_dir / LOG_NAME
+        log_size = log.stat().st_size if log.exists() else 0
+        try:
+            self._launch(program)
+            self._wait_until_ready()
+        except EmbeddedRedisError:
+            if TORN_FILE_WORDS not in log.read_bytes()[log_size:]:
+                raise
+            self._end_process(signal.SIGKILL)
+            self._cut_torn_end(program)
+            self._launch(program)
+            self._wait_until_ready()
+
+    def _cut_torn_end(self, program: Path) -> None:
+        """Cut a torn transaction off the append-only file, from its beginning.
+
+        With `aof-load-truncated yes`, Redis cuts the last command only, and so keeps the beginning of a transaction,
+        which takes effect at the next start but one. `redis-check-aof` cuts all of it; redis-server is that program
+        when it is called by that name.
+        """
+        manifest = self.data_dir / "appendonlydir" / "appendonly.aof.manifest"  # since Redis 7.0
+        file = manifest if manifest.exists() else self.data_dir / "appendonly.aof"
+        with (self.data_dir / LOG_NAME).open("ab") as log:
+            subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
+                ["redis-check-aof", "--fix", file],  # noqa: S607 - a name, not a path
+                executable=program,
+                input=b"y\n",
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,  # the server then says again what is wrong with the file
+            )
 
     def _launch(self, program: Path) -> None:
         options = {"port": str(self._port or 0), **self._options, "dir": str(self.data_dir)}

@@ -391,6 +391,7 @@ def test_each_error(changes: dict[str, Any], word: str) -> None:
     ("changes", "word"),
     [
         ({"append_fsync": "everysec"}, "the last 2 s"),
+        ({"loads_truncated": True}, "aof-load-truncated is yes"),
         ({"memory_limit_bytes": 0}, "maxmemory is not set"),
         ({"memory_used_bytes": 81}, "81% of maxmemory"),
         ({"memory_used_bytes": 100}, "Redis is full"),
