@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
@@ -16,6 +16,7 @@ from queue_core.redis.nodes import urls
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.sources import ClusterSource, SentinelSource, Source
+from queue_core.redis.pool import Pool
 from queue_core.redis.tls import sharing
 
 _SCHEMES = ("redis", "rediss", "unix")
@@ -51,9 +52,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # each raises ValueError if it is malformed
-        pool = BlockingConnectionPool.from_url(
-            url, max_connections=connections_max, timeout=socket_timeout_s, **options
-        )
+        pool = Pool.from_url(url, max_connections=connections_max, timeout=socket_timeout_s, **options)
         pool.connection_class = sharing(pool.connection_class)
         pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 
 from queue_core.redis.nodes.located import Located, located
 from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
+from queue_core.redis.pool import Pool
 from queue_core.redis.runner import FAILURES, check_lua
 
 PATIENCE_S = 2.0
@@ -54,7 +55,7 @@ class NodesClient(Redis):
         """Return the client of one server."""
         if address not in self._nodes:
             self._nodes[address] = Redis.from_pool(
-                BlockingConnectionPool(
+                Pool(
                     connection_class=self._connection_class,
                     max_connections=NODE_CONNECTIONS_MAX,
                     timeout=self._options.get("socket_timeout", PATIENCE_S),
@@ -138,7 +139,7 @@ class NodesClient(Redis):
             end()
         await self.routes.close()
         nodes, self._nodes = self._nodes, {}
-        await asyncio.gather(*(node.connection_pool.disconnect() for node in nodes.values()), *self._closing)
+        await asyncio.gather(*(node.connection_pool.aclose() for node in nodes.values()), *self._closing)
 
     async def _run_once(
         self,
@@ -255,7 +256,7 @@ class _Pipeline:
 async def _disconnect(node: Redis) -> None:
     with contextlib.suppress(*FAILURES, TimeoutError):  # a server that is away does not say goodbye
         async with asyncio.timeout(PATIENCE_S):
-            await node.connection_pool.disconnect()
+            await node.connection_pool.aclose()
 
 
 def _key_of(command: Command) -> Any:
