@@ -25,6 +25,7 @@ try:
     from queue_core.queue.message_queue import MessageQueue
     from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
     from queue_core.queue.rescue import Rescued
+    from queue_core.queue.sent_replies import Report
     from queue_core.redis.connection import connect
     from queue_core.sent import note_sent
     from queue_core.settings import PROFILES, QueueSettings
@@ -57,6 +58,7 @@ __all__ = [
     "QueueUnavailableError",
     "Receipt",
     "Reply",
+    "Report",
     "Rescued",
     "RetryLaterError",
     "UnsupportedRedisError",

@@ -33,7 +33,7 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
   web, worker, monitor
            the parts, each in as many processes as you want, on one REDIS_URL
   redis    a redis-server alone, for a bot of your own
-  check, status, show, dead, damaged, drain, hold, resume, forget, tick, send-test
+  check, status, show, dead, damaged, drain, hold, resume, forget, partitions, tick, send-test
            commands for the operator
 
 Settings come from the environment and from .env; docs/server.md lists them.

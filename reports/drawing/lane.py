@@ -94,6 +94,8 @@ class Window:
     width: float
     y: float
     label: str
+    label_width: float
+    """Room for the label in the middle, where no line is drawn: a line behind it shows between its letters."""
     title: str
 
 
@@ -203,8 +205,10 @@ class LaneLayout:
                 moment=duration(span.due_at_ms),
                 time=waited,
             )
-            fits = width_px(label, LABEL_PX) + 16 <= right - left
-            yield Window(left, right - left, y, label if fits else "", title)
+            label_width = width_px(label, LABEL_PX)
+            if label_width + 16 > right - left:
+                label, label_width = "", 0.0
+            yield Window(left, right - left, y, label, label_width, title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
         """Return marks from `y` downwards, by message, by equal neighbours or by fate, and the number of rows."""

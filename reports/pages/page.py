@@ -11,13 +11,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.command_lines import typed
 from reports.text import cut, one_line, printable, with_units
 from reports.words.figures import in_unit, relative
-from reports.words.language import direction, gettext, language, ngettext
+from reports.words.language import DEFAULT, direction, gettext, language, ngettext
 from reports.words.numbers import EN_DASH, duration, in_two_parts, moment, share
 
 CHECK_SIGNS = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}
 """Class and sign of an expectation that holds, does not hold, or was not checked."""
+COMMAND_LENGTH_MAX = 4000
 _RANGE = re.compile(rf"(?<=\d){EN_DASH}(?=\d)")
 _WORD_JOINER = "\u2060"
 
@@ -67,6 +69,7 @@ def environment() -> Environment:
         one_line=one_line,
         px=_px,
         relative=relative,
+        repeating=_repeating,
         share=share,
         words=words,
     )
@@ -86,6 +89,14 @@ def _isolated(text: str) -> Markup:
 def _unbroken(text: str) -> str:
     """Make a text printable, and keep ranges of numbers such as "1 to 3", written with a dash, on one line."""
     return _RANGE.sub(EN_DASH + _WORD_JOINER, printable(text))
+
+
+def _repeating(command: str) -> str:
+    """Write the command that makes a page again, in its language, as the reader can type it."""
+    is_in_language = language() == DEFAULT or "--lang" in command
+    return cut(
+        one_line(typed(command if is_in_language else f"{command} --lang {language()}")), COMMAND_LENGTH_MAX
+    )
 
 
 def _px(value: float) -> str:

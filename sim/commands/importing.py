@@ -40,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="a file or a folder, also packed by gzip, zstd or zip; - is standard input",
+        help="a file or a folder, also packed by gzip, zstd, xz, bzip2 or zip; - is standard input",
     )
     add_import_options(parser)
     output = parser.add_argument_group("output")

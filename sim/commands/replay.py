@@ -60,8 +60,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "replay",
         help="replay recordings and show what each system loses, and why",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Replays every recording against every system, prints what became of the messages, and\n"
-        "writes a report. Equal recordings, options and seed give equal results, to the byte.",
+        description="Replays every recording on the queue and the systems of the incident, or on those of --system,\n"
+        "prints what became of the messages, and writes a report. Equal recordings of the same name,\n"
+        "options and seed give the same bytes, with the same version of Python.",
         epilog=_EPILOG,
     )
     add_paths(parser)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -309,7 +308,7 @@ def quantile(values: list[int], share: float) -> int:
 
 def say(words: str) -> None:
     """Print on standard error what is being done, since it takes minutes."""
-    print(f"{words} …", file=sys.stderr, flush=True)
+    Console(stderr=True).print(f"{words} …")
 
 
 def megabytes(count: float) -> str:

@@ -209,7 +209,8 @@ class Carrying:
         for item in items:
             if name := names.get(item.kind):
                 setattr(self._carried, name, getattr(self._carried, name) + 1)
-        self._note(f"carried conversations: {self._carried.conversations:,}")
+        if self._carried.conversations:
+            self._note(f"carried conversations: {self._carried.conversations:,}")
 
     async def _deliver(self, number: int, target: int) -> int:
         """Carry out all bundles from one partition in another. Returns 1 if there were any, else 0."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.conversations import Conversation, Key, Lane, Message, Outcome, Span
-from reports.command_lines import typed
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.pages.replay.conversation import ConversationView, conversation_view
 from reports.results.audit import (
@@ -68,7 +67,7 @@ def audit_page_of(result: AuditResult) -> AuditPage:
         left_out=result["conversations_troubled"] - len(result["worst"]),
         zone=zone,
         downloads=audit_downloads(result),
-        command=typed(result["command"]),
+        command=result["command"],
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.failover import Repeated, repeated
-from reports.command_lines import typed
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.text import cut, one_line
@@ -77,7 +76,7 @@ def failover_page_of(result: FailoverResult) -> FailoverPage:
             (gettext("messages a second"), str(result["rate_per_s"])),
             (gettext("partitions"), str(result["partitions"])),
         ],
-        command=typed(result["command"]),
+        command=result["command"],
     )
 
 

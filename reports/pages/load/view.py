@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.analysis.times import time_cells, time_columns
-from reports.command_lines import typed
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, time_plots
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
@@ -43,7 +42,6 @@ from reports.words.numbers import EN_DASH, duration, round_duration, share
 from reports.words.verdicts import Verdict
 
 VALUE_LENGTH_MAX = 500
-COMMAND_LENGTH_MAX = 4000
 ROWS_MAX = 120
 BAR_PX = 200
 _COLOURS = (3, 1)
@@ -187,7 +185,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         sizes=_bars(_sizes(result["batches"])),
         settings=_facts(result["settings"]),
         system=_facts(result["system"]),
-        command=cut(one_line(typed(result["command"])), COMMAND_LENGTH_MAX),
+        command=result["command"],
         downloads=load_downloads(result),
     )
 

@@ -10,7 +10,6 @@ from typing import Any
 from reports.analysis.figures import COUNTS, SystemFigures, counts_by
 from reports.analysis.recording import ReplayedRecording
 from reports.analysis.replay import AnalysedReplay
-from reports.command_lines import typed
 from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.replay.downloads import downloads
@@ -95,7 +94,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | N
         totals=[tally(by_system.get((system,), NOTHING)) for system in systems],
         plot=_overall_plot(replay.recordings, systems) if len(views) > 1 else None,
         settings=[(gettext("seed"), str(result["seed"])), *_settings(result["settings"])],
-        command=typed(result.get("command", "")),
+        command=result.get("command", ""),
         figures=replay.figures,
         estimates=overall_estimates(replay.figures),
         downloads=downloads(replay),

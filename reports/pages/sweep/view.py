@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from reports.analysis.figures import QUANTILES
 from reports.analysis.sweep import choices_of
-from reports.command_lines import typed
 from reports.drawing.plots import Plot, PlotRow, Series, reply_time_plot, times_description
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.drawing.svg import LINE_STYLES
@@ -82,7 +81,7 @@ def sweep_page_of(result: SweepResult) -> SweepPage:
             ("ai", _setting(result, "ai")),
             ("redis latency", _setting(result, "redis_latency")),
         ],
-        command=typed(result["command"]),
+        command=result["command"],
     )
 
 

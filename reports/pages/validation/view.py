@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.analysis.agreement import COUNTS
-from reports.command_lines import typed
 from reports.drawing.overlay import overlay_plot
 from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink, csv_link
@@ -98,7 +97,7 @@ def validation_page_of(result: ValidationResult) -> ValidationPage:
         settings=_facts(result["settings"]),
         system=_facts(result["system"]),
         downloads=validation_downloads(result),
-        command=typed(result["command"]),
+        command=result["command"],
     )
 
 

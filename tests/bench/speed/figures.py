@@ -75,8 +75,16 @@ def aims(results: Results) -> list[Aim]:
     if results.peers:
         found = [
             Aim("enqueues, times those of the faster peer", _lead(results, "enqueue", "enqueue"), 1.0),
-            Aim("turns of one, times", _lead(results, "turns of one", "turns of one"), 1.0),
-            Aim("turns of three, times", _lead(results, "turns of three", "turns of one"), 1.7),
+            Aim(
+                "turns of one, times those of the faster peer",
+                _lead(results, "turns of one", "turns of one"),
+                1.0,
+            ),
+            Aim(
+                "turns of three, times the turns of one of the faster peer",
+                _lead(results, "turns of three", "turns of one"),
+                1.7,
+            ),
             _frugality(results, "an enqueue", "enqueue", "enqueue"),
             _frugality(results, "a message in turns of one", "turns of one", "turns of one"),
             _frugality(results, "a message in turns of three", "turns of three", "turns of one"),

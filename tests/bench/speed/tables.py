@@ -74,7 +74,7 @@ def webhook_rows(results: Results) -> Rows:
 
 def aim_rows(results: Results) -> Rows:
     """Compare this commit with its aims."""
-    rows = [["aim", "at", "measured", ""]]
+    rows = [["aim (the median of the ratios of all repeats)", "at", "measured", ""]]
     for aim in aims(results):
         bound = f"{'least' if aim.is_least else 'most'} {aim.bound:g}"
         rows.append([aim.name, bound, f"{aim.figure:.2f}", "reached" if aim.is_reached else "not reached"])

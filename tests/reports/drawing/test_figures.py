@@ -132,6 +132,7 @@ def test_a_lane_shows_how_long_a_turn_waited_and_how_long_the_ai_took() -> None:
         assert left == pytest.approx(bar.left)
         assert width == pytest.approx(bar.width, abs=5)
         assert "AI asked from" in bar.title
+    assert all(60 < window.label_width < window.width - 15 for window in lane.windows)
     assert lane.windows[0].title == "1, 2: due at 8.0\u00a0s, 8.0\u00a0s after the first message"
     assert all(box.y - 8 > lane.windows[0].y + 4 for box in lane.boxes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from html import unescape
 
 from reports.pages.audit.page import render_audit_report
 from tests.reports import audit_example
@@ -39,6 +40,17 @@ def test_an_arabic_page_keeps_the_parts_of_a_day_in_order() -> None:
     html = render_audit_report(audit_example.bad_day(), "ar")
     assert "\u20662026-03-06\u2069" in html
     assert 'dir="rtl"' in html
+
+
+def test_the_command_repeats_the_page_in_its_language() -> None:
+    result = audit_example.bad_day()
+    assert f"{result['command']}</code>" in render_audit_report(result)
+    assert f"{result['command']} --lang ar</code>" in render_audit_report(result, "ar")
+
+
+def test_arabic_names_of_lanes_are_not_joined_to_what_follows() -> None:
+    html = unescape(render_audit_report(audit_example.bad_day(), "ar"))
+    assert re.search('<text class="system"[^<]*[\u0621-\u064a]\u200c\u200e<tspan', html)
 
 
 def test_hostile_text_is_inert() -> None:
