@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from sim.tables import print_item, print_table
 
 WIDTH_MAX = 100_000
 """Width, in columns, at which no table and no line is cut."""
+LINE_EVERY_S = 15.0
+"""Time between two lines about the progress where there is no terminal."""
 CAUSES_MAX = 6
 MATCHED_MAX = 12
 """Largest number of matched expectations that are listed; more are only counted."""
@@ -72,16 +75,23 @@ def console_for(stream: TextIO) -> Console:
 
 @contextmanager
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
-    """Show a progress bar if `shown` and on a terminal; yields a function to call at the end of each run."""
+    """Show the progress if `shown`: a bar on a terminal, elsewhere a line now and then.
+
+    Yields a function to call at the end of each run.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())
-    ) as bar:
+    is_terminal = sys.stderr.isatty()
+    with Progress(*columns, console=console, transient=True, disable=not (shown and is_terminal)) as bar:
         task = bar.add_task("replaying", total=total)
+        next_line_s = time.monotonic() + LINE_EVERY_S
 
         def done(run: Run) -> None:
+            nonlocal next_line_s
             bar.update(task, advance=1, description=f"{visible(run['recording'])} on {run['system']}")
+            if shown and not is_terminal and time.monotonic() >= next_line_s:
+                next_line_s += LINE_EVERY_S
+                print(f"sim: {bar.tasks[0].completed:.0f} of {total} replays", file=sys.stderr, flush=True)
 
         yield done
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from queue_core.errors import UnsupportedRedisError
 from queue_core.redis.durability import Durability, wait_of
@@ -91,8 +93,12 @@ class LinkTransport(Transport):
         return [*self._gathered.leave(), *self._urgent.leave()]
 
     def _connection(self) -> AbstractConnection:
-        """Make a connection that is not connected yet. The pool closes it, and has a place more for it."""
+        """Make a connection that is not connected yet. The pool closes it, and has a place more for it.
+
+        It is tried once: callers hear at once that the server is away, and try again at their own pace.
+        """
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
+        connection.retry = Retry(NoBackoff(), retries=0)
         self._pool.max_connections += 1
         self._pool._in_use_connections.add(connection)
         return connection

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -306,6 +307,11 @@ def quantile(values: list[int], share: float) -> int:
     return values[min(int(len(values) * share), len(values) - 1)]
 
 
+def say(words: str) -> None:
+    """Print on standard error what is being done, since it takes minutes."""
+    print(f"{words} …", file=sys.stderr, flush=True)
+
+
 def megabytes(count: float) -> str:
     """Write a number of bytes."""
     return f"{count / 1e6:,.1f} MB"
@@ -314,9 +320,13 @@ def megabytes(count: float) -> str:
 async def run(url: str, rates: list[int], server: str) -> None:
     """Measure, and print."""
     async with Redis.from_url(url, socket_timeout=600) as redis:  # reading the SLOWLOG takes long
-        results = [await measure(redis, rate) for rate in rates]
+        results = []
+        for rate in rates:
+            say(f"measuring {rate:,} messages a minute")
+            results.append(await measure(redis, rate))
         show_memory(results, server)
         await show_others(redis)
+        say("measuring the slowest steps")
         show_steps(await extremes(redis))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from reports.results.systems import QUEUE
+from sim import console as sim_console
 from sim.console import WIDTH_MAX
 from sim.systems import all_systems
 from sim.tables import print_item, print_table
@@ -61,3 +64,17 @@ def test_an_item_continues_below_its_beginning() -> None:
         "  and a sentence that is",
         "    longer than the line",
     ]
+
+
+def test_without_a_terminal_the_progress_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(sim_console, "time", SimpleNamespace(monotonic=lambda: now_s))
+    run: Any = {"recording": "day", "system": "queue"}
+    for shown in (True, False):
+        with sim_console.progress(40, shown=shown) as done:
+            for _ in range(40):
+                now_s += 1
+                done(run)
+    assert capsys.readouterr().err == "sim: 15 of 40 replays\nsim: 30 of 40 replays\n"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 from fakeredis import FakeAsyncRedis
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Connection, Redis, RedisCluster
 
 from queue_core import QueueSettings, QueueUnavailableError, UnsupportedRedisError, connect
 from queue_core.redis import link
@@ -379,6 +379,22 @@ class TestScriptsThatTheServerLost:
 
 
 class TestServersThatRefuse:
+    async def test_a_server_that_is_away_is_tried_once_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A pause of redis-py between two tries delayed each caller's next one, and so the first reply afterwards."""
+        tries = 0
+
+        async def refuse(_: Connection) -> None:
+            nonlocal tries
+            tries += 1
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(Connection, "_connect", refuse)
+        async with transport_on("redis://h") as transport:
+            for _ in range(3):
+                with pytest.raises(QueueUnavailableError):
+                    await transport.gathered(Note(number=1))
+        assert tries == 3
+
     async def test_a_replica_is_left_at_most_once_a_second(self) -> None:
         def answer(_: int, command: tuple[bytes, ...]) -> bytes:
             return b"-READONLY You can't write against a read only replica.\r\n"
