@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.replicated_redis.cluster import ClusterServers
 from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.errors import LeaseLostError, PartitionsError, QueueError
 from queue_core.keys import ConversationKey, KeySpace, Place, home_of

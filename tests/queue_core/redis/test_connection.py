@@ -103,7 +103,7 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
 async def test_a_command_that_ends_after_its_client_leaves_no_connection(
     scheme: str, cluster_server: EmbeddedRedis
 ) -> None:
-    """The command fails with the connection closed under it, and redis-py repeats it on that connection, opened anew."""
+    """The connection closes under the command; redis-py opens it anew and repeats the command on it."""
     client = connect(cluster_server.url.replace("redis", scheme, 1))
     address = Address("127.0.0.1", int(cluster_server.url.split(":")[-1].split("/")[0]))
     pool = client.node(address).connection_pool if isinstance(client, NodesClient) else client.connection_pool
