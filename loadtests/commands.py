@@ -28,7 +28,7 @@ from loadtests.options import (
     value_for_locust,
     whole,
 )
-from loadtests.redis_groups.group import GroupError
+from loadtests.replicated_redis.servers import ServersError
 from loadtests.run import INVALID, OK, USAGE, LoadRun, carry_out, temporary_folder
 from loadtests.scenarios import UNTIMED
 from loadtests.schedule import RECORDING_NEEDED, ScheduleError
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except (FaultError, ScheduleError, ListenError) as error:
         return _fail(str(error), USAGE)
-    except (StackError, EmbeddedRedisError, GroupError) as error:
+    except (StackError, EmbeddedRedisError, ServersError) as error:
         return _fail(str(error), INVALID)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)

@@ -167,7 +167,7 @@ _LIMITS = tuple(
     )
     for limit in fields(Limits)
 )
-_AROUND = (
+_ADDRESSES = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
     Option(
@@ -190,7 +190,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
 
 def add_locust_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the load to Locust, which also reads them from environment variables."""
-    for title, description, options in (*_GROUPS, ("Around the load", None, _AROUND)):
+    for title, description, options in (*_GROUPS, ("Addresses and folders", None, _ADDRESSES)):
         group = parser.add_argument_group(title, description)
         for option in options:
             option.add_to(

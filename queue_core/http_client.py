@@ -72,7 +72,7 @@ async def post_json(
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
 ) -> HttpAnswer:
-    """POSTs `body` as JSON and returns the answer. A redirect is an answer too: it is not followed.
+    """POST `body` as JSON and return the answer. A redirect is an answer too: it is not followed.
 
     Raises NotReachedError and UnansweredError. Neither shows the URL or the headers, since both may hold secrets.
     """

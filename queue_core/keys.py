@@ -142,7 +142,7 @@ class ConversationKey:
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Keys of one conversation, and those of its partition that its scripts touch."""
+    """Place of one conversation in Redis: its own keys, and those of its partition that its scripts touch."""
 
     partition: int
     conversation: str
@@ -210,9 +210,9 @@ class Place(msgspec.Struct, frozen=True):
     def seen_of(self, message_id: str) -> Seen:
         """Return the notes that a message id was seen.
 
-        Two ids share a fingerprint of 128 bits with a probability of about 10⁻³¹, with 20 million ids at a time. Who
-        chooses ids can search for two that do, in 2⁶⁴ steps, but both must be of one conversation: another one's
-        fingerprint takes 2¹⁰⁴ steps.
+        With 20 million ids at a time, the probability that two share a fingerprint of 128 bits is about 10⁻³¹. A user
+        who can choose ids finds two that share one in 2⁶⁴ steps, but both belong to that user's own conversation. To
+        find the fingerprint of an id in another conversation takes 2¹⁰⁴ steps.
         """
         name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
         return Seen(
@@ -227,7 +227,7 @@ COMMON = frozenset((*Partition._fields, "ai", "ids"))
 
 
 class SentId(NamedTuple):
-    """Id that a provider gave to a reply. It lies in a partition of its own, since a report tells no conversation."""
+    """Id that a provider gave to a reply. The id itself decides its partition, since a report names no conversation."""
 
     partition: Partition
     fingerprint: bytes
@@ -248,7 +248,7 @@ class KeySpace:
         )
 
     def without(self, partitions: Collection[int]) -> KeySpace:
-        """Return keys for counts of the other partitions only. Conversations lie where they did."""
+        """Return the keys of all other partitions, for counts only. The partition of a conversation does not change."""
         view = copy(self)
         view.partitions = tuple(
             keys for number, keys in enumerate(self.partitions) if number not in partitions
@@ -317,7 +317,7 @@ class KeySpace:
         return _place(number, self._all[number], conversation)
 
     def sent_id(self, instance: str, sent_id: str) -> SentId:
-        """Return where the id of a reply lies."""
+        """Return partition and fingerprint of the id of a reply."""
         name = f"{encode_name(instance)}:{sent_id}".encode(errors="surrogatepass")
         partition = self.partitions[zlib.crc32(name) % len(self.partitions)]
         return SentId(partition, blake2b(name, digest_size=16).digest())

@@ -17,13 +17,13 @@ BackendKind = Literal["ai", "channel"]
 """Something that a turn needs: the AI, and then the channel of its instance."""
 SendState = Literal["not sent", "unsure", "sent"]
 Changed = Literal["", "edited", "edited again", "deleted", "noted"]
-"""Fate of a message that was changed: its user edited it (an edit: edited it again), or deleted it. "noted" is a change
-that was carried out or only noted, and is not read itself."""
+"""Fate of a message that a later one changed. "edited", "deleted": by its user. "edited again": the message is an edit
+itself. "noted": the message is a change that was carried out, or only noted, so that no handler reads it."""
 
 PART_END = "\f"
 """Character between the parts of a recorded reply, and after a reply of one part that was brought into its form."""
 
-MAX_NAME_BYTES = 512
+NAME_BYTES_MAX = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
 TIMESTAMP_MS_MAX = 2**53
 """Limit on a timestamp: Lua's numbers are exact up to it."""
@@ -255,7 +255,7 @@ def change_of(message: QueueMessage) -> Change | None:
     if what not in ("edit", "deletion") or not isinstance(target_id, str):
         return None
     has_text = what == "deletion" or isinstance(change.get("text"), str)
-    is_usable = 0 < len(target_id) <= MAX_NAME_BYTES and target_id != message.id
+    is_usable = 0 < len(target_id) <= NAME_BYTES_MAX and target_id != message.id
     if not has_text or not is_usable or _ESCAPED.search(target_id + message.id):
         return None
     return Change(what, target_id)
@@ -288,8 +288,8 @@ def check_names(message: QueueMessage) -> None:
             raise InvalidMessageError(f"{name} is {value!r}, must be a str")
         if not value.strip() and name != "id":
             raise InvalidMessageError(f"{name} is empty: a message belongs to an instance and a user")
-        if len(value) > MAX_NAME_BYTES // 4 and len(value.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-            raise InvalidMessageError(f"{name} is longer than {MAX_NAME_BYTES} bytes")
+        if len(value) > NAME_BYTES_MAX // 4 and len(value.encode("utf-8", "replace")) > NAME_BYTES_MAX:
+            raise InvalidMessageError(f"{name} is longer than {NAME_BYTES_MAX} bytes")
 
 
 def _check_types(message: QueueMessage) -> None:

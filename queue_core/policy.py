@@ -12,7 +12,7 @@ from queue_core.message import QueueMessage, Trigger
 from queue_core.settings import QueueSettings, Rules
 
 CLOCK_STEP_MS = 1_000
-"""A clock that jumps by this much was set."""
+"""Smallest jump of a clock which shows that the clock was set."""
 
 
 def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:

@@ -339,7 +339,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _write_comparison(comparison: Comparison, options: argparse.Namespace, terminal: TextIO) -> None:
-    """Write each output that the options name. The history is last: it has no run whose page cannot be written."""
+    """Write each output that the options name; the history last, so that it has only runs whose page was written."""
     from reports.ci import history  # noqa: PLC0415
     from reports.ci.junit import junit_xml  # noqa: PLC0415
     from reports.ci.markdown import markdown_summary  # noqa: PLC0415

@@ -30,7 +30,7 @@ REST_CHECK_S = 1.0
 DELIVER_AGAIN_S = (5.0, 300.0)
 """First and longest wait before a refused message is delivered again; it doubles each time. Those of Evolution API."""
 DELIVERIES_MAX = 10
-COLLECTIONS = (50_000, 20, 20)
+GC_THRESHOLDS = (50_000, 20, 20)
 """Thresholds of Python's search for cycles during a run."""
 
 
@@ -59,7 +59,7 @@ def replay(recording: Recording, system: type[System], settings: SimSettings, ru
 def _collecting_rarely() -> Iterator[None]:
     """Let Python look for cycles less often: almost all that a run makes stays until its end."""
     before = gc.get_threshold()
-    gc.set_threshold(*COLLECTIONS)
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         yield
     finally:

@@ -33,9 +33,9 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import free_port_with_bus
-from loadtests.redis_groups.sentinel import SentinelServers
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.sentinel import SentinelServers
+from loadtests.replicated_redis.servers import free_port_with_bus
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 from sim.engine.distributions import parse_distribution

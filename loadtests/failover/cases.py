@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group, follows
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.servers import ReplicatedServers, follows
 from reports.results.failover import FailoverCase
 
 PREFIX = "wa"
@@ -33,7 +33,7 @@ Strike = Callable[["Scene"], None]
 class Scene:
     """Servers under load, and the length of what lasts. Faults block, so they run in a thread."""
 
-    group: Group
+    servers: ReplicatedServers
     partitions: int
     pace: float
     """Factor of all durations; below 1 in the short versions."""
@@ -45,9 +45,9 @@ class Scene:
 
     def owner_of(self, partition: int) -> Node:
         """Return the primary of a partition."""
-        if isinstance(self.group, ClusterServers):
-            return self.group.primary_of(self.key_of(partition))
-        return self.group.primaries()[0]
+        if isinstance(self.servers, ClusterServers):
+            return self.servers.primary_of(self.key_of(partition))
+        return self.servers.primaries()[0]
 
     def key_of(self, partition: int) -> str:
         """Return a key that lies in a partition."""
@@ -73,7 +73,7 @@ class Case:
 
     @property
     def replaces_primary(self) -> bool:
-        """Return True if a primary goes, and another one, or itself, comes after it."""
+        """Return True if a primary goes away, so that another one takes over, or it comes back itself."""
         return self.name not in ("steady", "slots_moved")
 
     async def carry_out(self, scene: Scene) -> None:
@@ -88,39 +88,39 @@ def _nothing(scene: Scene) -> None:
 def _kill_primary(scene: Scene) -> None:
     dead = scene.struck
     dead.kill()
-    scene.group.await_failover(dead)
+    scene.servers.await_failover(dead)
     scene.wait(CALM_S)
     dead.start()
 
 
 def _move_slots(scene: Scene) -> None:
-    group = scene.group
-    assert isinstance(group, ClusterServers)
+    servers = scene.servers
+    assert isinstance(servers, ClusterServers)
     source = scene.struck
-    target = next(node for node in group.primaries() if node is not source)
-    owners = group.owners()
+    target = next(node for node in servers.primaries() if node is not source)
+    owners = servers.owners()
     busy = [
         slot
         for partition in range(scene.partitions)
-        if owners[slot := group.slot_of(scene.key_of(partition))] is source
+        if owners[slot := servers.slot_of(scene.key_of(partition))] is source
     ]
     others = [slot for slot, node in owners.items() if node is source and slot not in busy]
-    group.move_slots(busy[:1], target, key_pause_s=KEY_PAUSE_S)
-    group.move_slots([*busy[1:], *others][: round((SLOTS_MOVED - 1) * scene.pace)], target)
+    servers.move_slots(busy[:1], target, key_pause_s=KEY_PAUSE_S)
+    servers.move_slots([*busy[1:], *others][: round((SLOTS_MOVED - 1) * scene.pace)], target)
 
 
 def _fail_over_twice(scene: Scene) -> None:
-    group, primary = scene.group, scene.struck
-    promoted = group.fail_over(primary)
-    group.wait_for(lambda: group.replicas_of(promoted) == [primary], "the old primary as a replica")
+    servers, primary = scene.servers, scene.struck
+    promoted = servers.fail_over(primary)
+    servers.wait_for(lambda: servers.replicas_of(promoted) == [primary], "the old primary as a replica")
     scene.wait(CALM_S)
-    group.fail_over(promoted)
+    servers.fail_over(promoted)
 
 
 def _fail_over(scene: Scene) -> None:
     old = scene.struck
-    promoted = scene.group.fail_over(old)
-    scene.group.wait_for(lambda: follows(old, promoted), "the old primary as a replica")
+    promoted = scene.servers.fail_over(old)
+    scene.servers.wait_for(lambda: follows(old, promoted), "the old primary as a replica")
 
 
 def _freeze(scene: Scene) -> None:
@@ -131,10 +131,10 @@ def _freeze(scene: Scene) -> None:
 
 
 def _all_down(scene: Scene) -> None:
-    for node in scene.group.nodes:
+    for node in scene.servers.nodes:
         node.kill()
     scene.wait(AWAY_S)
-    for node in scene.group.nodes:
+    for node in scene.servers.nodes:
         node.start()
 
 
@@ -143,7 +143,7 @@ def _cut_links_and_kill(scene: Scene) -> None:
     dead.proxy.cut(replicas_only=True)
     scene.wait(LINKS_CUT_S)
     dead.kill()
-    scene.group.await_failover(dead)
+    scene.servers.await_failover(dead)
     scene.wait(CALM_S)
     dead.start()
 
@@ -151,7 +151,7 @@ def _cut_links_and_kill(scene: Scene) -> None:
 def _lose_newest_replica(scene: Scene) -> None:
     """Let only one replica have the newest data, then freeze it, and kill the primary: the other one is elected."""
     dead = scene.struck
-    lagging, newest = scene.group.replicas_of(dead)
+    lagging, newest = scene.servers.replicas_of(dead)
     lagging.pause()
     dead.proxy.cut(replicas_only=True)
     dead.proxy.restore()  # the link of the other replica comes back at once
@@ -160,7 +160,7 @@ def _lose_newest_replica(scene: Scene) -> None:
     dead.proxy.cut(replicas_only=True)
     lagging.resume()
     dead.kill()
-    scene.group.await_failover(dead)
+    scene.servers.await_failover(dead)
     scene.wait(CALM_S)
     newest.resume()
     dead.start()

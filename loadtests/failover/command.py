@@ -20,7 +20,7 @@ from reports.words.failover import case_words, failover_verdict, faults_words, s
 
 OUT = "reports/out/failover"
 ROWS = "rows.jsonl"
-"""File of the rows that are there, one a line, so that a run can be continued."""
+"""File of the finished rows, one on each line, so that a run can be continued."""
 OK, BROKEN = 0, 1
 SHORT_PACE = 0.4
 
@@ -43,7 +43,9 @@ def add_failover(commands: Any) -> None:
         "--rate", metavar="N", type=int, default=RATE_PER_S, help="messages a second (default: %(default)s)"
     )
     parser.add_argument("--short", action="store_true", help="shorten all times")
-    parser.add_argument("--repeat", metavar="N", type=int, default=1, help="run the table so often")
+    parser.add_argument(
+        "--repeat", metavar="N", type=int, default=1, help="number of times to run the table (default: 1)"
+    )
     parser.add_argument(
         "--side-by-side",
         action="store_true",
@@ -125,14 +127,14 @@ def _words_of(case: Case) -> str:
 
 
 def _show(entry: Entry, row: FailoverRow) -> None:
-    """Print a row as soon as it is there."""
+    """Print a row as soon as it is finished."""
     pauses = " / ".join(_seconds(pause["longest_ms"]) for pause in row["pauses"])
     resumed = row["resumed_ms"]
     traffic = "" if resumed is None else f"; traffic {_seconds(resumed)} s after the election"
     sys.stdout.write(
         f"{entry.repetition}.{entry.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
         f"acknowledged {row['acknowledged']:,}, once {row['once']:,}, "
-        f"twice {row['twice']:,} (licensed {row['licensed']:,}), lost {row['lost']:,}; "
+        f"twice {row['twice']:,} ({row['licensed']:,} of them because Redis lost a write), lost {row['lost']:,}; "
         f"callers' errors {row['errors']:,}; longest pauses {pauses} s{traffic}"
         f"; stalled {_seconds(row['stalled_ms'])} s\n"
     )

@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
 
 LOOK_EVERY_S = 0.02
 ANSWER_S_MAX = 0.25

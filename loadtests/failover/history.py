@@ -8,7 +8,7 @@ from datetime import datetime
 
 from loadtests.failover.elections import State
 from loadtests.failover.ledger import Ledger
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
 
 NAME = "history.txt"
 

@@ -12,8 +12,8 @@ from loadtests.failover.cases import PREFIX, Case, Scene
 from loadtests.failover.elections import ElectionWatch
 from loadtests.failover.history import history_of
 from loadtests.failover.ledger import Ledger, LedgerQueue
-from loadtests.redis_groups.group import Group
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.servers import ReplicatedServers
 from queue_core import Batch, Processor, QueueMessage, QueueSettings, QueueUnavailableError, connect
 from queue_core.queue.intake import Intake
 from queue_core.waiting import cancel_all
@@ -57,9 +57,9 @@ class Load:
 class Run:
     """Run of one case on servers that are whole and empty."""
 
-    def __init__(self, case: Case, group: Group, load: Load) -> None:
+    def __init__(self, case: Case, servers: ReplicatedServers, load: Load) -> None:
         self._case = case
-        self._group = group
+        self._servers = servers
         self._load = load
         self._settings = load.settings(case)
         self._ledger = Ledger()
@@ -73,12 +73,12 @@ class Run:
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
         await asyncio.to_thread(self._prepare)
-        scene = Scene(self._group, self._load.partitions, self._load.pace)
+        scene = Scene(self._servers, self._load.partitions, self._load.pace)
         struck = scene.struck
         owners = [scene.owner_of(partition) for partition in range(self._load.partitions)]
         needed = max(self._case.wait_for_replicas, self._case.min_replicas)
         async with AsyncExitStack() as stack:
-            watch = stack.enter_context(ElectionWatch(struck, self._group.replicas_of(struck), needed))
+            watch = stack.enter_context(ElectionWatch(struck, self._servers.replicas_of(struck), needed))
             queues = [await self._queue(stack) for _ in range(WORKERS + 1)]
             workers = [
                 Processor(queue, self._handle, self._send, processor_id=f"worker-{number}", grace_s=5.0)
@@ -102,13 +102,13 @@ class Run:
         return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses, resumed_ms)
 
     def _prepare(self) -> None:
-        self._group.repair()
-        self._replicas = len(self._group.replicas_of(self._group.primaries()[0]))
-        for node in self._group.nodes:
+        self._servers.repair()
+        self._replicas = len(self._servers.replicas_of(self._servers.primaries()[0]))
+        for node in self._servers.nodes:
             node.command("CONFIG", "SET", "min-replicas-to-write", self._case.min_replicas)
 
     async def _queue(self, stack: AsyncExitStack) -> LedgerQueue:
-        client = await stack.enter_async_context(connect(self._group.url))
+        client = await stack.enter_async_context(connect(self._servers.url))
         queue = LedgerQueue(client, self._settings)
         queue.ledger = self._ledger
         return queue
@@ -192,7 +192,7 @@ class Run:
         self, users: dict[Node, set[str]], struck: Node, began_s: float, ended_s: float
     ) -> list[NodePause]:
         pauses = []
-        for number, node in enumerate(sorted(users, key=self._group.nodes.index), 1):
+        for number, node in enumerate(sorted(users, key=self._servers.nodes.index), 1):
             longest_s = self._ledger.longest_pause_s(users[node], began_s + 1, ended_s)
             is_struck = self._case.name != "steady" and (self._case.strikes_all or node is struck)
             pauses.append(NodePause(node=number, longest_ms=round(longest_s * 1000), is_struck=is_struck))

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from loadtests.failover.cases import CASES
 from loadtests.failover.history import NAME as HISTORY_NAME
 from loadtests.failover.running import Load, Run
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group, GroupError
-from loadtests.redis_groups.sentinel import SentinelServers
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.sentinel import SentinelServers
+from loadtests.replicated_redis.servers import ReplicatedServers, ServersError
 from queue_core.redis_server.binaries import choose_redis_server
 from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult, FailoverRow, faults_of
 
-GROUPS: dict[str, type[ClusterServers | SentinelServers]] = {
+SERVERS: dict[str, type[ClusterServers | SentinelServers]] = {
     "cluster": ClusterServers,
     "sentinel": SentinelServers,
 }
@@ -40,11 +40,13 @@ class Logs(NamedTuple):
     folder: Path
     of_all_runs: bool
 
-    def keep(self, entry: Entry, row: FailoverRow, group: Group, history: Sequence[str]) -> None:
+    def keep(
+        self, entry: Entry, row: FailoverRow, servers: ReplicatedServers, history: Sequence[str]
+    ) -> None:
         """Keep the logs of a run, if they are wanted."""
         if self.of_all_runs or faults_of(row):
             folder = self.folder / f"{entry.repetition}.{entry.case}"
-            group.keep_logs(folder)
+            servers.keep_logs(folder)
             (folder / HISTORY_NAME).write_text("\n".join([*history, ""]))
 
 
@@ -55,7 +57,7 @@ Done = Callable[[Entry, FailoverRow], None]
 def run_entries(
     entries: Sequence[Entry], load: Load, done: Done, *, logs: Logs, is_side_by_side: bool
 ) -> None:
-    """Run cases; `done` gets each row as soon as it is there. Raises GroupError, EmbeddedRedisError.
+    """Run cases; `done` gets each row as soon as it is finished. Raises ServersError, EmbeddedRedisError.
 
     Side by side each deployment has a process of its own.
     """
@@ -63,7 +65,7 @@ def run_entries(
         for entry, row in _run(entries, load, logs):
             done(entry, row)
         return
-    lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in GROUPS]
+    lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in SERVERS]
     context = multiprocessing.get_context("spawn")
     rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None] = context.SimpleQueue()
     processes = [
@@ -114,7 +116,7 @@ def _run_lane(
         for entry, row in _run(entries, load, logs):
             rows.put((entry, row))
     except Exception as error:  # noqa: BLE001 - the process that prints the rows says what went wrong
-        rows.put(GroupError(str(error) or repr(error)))
+        rows.put(ServersError(str(error) or repr(error)))
     finally:
         rows.put(None)
 
@@ -122,17 +124,16 @@ def _run_lane(
 def _run(entries: Sequence[Entry], load: Load, logs: Logs) -> Iterator[tuple[Entry, FailoverRow]]:
     logging.getLogger("queue_core").setLevel(logging.CRITICAL)  # workers complain of each fault
     with ExitStack() as stack:
-        groups: dict[str, Group] = {}
+        started: dict[str, ReplicatedServers] = {}
         for entry in entries:
             case = CASES[entry.case - 1]
-            if case.deployment not in groups:
-                servers = GROUPS[case.deployment](
+            if case.deployment not in started:
+                servers = SERVERS[case.deployment](
                     proxied=case.deployment == "sentinel",  # only there are links cut
                     append_only=True,
                 )
-                groups[case.deployment] = stack.enter_context(servers)
-            group = groups[case.deployment]
-            run = Run(case, group, load)
+                started[case.deployment] = stack.enter_context(servers)
+            run = Run(case, started[case.deployment], load)
             row = asyncio.run(run.carry_out())
-            logs.keep(entry, row, group, run.history)
+            logs.keep(entry, row, started[case.deployment], run.history)
             yield entry, row

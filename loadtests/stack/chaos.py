@@ -159,15 +159,15 @@ class Chaos:
         elif fault.name == "redis-restarts":
             self._target.restart_redis()
         elif fault.name == "redis-hangs":
-            self._last(number, self._target.pause_redis, self._target.resume_redis, load_started_at)
+            self._begin_and_end(number, self._target.pause_redis, self._target.resume_redis, load_started_at)
         elif fault.name == "redis-away":
-            self._last(number, self._target.stop_redis, self._target.start_redis, load_started_at)
+            self._begin_and_end(number, self._target.stop_redis, self._target.start_redis, load_started_at)
         elif fault.name == "ai-fails":
-            self._fail(number, self._target.ai_errors, load_started_at)
+            self._begin_errors(number, self._target.ai_errors, load_started_at)
         else:
-            self._fail(number, self._target.channel_errors, load_started_at)
+            self._begin_errors(number, self._target.channel_errors, load_started_at)
 
-    def _fail(self, number: int, errors: Callable[[float], None], load_started_at: float) -> None:
+    def _begin_errors(self, number: int, errors: Callable[[float], None], load_started_at: float) -> None:
         """Begin errors that end by themselves, or earlier when the load is over."""
         lasts_s = self._plan[number].lasts_ms / 1000
         errors(lasts_s)
@@ -175,7 +175,7 @@ class Chaos:
         if self._wait(lasts_s):
             errors(0)
 
-    def _last(
+    def _begin_and_end(
         self, number: int, begin: Callable[[], None], end: Callable[[], None], load_started_at: float
     ) -> None:
         """Begin a fault, and end it after its duration, or earlier when the load is over."""

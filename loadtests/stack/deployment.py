@@ -21,7 +21,7 @@ from loadtests.sink.caller import api_key_of
 from loadtests.sink.server import ListenError, SinkSettings, cause_of
 from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
-from loadtests.stack.group_redis import GroupRedis
+from loadtests.stack.replicated_redis import ReplicatedRedis
 from loadtests.stack.usage import ProcessUsage, Usage
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.redis_server.ports import claim_port
@@ -80,12 +80,12 @@ class Stack:
         self._settings = settings
         self._environ = environ
         self._children = Children(self.log_folder)
-        self._redis: EmbeddedRedis | GroupRedis
+        self._redis: EmbeddedRedis | ReplicatedRedis
         if settings.redis == "single":
             memory = {"maxmemory": settings.redis_memory}
             self._redis = EmbeddedRedis(port=0, append_only=True, append_fsync=APPEND_FSYNC, config=memory)
         else:
-            self._redis = GroupRedis(settings.redis, settings.redis_memory)
+            self._redis = ReplicatedRedis(settings.redis, settings.redis_memory)
         self._ports = _claim_ports(
             {
                 "web": settings.port,
@@ -136,7 +136,7 @@ class Stack:
         """End everything; no child is left."""
         with self._lock:
             self._children.stop()
-            if isinstance(self._redis, GroupRedis):
+            if isinstance(self._redis, ReplicatedRedis):
                 self._redis.keep_logs(self.log_folder)
             elif self._redis.is_running():
                 log = self._redis.log_tail(1_000) + "\n"

@@ -30,7 +30,7 @@ LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 REDELIVER = "5s"
 """First wait of a refused message, as in `sim.replay.DELIVER_AGAIN_S`."""
 LEGACY_DRAIN = "30s"
-"""Longest wait for replies of the legacy buffer; the usual wait is in vain, since it loses messages."""
+"""Longest wait for replies of the legacy buffer; a longer one is in vain, since the buffer loses messages."""
 _SIMULATED = {"queue": "queue", "legacy": "buffer-v2"}
 """Systems of the simulator by those of the stack."""
 

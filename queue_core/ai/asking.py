@@ -15,8 +15,8 @@ from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
 
-ASKS_WITHOUT_TEXT = 2
-"""Number of attempts after which an answer without a text is not asked for again."""
+ATTEMPTS_WITHOUT_TEXT_MAX = 2
+"""Number of attempts after which the AI is not asked again for an answer that has no text."""
 
 _OUTAGES: tuple[Absence, ...] = ("html", "error")
 """Answers of a proxy or provider in trouble, which are asked for again. The answer of a flow that has not run yet is
@@ -45,7 +45,7 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
     requeued once the AI or flow is corrected. HTML pages and errors count as an outage of the AI, and turns wait.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
-    if batch.attempt < ASKS_WITHOUT_TEXT:
+    if batch.attempt < ATTEMPTS_WITHOUT_TEXT_MAX:
         blames: Blamed = "backend" if absence in _OUTAGES else "turn"
         return NoTextError(reason, after_ms=after_ms, blames=blames)
     return GiveUpError(reason)
@@ -66,7 +66,7 @@ class Asking:
         self._waits_s = waits_s
 
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
-        """POSTs a body and returns the answer if its status is 2xx. A `key` is sent as bearer token.
+        """POST a body and return the answer if its status is 2xx. A `key` is sent as bearer token.
 
         Raises RetryLaterError, whose message has the status and the API's error code, but no text of the user or AI.
         """
@@ -92,7 +92,7 @@ class Asking:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
         except (
             UnicodeEncodeError
-        ):  # a lone surrogate, since directly answered messages are as they were posted
+        ):  # a lone surrogate: a message that is answered directly is as it was posted
             body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 

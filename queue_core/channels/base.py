@@ -257,7 +257,7 @@ class Provider(EnvironmentSettings, ABC):
 
     @abstractmethod
     def authenticate(self, post: Post) -> None:
-        """Raise UnauthorizedError unless the post proves the secret; without a secret in the settings, always."""
+        """Raise UnauthorizedError unless the post proves the secret; also if the settings have no secret."""
 
     @abstractmethod
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:

@@ -33,7 +33,7 @@ DETAIL_CHARACTERS_MAX = 2_000
 _WORDS = ("caption", "text", "body")
 """Keys of texts that users write, in all known kinds."""
 GUESTS_MAX = 1_000
-"""Largest number that counts as a number of an event's guests."""
+"""Number from which on the number of guests in an answer to an invitation is not believed."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
 
@@ -69,7 +69,7 @@ def joined(*parts: str) -> str:
 
 
 def media(
-    say: Phrases,
+    phrases: Phrases,
     kind: str,
     *,
     caption: str = "",
@@ -80,34 +80,34 @@ def media(
     """Describe media: "[image] the caption", "[voice message, 7 s] its transcription", "[document: offer.pdf]"."""
     known = mapping(facts)
     seconds = whole_number(known.get("seconds")) if kind == "audio" else 0
-    placeholder = say.said(
+    placeholder = phrases.bracketed(
         "voice" if is_voice else kind,
         name(known.get("filename")) if kind == "document" else "",
-        extra=say.counted("seconds", seconds) if seconds > 0 else "",
+        extra=phrases.counted("seconds", seconds) if seconds > 0 else "",
     )
     structure = filled(media=filled(**known), transcription=transcription)
     return Content(kind=kind, text=joined(placeholder, transcription, caption), facts=structure)
 
 
-def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
+def location(phrases: Phrases, part: Object, *, is_live: bool = False) -> Content:
     """Describe a location by name, address and coordinates, as far as they are known."""
     latitude = part.get("latitude", part.get("degreesLatitude"))
     longitude = part.get("longitude", part.get("degreesLongitude"))
     names = [name(part.get("name")), name(part.get("address"))]
-    detail = say.listed(names)
+    detail = phrases.listed(names)
     facts = filled(name=names[0], address=names[1], url=text(part.get("url")), live=is_live)
     if is_coordinate(latitude) and is_coordinate(longitude):
         detail = f"{detail} ({latitude},{longitude})".strip()
         facts |= {"latitude": latitude, "longitude": longitude}
-    placeholder = say.said("live location" if is_live else "location", detail)
+    placeholder = phrases.bracketed("live location" if is_live else "location", detail)
     words = joined(placeholder, text(part.get("comment")) or text(part.get("caption")))
     return Content(kind="location", text=words, facts={"location": facts})
 
 
-def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
+def contacts(phrases: Phrases, cards: Sequence[Object]) -> Content:
     """Describe contact cards, which are {"name", "phones", "emails", "organisation"}."""
     described = [
-        say.listed(
+        phrases.listed(
             [
                 name(card.get("name")),
                 *map(name, card.get("phones", [])),
@@ -117,19 +117,21 @@ def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
         )
         for card in cards
     ]
-    placeholder = say.said("contact" if len(cards) == 1 else "contacts", _several(say, described))
+    placeholder = phrases.bracketed(
+        "contact" if len(cards) == 1 else "contacts", _several(phrases, described)
+    )
     return Content(kind="contacts", text=placeholder, facts={"contacts": [filled(**card) for card in cards]})
 
 
-def reaction(say: Phrases, emoji: str, target: str) -> Content:
+def reaction(phrases: Phrases, emoji: str, target: str) -> Content:
     """Describe a reaction to the message with the id `target`."""
     facts = {"reaction": filled(emoji=emoji, id=target)}
-    return Content(kind="reaction", text=say.said("reaction", emoji), facts=facts)
+    return Content(kind="reaction", text=phrases.bracketed("reaction", emoji), facts=facts)
 
 
-def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", description: str = "") -> Content:
+def choice(phrases: Phrases, kind: str, *, title: str, chosen_id: str = "", description: str = "") -> Content:
     """Describe a button or row that the user chose, by its title, or else its id."""
-    words = title or chosen_id or say.said("chose")
+    words = title or chosen_id or phrases.bracketed("chose")
     if title and description:
         words = f"{title} ({description})"
     return Content(kind=kind, text=words, facts={"choice": filled(id=chosen_id, title=title)})
@@ -140,17 +142,17 @@ def is_routine(body: str) -> bool:
     return body.strip().lower() in ("", "sent")
 
 
-def form(say: Phrases, form_name: str, fields: Object, *, body: str = "") -> Content:
+def form(phrases: Phrases, form_name: str, fields: Object, *, body: str = "") -> Content:
     """Describe a filled-in form: "[form: date: 2026-12-01; guests: 4]", or "[form]" if its fields cannot be read."""
     answers = [f"{key}: {value}" for key, value in _answers(fields)]
-    placeholder = say.said("form", _several(say, answers))
+    placeholder = phrases.bracketed("form", _several(phrases, answers))
     facts = filled(form=filled(name=form_name, fields=_without_secrets(fields)))
     words = joined(placeholder, "" if is_routine(body) else body)
     return Content(kind="interactive", text=words, facts=facts)
 
 
 def order(
-    say: Phrases,
+    phrases: Phrases,
     items: Sequence[Object],
     *,
     count: int = 0,
@@ -164,8 +166,12 @@ def order(
         joined(f"{label(item.get('quantity')) or 1} x {label(item.get('id')) or '?'}", _price(item))
         for item in items
     ]
-    number = "" if items or not count else say.word("item") if count == 1 else say.counted("items", count)
-    placeholder = say.said("order", say.listed([number, title, _several(say, described), total]))
+    number = (
+        "" if items or not count else phrases.word("item") if count == 1 else phrases.counted("items", count)
+    )
+    placeholder = phrases.bracketed(
+        "order", phrases.listed([number, title, _several(phrases, described), total])
+    )
     facts = filled(
         id=order_id,
         items=[filled(**item) for item in items],
@@ -176,81 +182,85 @@ def order(
     return Content(kind="order", text=joined(placeholder, note), facts={"order": facts | filled(note=note)})
 
 
-def product(say: Phrases, facts: Object, *, note: str = "") -> Content:
+def product(phrases: Phrases, facts: Object, *, note: str = "") -> Content:
     """Describe a product of a catalogue: {"id", "title", "price", "currency", "catalog"}."""
-    detail = say.listed([name(facts.get("title")), label(facts.get("id")), _price(facts).strip("()")])
-    words = joined(say.said("product", detail), note)
+    detail = phrases.listed([name(facts.get("title")), label(facts.get("id")), _price(facts).strip("()")])
+    words = joined(phrases.bracketed("product", detail), note)
     return Content(kind="product", text=words, facts={"product": filled(**facts)})
 
 
-def poll(say: Phrases, question: str, options: Sequence[str]) -> Content:
+def poll(phrases: Phrases, question: str, options: Sequence[str]) -> Content:
     """Describe a poll: "[poll: Which day? Mon / Tue]"."""
     detail = joined(question, " / ".join(options[:ITEMS_MAX]))
     facts = {"poll": filled(name=question, options=list(options))}
-    return Content(kind="poll", text=say.said("poll", detail), facts=facts)
+    return Content(kind="poll", text=phrases.bracketed("poll", detail), facts=facts)
 
 
-def vote(say: Phrases, options: Sequence[str], target: str = "") -> Content:
+def vote(phrases: Phrases, options: Sequence[str], target: str = "") -> Content:
     """Describe a vote in the poll with the id `target`. No options mean that the vote is encrypted."""
-    words = say.said("vote", say.listed(options[:ITEMS_MAX]))
+    words = phrases.bracketed("vote", phrases.listed(options[:ITEMS_MAX]))
     return Content(kind="poll", text=words, facts={"vote": filled(options=list(options), id=target)})
 
 
-def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content:
+def event(phrases: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content:
     """Describe an event: {"name", "description", "place", "start_ms", "end_ms", "link"}. Times are UTC."""
     times = [_utc(facts.get("start_ms")), _utc(facts.get("end_ms"))]
-    detail = say.listed(
+    detail = phrases.listed(
         [name(facts.get("name")), " - ".join(time for time in times if time), name(facts.get("place"))]
     )
-    placeholder = say.said("cancelled event" if is_cancelled else "event", detail)
+    placeholder = phrases.bracketed("cancelled event" if is_cancelled else "event", detail)
     words = joined(placeholder, text(facts.get("description")))
     return Content(kind="event", text=words, facts={"event": filled(**facts, cancelled=is_cancelled)})
 
 
-def event_answer(say: Phrases, answer: str, guests: Any = 0) -> Content:
+def event_answer(phrases: Phrases, answer: str, guests: Any = 0) -> Content:
     """Describe an answer to the invitation to an event; `answer` is "" if the answer is encrypted."""
     others = whole_number(guests)
-    parts = [answer, say.counted("guests", others) if answer and 0 < others < GUESTS_MAX else ""]
-    return placeholder(say, "event", "event answer", say.listed(parts))
+    parts = [answer, phrases.counted("guests", others) if answer and 0 < others < GUESTS_MAX else ""]
+    return placeholder(phrases, "event", "event answer", phrases.listed(parts))
 
 
-def planned_call(say: Phrases, title: str, start_ms: Any) -> Content:
+def planned_call(phrases: Phrases, title: str, start_ms: Any) -> Content:
     """Describe a call that the user has planned. The time is UTC."""
-    content = placeholder(say, "call", "call", say.listed([title, _utc(start_ms)]))
+    content = placeholder(phrases, "call", "call", phrases.listed([title, _utc(start_ms)]))
     return with_notes(content, [], filled(call=filled(title=title, start_ms=whole_number(start_ms))))
 
 
-def edit(say: Phrases, target: str, new: Content | None) -> Content:
+def edit(phrases: Phrases, target: str, new: Content | None) -> Content:
     """Describe an edit of the message with the id `target`; `new` is None if its new content is not known."""
-    words = f"{say.said('edited')} {new.text}" if new else say.said("edited, unknown")
+    words = f"{phrases.bracketed('edited')} {new.text}" if new else phrases.bracketed("edited, unknown")
     change = Change("edit", target, new.text, new.kind) if new else Change("edit", target)
     return Content(kind="edit", text=words, facts=new.facts if new else {}, change=change)
 
 
-def deletion(say: Phrases, target: str) -> Content:
+def deletion(phrases: Phrases, target: str) -> Content:
     """Describe that the user deleted the message with the id `target`."""
-    return Content(kind="deletion", text=say.said("deleted"), change=Change(what="deletion", id=target))
+    return Content(
+        kind="deletion", text=phrases.bracketed("deleted"), change=Change(what="deletion", id=target)
+    )
 
 
-def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None) -> Content:
+def unsupported(phrases: Phrases, kind: str, *, unknown: str = "", part: Any = None) -> Content:
     """Describe a message of a kind that this version does not know, or that the provider does not pass on.
 
     For an unknown kind, `part` is searched for text that the user wrote.
     """
     words = next((found for key in _WORDS if (found := text(at(part, key)))), "")
-    placeholder = say.said("unsupported", name(kind))
+    placeholder = phrases.bracketed("unsupported", name(kind))
     return Content(kind="unsupported", text=joined(placeholder, words), unknown=name(unknown))
 
 
-def placeholder(say: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
+def placeholder(phrases: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
     """Describe a message by a placeholder, and `note`, the text that the user wrote with it."""
-    return Content(kind=kind, text=joined(say.said(code, detail), note))
+    return Content(kind=kind, text=joined(phrases.bracketed(code, detail), note))
 
 
-def ad_note(say: Phrases, ad: Object) -> str:
+def ad_note(phrases: Phrases, ad: Object) -> str:
     """Return a line about the ad or post from which the user came: {"source", "title", "body", "url", …}."""
     code = "from post" if ad.get("source") == "post" else "from ad"
-    return say.said(code, "; ".join(part for part in (name(ad.get("title")), name(ad.get("body"))) if part))
+    return phrases.bracketed(
+        code, "; ".join(part for part in (name(ad.get("title")), name(ad.get("body"))) if part)
+    )
 
 
 def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content:
@@ -273,10 +283,10 @@ def _price(item: Object) -> str:
     return f"({joined(amount, name(item.get('currency')))})" if amount else ""
 
 
-def _several(say: Phrases, parts: Sequence[str]) -> str:
+def _several(phrases: Phrases, parts: Sequence[str]) -> str:
     shown = [part for part in parts[:ITEMS_MAX] if part]
     if len(parts) > ITEMS_MAX:
-        shown.append(say.counted("more", len(parts) - ITEMS_MAX))
+        shown.append(phrases.counted("more", len(parts) - ITEMS_MAX))
     return "; ".join(shown)
 
 

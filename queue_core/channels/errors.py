@@ -14,7 +14,7 @@ from queue_core.channels.base import NumberLimitError, SendUncertainError
 from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer
 
-Follows = Literal["now", "later", "never", "outage", "operator", "pair limit", "number limit"]
+Consequence = Literal["now", "later", "never", "outage", "operator", "pair limit", "number limit"]
 """Consequence of an error:
 
 "now": the same part is sent in another way at once, such as to another address of the user;
@@ -25,7 +25,7 @@ Follows = Literal["now", "later", "never", "outage", "operator", "pair limit", "
 "pair limit": this user got too many messages: only this conversation waits, and the attempt does not count;
 "number limit": this number sent too many messages: its sending slows down, and the attempt does not count.
 """
-_BLAMED: dict[Follows, Blamed] = {
+_BLAMED: dict[Consequence, Blamed] = {
     "now": "turn",
     "later": "turn",
     "outage": "backend",
@@ -39,7 +39,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """The provider's code, or a few words that identify the error."""
-    follows: Follows
+    consequence: Consequence
     words: str
     """Short explanation, for people."""
     after_ms: int | None = None
@@ -69,23 +69,23 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         """Make the error that tells the queue what follows."""
         meaning = self.meaning
         sentence = f"{self.detail}: {meaning.words}"
-        if meaning.follows == "operator" and self.look_at:
+        if meaning.consequence == "operator" and self.look_at:
             sentence += f"; check {self.look_at}"
         if not meaning.not_sent:
             return SendUncertainError(f"perhaps sent: {sentence}")
-        if meaning.follows == "never":
+        if meaning.consequence == "never":
             return GiveUpError(f"not sent, and never will be: {sentence}")
-        if meaning.follows == "number limit":
+        if meaning.consequence == "number limit":
             return NumberLimitError(f"not sent: {sentence}", after_ms=self.after_ms)
         return RetryLaterError(
-            f"not sent: {sentence}", after_ms=self.after_ms, blames=_BLAMED[meaning.follows]
+            f"not sent: {sentence}", after_ms=self.after_ms, blames=_BLAMED[meaning.consequence]
         )
 
 
 def _status(
-    status: str, follows: Follows, words: str, *, after_ms: int | None = None, not_sent: bool = True
+    status: str, consequence: Consequence, words: str, *, after_ms: int | None = None, not_sent: bool = True
 ) -> Meaning:
-    return Meaning(code=status, follows=follows, words=words, after_ms=after_ms, not_sent=not_sent)
+    return Meaning(code=status, consequence=consequence, words=words, after_ms=after_ms, not_sent=not_sent)
 
 
 _ACCESS = "access is refused"

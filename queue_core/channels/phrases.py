@@ -83,7 +83,7 @@ class Phrases:
         self._phrases = {code: translations[column] for code, translations in PHRASES.items()}
         self._comma = "، " if language == "ar" else ", "
 
-    def said(self, code: str, detail: str = "", *, extra: str = "") -> str:
+    def bracketed(self, code: str, detail: str = "", *, extra: str = "") -> str:
         """Return `[phrase: detail]`, `[phrase, extra]` or `[phrase]`."""
         head = self.listed([self._phrases[code], extra])
         return f"[{head}: {detail}]" if detail else f"[{head}]"
@@ -105,6 +105,6 @@ ENGLISH: Language = "en"
 _BY_LANGUAGE = {language: Phrases(language) for language in get_args(Language)}
 
 
-def phrases(language: Language) -> Phrases:
+def phrases_in(language: Language) -> Phrases:
     """Return the phrases of a language."""
     return _BY_LANGUAGE[language]

@@ -20,13 +20,15 @@ UNKNOWN = "unknown"
 """Instance or user of a message that does not name it."""
 
 
-def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: Any, reason: str) -> Unreadable:
+def unreadable(
+    phrases: Phrases, channel: str, instance: str, user: str, payload: Any, reason: str
+) -> Unreadable:
     """Return a stand-in for a message that cannot be read, with the part of its payload that is kept."""
     message = QueueMessage(
         id="unreadable",
         instance_name=name(instance) or UNKNOWN,
         user_phone=name(user) or UNKNOWN,
-        message=say.said("unreadable"),
+        message=phrases.bracketed("unreadable"),
         message_data={"channel": channel, "kind": KIND, "webhook": bounded(without_secrets(payload))},
     )
     return Unreadable(message, reason)

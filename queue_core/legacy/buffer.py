@@ -73,14 +73,14 @@ class Arrived(Protocol):
         ...
 
 
-Kept = TypeVar("Kept", bound=Arrived)
-Kept_contra = TypeVar("Kept_contra", bound=Arrived, contravariant=True)
+MessageType = TypeVar("MessageType", bound=Arrived)
+MessageType_contra = TypeVar("MessageType_contra", bound=Arrived, contravariant=True)
 
 
-class Buffer(msgspec.Struct, Generic[Kept], frozen=True):
+class Buffer(msgspec.Struct, Generic[MessageType], frozen=True):
     """Value of a buffer's key: never empty, in the order of the writes."""
 
-    messages: Annotated[tuple[Kept, ...], msgspec.Meta(min_length=1)]
+    messages: Annotated[tuple[MessageType, ...], msgspec.Meta(min_length=1)]
     processed: bool = False
 
     @property
@@ -102,7 +102,7 @@ class TurnFailedError(Exception):
     """Raised by `BufferHost.answer`: the user got no reply."""
 
 
-class BufferHost(Protocol[Kept_contra]):
+class BufferHost(Protocol[MessageType_contra]):
     """Environment of the buffer: Redis, clock, timers, AI and log, all of which may be simulated.
 
     The calls of Redis raise QueueUnavailableError when it does not answer.
@@ -150,7 +150,9 @@ class BufferHost(Protocol[Kept_contra]):
         """Have a buffer processed. Raises CallFailedError."""
         ...
 
-    async def answer(self, conversation: Conversation, messages: Sequence[Kept_contra], due_ms: int) -> None:
+    async def answer(
+        self, conversation: Conversation, messages: Sequence[MessageType_contra], due_ms: int
+    ) -> None:
         """Ask the AI and send its reply; `messages` are sorted by arrival. Raises TurnFailedError."""
         ...
 
@@ -163,17 +165,20 @@ class BufferHost(Protocol[Kept_contra]):
         ...
 
 
-class LegacyBuffer(Generic[Kept]):
+class LegacyBuffer(Generic[MessageType]):
     """Buffer that gathers a turn; a timer in the webhook's own process has it answered 8 s later."""
 
     def __init__(
-        self, host: BufferHost[Kept], rules: BufferRules, decoder: msgspec.json.Decoder[Buffer[Kept]]
+        self,
+        host: BufferHost[MessageType],
+        rules: BufferRules,
+        decoder: msgspec.json.Decoder[Buffer[MessageType]],
     ) -> None:
         self._host = host
         self._rules = rules
         self._decoder = decoder
 
-    async def add(self, conversation: Conversation, message: Kept) -> None:
+    async def add(self, conversation: Conversation, message: MessageType) -> None:
         """Add a message that came just now. If this creates the buffer, start the timer.
 
         Raises QueueUnavailableError; the message may be in the buffer nevertheless.
@@ -183,7 +188,7 @@ class LegacyBuffer(Generic[Kept]):
         if created:
             self._start_first_timer(conversation, message)
 
-    async def read(self, conversation: Conversation) -> Buffer[Kept] | None:
+    async def read(self, conversation: Conversation) -> Buffer[MessageType] | None:
         """Return the buffer of a conversation; None when there is no value, or it is not a buffer."""
         value = await self._host.get(self._host.buffer_key(conversation))
         if value is None:
@@ -194,7 +199,7 @@ class LegacyBuffer(Generic[Kept]):
             self._host.log("buffer.unreadable")
             return None
 
-    async def _append(self, conversation: Conversation, message: Kept) -> bool:
+    async def _append(self, conversation: Conversation, message: MessageType) -> bool:
         before = await self._read_for_add(conversation)
         created = before is None or before.processed
         if before is None or before.processed:
@@ -207,13 +212,13 @@ class LegacyBuffer(Generic[Kept]):
         try:
             await self._write(conversation, buffer, self._rules.buffer_ttl_s)
         except QueueUnavailableError:
-            # The buffer may be written: the message, delivered again, is then added to it and starts no timer.
+            # If the write was carried out, the message, delivered again, finds a buffer and starts no timer.
             if created:
                 self._start_first_timer(conversation, message)
             raise
         return created
 
-    async def _read_for_add(self, conversation: Conversation) -> Buffer[Kept] | None:
+    async def _read_for_add(self, conversation: Conversation) -> Buffer[MessageType] | None:
         """Return the buffer; from v2 on, a buffer that is about to be processed is read again a moment later."""
         buffer = await self.read(conversation)
         if buffer is None or buffer.processed or not self._rules.grace_wait_ms:
@@ -226,13 +231,13 @@ class LegacyBuffer(Generic[Kept]):
         await self._host.sleep_ms(self._rules.grace_wait_ms)
         return await self.read(conversation)
 
-    async def _write(self, conversation: Conversation, buffer: Buffer[Kept], ttl_s: int) -> None:
+    async def _write(self, conversation: Conversation, buffer: Buffer[MessageType], ttl_s: int) -> None:
         key = self._host.buffer_key(conversation)
         await self._host.set_with_expiry(key, msgspec.json.encode(buffer), ttl_s)
 
     # The timer.
 
-    def _start_first_timer(self, conversation: Conversation, message: Kept) -> None:
+    def _start_first_timer(self, conversation: Conversation, message: MessageType) -> None:
         delay_ms = self._rules.delay_ms
         self._start_timer(conversation, message.at_ms + delay_ms, delay_ms, attempt=1)
 

@@ -236,7 +236,10 @@ class _Host:
     async def answer(
         self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int
     ) -> None:
-        """Have the turn answered by handler and sender. While the process ends, a failed turn counts as not called."""
+        """Have the turn answered by handler and sender. Raises TurnFailedError.
+
+        While the process ends, raises CallFailedError instead, so that the buffer stays and is handed over.
+        """
         await self._mark_as_being_answered(conversation)
         batch = self._batch(conversation, messages, due_ms)
         ids = tuple(stored.message.id for stored in messages)

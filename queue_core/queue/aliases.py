@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from queue_core.errors import QueueUnavailableError
 from queue_core.keys import Place, decode_conversation, encode_name
-from queue_core.message import MAX_NAME_BYTES, QueueMessage
+from queue_core.message import NAME_BYTES_MAX, QueueMessage
 from queue_core.queue.access import Access
 from queue_core.queue.precedence import Precedence
 from queue_core.redis import scripts
@@ -65,7 +65,7 @@ def names_of(message: QueueMessage) -> dict[str, str]:
         return names
     for kind in KINDS:
         name = addresses.get(kind)
-        if isinstance(name, str) and name.strip() and len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
+        if isinstance(name, str) and name.strip() and len(name.encode("utf-8", "replace")) <= NAME_BYTES_MAX:
             names[name] = kind
     return names
 

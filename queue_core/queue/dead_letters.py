@@ -18,8 +18,8 @@ from queue_core.redis.scripts.loader import text
 
 REASON_CHARACTERS_MAX = 500
 _PAGE = 200
-FULL_AGAIN_SHARE = 0.9
-"""Share of the room for dead letters that is still taken after the oldest were moved out."""
+SHARE_AFTER_MOVE = 0.9
+"""Share of the room for dead letters that is still in use after the oldest were moved out."""
 _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
@@ -134,7 +134,7 @@ class DeadLetters:
         moved = 0
         for number, partition in enumerate(self._access.keys.partitions):
             (length,) = await self._access.read(("XLEN", partition.dead))
-            left = length - int(room * FULL_AGAIN_SHARE) if length >= room else 0
+            left = length - int(room * SHARE_AFTER_MOVE) if length >= room else 0
             while left > 0:
                 page = await self._entries(partition, "-", "+", min(left, _PAGE))
                 if not page:

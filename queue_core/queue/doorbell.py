@@ -130,9 +130,8 @@ def doorbells(
 def _block_ms(redis: Redis | RedisCluster) -> int:
     """Return the limit of a blocking read. On a cluster's connections it must end before the socket's timeout."""
     if not isinstance(redis, RedisCluster):
-        return getattr(
-            redis, "block_ms", BLOCK_MS
-        )  # a client that no proxy stands before may name a longer one
+        # A client that reaches its server without a proxy may name a longer limit.
+        return getattr(redis, "block_ms", BLOCK_MS)
     options: dict[str, Any] = redis.get_connection_kwargs()
     timeout_s = options.get("socket_timeout")
     return BLOCK_MS if timeout_s is None else max(1, min(BLOCK_MS, int(timeout_s * 500)))

@@ -182,7 +182,7 @@ class _Examination:
             await self._read_layouts()
             await self._look_for_hold()
             await self._count()
-            return  # neither the check nor the search for stranded conversations can do with a part
+            return  # the check and the search for stranded conversations need all partitions
         await self._queue.check()
         await self._read_layouts()
         await self._look_for_hold()

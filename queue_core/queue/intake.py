@@ -21,7 +21,7 @@ from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, Reply, change_of, check_names
 from queue_core.queue.aliases import names_of
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.reach import Conversation, Reach
+from queue_core.queue.partition_availability import Conversation, PartitionAvailability
 from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
 from queue_core.queue.settling import UNSETTLED_MAX, Key, Unsettled
 from queue_core.sent import SentPart
@@ -71,8 +71,8 @@ class Intake:
         An ordered dict finds its first key at once, however many keys before it were deleted; a dict does not.
         """
         self._turns: dict[Conversation, _Turn] = {}
-        self._reaches: dict[int, Reach] = {}
-        """Reach of each partition: on a cluster, some may be away while others answer."""
+        self._availabilities: dict[int, PartitionAvailability] = {}
+        """Availability of each partition: on a cluster, some may be away while others answer."""
         self._begun: dict[Key, tuple[str, int]] = {}
         """Replies that were sent in part, and the number of parts sent; the next delivery sends the others."""
         self.answered_directly = 0
@@ -124,7 +124,7 @@ class Intake:
                 return await self._store(arrival, is_again=is_again)
             except QueueUnavailableError as error:
                 for conversation in arrival.conversations:
-                    self._reach_of(conversation).failed(clock())
+                    self._availability_of(conversation).failed(clock())
                 if clock() + pause_s > latest:
                     _log.warning("Redis is away: %s", error)
                     return None
@@ -142,9 +142,9 @@ class Intake:
         for conversation in dict.fromkeys(
             (*arrival.conversations, (message.instance_name, receipt.user_phone))
         ):
-            reach = self._reach_of(conversation)
-            reach.answered(now_s)
-            reach.stored(conversation, now_s, waits_s=waits_s)
+            availability = self._availability_of(conversation)
+            availability.answered(now_s)
+            availability.stored(conversation, now_s, waits_s=waits_s)
         return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
     def _remember(self, arrival: Arrival) -> None:
@@ -152,11 +152,11 @@ class Intake:
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def _reach_of(self, conversation: Conversation) -> Reach:
+    def _availability_of(self, conversation: Conversation) -> PartitionAvailability:
         partition = self._queue.keys.of(*conversation).partition
-        if partition not in self._reaches:
-            self._reaches[partition] = Reach()
-        return self._reaches[partition]
+        if partition not in self._availabilities:
+            self._availabilities[partition] = PartitionAvailability()
+        return self._availabilities[partition]
 
     def _waits_s(self) -> float:
         """Return the longest time for which a message waits, if all goes well."""
@@ -166,10 +166,13 @@ class Intake:
     def _has_older_waiting(self, arrival: Arrival) -> bool:
         """Return True if the message must wait for an older one of its user that this process stored."""
         now_s, waits_s = asyncio.get_running_loop().time(), self._waits_s()
-        reaches = {conversation: self._reach_of(conversation) for conversation in arrival.conversations}
-        away_s = max(reach.away_s(now_s) for reach in reaches.values())
+        availabilities = {
+            conversation: self._availability_of(conversation) for conversation in arrival.conversations
+        }
+        away_s = max(availability.away_s(now_s) for availability in availabilities.values())
         return away_s < ORDER_S_MAX and any(
-            reach.has_waiting(conversation, now_s, waits_s=waits_s) for conversation, reach in reaches.items()
+            availability.has_waiting(conversation, now_s, waits_s=waits_s)
+            for conversation, availability in availabilities.items()
         )
 
     @asynccontextmanager
@@ -258,7 +261,7 @@ class Intake:
 
 
 class Arrival(NamedTuple):
-    """Message with what it is known by."""
+    """Message, with the names and ids by which it is recognised."""
 
     message: QueueMessage
     conversations: list[Conversation]
@@ -278,7 +281,7 @@ class _Turn:
     def __init__(self, before: dict[Conversation, _Turn]) -> None:
         self.has_ended = False
         self._end: asyncio.Event | None = None
-        """Made by the first turn that waits for the end."""
+        """Event of the end, made by the first turn that waits for it."""
         self._before = before
         """Turns before this one, by name of the user; empty once this turn has come."""
         self._earlier = list(dict.fromkeys(before.values()))

@@ -11,7 +11,7 @@ from queue_core.queue.access import Access, whole
 from queue_core.redis.runner import newer_layout, other_partitions
 from queue_core.redis.scripts.loader import text
 
-BESIDE_MS = 24 * 3_600_000
+PREVIOUS_RELEASE_MS = 24 * 3_600_000
 """Time for which processes of the previous layout may work beside this one, and a downgrade loses nothing."""
 
 

@@ -154,7 +154,10 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Raise Unsupported-, NewerLayout-, Partitions- or QueueUnavailableError if Redis cannot carry the queue."""
+        """Check that Redis can carry the queue.
+
+        Raises UnsupportedRedisError, NewerLayoutError, PartitionsError or QueueUnavailableError.
+        """
         await self.transport.load()
         await self.check_layout()
 

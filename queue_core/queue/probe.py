@@ -145,7 +145,7 @@ async def _refused_commands(queue: MessageQueue, partition: int) -> list[str]:
 
 
 def _waits_of(settings: QueueSettings) -> dict[str, tuple[str, ...]]:
-    """Return the commands that wait for replicas and disk, if the queue uses them, asking for nothing."""
+    """Return the commands that wait for replicas and disk, if the queue uses them, with arguments that need no wait."""
     chosen: dict[str, tuple[str, ...]] = {}
     if settings.wait_for_replicas:
         chosen["WAIT"] = ("0", "1")

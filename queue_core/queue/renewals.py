@@ -10,9 +10,9 @@ from queue_core.errors import LeaseLostError, QueueError
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Outcome
 from queue_core.queue.message_queue import MessageQueue
 
-AGAIN_S_MAX = 0.5
+RETRY_S_MAX = 0.5
 """Longest wait between two tries to renew leases that could not be renewed."""
-GATHERED_FROM = 0.75
+EARLY_RENEWAL_SHARE = 0.75
 """Share of its time after which a lease is renewed together with an older one."""
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Renewals:
         self._queue = queue
         self.failed: set[Attempt] = set()
         self.begun = asyncio.Event()
-        """Set by the worker when it begins an attempt."""
+        """Event that the worker sets when it begins an attempt."""
 
     async def keep(self, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
         """Renew until cancelled; wait while nothing is in work. Cancels attempts whose leases are lost."""
@@ -45,7 +45,7 @@ class Renewals:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 continue  # the oldest lease may have ended
-            due_s = clock() - every_s * GATHERED_FROM
+            due_s = clock() - every_s * EARLY_RENEWAL_SHARE
             due = [attempt for attempt in in_work if attempt.held_since_s <= due_s]
             if all(await asyncio.gather(*(self._is_renewed(attempt, in_work) for attempt in due))):
                 pause_s = 0.0
@@ -55,7 +55,7 @@ class Renewals:
                     "leases cannot be renewed; turns in work go on, and nothing is sent until they are"
                 )
                 pause_s = REDIS_RETRY_S[0]
-            pause_s = min(pause_s * 2, AGAIN_S_MAX, every_s)
+            pause_s = min(pause_s * 2, RETRY_S_MAX, every_s)
             await asyncio.sleep(pause_s)
 
     async def _is_renewed(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:

@@ -28,7 +28,7 @@ FAILURE_MS = 3_600_000
 """Time for which a failure with an unknown id is kept, since ids are noted late while Redis is away."""
 UNSURE_MS = 120_000
 """Time after a reply is sent again for which own messages with unknown ids may be that reply: its first id is lost."""
-AGAIN_MS = 30_000
+RETURN_AGAIN_MS = 30_000
 """Time after which `match` returns a failure again that its conversation has not noted: a process may have died."""
 REPORTS_MAX = 10_000
 """Limit on reports with unknown ids in a partition."""
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 UNDELIVERED = "undelivered"
 """Beginning of the reason of a dead letter whose reply was sent and did not reach the user."""
 
-Noted = Literal["noted", "dead letter", "full", "known"]
+NoteResult = Literal["noted", "dead letter", "full", "known"]
 """Result of noting a failure. "dead letter": one was made too. "full": no room for it. "known": noted before."""
 
 
@@ -100,7 +100,7 @@ class _Kept(msgspec.Struct, frozen=True):
     text: str
 
 
-class Found(NamedTuple):
+class ReportResult(NamedTuple):
     """Result of looking up a report: "known" with the reply, "kept" until the id is known, "repeated" if not new.
 
     The report is not kept if there is no room ("full"), or if no ids are kept by setting ("off").
@@ -110,7 +110,7 @@ class Found(NamedTuple):
     reply: SentReply | None
 
 
-class Matched(NamedTuple):
+class MatchedReport(NamedTuple):
     """Report that was kept, and its reply; the reply is None if its id did not become known in time."""
 
     report: Report
@@ -135,15 +135,15 @@ class SentReplies:
             await asyncio.gather(*(gathered(self._note(batch, part)) for part in parts))
 
     async def note_again(self, batch: Batch) -> None:
-        """Note that a reply is sent again whose first send may have succeeded; reports on that one have a lost id."""
+        """Note that a reply is sent again. If its first send succeeded too, reports on that one name an unknown id."""
         if self._ttl_ms:
             place = self._access.keys.of(batch.instance_name, batch.user_phone)
             await self._access.read(("SET", place.sent_again, 1, "PX", UNSURE_MS))
 
-    async def report(self, report: Report) -> Found:
+    async def report(self, report: Report) -> ReportResult:
         """Find the reply that a report is about, or keep the report until `match` finds it."""
         if not self._ttl_ms or not 0 < len(report.reply_id) <= ID_CHARACTERS_MAX:
-            return Found("off", None)
+            return ReportResult("off", None)
         report = _well_formed(report)
         sent_id = self._id_of(report)
         call = scripts.ReportSent(
@@ -159,7 +159,7 @@ class SentReplies:
         status, note = await self._access.transport.gathered(call)
         if status == "kept":
             self._waiting.add(sent_id.partition)
-        return Found(status, _reply(note) if note else None)  # type: ignore[arg-type]  # the script returns one of the three
+        return ReportResult(status, _reply(note) if note else None)  # type: ignore[arg-type]  # the script returns one of the three
 
     @property
     def echo_ms(self) -> int:
@@ -170,12 +170,12 @@ class SentReplies:
         """Return the partitions in which reports of this process may wait; with `everywhere`, those of any process."""
         return self._access.keys.partitions if everywhere else tuple(self._waiting)
 
-    async def match(self, partition: Partition) -> list[Matched]:
+    async def match(self, partition: Partition) -> list[MatchedReport]:
         """Return the kept reports of a partition whose id became known, or whose time is over.
 
         Each is returned once, except a failure of a known reply, which is returned again until `settle` ends it.
         """
-        matched: list[Matched] = []
+        matched: list[MatchedReport] = []
         is_done = not self._ttl_ms
         while not is_done:
             try:
@@ -190,11 +190,11 @@ class SentReplies:
                 self._waiting.discard(partition)
         return matched
 
-    async def _matched(self, found: Sequence[tuple[str, str]]) -> list[Matched]:
+    async def _matched(self, found: Sequence[tuple[str, str]]) -> list[MatchedReport]:
         reports = [(report, note) for kept, note in found if (report := _report_in(kept))]
         unsure = await self._sent_again([report for report, note in reports if not note])
         return [
-            Matched(
+            MatchedReport(
                 report,
                 _reply(note) if note else None,
                 not note and (report.instance_name, report.user_phone) in unsure,
@@ -202,7 +202,7 @@ class SentReplies:
             for report, note in reports
         ]
 
-    async def note_undelivered(self, report: Report, reply: SentReply) -> Noted:
+    async def note_undelivered(self, report: Report, reply: SentReply) -> NoteResult:
         """Note in a reply's conversation, once, that the reply did not reach the user; by setting, make a dead letter.
 
         Returns "full" if there is no room for the dead letter, and "known" if the failure was noted before.
@@ -225,7 +225,7 @@ class SentReplies:
             undelivered_max=UNDELIVERED_MAX,
             dead_letters_max=settings.dead_letters_in_partition_max,
         )
-        return cast("Noted", await access.transport.gathered(call))
+        return cast("NoteResult", await access.transport.gathered(call))
 
     async def settle(self, reports: Sequence[Report]) -> None:
         """End failures that their conversations have noted. If they are reported again, they count as "repeated"."""
@@ -259,7 +259,7 @@ class SentReplies:
             partition=partition,
             now_ms=self._access.now(),
             ttl_ms=self._ttl_ms,
-            again_ms=AGAIN_MS,
+            again_ms=RETURN_AGAIN_MS,
             limit=_PAGE,
         )
 

@@ -11,7 +11,7 @@ from itertools import islice
 from queue_core.errors import NewerLayoutError, PartitionsError, QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.reach import Conversation
+from queue_core.queue.partition_availability import Conversation
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
 from queue_core.sent import SentPart
 

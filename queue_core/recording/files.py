@@ -93,7 +93,9 @@ class RecordingFiles:
         if file is None:  # the first lines are one write, so that no recording is without a message
             line = self._header(kind) + self._gap(now_ms) + line
         if len(line) > self._bytes_left:
-            _log.warning("the recording stops: it has reached its limit on bytes")
+            _log.warning(
+                "the recording stops: this process has written as much as it may; a restart records again"
+            )
             self.close()
             return
         if file is None:

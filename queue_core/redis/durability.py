@@ -23,7 +23,7 @@ REPLICAS_SHARE = 0.75
 
 
 class Durability(NamedTuple):
-    """Places beside a server's memory that must have a write before it is acknowledged."""
+    """Disk and replicas that must have a write before it is acknowledged."""
 
     fsync: bool = False
     replicas: int = 0

@@ -20,6 +20,7 @@ MEMORY_SHARE_MAX = 0.8
 """Largest share of maxmemory in use without a warning."""
 
 Availability = Literal["answered", "forbidden", "no such command"]
+"""Reaction of a server to INFO or CONFIG GET: it answers, the Redis user has no right, or the server lacks it."""
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):

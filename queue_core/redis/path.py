@@ -22,7 +22,7 @@ from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 Result = TypeVar("Result")
 
 TICKS = 16
-"""Looks at the deadlines within one deadline: a call hears of it up to a sixteenth late."""
+"""Number of looks at the deadlines in the length of one, so a call fails up to a sixteenth of that time late."""
 WRITES_MAX = 2
 """Times that a call is written: once more if its connection breaks. Scripts can be repeated."""
 LATE_S = 0.25
@@ -32,14 +32,14 @@ _ASKING = pack_fast(("ASKING",))
 
 
 class _Asking:
-    """Stands for the answer to ASKING, for which nobody waits."""
+    """Stand-in for the answer to ASKING, for which nobody waits."""
 
 
 class Guide(Protocol):
     """Guide of a path, who may know another server for what this one does not carry out."""
 
     def takes(self, trip: Trip, error: Exception) -> bool:
-        """Take over a call that this server refused, or that cannot reach it. False: the caller gets the error."""
+        """Take over a call that this server refused, or that cannot reach it; with False, the caller gets the error."""
 
     def troubled(self) -> None:
         """Learn that the server is silent or away."""
@@ -102,7 +102,7 @@ class Path:
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
         self._waiting = Waiting()
         self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
-        """Whose answer comes next."""
+        """Writes that have no answer yet, in the order in which the answers come."""
         self._heard_s = 0.0
 
     def carry(self, call: Call[Result]) -> asyncio.Future[Result]:
@@ -176,7 +176,9 @@ class Path:
         """Note a sign of life. Send again what the server had no script for."""
         assert self._loop
         self._heard_s = self._loop.time()
-        while self._due and self._due[0].future.done():  # else all of a tick fill the memory
+        while (
+            self._due and self._due[0].future.done()
+        ):  # not only at each look: until then they could fill the memory
             self._due.popleft()
         if self._again:
             self.ready()
@@ -240,8 +242,9 @@ class Path:
     def _unpacked(self, parcel: Parcel, answer: Any, after: Sequence[Parcel] = ()) -> list[tuple[Trip, Any]]:
         """Return calls with their answers. Calls whose script the server lost are kept, to be sent again.
 
-        So are, each to be sent alone, those of a parcel that the server refused as a whole, unless a later call on the
-        conversation, such as in a parcel `after` it, would overtake them. Raises InvalidResponse.
+        Calls of a parcel that the server refused as a whole are kept too, each to be sent alone. But a call gets the
+        error if a later call on its conversation would overtake it, such as one in a parcel `after` this one. Raises
+        InvalidResponse.
         """
         if isinstance(answer, exceptions.NoScriptError) and self._link:
             sha = parcel.script.sha
@@ -299,7 +302,7 @@ class Path:
                     yield from parcel.trips
 
     async def _open(self) -> None:
-        """Connect for the calls that wait. If it fails they hear why; if it takes too long, each at its deadline."""
+        """Connect for the calls that wait. If that fails, they fail too, unless their deadlines come first."""
         try:
             while self._link is None and (waiting := self._take()):
                 self._again = waiting

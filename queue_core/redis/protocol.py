@@ -12,7 +12,7 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 
 UNFINISHED = object()
-"""Stands for an answer of which a part has not come yet."""
+"""Value of `gets` while a part of the answer has not come yet."""
 _READ_BYTES_MAX = 1 << 16
 """Limit on bytes that were read and are still kept."""
 

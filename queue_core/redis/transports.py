@@ -19,7 +19,7 @@ def transport_for(redis: Redis, settings: QueueSettings) -> Transport:
     durability = Durability(settings.wait_for_fsync, settings.wait_for_replicas)
     if isinstance(redis, NodesClient):
         return NodesTransport(redis, deadline_ms=deadline_ms, durability=durability)
-    # A subclass may do in its own way what the links would do without it.
+    # Only for this very class: a subclass may have methods of its own that the links would bypass.
     pool = redis.connection_pool if type(redis) is Redis else None
     kind = LinkTransport if pool and pool.connection_class in SOCKETS else ScriptRunner
     return kind(redis, deadline_ms=deadline_ms, durability=durability)

@@ -45,11 +45,11 @@ class Trip:
         return self.future.done() and not self.future.cancelled()
 
     def explain(self, error: Exception) -> QueueError:
-        """Return an error in the queue's terms."""
+        """Turn an error of redis-py into one of the queue's."""
         return explain(error)
 
     def fail(self, error: Exception) -> None:
-        """Tell the caller, if it still waits, in the queue's terms."""
+        """Give the caller, if it still waits, the error, as one of the queue's."""
         if self.future.done():
             return
         if isinstance(error, exceptions.RedisError | OSError):
@@ -71,9 +71,9 @@ class Waiting:
         """Numbers of the calls of each partition."""
 
     def add(self, trip: Trip) -> bool:
-        """Add a call. Returns True if those of its partition may fill a parcel now, which then should leave at once.
+        """Add a call. Returns True if the calls of its partition may fill a parcel now.
 
-        So the server works while further calls are made.
+        Such a parcel should leave at once, so that the server works while further calls are made.
         """
         self.trips.append(trip)
         count = self._counts[trip.base] = self._counts.get(trip.base, 0) + 1
@@ -115,7 +115,7 @@ class Parcel:
         return gathered
 
     def takes(self, trip: Trip, kinship: tuple[Any, ...]) -> bool:
-        """Take one more call, if there is room and it has in common with the others what it must."""
+        """Take one more call, if there is room and it shares with the others what calls of a parcel must share."""
         if len(self.trips) == CALLS_MAX or kinship != self._kinship:
             return False
         self.trips.append(trip)
@@ -141,8 +141,8 @@ class Parcel:
 def parcels_of(trips: Sequence[Trip]) -> list[Parcel]:
     """Put calls into parcels. Those on one conversation stay in their order, whatever their scripts.
 
-    A call goes into the last parcel of its script and its partition, before calls that were made between, unless one
-    of them is on its conversation, or may be on any.
+    A call goes into the last parcel of its script and its partition. So it overtakes the calls that were made since
+    then; it gets another parcel if one of these is on its conversation, or may be on any conversation.
     """
     if len(trips) == 1:
         return [Parcel(trips[0])]

@@ -38,7 +38,7 @@ TYPING_EVERY_S = 5.0
 """Shortest time between two "typing…" calls for one user; WhatsApp shows "typing…" for longer."""
 TYPING_TASKS_MAX = 200
 """Limit on concurrent "typing…" calls; further ones are dropped, so that they never slow the intake down."""
-LONG = 8_192
+FORMED_IN_THREAD_MIN = 8_192
 """Length above which a reply is brought into its form in a separate thread, since that may take about 100 ms."""
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Bot:
             )
         form = channel.form
         if batch.parts_sent and PART_END not in reply:
-            reply = form.formed_before(reply)
+            reply = form.formed_by_old_release(reply)
         following = iter(form.parts_of(reply)[batch.parts_sent + 1 :])
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
             sending = channel.send(batch, reply)
@@ -126,7 +126,7 @@ class Bot:
             return text
         return (
             await asyncio.to_thread(channel.form.formed, text)
-            if len(text) > LONG
+            if len(text) > FORMED_IN_THREAD_MIN
             else channel.form.formed(text)
         )
 

@@ -117,7 +117,7 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = UNAVAILABLE_WAITS_S
-    """Waits before the second, third, … attempt. The first is the shortest before a try that uses no attempt, too."""
+    """Waits before the second, third, … attempt. A try that uses no attempt waits at least for the first of them."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""

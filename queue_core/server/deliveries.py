@@ -8,7 +8,7 @@ import logging
 from queue_core.channels.base import DeliveryFailure, OwnMessage
 from queue_core.errors import QueueError
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.sent_replies import Matched, Report
+from queue_core.queue.sent_replies import MatchedReport, Report
 from queue_core.server.journal import Journal
 
 LOOK_EVERY_S = 1.0
@@ -41,7 +41,7 @@ class Deliveries:
         )
         found = await self._queue.sent.report(report)
         if found.reply:
-            await self._note(Matched(report, found.reply), is_new=True)
+            await self._note(MatchedReport(report, found.reply), is_new=True)
             await self._queue.sent.settle([report])
         elif found.status != "repeated":
             self._journal.undelivered(
@@ -63,7 +63,7 @@ class Deliveries:
             _log.warning("could not find out who wrote a message of the bot's number: %s", error)
             return
         if found.status in ("known", "full"):
-            await self._note(Matched(report, found.reply))
+            await self._note(MatchedReport(report, found.reply))
 
     async def watch(self) -> None:
         """Until cancelled, look every second for replies that have become known, while this process has reports."""
@@ -85,7 +85,7 @@ class Deliveries:
             await asyncio.gather(*map(self._note, matched))
             await sent.settle([pair.report for pair in matched if pair.reply])
 
-    async def _note(self, matched: Matched, *, is_new: bool = False) -> None:
+    async def _note(self, matched: MatchedReport, *, is_new: bool = False) -> None:
         report, reply, may_be_reply = matched
         if report.kind == "own":
             self._journal.own_message(report, "bot" if reply else "unknown" if may_be_reply else "others")

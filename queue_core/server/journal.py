@@ -188,7 +188,7 @@ class Journal:
         """Note messages that became dead letters in a claim: after all attempts, or after too long a wait."""
         self.metrics.given_up(messages)
         if messages:
-            _log.error("messages became dead letters", extra={"messages": messages})
+            _log.error("messages became dead letters: see `dead list`", extra={"messages": messages})
 
     def backend_changed(self, news: OutageNews) -> None:
         """Note that the AI or a channel went away, or came back."""

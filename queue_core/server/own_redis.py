@@ -20,7 +20,7 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
 APPEND_FSYNC: Literal["everysec"] = "everysec"
-CHOSEN = frozenset(
+EXPECTED_WARNINGS = frozenset(
     warnings_of(
         ServerFacts(append_only=True, append_fsync=APPEND_FSYNC, memory_limit_bytes=0), waits_for_fsync=False
     )

@@ -28,7 +28,7 @@ from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
 from queue_core.redis_server.address import WEB, announced, read_address
 from queue_core.server.config import SUPERSEDE_MS, ServerSettings
-from queue_core.server.own_redis import CHOSEN, own_redis
+from queue_core.server.own_redis import EXPECTED_WARNINGS, own_redis
 from queue_core.server.runtime import Runtime, open_runtime
 from queue_core.server.web import Web
 from queue_core.server.webhooks import Receiver, Webhooks
@@ -67,8 +67,8 @@ async def run(
                 server = await stack.enter_async_context(own_redis(settings))
                 settings = settings.model_copy(update={"redis_url": SecretStr(server.url)})
                 _log.info("redis-server %s started, data in %s/", server.binary.version, settings.data_dir)
-                expected = CHOSEN
-                for sentence in sorted(CHOSEN):
+                expected = EXPECTED_WARNINGS
+                for sentence in sorted(EXPECTED_WARNINGS):
                     _log.info("before you use this Redis in production: %s", sentence)
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
             opening = open_runtime(settings, records=records, expected=expected)
@@ -123,19 +123,19 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
 def _say_rules(settings: ServerSettings) -> None:
     """Log the batching rules, and what becomes of a message that arrives while the AI works."""
     if settings.queue.supersede_ms:
-        follows = "joins its turn, and the AI is asked again"
+        treatment = "joins its turn, and the AI is asked again"
     elif settings.ai == "http":
-        follows = (
+        treatment = (
             "waits for the next turn, since a flow behind AI=http may have side effects: "
             f"set QUEUE_SUPERSEDE_MS={SUPERSEDE_MS} if yours may run twice"
         )
     else:
-        follows = "waits for the next turn"
+        treatment = "waits for the next turn"
     rules = {name: getattr(settings.queue, name) for name in RULE_OPTIONS.values()}
     _log.info(
         "profile %s: a message that arrives while the AI works %s",
         settings.queue_profile,
-        follows,
+        treatment,
         extra=rules,
     )
 

@@ -62,7 +62,7 @@ class Web:
     # Calls for supervisors and load balancers.
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """Answers that the process is alive; does not look at Redis."""
+        """Answer that the process is alive; does not look at Redis."""
         return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
@@ -77,7 +77,7 @@ class Web:
         return json_answer(body, status=200 if is_ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Answers with the metrics for Prometheus."""
+        """Answer with the metrics for Prometheus."""
         self._runtime.metrics.health(await self._health())
         body, content_type = self._runtime.metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})

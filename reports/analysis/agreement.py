@@ -22,8 +22,8 @@ def judged(
     """Compare the simulated run with the live ones, and give the verdict.
 
     The distance that counts is that to the replies of both live runs together, the best estimate of the live curve. The
-    larger of the distances to each is no measure: of three equal runs, one is in most cases farther from the farther of
-    the others than they are from each other.
+    larger of the distances to each live run would be too strict: even a third live run would mostly be farther from one
+    of the two than they are from each other.
     """
     first, second = (run["reply_ms"] for run in live)
     curve = simulated["reply_ms"]

@@ -52,14 +52,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One batch: the `numbers` of its messages, and `strangers`, the number of its ids from other conversations.
+    """One batch: the `numbers` of its messages; `from_others` counts those of other conversations in it.
 
     `due_at_ms` is None if the system does not report it; `ai_ms` has start and end of each AI call for the batch.
     `superseded_at_ms` is the time at which its answer was dropped for a newer message.
     """
 
     numbers: tuple[int, ...]
-    strangers: int
+    from_others: int
     trigger: str
     due_at_ms: int | None
     claimed_at_ms: int
@@ -215,7 +215,7 @@ def _is_named(entry: LedgerEntry, names: Sequence[str]) -> bool:
 def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
     return Span(
         numbers=tuple(by_id[name] for name in batch["ids"] if name in by_id),
-        strangers=sum(name not in by_id for name in batch["ids"]),
+        from_others=sum(name not in by_id for name in batch["ids"]),
         trigger=batch["trigger"],
         due_at_ms=batch["due_at_ms"],
         claimed_at_ms=batch["claimed_at_ms"],

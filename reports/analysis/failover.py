@@ -8,7 +8,7 @@ from typing import NamedTuple
 from reports.results.failover import FailoverRow, NodePause
 
 
-class Repeated(NamedTuple):
+class RepeatedCase(NamedTuple):
     """Runs of one case with the same settings."""
 
     runs: Sequence[FailoverRow]
@@ -39,13 +39,13 @@ class Repeated(NamedTuple):
         }
 
 
-def repeated(rows: Iterable[FailoverRow]) -> list[Repeated]:
+def repeated(rows: Iterable[FailoverRow]) -> list[RepeatedCase]:
     """Put the runs of each case together, in the order in which the cases came."""
     groups: dict[tuple[object, ...], list[FailoverRow]] = {}
     for row in rows:
         settings = (row["deployment"], row["through_intake"], row["wait_for_replicas"], row["min_replicas"])
         groups.setdefault((row["case"], *settings), []).append(row)
-    return [Repeated(runs) for runs in groups.values()]
+    return [RepeatedCase(runs) for runs in groups.values()]
 
 
 def _longest(pauses: Sequence[NodePause]) -> list[NodePause]:

@@ -26,8 +26,8 @@ def outcome_flaws(outcome: Outcome) -> list[str]:
 def span_label(span: Span) -> str:
     """Name a batch by its trigger and its messages."""
     parts = [short_list(span.numbers, 24)] if span.numbers else []
-    if span.strangers:
-        parts.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
+    if span.from_others:
+        parts.append(ngettext("%(num)s of another user", "%(num)s of other users", span.from_others))
     numbers = " + ".join(parts) or gettext("nothing")
     trigger = trigger_words(cut(one_line(span.trigger), 16))
     if span.superseded_at_ms is not None:

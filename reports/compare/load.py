@@ -30,7 +30,7 @@ _SURROUNDINGS = ("ai", "generator_lag")
 """Latencies of the surroundings of the system; if they differ, all others may differ too."""
 _LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order")
 _BY_CHANCE = ("worker_died",)
-"""Counts that luck decides, so that a first message proves nothing: a killed worker was sending, or was not."""
+"""Counts that luck decides, so that a rise from 0 proves nothing: a killed worker may or may not have been sending."""
 SYSTEM = "load"
 
 

@@ -35,7 +35,7 @@ class MessagePair(NamedTuple):
     after: str
 
     @property
-    def is_answered_now_only(self) -> bool:
+    def is_newly_answered(self) -> bool:
         """True for a message that has a reply in the later replay and had none in the earlier one."""
         return wait_ms(self.before) is None and wait_ms(self.after) is not None
 

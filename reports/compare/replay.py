@@ -33,24 +33,25 @@ _DROPPED = ("superseded", "superseded_ai_ms")
 
 
 @dataclass(frozen=True, slots=True)
-class _Trust:
-    """Flags for a run that answers other messages than before, which by itself changes its times and AI calls.
+class _AnsweredChange:
+    """Change of the messages that a run answers, which by itself changes its times and AI calls.
 
-    `fewer`: a message has a worse fate, so both may fall. `more`: one is newly answered, so both may rise.
+    `loses`: a message has a worse fate, so that fewer AI calls or shorter times are not better. `gains`: a message is
+    newly answered, so that more AI calls or longer times are not worse.
     """
 
-    fewer: bool
-    more: bool
+    loses: bool
+    gains: bool
 
     @classmethod
-    def of(cls, messages: Sequence[MessagePair]) -> _Trust:
-        """Derive the flags from the messages of a run on both sides."""
-        fewer = any(message.level == "worse" for message in messages)
-        return cls(fewer, more=any(message.is_answered_now_only for message in messages))
+    def of(cls, messages: Sequence[MessagePair]) -> _AnsweredChange:
+        """Return the change between the messages of a run on both sides."""
+        loses = any(message.level == "worse" for message in messages)
+        return cls(loses, gains=any(message.is_newly_answered for message in messages))
 
     def level(self, level: Level | None) -> Level:
         """Return the level that a change of a figure has in this run."""
-        if (level == "better" and self.fewer) or (level == "worse" and self.more):
+        if (level == "better" and self.loses) or (level == "worse" and self.gains):
             return "changed"
         return level or "changed"
 
@@ -177,12 +178,12 @@ def _overall_changes(
         yield from wait_changes(pairs, overall, system, are_all_compared=is_all)
         before, after = (sum(runs[key]["ai_calls"] for key in keys) for runs in (old, new))
         if before != after:
-            newly_answered = sum(pair.is_answered_now_only for pair in pairs)
+            newly_answered = sum(pair.is_newly_answered for pair in pairs)
             level = EXACT_CALLS.level(before, after - before)
             if level == "worse":
                 level = EXACT_CALLS.level(before, max(after - before - newly_answered, 0))
             elif level == "better":
-                level = _Trust.of(pairs).level(level)
+                level = _AnsweredChange.of(pairs).level(level)
             yield Change(
                 level or "changed",
                 overall,
@@ -197,10 +198,10 @@ def _run_changes(
     before: BaselineRun, after: BaselineRun, messages: Sequence[MessagePair]
 ) -> Iterator[Change]:
     """Compare everything of a run except its messages and their counts."""
-    trust = _Trust.of(messages)
+    answered = _AnsweredChange.of(messages)
     yield from _rest_change(before, after)
-    yield from _effort_changes(before, after, trust)
-    yield from _time_changes(before, after, trust)
+    yield from _effort_changes(before, after, answered)
+    yield from _time_changes(before, after, answered)
     if any((wait_ms(pair.before) is None) != (wait_ms(pair.after) is None) for pair in messages):
         waits = wait_changes(messages, after["recording"], after["system"])
         yield from (change for change in waits if change.level != "changed")
@@ -216,9 +217,9 @@ def _changes_by_counts(before: BaselineRun, after: BaselineRun) -> Iterator[Chan
             level: Level = "worse" if new * before["sent"] > old * after["sent"] else "changed"
             where = after["recording"], after["system"]
             yield Change(level, *where, count_name(name), f"{old:,}", f"{new:,}", topic="run")
-    trust = _Trust(fewer=True, more=True)
-    yield from _effort_changes(before, after, trust)
-    yield from _time_changes(before, after, trust)
+    answered = _AnsweredChange(loses=True, gains=True)
+    yield from _effort_changes(before, after, answered)
+    yield from _time_changes(before, after, answered)
 
 
 def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
@@ -235,18 +236,18 @@ def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
         )
 
 
-def _effort_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
+def _effort_changes(before: BaselineRun, after: BaselineRun, answered: _AnsweredChange) -> Iterator[Change]:
     where = after["recording"], after["system"]
     for name in ("sent", "ai_calls", "turns", *_DROPPED):
         old: int = before.get(name, 0)  # type: ignore[assignment] # a count
         new: int = after.get(name, 0)  # type: ignore[assignment]
         if old != new:
-            level = trust.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
+            level = answered.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
             write = exact_ms if unit_of(name) == "ms" else "{:,}".format
             yield Change(level, *where, figure_name(name), write(old), write(new))
 
 
-def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
+def _time_changes(before: BaselineRun, after: BaselineRun, answered: _AnsweredChange) -> Iterator[Change]:
     times = {
         "first_ms": gettext("first message to reply"),
         "last_ms": gettext("last message to reply"),
@@ -260,7 +261,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Ite
                 continue
             level: Level = "changed"
             if old is not None and new is not None:
-                level = trust.level(EXACT_TIME.level(old, new - old))
+                level = answered.level(EXACT_TIME.level(old, new - old))
             where = after["recording"], after["system"]
             subject = quantile_of(words, quantile_name)
             yield Change(level, *where, subject, exact_ms(old), time_after(old, new))

@@ -32,6 +32,7 @@ class Threshold:
 
 
 ANY = Threshold(0, 0)
+"""Threshold that every change exceeds."""
 EXACT_TIME = Threshold(0.05, 20)
 """Threshold of simulated times, in ms: they have no noise, but a round trip to Redis, 15 ms, is not a regression."""
 EXACT_CALLS = Threshold(0.05, 1)

@@ -34,7 +34,7 @@ def reply_time_course(
     systems: Sequence[str],
     faults: Sequence[StruckFault],
 ) -> Plot | None:
-    """Plot the slowest reply of each step of time, by system; None without a reply or without a fault at a time."""
+    """Plot the slowest reply of each step of time, by system; None without replies or timed faults."""
     timed = [fault for fault in faults if "start_ms" in fault and "end_ms" in fault][:FAULTS_MAX]
     known = {name: sorted(of_system) for name, of_system in turns.items() if of_system}
     if not timed or not known:

@@ -223,7 +223,7 @@ def _in_sweep(result: SweepResult) -> Iterator[str]:
 def _in_failover(result: FailoverResult) -> Iterator[str]:
     for index, row in enumerate(result["rows"]):
         if row["licensed"] > row["twice"]:
-            yield f"more doubles are licensed than there are - at `$.rows[{index}]`"
+            yield f"`licensed` is greater than `twice` - at `$.rows[{index}]`"
         if row["once"] + row["lost"] > row["acknowledged"]:
             yield f"more messages were answered or lost than acknowledged - at `$.rows[{index}]`"
     if result["ok"] == any(faults_of(row) for row in result["rows"]):

@@ -106,7 +106,7 @@ def _rest(safe: Sequence[FailoverRow], others: Sequence[FailoverRow]) -> str:
 
 def _lost(rows: Sequence[FailoverRow]) -> str:
     return ngettext(
-        "Runs without that lost %(num)s message.",
-        "Runs without that lost %(num)s messages.",
+        "The runs in which it did not wait lost %(num)s message.",
+        "The runs in which it did not wait lost %(num)s messages.",
         sum(row["lost"] for row in rows),
     )

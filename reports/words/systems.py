@@ -21,7 +21,7 @@ _SUMMARIES: Mapping[str, str] = {
     ),
     "no-buffer": marked("Each message is answered by itself, at once: the first flow of every tutorial."),
     "n8n-wait": marked(
-        "Redis push, Wait, Redis get, and on if the last message is mine: most n8n templates (n8n.io/workflows/2346)."
+        "Push into Redis, wait, read, and answer if no newer message came: most n8n templates (n8n.io/workflows/2346)."
     ),
     "n8n-debounce-node": marked(
         "A window of silence in Redis, with limits that end it early: the n8n node n8n-nodes-message-debounce 0.1.31."

@@ -80,7 +80,8 @@ def delay_words(trial: Trial) -> str:
     if not known:
         return ""
     return gettext(
-        "Measured delays, median of each live run: a webhook on its way %(webhook)s; around the AI %(ai)s.",
+        "Measured delays, median of each live run: a webhook's way to the server: %(webhook)s; from the claim of a "
+        "turn to its reply, without the AI's own time: %(ai)s.",
         webhook=gettext(", ").join(duration(each["webhook"]) for each in known),
         ai=gettext(", ").join(duration(each["ai"]) for each in known),
     )

@@ -74,8 +74,8 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--keep-seconds",
         action="store_true",
-        help="keep times that are known only to the second or minute at its beginning; by default a moment within it "
-        "is drawn at random",
+        help="leave times that are known only to the second or minute at the beginning of it; by default each gets a "
+        "random moment within that second or minute",
     )
 
 

@@ -16,7 +16,7 @@ from sim.importers.sources import Meter, size_of
 from sim.importers.taking import ImportOptions
 from sim.study import Contender
 
-WORTH_SAYING_S = 120.0
+LONG_WORK_S = 120.0
 """Estimated length above which a replay says its estimate first."""
 QUEUE_MS, OTHER_MS = 1.6, 1.0
 """Time for one message on the queue and on an older system, measured with 10,000 messages in 24 h on a busy core."""
@@ -69,7 +69,7 @@ def say_estimate(
     cost_ms = sum(QUEUE_MS if contender.system == "queue" else OTHER_MS for contender in contenders)
     runs = max(1, len(recordings) * len(contenders) * repeats)
     seconds = messages * repeats * cost_ms / 1000 / min(options.jobs, runs)
-    if seconds < WORTH_SAYING_S or options.quiet:
+    if seconds < LONG_WORK_S or options.quiet:
         return
     systems = quantity(len(contenders), "system")
     words = f"{quantity(messages, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"

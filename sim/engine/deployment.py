@@ -51,7 +51,7 @@ class Deployment:
         await self._within(process, self._system.webhook(arrival), f"webhook {arrival.id}")
 
     async def bury(self) -> None:
-        """End the tasks of all processes, after the run: no more of them dies."""
+        """End the tasks of all processes, after the run, when no fault strikes any more."""
         self._is_over = True
         for process in [*self._deaths, *self._processes.values()]:
             if process.state != "running":

@@ -46,7 +46,7 @@ class Injector:
         return fault is not None
 
     def drawn(self, name: FaultName) -> Fault | None:
-        """Return the fault that strikes at this occasion, not counted; None if none does."""
+        """Return the fault that strikes at this occasion, without counting it; None if none strikes."""
         for fault in self._by_name.get(name, ()):
             if fault.rate is None:
                 strikes = fault.at_ms <= self._now_ms() < fault.at_ms + fault.lasts_ms

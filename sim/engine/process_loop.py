@@ -101,7 +101,7 @@ class Process:
         self.stopped_ms: float | None = None
         """Time at which it was told to stop."""
         self.died_ms: float | None = None
-        """Time of its death; a process that ends in good order dies of it."""
+        """Time of its end, whether it was killed or ended in good order."""
         self.frozen_ms: list[tuple[float, float]] = []
         """Spans for which it stood still."""
         self.ended: asyncio.Future[None] = loop.create_future()

@@ -39,7 +39,7 @@ class Carrier(Protocol):
 
 
 def carry(execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
-    """Be a Carrier on which nothing fails."""
+    """Carry a request, as a Carrier on which nothing fails."""
     loop = answered.get_loop()
 
     def serve() -> None:

@@ -33,7 +33,7 @@ class Evidence(NamedTuple):
     """Signs in words, as in "20 of 20 lines are webhooks of the Evolution API"."""
 
 
-class Taken(NamedTuple):
+class ImportedEvent(NamedTuple):
     """Event of a file, as it stands there, with its time in Unix milliseconds."""
 
     event: RecordedEvent
@@ -130,5 +130,5 @@ class Importer(ABC):
         """Return the signs that a file has this format; None without any."""
 
     @abstractmethod
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """Yield the events of a file, and its parts that are left out. Raises ImportFailedError."""

@@ -23,7 +23,7 @@ from sim.importers.base import Evidence, Importer, ImportFailedError, Omission, 
 from sim.importers.detection import detect, importer_named, unknown
 from sim.importers.sources import Meter, Source, sources_of
 from sim.importers.summary import FileSummary, Summary
-from sim.importers.taking import ImportOptions, Taker
+from sim.importers.taking import EventTaker, ImportOptions
 
 PROGRESS_EVERY = 2_000
 """Number of events and omissions between two reports of progress."""
@@ -52,7 +52,7 @@ class Import:
 
     def events(self) -> Iterator[RecordedEvent]:
         """Yield the events, in the order of the files, with times in Unix milliseconds. Raises ImportFailedError."""
-        taker: Taker | None = None
+        taker: EventTaker | None = None
         importer = importer_named(self._options.format) if self._options.format else None
         is_fixed = importer is not None
         for source in sources_of(self._paths, self._meter):
@@ -68,7 +68,7 @@ class Import:
             self.summary.files.append(file)
             if taker is None:
                 key = self._options.key or hashlib.sha256(b"import\0" + sample.data).digest()
-                taker = Taker(self._options, key, self.summary)
+                taker = EventTaker(self._options, key, self.summary)
             yield from self._of_file(source, importer, file, taker)
         if taker is not None:
             yield from taker.rest()
@@ -110,7 +110,7 @@ class Import:
         )
 
     def _of_file(
-        self, source: Source, importer: Importer, file: FileSummary, taker: Taker
+        self, source: Source, importer: Importer, file: FileSummary, taker: EventTaker
     ) -> Iterator[RecordedEvent]:
         context = self._options.context(self._state)
         file.notes = context.notes

@@ -19,11 +19,11 @@ from sim.importers.base import Context, ImportFailedError, Sample
 from sim.importers.unpacking import (
     FILES_MAX,
     READ_ERRORS,
-    Bounded,
+    LimitedStream,
     Opener,
-    Recoded,
-    Rejoined,
+    PrefixedStream,
     Unpacked,
+    Utf8Stream,
     failure,
     members,
     unpacker,
@@ -75,13 +75,13 @@ class Source:
             start = stream.read(4)
         except READ_ERRORS as error:
             raise failure(self.name, error) from None
-        whole = _buffered(Rejoined(self.name, start.removeprefix(_UTF8_MARK), stream))
+        whole = _buffered(PrefixedStream(self.name, start.removeprefix(_UTF8_MARK), stream))
         for mark, encoding in _ENCODINGS:
             if start.startswith(mark):
-                return _buffered(Recoded(self.name, whole, encoding))
+                return _buffered(Utf8Stream(self.name, whole, encoding))
         for pattern, encoding in _UNMARKED:
             if pattern.match(start):
-                return _buffered(Recoded(self.name, whole, encoding))
+                return _buffered(Utf8Stream(self.name, whole, encoding))
         return whole
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
@@ -192,7 +192,7 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _bounded(name: str, unpack: Callable[[], Unpacked], packed_bytes: int) -> Opener:
-    return lambda: _buffered(Bounded(name, unpack(), packed_bytes))
+    return lambda: _buffered(LimitedStream(name, unpack(), packed_bytes))
 
 
 def _buffered(raw: io.RawIOBase) -> BinaryIO:

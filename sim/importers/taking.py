@@ -28,7 +28,7 @@ from queue_core.recording.format import (
     Reply,
 )
 from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
-from sim.importers.base import Context, DateOrder, Omission, Taken
+from sim.importers.base import Context, DateOrder, ImportedEvent, Omission
 from sim.importers.spreading import Spreader
 from sim.importers.summary import FileSummary, Summary
 
@@ -72,7 +72,7 @@ class ImportOptions:
         )
 
 
-class Taker:
+class EventTaker:
     """Taker of events, which applies range and instance, hashes, drops texts, spreads whole seconds, and counts."""
 
     def __init__(self, options: ImportOptions, key: bytes, summary: Summary) -> None:
@@ -83,21 +83,23 @@ class Taker:
         self._unnamed = 0
         """Number of messages without an id."""
 
-    def take(self, taken: Taken, file: FileSummary, *, keeps_hashes: bool = False) -> Iterator[RecordedEvent]:
+    def take(
+        self, imported: ImportedEvent, file: FileSummary, *, keeps_hashes: bool = False
+    ) -> Iterator[RecordedEvent]:
         """Take an event; yields the events that are ready to be written."""
-        event = taken.event
+        event = imported.event
         if reason := self._refusal(event):
-            file.omit(Omission(reason, taken.place))
+            file.omit(Omission(reason, imported.place))
             return
         if not self._options.as_they_are:
             event = self._private(event, self._pseudonyms[keeps_hashes])
         file.events[event.name] += 1
-        self._summary.take(event, taken.precision)
-        is_exact = taken.precision == "ms" or taken.is_drawn or self._options.keeps_seconds
+        self._summary.take(event, imported.precision)
+        is_exact = imported.precision == "ms" or imported.is_drawn or self._options.keeps_seconds
         if is_exact and not self._spreader.waits:
             yield event
         else:
-            yield from self._spreader.add(event, "ms" if is_exact else taken.precision)
+            yield from self._spreader.add(event, "ms" if is_exact else imported.precision)
 
     def rest(self) -> Iterator[RecordedEvent]:
         """Yield the remaining events at the end."""

@@ -67,7 +67,7 @@ def failure(name: str, error: Exception) -> ImportFailedError:
     return ImportFailedError(f"{name}: cannot be unpacked, since it is damaged: {visible(str(error))[:200]}")
 
 
-class Rejoined(io.RawIOBase):
+class PrefixedStream(io.RawIOBase):
     """Stream whose first bytes were read already."""
 
     def __init__(self, name: str, start: bytes, stream: BinaryIO) -> None:
@@ -99,7 +99,7 @@ class Rejoined(io.RawIOBase):
         super().close()
 
 
-class Recoded(io.RawIOBase):
+class Utf8Stream(io.RawIOBase):
     """Stream that converts a stream in another encoding to UTF-8."""
 
     def __init__(self, name: str, stream: BinaryIO, encoding: str) -> None:
@@ -135,7 +135,7 @@ class Recoded(io.RawIOBase):
         super().close()
 
 
-class Bounded(io.RawIOBase):
+class LimitedStream(io.RawIOBase):
     """Stream of an archive's content that raises an error when the content is too large."""
 
     def __init__(self, name: str, unpacked: Unpacked, packed_bytes: int) -> None:

@@ -42,10 +42,10 @@ NEW_USER_SHARE = 0.4
 """Assumed share of turns by new users. The other turns go to users in proportion to their turns so far."""
 _USER_TRIES = 8
 KIND_SHARES = {"text": 0.90, "image": 0.04, "audio": 0.04, "sticker": 0.01, "document": 0.01}
-"""Assumed."""
+"""Assumed share of the messages of each kind."""
 CAPTION_SHARE = 0.3
 ARABIC_USER_SHARE = 0.7
-"""Assumed, for `--lang mixed`."""
+"""Assumed share of users who write Arabic, for `--lang mixed`."""
 
 REDELIVERY_WAITS_MS = (5_000, 10_000)
 """Waits of a provider before it delivers an unanswered message again (Evolution API)."""

@@ -32,7 +32,7 @@ from sim.engine.world import AiError, ChannelError, World
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 5.0
-"""As in `queue_core.connect`."""
+"""Timeout of a command, as in `queue_core.connect`."""
 CALM_BLOCK_MS = 3_600_000
 """Length of blocking reads in runs without faults, in which no connection breaks and nothing is missed."""
 CONCURRENCY = 50

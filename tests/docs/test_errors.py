@@ -12,7 +12,7 @@ import pytest
 
 from queue_core.channels import errors as statuses
 from queue_core.channels.cloud import errors as cloud
-from queue_core.channels.errors import Follows, Meaning
+from queue_core.channels.errors import Consequence, Meaning
 from queue_core.channels.evolution import errors as evolution
 from queue_core.channels.evolution_go import errors as evolution_go
 from queue_core.channels.waha import errors as waha
@@ -28,7 +28,9 @@ _HEAD = "| error | meaning | what follows |\n|---|---|---|\n"
 def table(meanings: Iterable[Meaning]) -> str:
     """Return a table of meanings, with one row for neighbours that have the same one."""
     rows = []
-    for _, group in groupby(meanings, key=lambda meaning: (meaning.words, meaning.follows, meaning.after_ms)):
+    for _, group in groupby(
+        meanings, key=lambda meaning: (meaning.words, meaning.consequence, meaning.after_ms)
+    ):
         same = list(group)
         codes = f"{same[0].code} to {same[-1].code}" if len(same) > 2 else ", ".join(it.code for it in same)
         rows.append(f"| {codes} | {same[0].words} | {_what_follows(same[0])} |\n")
@@ -36,10 +38,10 @@ def table(meanings: Iterable[Meaning]) -> str:
 
 
 def _what_follows(meaning: Meaning) -> str:
-    follows = "now, else later" if meaning.follows == "now" else meaning.follows
+    consequence = "now, else later" if meaning.consequence == "now" else meaning.consequence
     minutes, seconds = divmod((meaning.after_ms or 0) // 1000, 60)
     wait = quantity(seconds, "second") if seconds else quantity(minutes, "minute") if minutes else ""
-    return f"{follows}{f', after {wait}' if wait else ''}{'' if meaning.not_sent else ', perhaps sent'}"
+    return f"{consequence}{f', after {wait}' if wait else ''}{'' if meaning.not_sent else ', perhaps sent'}"
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -49,7 +51,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "evolution_go": lambda: table(it.meaning for it in evolution_go.ROWS),
     "waha": lambda: table([*waha.STATUSES.values(), *(it.meaning for it in waha.ROWS)]),
-    "web": lambda: table([*(it.meaning for it in web.ROWS), web.UNTOLD]),
+    "web": lambda: table([*(it.meaning for it in web.ROWS), web.UNKNOWN_WITH_SUCCESS]),
     "statuses": lambda: table([*statuses.STATUSES.values(), *statuses.OTHERS]),
 }
 
@@ -68,7 +70,7 @@ def test_the_table_says_what_follows(name: str) -> None:
 
 def test_everything_that_may_follow_is_explained() -> None:
     explained = re.findall(r"^\| ([a-z ]+) \|", table_under("docs/errors.md", "What follows"), re.MULTILINE)
-    assert set(get_args(Follows)) <= set(explained)
+    assert set(get_args(Consequence)) <= set(explained)
 
 
 def test_no_cell_breaks_its_table() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_core import Batch, InvalidMessageError, QueueMessage
-from queue_core.message import DEPTH_MAX, MAX_NAME_BYTES, check_names, decode, encode
+from queue_core.message import DEPTH_MAX, NAME_BYTES_MAX, check_names, decode, encode
 
 LIMIT = 262_144
 words = st.text(st.characters(), max_size=20)  # lone surrogates included
@@ -134,8 +134,8 @@ def test_what_is_no_message_is_none(stored: bytes) -> None:
         ({"user_phone": 966}, "user_phone is 966, must be a str"),
         ({"instance_name": None}, "instance_name is None, must be a str"),
         ({"id": 7}, "id is 7, must be a str"),
-        ({"id": "x" * (MAX_NAME_BYTES + 1)}, "id is longer than 512 bytes"),
-        ({"user_phone": "é" * (MAX_NAME_BYTES // 2 + 1)}, "user_phone is longer than 512 bytes"),
+        ({"id": "x" * (NAME_BYTES_MAX + 1)}, "id is longer than 512 bytes"),
+        ({"user_phone": "é" * (NAME_BYTES_MAX // 2 + 1)}, "user_phone is longer than 512 bytes"),
     ],
 )
 def test_names_that_cannot_make_a_key_are_refused(values: dict[str, Any], complaint: str) -> None:
@@ -144,7 +144,7 @@ def test_names_that_cannot_make_a_key_are_refused(values: dict[str, Any], compla
 
 
 def test_names_up_to_the_limit_and_an_empty_id_are_taken() -> None:
-    check_names(message(id="", user_phone="é" * (MAX_NAME_BYTES // 2), instance_name="x" * MAX_NAME_BYTES))
+    check_names(message(id="", user_phone="é" * (NAME_BYTES_MAX // 2), instance_name="x" * NAME_BYTES_MAX))
 
 
 def test_the_text_of_a_batch_has_a_line_for_each_message_with_words() -> None:

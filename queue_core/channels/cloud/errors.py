@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from queue_core.channels.errors import Follows, Meaning, Refusal, meaning_of_status
+from queue_core.channels.errors import Consequence, Meaning, Refusal, meaning_of_status
 from queue_core.channels.values import json_object, mapping, objects, text, whole_number
 from queue_core.http_client import RETRY_AFTER_S_MAX, HttpAnswer
 
@@ -22,7 +22,7 @@ PAIR_LIMIT_MS = 8_000
 _SECOND, _MINUTE = 1_000, 60_000
 
 # follows, code, meaning in words, and the wait in ms where Meta's page gives a reason for one.
-_ROWS: tuple[tuple[Follows, int, str] | tuple[Follows, int, str, int], ...] = (
+_ROWS: tuple[tuple[Consequence, int, str] | tuple[Consequence, int, str, int], ...] = (
     # Access: the operator has to act, and every user is concerned.
     ("operator", 0, "the access token is not accepted"),
     ("operator", 3, "the app lacks a capability or a permission"),
@@ -80,7 +80,7 @@ _ROWS: tuple[tuple[Follows, int, str] | tuple[Follows, int, str, int], ...] = (
     ("never", 470, "more than 24 h have passed since the user wrote last"),
     # The message.
     ("never", 100, "a parameter is unknown or wrong"),
-    ("never", 506, "the same was posted right before"),
+    ("never", 506, "the same message was posted a moment before"),
     ("never", 131001, "the message is too long"),
     ("never", 131002, "the type of the recipient is wrong"),
     ("never", 131008, "a parameter is missing"),
@@ -113,22 +113,22 @@ _ROWS: tuple[tuple[Follows, int, str] | tuple[Follows, int, str, int], ...] = (
 _PERMISSION = "a permission was not granted, or was removed"
 
 CODES: Mapping[int, Meaning] = {
-    **{code: Meaning(code=str(code), follows="operator", words=_PERMISSION) for code in range(200, 300)},
+    **{code: Meaning(code=str(code), consequence="operator", words=_PERMISSION) for code in range(200, 300)},
     **{
         row[1]: Meaning(
-            code=str(row[1]), follows=row[0], words=row[2], after_ms=row[3] if len(row) == 4 else None
+            code=str(row[1]), consequence=row[0], words=row[2], after_ms=row[3] if len(row) == 4 else None
         )
         for row in _ROWS
     },
-    1: Meaning(code="1", follows="later", words="an error that Meta does not explain", not_sent=False),
+    1: Meaning(code="1", consequence="later", words="an error that Meta does not explain", not_sent=False),
     131000: Meaning(
-        code="131000", follows="later", words="an error that Meta does not explain", not_sent=False
+        code="131000", consequence="later", words="an error that Meta does not explain", not_sent=False
     ),
 }
 """Meaning of each code. 200 to 299 have one meaning."""
 UNKNOWN_ID = Meaning(
     code="100, subcode 33",
-    follows="operator",
+    consequence="operator",
     words="the id of the phone number is unknown, or hidden from this token",
 )
 """Meaning of code 100 with subcode 33, with which the Graph API answers for an unknown id."""
@@ -143,12 +143,12 @@ def meaning_of(code: int | str) -> Meaning:
     number = code if isinstance(code, int) else int(code) if _NUMBER.fullmatch(code) else -1
     if number in CODES:
         return CODES[number]
-    return Meaning(code=str(code)[:20], follows="later", words="an error that is not in the table")
+    return Meaning(code=str(code)[:20], consequence="later", words="an error that is not in the table")
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal:
     """Read an answer that is not 2xx. Its error code decides if the table has a row for it, else its status."""
-    said = f"the Cloud API answered {answer.status}"
+    status_words = f"the Cloud API answered {answer.status}"
     error = _error(answer.json())
     code = _code(error)
     if code is None or (code not in CODES and answer.status != 400):
@@ -157,12 +157,14 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
         meaning = UNKNOWN_ID if _is_unknown_id(code, error) else meaning_of(code)
     if answer.status < 500:  # Meta refused the request, rather than failed while it sent
         meaning = msgspec.structs.replace(meaning, not_sent=True)
-    detail = said if code is None else f"{said}, error {code}"
+    detail = status_words if code is None else f"{status_words}, error {code}"
     return Refusal(
         meaning=meaning,
         detail=detail,
         look_at="CLOUD_ACCESS_TOKEN, the account and the phone number's id",
-        asked_ms=max(answer.retry_after_ms, _regained_ms(answer) if meaning.follows == "number limit" else 0),
+        asked_ms=max(
+            answer.retry_after_ms, _regained_ms(answer) if meaning.consequence == "number limit" else 0
+        ),
     )
 
 

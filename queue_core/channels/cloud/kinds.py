@@ -33,7 +33,7 @@ def _text(_: Phrases, message: Object) -> Content:
 
 
 def _media(kind: str) -> Reader:
-    def read(say: Phrases, message: Object) -> Content:
+    def read(phrases: Phrases, message: Object) -> Content:
         part = mapping(message.get(text(message.get("type"))))
         facts = filled(
             id=text(part.get("id")),
@@ -43,17 +43,19 @@ def _media(kind: str) -> Reader:
             url=text(part.get("url")),
         )
         is_voice = kind == "audio" and (part.get("voice") is True or message.get("type") == "voice")
-        return contents.media(say, kind, caption=text(part.get("caption")), is_voice=is_voice, facts=facts)
+        return contents.media(
+            phrases, kind, caption=text(part.get("caption")), is_voice=is_voice, facts=facts
+        )
 
     return read
 
 
-def _location(say: Phrases, message: Object) -> Content:
-    return contents.location(say, mapping(message.get("location")))
+def _location(phrases: Phrases, message: Object) -> Content:
+    return contents.location(phrases, mapping(message.get("location")))
 
 
-def _contacts(say: Phrases, message: Object) -> Content:
-    return contents.contacts(say, [_card(card) for card in objects(message.get("contacts"))])
+def _contacts(phrases: Phrases, message: Object) -> Content:
+    return contents.contacts(phrases, [_card(card) for card in objects(message.get("contacts"))])
 
 
 def _card(card: Object) -> dict[str, Any]:
@@ -81,30 +83,32 @@ def _several(entries: Any, *fields: str) -> list[str]:
     return [value for value in values if value]
 
 
-def _button(say: Phrases, message: Object) -> Content:
+def _button(phrases: Phrases, message: Object) -> Content:
     part = mapping(message.get("button"))
-    return contents.choice(say, "button", title=text(part.get("text")), chosen_id=text(part.get("payload")))
+    return contents.choice(
+        phrases, "button", title=text(part.get("text")), chosen_id=text(part.get("payload"))
+    )
 
 
-def _interactive(say: Phrases, message: Object) -> Content:
+def _interactive(phrases: Phrases, message: Object) -> Content:
     """Describe an interactive message: what the user chose, filled in or asks about."""
     part = mapping(message.get("interactive"))
     for kind, read in _INTERACTIVE.items():
         if isinstance(part.get(kind), dict):
-            return read(say, part[kind])
+            return read(phrases, part[kind])
     if retailer_id := _product_in(part):
         facts = filled(id=retailer_id, catalog=text(at(part, "action", "catalog_id")))
-        return contents.product(say, facts, note=text(at(part, "body", "text")))
+        return contents.product(phrases, facts, note=text(at(part, "body", "text")))
     words = text(at(part, "body", "text"))
     if words or (part and not part.get("type")):
-        return contents.choice(say, "interactive", title=words)
+        return contents.choice(phrases, "interactive", title=words)
     kind = name(part.get("type")) or "interactive"
-    return contents.unsupported(say, kind, unknown=kind, part=part.get(kind))
+    return contents.unsupported(phrases, kind, unknown=kind, part=part.get(kind))
 
 
 def _reply(kind: str) -> Reader:
-    return lambda say, part: contents.choice(
-        say,
+    return lambda phrases, part: contents.choice(
+        phrases,
         kind,
         title=text(part.get("title")),
         chosen_id=text(part.get("id")),
@@ -112,18 +116,18 @@ def _reply(kind: str) -> Reader:
     )
 
 
-def _flow(say: Phrases, part: Object) -> Content:
+def _flow(phrases: Phrases, part: Object) -> Content:
     """Describe a filled-in flow. Other forms have a text of their own in their body."""
     body, fields = text(part.get("body")), json_object(part.get("response_json"))
     if not fields and not contents.is_routine(body):
-        return contents.choice(say, "interactive", title=body)
-    return contents.form(say, name(part.get("name")), fields, body=body)
+        return contents.choice(phrases, "interactive", title=body)
+    return contents.form(phrases, name(part.get("name")), fields, body=body)
 
 
-def _call_permission(say: Phrases, part: Object) -> Content:
+def _call_permission(phrases: Phrases, part: Object) -> Content:
     answer = name(part.get("response"))
-    word = say.word(_CALL_ANSWERS[answer]) if answer in _CALL_ANSWERS else answer
-    content = contents.placeholder(say, "interactive", "call permission", word)
+    word = phrases.word(_CALL_ANSWERS[answer]) if answer in _CALL_ANSWERS else answer
+    content = contents.placeholder(phrases, "interactive", "call permission", word)
     return contents.with_notes(content, [], {"choice": filled(id=answer)})
 
 
@@ -143,15 +147,15 @@ def _product_in(part: Any, depth: int = 0) -> str:
     return found or next((inner for value in part.values() if (inner := _product_in(value, depth + 1))), "")
 
 
-def _reaction(say: Phrases, message: Object) -> Content:
+def _reaction(phrases: Phrases, message: Object) -> Content:
     part = mapping(message.get("reaction"))
     emoji = name(part.get("emoji"))
     if not emoji:
         raise SkippedError("reaction removed")
-    return contents.reaction(say, emoji, text(part.get("message_id")))
+    return contents.reaction(phrases, emoji, text(part.get("message_id")))
 
 
-def _order(say: Phrases, message: Object) -> Content:
+def _order(phrases: Phrases, message: Object) -> Content:
     part = mapping(message.get("order"))
     items = [
         filled(
@@ -162,23 +166,23 @@ def _order(say: Phrases, message: Object) -> Content:
         )
         for item in objects(part.get("product_items"))
     ]
-    return contents.order(say, items, note=text(part.get("text")))
+    return contents.order(phrases, items, note=text(part.get("text")))
 
 
-def _edit(say: Phrases, message: Object) -> Content:
+def _edit(phrases: Phrases, message: Object) -> Content:
     target = text(at(message, "edit", "original_message_id"))
     new = at(message, "edit", "message")
     if not isinstance(new, dict) or new.get("type") == "edit":
-        return contents.edit(say, target, None)
-    return contents.edit(say, target, read_kind(say, new))
+        return contents.edit(phrases, target, None)
+    return contents.edit(phrases, target, read_kind(phrases, new))
 
 
-def _deletion(say: Phrases, message: Object) -> Content:
-    return contents.deletion(say, text(at(message, "revoke", "original_message_id")))
+def _deletion(phrases: Phrases, message: Object) -> Content:
+    return contents.deletion(phrases, text(at(message, "revoke", "original_message_id")))
 
 
-def _opened(say: Phrases, _: Object) -> Content:
-    return contents.placeholder(say, "request_welcome", "opened")
+def _opened(phrases: Phrases, _: Object) -> Content:
+    return contents.placeholder(phrases, "request_welcome", "opened")
 
 
 def _system(_: Phrases, message: Object) -> Content:
@@ -208,16 +212,16 @@ KINDS: Mapping[str, Reader] = {
 """Kinds of messages, by Meta's names."""
 
 
-def read_kind(say: Phrases, message: Object) -> Content:
+def read_kind(phrases: Phrases, message: Object) -> Content:
     """Return the content of a message. Raises SkippedError for a message that no user wrote."""
     kind = name(message.get("type"))
     if reader := KINDS.get(kind):
-        return reader(say, message)
+        return reader(phrases, message)
     if kind in ("unsupported", "unknown", ""):
         error = next(iter(objects(message.get("errors"))), {})
         known = name(at(message, "unsupported", "type"))
-        return contents.unsupported(say, known if known not in ("", "unknown") else _described(error))
-    return contents.unsupported(say, kind, unknown=kind, part=message.get(kind))
+        return contents.unsupported(phrases, known if known not in ("", "unknown") else _described(error))
+    return contents.unsupported(phrases, kind, unknown=kind, part=message.get(kind))
 
 
 def _described(error: Object) -> str:

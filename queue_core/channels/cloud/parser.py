@@ -24,7 +24,7 @@ from queue_core.channels.cloud.identity import User, changed_names, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
-from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases_in
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import (
     Object,
@@ -50,7 +50,7 @@ ECHOES = "smb_message_echoes"
 class _Item(NamedTuple):
     """One message, and the data around it in the webhook."""
 
-    say: Phrases
+    phrases: Phrases
     message: Any
     value: Object
     media_bytes_max: int
@@ -77,7 +77,7 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
             failure = _failure(mapping(status), value)
             failures += [failure] if failure else []
             skipped["failed delivery" if failure else "receipt"] += 1
-        items += [_Item(phrases(language), message, value, media_bytes_max) for message in messages]
+        items += [_Item(phrases_in(language), message, value, media_bytes_max) for message in messages]
         changes += _address_changes(messages, value)
     skipped["event"] += events.total()
     inbound = Inbound.of(items, _message, _set_aside, skipped)
@@ -122,7 +122,7 @@ def _message(item: _Item) -> QueueMessage:
         raise SkippedError("group")
     if _is_own(message, metadata):
         raise OwnMessageError(_own(message, item.value))
-    content = _with_context(item.say, message, read_kind(item.say, message))
+    content = _with_context(item.phrases, message, read_kind(item.phrases, message))
     if not content.text:
         raise SkippedError("empty")
     user = user_of(message, item.value)
@@ -166,7 +166,7 @@ def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:
     return {**data, "webhook": without_media(webhook, item.media_bytes_max)}
 
 
-def _with_context(say: Phrases, message: Object, content: Content) -> Content:
+def _with_context(phrases: Phrases, message: Object, content: Content) -> Content:
     """Add the things that a message refers to: an earlier message, a product of the catalogue, an ad."""
     notes: list[str] = []
     facts: dict[str, Any] = {}
@@ -184,11 +184,11 @@ def _with_context(say: Phrases, message: Object, content: Content) -> Content:
             body=text(ad.get("body")),
             click_id=text(ad.get("ctwa_clid")),
         )
-        notes.append(contents.ad_note(say, facts["referral"]))
+        notes.append(contents.ad_note(phrases, facts["referral"]))
     product = mapping(context.get("referred_product"))
     if retailer_id := label(product.get("product_retailer_id")):
         facts["product"] = filled(id=retailer_id, catalog=label(product.get("catalog_id")))
-        notes.append(say.said("about product", retailer_id))
+        notes.append(phrases.bracketed("about product", retailer_id))
     return contents.with_notes(content, notes, facts)
 
 
@@ -213,7 +213,7 @@ def _set_aside(item: _Item, reason: str) -> Unreadable:
     message, value = mapping(item.message), item.value
     payload = {"metadata": value.get("metadata"), "message": item.message}
     return unreadable(
-        item.say,
+        item.phrases,
         CHANNEL,
         text(at(value, "metadata", "phone_number_id")),
         user_of(message, value).id,

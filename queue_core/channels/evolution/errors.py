@@ -32,13 +32,13 @@ ROWS = (
 """Rows of the Evolution API itself; those of Baileys come after them."""
 RAISED = Meaning(
     code="400",
-    follows="outage",
+    consequence="outage",
     words="an error that is not in the table: check that the instance is connected",
 )
 """Meaning of 400 without a row: Evolution answers so to any error that Baileys raises before it sends."""
 NOT_READY = Meaning(
     code="500, reading a property",
-    follows="outage",
+    consequence="outage",
     words="the instance is not ready: check that it is connected",
 )
 """Meaning of a missing property with 500: an error before the send, since later ones become 400."""

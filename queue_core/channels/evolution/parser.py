@@ -27,7 +27,7 @@ from queue_core.channels.base import (
 )
 from queue_core.channels.evolution_go.parser import is_evolution_go, parse_evolution_go
 from queue_core.channels.media import without_media
-from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases_in
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, label, mapping, name, objects, text, timestamp_ms
 from queue_core.channels.whatsapp_web.addresses import is_same_user, phone_of, raise_if_unanswered, sender
@@ -48,7 +48,7 @@ _RECEIPTS = frozenset({"messages.update", "send.message", "send.message.update"}
 class _Webhook(NamedTuple):
     """Data that all messages of a webhook share."""
 
-    say: Phrases
+    phrases: Phrases
     instance: str
     owner: str
     """Address of the number with which the instance is connected."""
@@ -75,7 +75,7 @@ def parse_evolution(
     instance = text(payload.get("instance")) or instance
     if not instance.strip():
         raise InvalidWebhookError("the webhook names no instance")
-    webhook = _Webhook(phrases(language), instance, text(payload.get("sender")), media_bytes_max)
+    webhook = _Webhook(phrases_in(language), instance, text(payload.get("sender")), media_bytes_max)
     items = _items(payload.get("data"), event)
     if not items:
         return Inbound.of_event(name(event))
@@ -115,7 +115,7 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
             )
         )
     envelope = _envelope(webhook, key, item)
-    return queue_message(envelope, read_content(webhook.say, item.get("message"), item))
+    return queue_message(envelope, read_content(webhook.phrases, item.get("message"), item))
 
 
 def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
@@ -131,7 +131,7 @@ def _edit(webhook: _Webhook, item: Any) -> QueueMessage:
     if key.get("fromMe") is True:
         raise SkippedError("change of an unknown user" if is_same_user(chat, webhook.owner) else "own")
     envelope = _envelope(webhook, key, part, timestamp=part.get("timestampMs"))
-    return queue_message(envelope, read_protocol(webhook.say, part))
+    return queue_message(envelope, read_protocol(webhook.phrases, part))
 
 
 def _deletion(webhook: _Webhook, item: Any) -> QueueMessage:
@@ -141,7 +141,7 @@ def _deletion(webhook: _Webhook, item: Any) -> QueueMessage:
     if key.get("fromMe") is True:
         raise SkippedError("own")
     envelope = _envelope(webhook, key, mapping(item))
-    return queue_message(envelope, read_protocol(webhook.say, {"key": key, "type": "REVOKE"}))
+    return queue_message(envelope, read_protocol(webhook.phrases, {"key": key, "type": "REVOKE"}))
 
 
 def _envelope(webhook: _Webhook, key: Object, item: Object, *, timestamp: Any = None) -> Envelope:
@@ -196,12 +196,12 @@ def _update(webhook: _Webhook, item: Object) -> QueueMessage:
     key = {**key, "id": text(item.get("keyId")) or text(key.get("id"))}
     raise_if_unanswered(text(key.get("remoteJid")))
     if votes := _updated(item, "pollUpdates"):
-        content = contents.vote(webhook.say, _choices(votes, webhook.owner), key["id"])
+        content = contents.vote(webhook.phrases, _choices(votes, webhook.owner), key["id"])
         digest = sha256(content.text.encode("utf-8", "replace")).hexdigest()[:16]
         return queue_message(_envelope(webhook, {**key, "id": f"{key['id']}:vote:{digest}"}, item), content)
     if key.get("fromMe") is True:
         raise SkippedError("own")
-    content = read_content(webhook.say, _updated(item, "message"), {})
+    content = read_content(webhook.phrases, _updated(item, "message"), {})
     if content.change and not content.change.id:
         content = msgspec.structs.replace(
             content, change=msgspec.structs.replace(content.change, id=key["id"])
@@ -243,4 +243,4 @@ def _list(value: Any) -> list[Any]:
 def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(at(item, "key", "remoteJid"))
     payload = without_media(item, webhook.media_bytes_max)
-    return unreadable(webhook.say, CHANNEL, webhook.instance, phone_of(address), payload, reason)
+    return unreadable(webhook.phrases, CHANNEL, webhook.instance, phone_of(address), payload, reason)

@@ -17,7 +17,7 @@ from queue_core.channels.base import (
     Unreadable,
 )
 from queue_core.channels.media import without_media
-from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases_in
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, mapping, name, text, timestamp_ms
 from queue_core.channels.whatsapp_web.addresses import phone_of, raise_if_unanswered, sender
@@ -30,7 +30,7 @@ _SKIPPED_EVENTS = {"receipt": "receipt", "sendmessage": "own", "undecryptablemes
 
 
 class _Webhook(NamedTuple):
-    say: Phrases
+    phrases: Phrases
     instance: str
     media_bytes_max: int
 
@@ -56,7 +56,7 @@ def parse_evolution_go(payload: Any, *, media_bytes_max: int, language: Language
     instance = _instance_of(payload)
     if not instance:
         raise InvalidWebhookError("the webhook names no instance")
-    webhook = _Webhook(phrases(language), instance, media_bytes_max)
+    webhook = _Webhook(phrases_in(language), instance, media_bytes_max)
     return Inbound.of([payload.get("data")], partial(_message, webhook), partial(_set_aside, webhook))
 
 
@@ -86,10 +86,10 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
         timestamp=info.get("Timestamp"),
         webhook=without_media(item, webhook.media_bytes_max),
     )
-    return queue_message(envelope, read_go_content(webhook.say, item))
+    return queue_message(envelope, read_go_content(webhook.phrases, item))
 
 
 def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(mapping(at(item, "Info")).get("Chat"))
     payload = without_media(item, webhook.media_bytes_max)
-    return unreadable(webhook.say, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)
+    return unreadable(webhook.phrases, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)

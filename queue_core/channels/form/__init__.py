@@ -48,8 +48,8 @@ class Form:
         formed = reply if PART_END in reply else self.formed(reply)
         return formed.removesuffix(PART_END).split(PART_END)
 
-    def formed_before(self, reply: str) -> str:
-        """Return a reply in the form of older releases, which did not record the parts.
+    def formed_by_old_release(self, reply: str) -> str:
+        """Return a reply in the form that older releases gave it; they did not record the parts.
 
         Needed for a reply that such a release began to send. docs/upgrade.md says how long that is possible.
         """

@@ -21,8 +21,8 @@ ARGUMENTS_MAX = 400
 """Limit on the length of the arguments of a command outside of formula marks."""
 MISSES_MAX = 500
 """Number of signs that turned out not to open a formula, after which the search stops."""
-LINE_MISSES = 0.1
-"""Misses for which a line counts that is read in the search of a formula's end."""
+MISSES_PER_LINE = 0.1
+"""Part of a miss that counts for each line which is read in search of the end of a formula."""
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
@@ -155,7 +155,7 @@ def _end_of_block(state: StateBlock, start: int, end: int) -> int:
         is_end = text.endswith(closing) or (closing == r"\end{" and text.startswith(closing))
         if is_end and (line > start or len(text) > len(closing) + 1):
             return line + 1 if line > start else 0
-        state.env["formula_misses"] += LINE_MISSES
+        state.env["formula_misses"] += MISSES_PER_LINE
         if state.eMarks[line] - begins > CHARACTERS_MAX or state.sCount[line] < state.blkIndent:
             return 0
     return 0

@@ -20,9 +20,9 @@ HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 BLOCKS = frozenset(("p", "div", "ul", "ol", "li", *HEADINGS))
 """Tags whose text stands in lines of its own."""
 CODE = frozenset(("code", "tt", "kbd", "samp"))
-BARE = frozenset(("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center"))
+IGNORED = frozenset(("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center"))
 """Tags that are left out."""
-PAIRS = frozenset(("a", *STYLES, *BLOCKS, *CODE, *BARE))
+PAIRS = frozenset(("a", *STYLES, *BLOCKS, *CODE, *IGNORED))
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,9})(?:\s[^>]*)?/?>")
 _HREF = re.compile(r"\shref\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)

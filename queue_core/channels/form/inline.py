@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from queue_core.channels.form import html_tags
 from queue_core.channels.form.html_tags import Style
-from queue_core.channels.form.latex_commands import ABOVE, BELOW
+from queue_core.channels.form.latex_commands import SUBSCRIPTS, SUPERSCRIPTS
 from queue_core.channels.form.links import SCHEME_MAX, address_of, is_named_by
 from queue_core.channels.form.tokens import Text, partners_of
 
@@ -298,7 +298,7 @@ class _Reader:
         elif name in html_tags.BLOCKS:
             self._block_tag(name, closes=closes)
         elif name in ("sup", "sub") and not closes:
-            small, plain = ABOVE if name == "sup" else BELOW, self._text.between(index, index + 2)
+            small, plain = SUPERSCRIPTS if name == "sup" else SUBSCRIPTS, self._text.between(index, index + 2)
             if partner == index + 2 and all(character in small for character in plain):
                 self._add("".join(small[character] for character in plain))
                 return partner + 1

@@ -11,10 +11,8 @@ import unicodedata
 from collections.abc import Callable
 
 from queue_core.channels.form.latex_commands import (
-    ABOVE,
     ACCENTS,
     ARGUMENTS,
-    BELOW,
     DOUBLE_STRUCK,
     FRACTIONS,
     FUNCTIONS,
@@ -23,6 +21,8 @@ from queue_core.channels.form.latex_commands import (
     SIGNS,
     SKIPPED,
     SKIPPED_WITH_ARGUMENT,
+    SUBSCRIPTS,
+    SUPERSCRIPTS,
     SYMBOLS,
 )
 
@@ -113,7 +113,7 @@ class _Formula:
         body = self._argument()
         if mark == "^" and body in ("∘", "°", "′"):
             return body.replace("∘", "°")
-        small = ABOVE if mark == "^" else BELOW
+        small = SUPERSCRIPTS if mark == "^" else SUBSCRIPTS
         compact = body.replace(" ", "")
         if all(letter in small for letter in compact):
             return "".join(small[letter] for letter in compact)
@@ -144,7 +144,7 @@ class _Formula:
             text = self._fraction()
         elif name == "sqrt":
             degree = self._option().strip()
-            root = ROOTS.get(degree) or "".join(ABOVE.get(letter, letter) for letter in degree) + "√"
+            root = ROOTS.get(degree) or "".join(SUPERSCRIPTS.get(letter, letter) for letter in degree) + "√"
             text = f"{root}{_in_brackets(self._argument(), _IS_ONE)}"
         elif name in ACCENTS:
             body = self._argument()

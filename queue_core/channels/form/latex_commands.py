@@ -112,5 +112,7 @@ def _small(kind: str) -> dict[str, str]:
     return small
 
 
-ABOVE = _small("super")
-BELOW = _small("sub")
+SUPERSCRIPTS = _small("super")
+"""Superscript characters, by the plain characters."""
+SUBSCRIPTS = _small("sub")
+"""Subscript characters, by the plain characters."""

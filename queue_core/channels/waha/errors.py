@@ -13,12 +13,12 @@ from queue_core.http_client import HttpAnswer
 
 _SETTINGS = "WAHA_URL, WAHA_API_KEY and the session's name and status"
 STATUSES = {
-    "STARTING": Meaning(code="STARTING", follows="outage", words="the session is starting"),
+    "STARTING": Meaning(code="STARTING", consequence="outage", words="the session is starting"),
     "SCAN_QR_CODE": Meaning(
-        code="SCAN_QR_CODE", follows="operator", words="the session waits: scan its QR code"
+        code="SCAN_QR_CODE", consequence="operator", words="the session waits: scan its QR code"
     ),
-    "STOPPED": Meaning(code="STOPPED", follows="operator", words="the session is stopped: start it"),
-    "FAILED": Meaning(code="FAILED", follows="operator", words="the session has failed: restart it"),
+    "STOPPED": Meaning(code="STOPPED", consequence="operator", words="the session is stopped: start it"),
+    "FAILED": Meaning(code="FAILED", consequence="operator", words="the session has failed: restart it"),
 }
 """Meaning of each status in which a session does not send."""
 ROWS = (

@@ -46,52 +46,52 @@ def id_parts(message_id: Any) -> tuple[str, str]:
     )
 
 
-def read_fields(say: Phrases, body: Object) -> Content:
+def read_fields(phrases: Phrases, body: Object) -> Content:
     """Return the content of a message. Raises SkippedError for a message that no user wrote."""
     kind = text(at(body, "_data", "type"))
     if kind in _UNWRITTEN:
         raise SkippedError(_UNWRITTEN[kind])
-    content = _content(say, body, kind)
+    content = _content(phrases, body, kind)
     quoted = mapping(body.get("replyTo"))
     if not quoted.get("id"):
         return content
     words = text(quoted.get("body"))
-    notes = [say.said("answers", name(words))] if name(words) else []
+    notes = [phrases.bracketed("answers", name(words))] if name(words) else []
     return contents.with_notes(
         content, notes, {"quoted": {"id": id_parts(quoted.get("id"))[1], "text": words}}
     )
 
 
-def _content(say: Phrases, body: Object, kind: str) -> Content:
+def _content(phrases: Phrases, body: Object, kind: str) -> Content:
     if body.get("location"):
-        return _location(say, body)
+        return _location(phrases, body)
     if body.get("vCards"):
-        return _contacts(say, body)
+        return _contacts(phrases, body)
     if reader := _READERS.get(kind):
-        return reader(say, body)
+        return reader(phrases, body)
     if body.get("hasMedia") is True or isinstance(body.get("media"), dict):
-        return _media(say, body, kind)
+        return _media(phrases, body, kind)
     if words := text(body.get("body")):
         return Content(kind="text", text=words)
     if kind in ("", "chat"):
         raise SkippedError("empty")
-    return contents.unsupported(say, kind, unknown=kind)
+    return contents.unsupported(phrases, kind, unknown=kind)
 
 
-def _deletion(say: Phrases, body: Object) -> Content:
-    return contents.deletion(say, id_parts(body.get("id"))[1])
+def _deletion(phrases: Phrases, body: Object) -> Content:
+    return contents.deletion(phrases, id_parts(body.get("id"))[1])
 
 
-def _contacts(say: Phrases, body: Object) -> Content:
+def _contacts(phrases: Phrases, body: Object) -> Content:
     cards = body.get("vCards") or [body.get("body")]
     cards = cards if isinstance(cards, list) else []
-    return contents.contacts(say, [read_vcard(text(card)) for card in cards[: contents.ITEMS_MAX]])
+    return contents.contacts(phrases, [read_vcard(text(card)) for card in cards[: contents.ITEMS_MAX]])
 
 
-def _poll(say: Phrases, body: Object) -> Content:
+def _poll(phrases: Phrases, body: Object) -> Content:
     data = mapping(body.get("_data"))
     options = [name(option.get("name")) for option in objects(data.get("pollOptions"))]
-    return contents.poll(say, name(data.get("pollName")) or name(body.get("body")), options)
+    return contents.poll(phrases, name(data.get("pollName")) or name(body.get("body")), options)
 
 
 def media_facts(body: Object) -> dict[str, Any]:
@@ -102,14 +102,14 @@ def media_facts(body: Object) -> dict[str, Any]:
     )
 
 
-def _media(say: Phrases, body: Object, kind: str) -> Content:
+def _media(phrases: Phrases, body: Object, kind: str) -> Content:
     facts = media_facts(body)
     family = facts.get("mimetype", "").partition("/")[0]
     ours = "sticker" if kind == "sticker" else _MEDIA.get(kind) or _MEDIA.get(family, "document")
-    return contents.media(say, ours, caption=text(body.get("body")), is_voice=kind == "ptt", facts=facts)
+    return contents.media(phrases, ours, caption=text(body.get("body")), is_voice=kind == "ptt", facts=facts)
 
 
-def _location(say: Phrases, body: Object) -> Content:
+def _location(phrases: Phrases, body: Object) -> Content:
     place = mapping(body.get("location")) or mapping(body.get("_data"))
     facts = {
         "name": place.get("name") or place.get("description") or place.get("loc"),
@@ -117,7 +117,7 @@ def _location(say: Phrases, body: Object) -> Content:
         "latitude": _coordinate(place.get("latitude", place.get("lat"))),
         "longitude": _coordinate(place.get("longitude", place.get("lng"))),
     }
-    return contents.location(say, facts)
+    return contents.location(phrases, facts)
 
 
 def _coordinate(value: Any) -> Any:

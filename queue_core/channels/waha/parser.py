@@ -22,7 +22,7 @@ from queue_core.channels.base import (
 )
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
-from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases_in
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
 from queue_core.channels.waha.fields import id_parts, media_facts, read_fields
@@ -42,7 +42,7 @@ _EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
 class _Webhook(NamedTuple):
     """Data that all parts of a webhook share."""
 
-    say: Phrases
+    phrases: Phrases
     instance: str
     media_bytes_max: int
 
@@ -54,7 +54,7 @@ def parse_waha(payload: Any, *, media_bytes_max: int, language: Language = ENGLI
     event = payload.get("event")
     if not isinstance(event, str) or not event:
         raise InvalidWebhookError("the webhook names no event")
-    webhook = _Webhook(phrases(language), text(payload.get("session")), media_bytes_max)
+    webhook = _Webhook(phrases_in(language), text(payload.get("session")), media_bytes_max)
     body = payload.get("payload")
     if event in ("message.ack", "message.ack.group"):
         return _receipt(webhook, mapping(body))
@@ -75,7 +75,7 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
     raise_if_unanswered(id_parts(about.get("id"))[0])
     if about.get("fromMe") is True:
         raise _own(webhook, about) if read is _new else SkippedError("own")
-    content = read(webhook.say, body)
+    content = read(webhook.phrases, body)
     envelope = Envelope(
         channel=CHANNEL,
         instance=webhook.instance,
@@ -118,59 +118,61 @@ def _profile_name(data: Object) -> Any:
     return data.get("notifyName") or data.get("pushName") or at(data, "Info", "PushName")
 
 
-def _new(say: Phrases, body: Object) -> Content:
+def _new(phrases: Phrases, body: Object) -> Content:
     """Read a new message from the engine's own message if that has the content, else from WAHA's fields."""
     data = mapping(body.get("_data"))
     try:
         if "Message" in data:
-            content = read_go_content(say, data)
+            content = read_go_content(phrases, data)
         elif "message" in data or "messageStubType" in data:
-            content = read_content(say, data.get("message"), data)
+            content = read_content(phrases, data.get("message"), data)
         else:
-            return read_fields(say, body)
+            return read_fields(phrases, body)
     except SkippedError as reason:
         if str(reason) != "undecrypted" or not text(body.get("body")):
             raise
-        return read_fields(say, body)
+        return read_fields(phrases, body)
     media = {**media_facts(body), **content.facts.get("media", {})}
     return contents.with_notes(content, [], {"media": media}) if media else content
 
 
-def _reaction(say: Phrases, body: Object) -> Content:
+def _reaction(phrases: Phrases, body: Object) -> Content:
     emoji = name(at(body, "reaction", "text"))
     if not emoji:
         raise SkippedError("reaction removed")
-    return contents.reaction(say, emoji, id_parts(at(body, "reaction", "messageId"))[1])
+    return contents.reaction(phrases, emoji, id_parts(at(body, "reaction", "messageId"))[1])
 
 
-def _edit(say: Phrases, body: Object) -> Content:
+def _edit(phrases: Phrases, body: Object) -> Content:
     target = id_parts(text(body.get("editedMessageId")) or body.get("id"))[1]
     words = text(body.get("body")) or text(body.get("newBody"))
-    return contents.edit(say, target, Content(kind="text", text=words) if words else None)
+    return contents.edit(phrases, target, Content(kind="text", text=words) if words else None)
 
 
-def _deletion(say: Phrases, body: Object) -> Content:
+def _deletion(phrases: Phrases, body: Object) -> Content:
     target = text(body.get("revokedMessageId")) or id_parts(at(body, "before", "id"))[1]
-    return contents.deletion(say, id_parts(target)[1])
+    return contents.deletion(phrases, id_parts(target)[1])
 
 
-def _vote(say: Phrases, body: Object) -> Content:
+def _vote(phrases: Phrases, body: Object) -> Content:
     """Describe a vote. A vote that cannot be decrypted comes as another event, without options."""
     options = at(body, "vote", "selectedOptions")
     chosen = [label(option) for option in options] if isinstance(options, list) else []
     if isinstance(options, list) and not chosen:
         raise SkippedError("vote removed")
-    return contents.vote(say, [option for option in chosen if option], id_parts(at(body, "poll", "id"))[1])
+    return contents.vote(
+        phrases, [option for option in chosen if option], id_parts(at(body, "poll", "id"))[1]
+    )
 
 
-def _encrypted_vote(say: Phrases, body: Object) -> Content:
-    return contents.vote(say, [], id_parts(at(body, "poll", "id"))[1])
+def _encrypted_vote(phrases: Phrases, body: Object) -> Content:
+    return contents.vote(phrases, [], id_parts(at(body, "poll", "id"))[1])
 
 
-def _event_answer(say: Phrases, body: Object) -> Content:
+def _event_answer(phrases: Phrases, body: Object) -> Content:
     answer = mapping(body.get("eventResponse"))
     code = _EVENT_ANSWERS.get(text(answer.get("response")))
-    return contents.event_answer(say, say.word(code) if code else "", answer.get("extraGuestCount"))
+    return contents.event_answer(phrases, phrases.word(code) if code else "", answer.get("extraGuestCount"))
 
 
 _READERS: dict[str, Callable[[Phrases, Object], Content]] = {
@@ -204,4 +206,4 @@ def _receipt(webhook: _Webhook, body: Object) -> Inbound:
 def _set_aside(webhook: _Webhook, body: Any, reason: str) -> Unreadable:
     address = text(mapping(body).get("from"))
     payload = without_media(body, webhook.media_bytes_max)
-    return unreadable(webhook.say, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)
+    return unreadable(webhook.phrases, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)

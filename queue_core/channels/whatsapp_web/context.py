@@ -20,21 +20,21 @@ class Context(NamedTuple):
     facts: dict[str, Any]
 
 
-def read_context(say: Phrases, item: Object, content: Object, read: Read) -> Context:
+def read_context(phrases: Phrases, item: Object, content: Object, read: Read) -> Context:
     """Read the context of a message, which Baileys puts into the content, and Evolution also beside it."""
     notes: list[str] = []
     facts: dict[str, Any] = {}
     for context in _contexts(item, content):
         quoted, quoted_id = context.get("quotedMessage"), text(context.get("stanzaId"))
         if "quoted" not in facts and (quoted_id or isinstance(quoted, dict)):
-            said = read(quoted)
-            facts["quoted"] = {"id": quoted_id, "text": said.text if said else ""}
+            answered = read(quoted)
+            facts["quoted"] = {"id": quoted_id, "text": answered.text if answered else ""}
             if words := name(facts["quoted"]["text"]):
-                notes.append(say.said("answers", words))
+                notes.append(phrases.bracketed("answers", words))
         ad = context.get("externalAdReply")
         if "referral" not in facts and isinstance(ad, dict) and (ad.get("title") or ad.get("body")):
             facts["referral"] = _ad(ad)
-            notes.append(ad_note(say, facts["referral"]))
+            notes.append(ad_note(phrases, facts["referral"]))
         if context.get("isForwarded") is True:
             facts["forwarded"] = True
     return Context(notes, facts)

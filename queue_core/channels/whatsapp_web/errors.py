@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from queue_core.channels.errors import Follows, Meaning, Refusal, refusal_by_status
+from queue_core.channels.errors import Consequence, Meaning, Refusal, refusal_by_status
 from queue_core.http_client import HttpAnswer
 
 _MINUTE = 60_000
@@ -52,7 +52,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def row(
-    follows: Follows,
+    consequence: Consequence,
     code: str,
     pattern: str,
     words: str,
@@ -61,7 +61,7 @@ def row(
     not_sent: bool = True,
 ) -> Row:
     """Make a row. The reason shows `code` instead of the provider's words, which could name a user."""
-    meaning = Meaning(code=code, follows=follows, words=words, after_ms=after_ms, not_sent=not_sent)
+    meaning = Meaning(code=code, consequence=consequence, words=words, after_ms=after_ms, not_sent=not_sent)
     return Row(re.compile(pattern, re.IGNORECASE), meaning)
 
 
@@ -201,12 +201,14 @@ def refusal_in(
     by_status = refusal_by_status(answer, detail=detail, settings=settings)
     if known:
         return msgspec.structs.replace(by_status, meaning=known, detail=f"{by_status.detail}, {known.code}")
-    unknown = default or (UNTOLD if answer.is_success else by_status.meaning)
+    unknown = default or (UNKNOWN_WITH_SUCCESS if answer.is_success else by_status.meaning)
     return msgspec.structs.replace(by_status, meaning=unknown)
 
 
-UNTOLD = Meaning(code="2xx", follows="later", words="an error beside a status of success", not_sent=False)
-"""Meaning of an error without a row, in an answer whose status means success."""
+UNKNOWN_WITH_SUCCESS = Meaning(
+    code="2xx", consequence="later", words="an error beside a status of success", not_sent=False
+)
+"""Meaning of an error that no row describes, in an answer whose status says success."""
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:

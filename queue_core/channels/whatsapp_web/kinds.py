@@ -30,7 +30,7 @@ from queue_core.channels.vcard import read_vcard
 HASH_CHARACTERS = (44, 64)
 """Lengths of a SHA-256 in base64 and in hexadecimal digits."""
 Reader = Callable[[Phrases, Object], Content]
-"""Function that reads messages of one kind, given the phrases and the part with the content and BESIDE_MEDIA."""
+"""Function that reads messages of one kind. It gets the phrases, and the part with the content and MEDIA_FIELDS."""
 
 
 def _text(_: Phrases, part: Object) -> Content:
@@ -38,7 +38,7 @@ def _text(_: Phrases, part: Object) -> Content:
 
 
 def _media(kind: str) -> Reader:
-    def read(say: Phrases, part: Object) -> Content:
+    def read(phrases: Phrases, part: Object) -> Content:
         is_voice = kind == "audio" and part.get("ptt") is True
         transcription = (
             text(part.get("speechToText")).removeprefix("[audio]").strip() if kind == "audio" else ""
@@ -54,7 +54,7 @@ def _media(kind: str) -> Reader:
             url=text(part.get("mediaUrl")),
         )
         return contents.media(
-            say,
+            phrases,
             kind,
             caption=text(part.get("caption")),
             is_voice=is_voice,
@@ -65,29 +65,29 @@ def _media(kind: str) -> Reader:
     return read
 
 
-def _contact(say: Phrases, part: Object) -> Content:
-    return contents.contacts(say, [_card(part)])
+def _contact(phrases: Phrases, part: Object) -> Content:
+    return contents.contacts(phrases, [_card(part)])
 
 
-def _contact_array(say: Phrases, part: Object) -> Content:
-    return contents.contacts(say, [_card(card) for card in objects(part.get("contacts"))])
+def _contact_array(phrases: Phrases, part: Object) -> Content:
+    return contents.contacts(phrases, [_card(card) for card in objects(part.get("contacts"))])
 
 
 def _card(part: Object) -> dict[str, Any]:
     return read_vcard(text(part.get("vcard")), display_name=name(part.get("displayName")))
 
 
-def _reaction(say: Phrases, part: Object) -> Content:
+def _reaction(phrases: Phrases, part: Object) -> Content:
     emoji = name(part.get("text"))
     if not emoji:
         raise SkippedError("reaction removed")
-    return contents.reaction(say, emoji, text(at(part, "key", "id")))
+    return contents.reaction(phrases, emoji, text(at(part, "key", "id")))
 
 
 def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], description: str = "") -> Reader:
-    def read(say: Phrases, part: Object) -> Content:
+    def read(phrases: Phrases, part: Object) -> Content:
         return contents.choice(
-            say,
+            phrases,
             kind,
             title=text(at(part, *titles)) or text(at(part, "response", titles[-1])),
             chosen_id=text(at(part, *id_path)),
@@ -97,7 +97,7 @@ def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], descri
     return read
 
 
-def _interactive_response(say: Phrases, part: Object) -> Content:
+def _interactive_response(phrases: Phrases, part: Object) -> Content:
     """Describe a choice or a filled-in form: `paramsJson` has the id of a choice, or the fields of a form."""
     flow = mapping(
         part.get("nativeFlowResponseMessage")
@@ -106,45 +106,45 @@ def _interactive_response(say: Phrases, part: Object) -> Content:
     body, fields = text(at(part, "body", "text")), json_object(flow.get("paramsJson"))
     chosen_id = text(fields.get("id"))
     if not fields and contents.is_routine(body) and flow.get("paramsJson"):
-        return contents.form(say, name(flow.get("name")), {})
+        return contents.form(phrases, name(flow.get("name")), {})
     if chosen_id or not fields:
         title = body or text(fields.get("title")) or text(fields.get("display_text"))
         return contents.choice(
-            say,
+            phrases,
             "interactive",
             title=title or ("" if chosen_id else name(flow.get("name"))),
             chosen_id=chosen_id,
             description=text(fields.get("description")),
         )
-    return contents.form(say, name(flow.get("name")), fields, body=body)
+    return contents.form(phrases, name(flow.get("name")), fields, body=body)
 
 
-def _poll(say: Phrases, part: Object) -> Content:
+def _poll(phrases: Phrases, part: Object) -> Content:
     options = [name(option.get("optionName")) for option in objects(part.get("options"))]
-    return contents.poll(say, name(part.get("name")), [option for option in options if option])
+    return contents.poll(phrases, name(part.get("name")), [option for option in options if option])
 
 
-def _poll_result(say: Phrases, part: Object) -> Content:
+def _poll_result(phrases: Phrases, part: Object) -> Content:
     votes = [
         contents.joined(name(vote.get("optionName")), label(vote.get("optionVoteCount")) or "0")
         for vote in objects(part.get("pollVotes"))
     ]
     return contents.placeholder(
-        say, "poll", "poll result", contents.joined(name(part.get("name")), say.listed(votes))
+        phrases, "poll", "poll result", contents.joined(name(part.get("name")), phrases.listed(votes))
     )
 
 
-def _poll_vote(say: Phrases, part: Object) -> Content:
+def _poll_vote(phrases: Phrases, part: Object) -> Content:
     """Describe a vote. Most are encrypted, or have hashes of the options, which are HASH_CHARACTERS long."""
     chosen = at(part, "vote", "selectedOptions")
     names = [name(option) for option in chosen] if isinstance(chosen, list) else []
     options = [option for option in names if option and len(option) not in HASH_CHARACTERS]
-    return contents.vote(say, options, text(at(part, "pollCreationMessageKey", "id")))
+    return contents.vote(phrases, options, text(at(part, "pollCreationMessageKey", "id")))
 
 
-def _order(say: Phrases, part: Object) -> Content:
+def _order(phrases: Phrases, part: Object) -> Content:
     return contents.order(
-        say,
+        phrases,
         [],
         count=max(0, whole_number(part.get("itemCount"))),
         note=text(part.get("message")),
@@ -154,7 +154,7 @@ def _order(say: Phrases, part: Object) -> Content:
     )
 
 
-def _product(say: Phrases, part: Object) -> Content:
+def _product(phrases: Phrases, part: Object) -> Content:
     facts = mapping(part.get("product"))
     price = facts.get("salePriceAmount1000") or facts.get("priceAmount1000")
     structure = filled(
@@ -163,42 +163,42 @@ def _product(say: Phrases, part: Object) -> Content:
         price=contents.price(price, facts.get("currencyCode")),
         url=text(facts.get("url")),
     )
-    return contents.product(say, structure, note=text(part.get("body")))
+    return contents.product(phrases, structure, note=text(part.get("body")))
 
 
-def _event(say: Phrases, part: Object) -> Content:
+def _event(phrases: Phrases, part: Object) -> Content:
     place = mapping(part.get("location"))
     facts = filled(
         name=name(part.get("name")),
         description=text(part.get("description")),
-        place=say.listed([name(place.get("name")), name(place.get("address"))]),
+        place=phrases.listed([name(place.get("name")), name(place.get("address"))]),
         start_ms=whole_number(part.get("startTime")) * 1000,
         end_ms=whole_number(part.get("endTime")) * 1000,
         link=text(part.get("joinLink")),
     )
-    return contents.event(say, facts, is_cancelled=part.get("isCanceled") is True)
+    return contents.event(phrases, facts, is_cancelled=part.get("isCanceled") is True)
 
 
-def _planned_call(say: Phrases, part: Object) -> Content:
-    return contents.planned_call(say, name(part.get("title")), part.get("scheduledTimestampMs"))
+def _planned_call(phrases: Phrases, part: Object) -> Content:
+    return contents.planned_call(phrases, name(part.get("title")), part.get("scheduledTimestampMs"))
 
 
 def _location(*, is_live: bool) -> Reader:
-    return lambda say, part: contents.location(say, part, is_live=is_live)
+    return lambda phrases, part: contents.location(phrases, part, is_live=is_live)
 
 
 def _named(kind: str, code: str, detail: str = "", note: str = "") -> Reader:
     """Make a reader for a kind that becomes a placeholder with one field in it, and another field after it."""
 
-    def read(say: Phrases, part: Object) -> Content:
+    def read(phrases: Phrases, part: Object) -> Content:
         detail_text = name(part.get(detail)) if detail else ""
-        return contents.placeholder(say, kind, code, detail_text, text(part.get(note)) if note else "")
+        return contents.placeholder(phrases, kind, code, detail_text, text(part.get(note)) if note else "")
 
     return read
 
 
 def _payment(code: str) -> Reader:
-    def read(say: Phrases, part: Object) -> Content:
+    def read(phrases: Phrases, part: Object) -> Content:
         money = mapping(part.get("amount"))
         currency = part.get("currencyCodeIso4217") or money.get("currencyCode")
         amount = contents.price(part.get("amount1000"), currency) or contents.price(
@@ -206,7 +206,7 @@ def _payment(code: str) -> Reader:
         )
         note = mapping(part.get("noteMessage"))
         words = text(note.get("conversation")) or text(at(note, "extendedTextMessage", "text"))
-        return contents.placeholder(say, "payment", code, amount, words)
+        return contents.placeholder(phrases, "payment", code, amount, words)
 
     return read
 
@@ -214,9 +214,9 @@ def _payment(code: str) -> Reader:
 def _template(*paths: tuple[str, ...]) -> Reader:
     """Make a reader for a message that another business's program sends, with its text at one of the paths."""
 
-    def read(say: Phrases, part: Object) -> Content:
+    def read(phrases: Phrases, part: Object) -> Content:
         words = next((found for path in paths if (found := text(at(part, *path)))), "")
-        return contents.placeholder(say, "template", "template", "", words)
+        return contents.placeholder(phrases, "template", "template", "", words)
 
     return read
 
@@ -307,7 +307,7 @@ UNWRITTEN: Mapping[str, str] = {
 }
 """Kinds that users do not write, by their names in the protocol, with the reason under which they are counted."""
 
-BESIDE_MEDIA = ("mediaUrl", "speechToText")
+MEDIA_FIELDS = ("mediaUrl", "speechToText")
 """Fields that Evolution adds beside the kind: the address of the media, and a transcription of its speech."""
-BESIDE = frozenset({"messageContextInfo", "contextInfo", "base64", *BESIDE_MEDIA})
-"""Fields beside the kind that are not a message."""
+OTHER_FIELDS = frozenset({"messageContextInfo", "contextInfo", "base64", *MEDIA_FIELDS})
+"""Fields of a message other than its content, which stands under the name of its kind."""

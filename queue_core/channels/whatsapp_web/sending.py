@@ -19,5 +19,5 @@ async def send_to_one(addresses: list[str], send: Callable[[str], Awaitable[Refu
             addresses.remove(address)
             addresses.insert(0, address)
             return
-        if refusal.meaning.follows != "now" or number == len(addresses):
+        if refusal.meaning.consequence != "now" or number == len(addresses):
             raise refusal.error()

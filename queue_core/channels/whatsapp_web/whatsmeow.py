@@ -17,13 +17,13 @@ _EDITED = "1"
 """Value of `Info.Edit` for a message that edits an earlier one."""
 
 
-def read_go_content(say: Phrases, item: Object) -> Content:
+def read_go_content(phrases: Phrases, item: Object) -> Content:
     """Return the content of a message that has whatsmeow's `Info` and `Message`. Raises SkippedError."""
     named = in_javascript_names(item.get("Message"))
     quoted = in_javascript_names(item.get("quoted"))
-    content = read_content(say, named, {"key": {"id": at(item, "Info", "ID")}, "quoted": quoted})
+    content = read_content(phrases, named, {"key": {"id": at(item, "Info", "ID")}, "quoted": quoted})
     is_edit = item.get("IsEdit") is True or at(item, "Info", "Edit") == _EDITED
-    return edit(say, "", content) if is_edit and not content.change else content
+    return edit(phrases, "", content) if is_edit and not content.change else content
 
 
 def in_javascript_names(value: Any, depth: int = 0) -> Any:

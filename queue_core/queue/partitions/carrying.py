@@ -1,4 +1,4 @@
-"""Carrying of everything that does not lie where the new number of partitions has it."""
+"""Carrying of everything that belongs in another partition under the new number of partitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from queue_core.keys import KeySpace, home_of
-from queue_core.queue.partitions.mover import AT_ONCE, Mover, Named
+from queue_core.queue.partitions.mover import COMMANDS_AT_ONCE_MAX, Mover, PartitionKey
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.scripts.partitions import Clear, Export, HandOver, Pack, UnpackBundles, packed
 
@@ -33,9 +33,9 @@ Lists come first, since a long one takes several bundles. The end of the queue i
 because monitors delete locks and replies without a queue.
 """
 RECENT_KINDS = frozenset({"msg_queue", "processing_lock", "reply", "completed", "queue_stats"})
-"""Kinds of keys that every conversation has which was active lately; none of them is kept for weeks."""
+"""Kinds of keys of conversations that were active lately: they are kept for hours, unlike those of other kinds."""
 COPIED_KINDS = frozenset({"ids", "sent", "backend", "outages"})
-LEFT_KINDS = COPIED_KINDS | {
+DELETED_KINDS = COPIED_KINDS | {
     *("active_queues", "wake", "token", "looks", "hold", "outage_news", "backend_waiting", "backend_trials"),
     *("last_claim", "reports", "reports_due", "dead_letters", "damaged"),
 }
@@ -73,7 +73,7 @@ class Carrying:
     """Carrier of one run. `copied` has the keys that earlier tries of the run have copied."""
 
     def __init__(
-        self, mover: Mover, note: Callable[[str], None], carried: Carried, copied: set[Named]
+        self, mover: Mover, note: Callable[[str], None], carried: Carried, copied: set[PartitionKey]
     ) -> None:
         self._mover = mover
         self._access = mover.access
@@ -83,7 +83,7 @@ class Carrying:
         self._keys = KeySpace(mover.access.settings.prefix, mover.new)
 
     async def run(self) -> None:
-        """Carry everything that does not lie where the new number has it, until nothing is left."""
+        """Carry everything that belongs in another partition under the new number, until nothing is left."""
         bundles = 1
         while bundles:
             bundles = 0
@@ -97,7 +97,7 @@ class Carrying:
         async for page in self._mover.scan():
             await self._clear(page)
 
-    async def _carry_page(self, page: Iterable[Named]) -> int:
+    async def _carry_page(self, page: Iterable[PartitionKey]) -> int:
         """Carry what some keys hold. Returns the number of bundles."""
         items: dict[int, dict[_Item, None]] = defaultdict(dict)
         copies: dict[int, list[str]] = defaultdict(list)
@@ -125,12 +125,12 @@ class Carrying:
             await self._copy(number, names)
         return bundles
 
-    async def _index_of(self, number: int) -> list[Named]:
+    async def _index_of(self, number: int) -> list[PartitionKey]:
         """Return the queues of the conversations in an index.
 
         They are found by their keys too, except where slots move from one node to another meanwhile.
         """
-        keys, names, page = self._mover.everywhere[number], list[Named](), [b""]
+        keys, names, page = self._mover.everywhere[number], list[PartitionKey](), [b""]
         while page:
             (page,) = await self._access.read(
                 ("ZRANGE", keys.active, len(names), len(names) + _INDEX_PAGE - 1)
@@ -166,8 +166,8 @@ class Carrying:
         keys = self._mover.everywhere[number]
         (fields,) = await self._access.read(("ZRANGE", keys.reports_due, 0, -1))
         items = []
-        for first in range(0, len(fields), AT_ONCE):
-            some = fields[first : first + AT_ONCE]
+        for first in range(0, len(fields), COMMANDS_AT_ONCE_MAX):
+            some = fields[first : first + COMMANDS_AT_ONCE_MAX]
             (reports,) = await self._access.read(("HMGET", keys.reports, *some))
             for field, report in zip(some, reports, strict=True):
                 try:
@@ -265,11 +265,11 @@ class Carrying:
             self._copied |= {(number, name) for name in some}
             self._carried.copies += len(some) * len(targets)
 
-    async def _clear(self, page: Iterable[Named]) -> None:
+    async def _clear(self, page: Iterable[PartitionKey]) -> None:
         """Delete what is left in partitions that the new number does not have."""
         names: dict[int, list[str]] = defaultdict(list)
         for number, rest in page:
-            if number >= self._mover.new and rest.partition(":")[0] in LEFT_KINDS:
+            if number >= self._mover.new and rest.partition(":")[0] in DELETED_KINDS:
                 names[number].append(rest)
         for number, left in names.items():
             keys = self._mover.everywhere[number]

@@ -10,14 +10,14 @@ from queue_core.errors import PartitionsError, QueueError, QueueUnavailableError
 from queue_core.keys import home_of
 from queue_core.queue.access import Access, whole
 from queue_core.queue.partitions.carrying import RECENT_KINDS, Carried, Carrying
-from queue_core.queue.partitions.mover import LeasedError, Mover, Named
-from queue_core.queue.partitions.noted import Noted, read_noted
+from queue_core.queue.partitions.mover import LeasedError, Mover, PartitionKey
+from queue_core.queue.partitions.noted import NotedPartitions, read_noted
 from queue_core.queue.partitions.turns import LOOK_S, Turns
 from queue_core.redis.runner import other_partitions
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.scripts.partitions import ClosePartition, OpenPartition
 
-AGAIN_S = 1.0
+RETRY_S = 1.0
 """Wait before another try while Redis is away."""
 FAILURES_MAX = 60
 """Number of such waits after which a run ends; the next one continues."""
@@ -30,19 +30,19 @@ class PartitionsChange:
         self._access = access
         self._new = partitions
         self._note = note
-        self._copied: set[Named] = set()
+        self._copied: set[PartitionKey] = set()
         self.carried = Carried()
         self.is_closed = False
         """True while the partitions are closed, so that messages are refused until a run is complete."""
 
-    async def run(self, *, wait_s: float) -> Noted:
+    async def run(self, *, wait_s: float) -> NotedPartitions:
         """Change the number, and return what was noted before. While Redis is away, try again for some time.
 
         Raises PartitionsError if another change is under way, or the conversations do not lie where they should;
         QueueError if turns in work have not ended within `wait_s`, so that nothing was changed;
         QueueUnavailableError if Redis stays away, and another run must continue.
         """
-        first: Noted | None = None
+        first: NotedPartitions | None = None
         failures = 0
         while True:
             try:
@@ -54,11 +54,11 @@ class PartitionsChange:
                 if failures > FAILURES_MAX:
                     raise
                 self._note(f"trying again: {error}")
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
             else:
                 return first
 
-    async def _run(self, noted: Noted, wait_s: float) -> None:
+    async def _run(self, noted: NotedPartitions, wait_s: float) -> None:
         if noted.changing_to not in (None, self._new):
             assert noted.changing_to
             raise other_partitions(f"{noted.partitions}>{noted.changing_to}", self._new)
@@ -106,7 +106,7 @@ class Partitions:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def noted(self) -> Noted:
+    async def noted(self) -> NotedPartitions:
         """Return the number that is noted in Redis. Raises QueueUnavailableError and PartitionsError."""
         return await read_noted(self._access)
 
@@ -130,8 +130,8 @@ async def _require_delivered(mover: Mover) -> None:
 
 
 async def _verify(mover: Mover) -> None:
-    """Raise PartitionsError if conversations lie where the number until now does not have them."""
-    astray: set[Named] = set()
+    """Raise PartitionsError if conversations lie in another partition than the number until now gives them."""
+    astray: set[PartitionKey] = set()
     async for page in mover.scan():
         for number, rest in page:
             kind, _, conversation = rest.partition(":")
@@ -139,7 +139,7 @@ async def _verify(mover: Mover) -> None:
                 astray.add((number, conversation))
     if astray:
         raise PartitionsError(
-            f"conversations that do not lie where {mover.before} partitions have them: {len(astray)}. Nothing was "
+            f"conversations that do not lie in their partition of {mover.before}: {len(astray)}. Nothing was "
             "changed: set QUEUE_PARTITIONS to the number that the processes have had, and type the command again. If "
             "that number was another one some days ago, wait until what it left behind has expired"
         )

@@ -17,17 +17,17 @@ from queue_core.queue.partitions.noted import all_keys
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.servers import scan_part
 
-AT_ONCE = 200
+COMMANDS_AT_ONCE_MAX = 200
 """Limit on commands that are sent at a time."""
 _STEPS_MAX = 2**62
 
 Result = TypeVar("Result")
-Named = tuple[int, str]
+PartitionKey = tuple[int, str]
 """Number of a partition, and the rest of a key's name there."""
 
 
 class LeasedError(QueueError):
-    """A worker has a lease on a conversation that was to be carried."""
+    """Raised when a worker has a lease on a conversation that was to be carried."""
 
 
 class Mover:
@@ -57,7 +57,7 @@ class Mover:
         """Return True if a conversation of the partition `source` may lie in `target` by the new number."""
         return (target - source) % gcd(self.before, self.new) == 0
 
-    async def scan(self) -> AsyncGenerator[list[Named], None]:
+    async def scan(self) -> AsyncGenerator[list[PartitionKey], None]:
         """Yield all keys of all partitions, a page at a time."""
         pages = scan_part(self.access.redis, self._keys.pattern_of_all, {}, _STEPS_MAX)
         async with aclosing(pages):
@@ -67,8 +67,8 @@ class Mover:
     async def in_each(self, numbers: Sequence[int], call: Callable[[int], Call[Result]]) -> list[Result]:
         """Run a call for each of some partitions."""
         answers: list[Result] = []
-        for first in range(0, len(numbers), AT_ONCE):
-            some = numbers[first : first + AT_ONCE]
+        for first in range(0, len(numbers), COMMANDS_AT_ONCE_MAX):
+            some = numbers[first : first + COMMANDS_AT_ONCE_MAX]
             answers += await asyncio.gather(*(self.run(call(number)) for number in some))
         return answers
 

@@ -11,7 +11,7 @@ from queue_core.redis.scripts.loader import text
 from queue_core.settings import PARTITIONS_MAX
 
 
-class Noted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class NotedPartitions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Number of partitions that is noted in Redis."""
 
     partitions: int | None
@@ -27,7 +27,7 @@ def all_keys(prefix: str) -> KeySpace:
     return KeySpace(prefix, PARTITIONS_MAX)
 
 
-async def read_noted(access: Access) -> Noted:
+async def read_noted(access: Access) -> NotedPartitions:
     """Return the number of partitions that is noted. Raises PartitionsError where the notes contradict each other."""
     keys = [partition.layout for partition in all_keys(access.settings.prefix).partitions]
     hashes = await access.read_hashes(keys, "partitions")
@@ -36,9 +36,9 @@ async def read_noted(access: Access) -> Noted:
     if len(changes) == 1:
         before, _, new = changes.pop().partition(">")
         if numbers <= {before, new}:
-            return Noted(partitions=int(before), changing_to=int(new), is_opening=new in numbers)
+            return NotedPartitions(partitions=int(before), changing_to=int(new), is_opening=new in numbers)
     elif len(numbers) <= 1 and not changes:
-        return Noted(partitions=int(numbers.pop()) if numbers else None)
+        return NotedPartitions(partitions=int(numbers.pop()) if numbers else None)
     raise PartitionsError(
         f"the notes of the number of partitions contradict each other ({', '.join(sorted(notes))}): something other "
         "than the queue has changed them"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue_core.errors import QueueError
 from queue_core.keys import Partition
 from queue_core.queue.access import whole
-from queue_core.queue.partitions.mover import AT_ONCE, Mover
+from queue_core.queue.partitions.mover import COMMANDS_AT_ONCE_MAX, Mover
 from queue_core.redis.scripts.loader import text
 
 LOOK_S = 0.5
@@ -84,13 +84,15 @@ class Turns:
         """Return the locks of all conversations in the indexes; further leases do not begin while the queue is held."""
         locks: list[str] = []
         for keys in self._mover.used:
-            first, page = 0, [b""] * AT_ONCE
-            while len(page) == AT_ONCE:
-                (page,) = await self._access.read(("ZRANGE", keys.active, first, first + AT_ONCE - 1))
+            first, page = 0, [b""] * COMMANDS_AT_ONCE_MAX
+            while len(page) == COMMANDS_AT_ONCE_MAX:
+                (page,) = await self._access.read(
+                    ("ZRANGE", keys.active, first, first + COMMANDS_AT_ONCE_MAX - 1)
+                )
                 names = [f"{keys.base}processing_lock:{text(name)}" for name in page]
                 held = await self._access.read(*(("HEXISTS", name, "token") for name in names))
                 locks += [name for name, is_held in zip(names, held, strict=True) if is_held]
-                first += AT_ONCE
+                first += COMMANDS_AT_ONCE_MAX
         return locks
 
     async def _still_leased(self, locks: list[str]) -> tuple[list[str], int]:

@@ -10,7 +10,7 @@ from typing import Any
 from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis
 
-from queue_core.redis.nodes.located import Located, located
+from queue_core.redis.nodes.primary_connection import PrimaryConnection, primary_connection_class
 from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
@@ -42,12 +42,12 @@ class NodesClient(Redis):
         self.connection_pool = None  # type: ignore[assignment]  # there is one for each node
         self.routes = routes
         self._connection_class = connection_class
-        self._located_class = located(connection_class)
+        self._located_class = primary_connection_class(connection_class)
         self._options = options
         self.on_close: list[Callable[[], None]] = []
         """Functions to call before the connections are closed."""
         self._nodes: dict[Address, Redis] = {}
-        self._listening: set[Located] = set()
+        self._listening: set[PrimaryConnection] = set()
         self._closing: set[asyncio.Task[None]] = set()
         routes.on_change.append(self._changed)
 
@@ -99,7 +99,7 @@ class NodesClient(Redis):
             raise exceptions.ConnectionError("the primary is being replaced")
         return [
             (str(address) if self.routes.is_cluster else "", self.node(address).execute_command)
-            for address in self.routes.likely(table)
+            for address in self.routes.primaries(table)
         ]
 
     async def check_lua(self, deadline_s: float) -> None:
@@ -215,7 +215,7 @@ class NodesClient(Redis):
 
     def _owner(self, table: Table, key: str | bytes | None) -> Address | None:
         if key is None:
-            return next(iter(self.routes.likely(table)), None)
+            return next(iter(self.routes.primaries(table)), None)
         return table.owners[self.routes.slot_of(key)]
 
     def _changed(self, table: Table) -> None:

@@ -52,7 +52,7 @@ class Routes:
         """Return the primary of a slot; None if it is not known."""
         return self.table.owners[slot] if self.table else None
 
-    def likely(self, table: Table) -> list[Address]:
+    def primaries(self, table: Table) -> list[Address]:
         """Return all primaries by their addresses; those that were silent lately come last."""
         suspects = self._suspects_now()
         return sorted(table.primaries, key=lambda primary: (primary in suspects, primary))
@@ -75,7 +75,9 @@ class Routes:
             return loop.create_task(asyncio.sleep(0))
         if loop is not self._loop:  # the first reading, or one after a fork or in a second asyncio.run
             self._loop, self._looking, self._is_closed = loop, None, False
-            self._watching = loop.create_task(self._source.watch(self._told), name="queue-routes-watch")
+            self._watching = loop.create_task(
+                self._source.watch(self._take_announced), name="queue-routes-watch"
+            )
         if self._looking is None or self._looking.done():
             self._looking = loop.create_task(self._look(), name="queue-routes")
         elif self._is_asking:
@@ -97,8 +99,8 @@ class Routes:
         if self._loop is asyncio.get_running_loop():
             await cancel_all(tasks)
 
-    def _told(self, table: Table | None) -> None:
-        """Take a table that the source tells by itself, and read it soon."""
+    def _take_announced(self, table: Table | None) -> None:
+        """Take a table that the source announced, if it knows one, and read the table soon."""
         if table:
             self._take(table)
         self.look()

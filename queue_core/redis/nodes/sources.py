@@ -20,7 +20,7 @@ from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancel_all, cancellable
 
 SWITCH_S_MAX = 3.0
-"""Longest time for which no primary is named while sentinels replace it. After that it counts again, as they say."""
+"""Longest time for which no primary is named while sentinels replace it. After that, the one that they name counts."""
 OTHERS_S_MAX = 0.2
 """Time for which the other sentinels may answer after the first."""
 SUBSCRIBE_AGAIN_S = 1.0
@@ -74,7 +74,7 @@ class ClusterSource(Source):
         return await first_answer(dict.fromkeys([*nodes, *self._seeds]), self._read)
 
     async def watch(self, changed: Changed) -> None:
-        """Return: nodes of a cluster tell by MOVED."""
+        """Return at once, since the nodes of a cluster announce changes by MOVED."""
 
     async def _read(self, node: Address) -> Table:
         try:

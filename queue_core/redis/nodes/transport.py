@@ -1,8 +1,9 @@
 """Transport to several nodes: links to each primary, so that a slow one delays the calls of its own partitions only.
 
-All keys of a call are in one slot. A call goes to the primary of its slot; if that one refuses it for another's sake,
-or cannot be reached, the call is held, the table is read again, and the call is sent again until its deadline. Gathered
-calls of a slot keep their order: none goes to another primary while an earlier one is under way to the former.
+All keys of a call are in one slot. A call goes to the primary of its slot. If that primary refuses it since another one
+may have the slot, or cannot be reached, the call is held, the table is read again, and the call is sent again until its
+deadline. Gathered calls of a slot keep their order: none goes to another primary while an earlier one is under way to
+the former.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ class NodeTrip(Trip):
         """Error of the last try."""
 
     def fail(self, error: Exception) -> None:
-        """Tell the caller; at the deadline of a call that is not under way, why it is not."""
+        """Give the caller an error; if the deadline passed while the call was not under way, that of the last try."""
         waits = self.is_held or not self.writes
         super().fail(self.error if waits and isinstance(error, TimeoutError) else error)
 
     def explain(self, error: Exception) -> QueueError:
-        """Return an error in the queue's terms."""
+        """Turn an error of redis-py into one of the queue's."""
         return explain(error, has_hint=False)
 
 

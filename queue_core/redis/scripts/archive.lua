@@ -8,8 +8,8 @@ local function archive(place, element, now_ms)
   redis.call('RPUSH', place.completed, finished_form(element, now_ms))
 end
 
--- Archives a finished batch. Each completion renews the archive's TTL, so old messages must be removed one by one: more than
--- were added, at most.
+-- Archives a finished batch. Each completion renews the archive's TTL, so old messages must be removed one by one: in each
+-- call up to 100 more than it adds.
 local function archive_batch(place, elements, now_ms, completed_ttl_ms)
   local finished = {}
   for index, element in ipairs(elements) do

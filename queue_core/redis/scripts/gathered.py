@@ -73,7 +73,7 @@ class GatheredScript:
         self._refusal = "refusal_when_full(shared_place_layout)" if stores else "nil"
         self._library = library
         self.kinship = attrgetter("place.base", *fields)
-        """Returns what calls must have in common to go together; first the partition, from which its keys follow."""
+        """Function that returns what calls must share to go together, the base of the partition's keys first."""
         base = Input("place.base", is_key=False, is_shared=True)
         self._shared = [base, *(item for item in inputs if item.is_shared and item.path != base.path)]
         own = [item for item in inputs if not item.is_shared]

@@ -134,8 +134,8 @@ end
 local STEP_MS = 1000
 
 -- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. If the oldest
--- message came in the future, the clock was set back; how long it has waited is unknown, so it is due. Who knows the number of
--- messages, and when the oldest one came, gives them.
+-- message came in the future, the clock was set back; how long it has waited is unknown, so it is due. A caller that knows the
+-- number of messages, and when the oldest one came, passes them on.
 local function due_at(place, rules, now_ms, waiting, oldest)
   waiting = waiting or redis.call('LLEN', place.queue)
   if waiting == 0 then
@@ -183,8 +183,8 @@ local function no_later(due, latest)
 end
 
 -- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
--- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages after one that came now, if
--- that is known: the only message of a conversation has no due time to keep. `is_free` is true if there is no lock.
+-- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages if one came now and the
+-- number is known: with 1, there is no due time to keep. `is_free` is true if there is no lock.
 local function schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
   local lock = is_free and {} or redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then

@@ -50,7 +50,7 @@ LIBRARIES = (
 
 
 _PARCEL = "local parcel = {}\n"
-"""Table of what calls that go together need to find out only once; a call that goes alone begins and ends with it."""
+"""Table of what calls that go together need to find out only once; a call that goes alone has an empty one."""
 
 
 class ScriptMismatchError(Exception):

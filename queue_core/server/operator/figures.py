@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from queue_core.durations import age
 from queue_core.queue.health import HealthReport, NodeShare
-from queue_core.queue.layout import BESIDE_MS
+from queue_core.queue.layout import PREVIOUS_RELEASE_MS
 from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import moment, write, write_item
 from queue_core.text import quantity, visible
@@ -68,7 +68,7 @@ def _layout(report: HealthReport) -> str:
     since_ms = report.layout_since_ms
     if not since_ms:
         return f"{report.layout}" if since_ms == 0 else f"{report.layout}, from the first message on"
-    until_ms = since_ms + BESIDE_MS
+    until_ms = since_ms + PREVIOUS_RELEASE_MS
     is_open = report.checked_at_ms < until_ms
     way_back = f"; the previous release may run beside this one until {moment(until_ms)}" if is_open else ""
     return f"{report.layout} since {moment(since_ms)}{way_back}"

@@ -106,11 +106,11 @@ def _figures(inventory: Inventory, settings: ServerSettings) -> list[tuple[str, 
         if at_ms is not None:
             figures.append((label, f"{age(inventory.now_ms - at_ms)} old, of {moment(at_ms)}"))
     if inventory.unsure_replies:
-        follows = (
+        treatment = (
             "sent again" if settings.queue.unsure_sends == "resend" else "not sent and become dead letters"
         )
         answers = quantity(inventory.unsure_replies, "recorded answer")
-        figures.append(("perhaps sent", f"{answers}; by QUEUE_UNSURE_SENDS they are {follows}"))
+        figures.append(("perhaps sent", f"{answers}; by QUEUE_UNSURE_SENDS they are {treatment}"))
     return figures
 
 

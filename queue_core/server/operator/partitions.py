@@ -10,7 +10,7 @@ import msgspec
 from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.queue.partitions.change import PartitionsChange
-from queue_core.queue.partitions.noted import Noted
+from queue_core.queue.partitions.noted import NotedPartitions
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
 from queue_core.server.operator.output import complain, write, write_fields, write_json, write_remark
@@ -31,10 +31,10 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         summary="show the number of partitions, or change it while messages wait",
         description="""
             Without a number, shows how many partitions the processes must have. With a number, carries all
-            conversations, with everything that is kept of them, to where that number of partitions has them. Stop all
-            processes first: messages wait in Redis, and the provider delivers the webhooks of this time again. It waits
-            until no turn is in work. Until it is complete, and afterwards with another number, processes are refused:
-            set QUEUE_PARTITIONS to the new number, and start them all.
+            conversations, with everything that is kept of them, into the partitions that this number gives them. Stop
+            all processes first: messages wait in Redis, and the provider delivers the webhooks of this time again. The
+            command waits until no turn is in work. Until the change is complete, all processes are refused, and
+            afterwards those with another number: set QUEUE_PARTITIONS to the new number, and start them all.
 
             If it is interrupted, messages are refused until it is typed again; it goes on where it stopped. Progress
             goes to standard error.
@@ -79,7 +79,7 @@ async def run_partitions(args: argparse.Namespace, settings: ServerSettings) -> 
         return _write_outcome(args, change, before, clock() - began)
 
 
-def _show(args: argparse.Namespace, noted: Noted, partitions: int) -> int:
+def _show(args: argparse.Namespace, noted: NotedPartitions, partitions: int) -> int:
     if args.json:
         write_json({"partitions": partitions, "noted": msgspec.to_builtins(noted)})
         return OK

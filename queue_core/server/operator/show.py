@@ -324,7 +324,7 @@ def _write_memory(memory: Memory, *, is_full: bool) -> None:
     write("the AI's memory:")
     facts = [
         ("conversation id", visible(memory.conversation_id) or "none"),
-        ("wants data", "yes" if memory.needs_data_collection else "no"),
+        ("asks for data", "yes" if memory.needs_data_collection else "no"),
         ("requested fields", visible(", ".join(memory.requested_fields)) or "none"),
         *((turn.role, _cut(turn.text, is_full=is_full)) for turn in memory.history),
     ]

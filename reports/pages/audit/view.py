@@ -159,7 +159,7 @@ def _spans(item: AuditedConversation, start_ms: int) -> list[Span]:
     return [
         Span(
             numbers=tuple(numbers.get(index, ())),
-            strangers=0,
+            from_others=0,
             trigger=writer_words(reply["who"]),
             due_at_ms=None,
             claimed_at_ms=reply["at_ms"] - start_ms,

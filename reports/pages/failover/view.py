@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.failover import Repeated, repeated
+from reports.analysis.failover import RepeatedCase, repeated
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.text import cut, one_line
@@ -94,7 +94,7 @@ def failover_downloads(result: FailoverResult) -> list[tuple[str, CsvLink]]:
     return [(gettext("All runs"), csv_link("failover.csv", columns, rows))]
 
 
-def _view(case: Repeated) -> RowView:
+def _view(case: RepeatedCase) -> RowView:
     row = case.row
     faults = dict.fromkeys(words for run in case.runs for words in faults_words(run))
     pauses = [

@@ -85,7 +85,10 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class RegressionPage:
-    """Contents of the whole page. `figures` are in groups by system; `_settings` describes `settings`."""
+    """Contents of the whole page. `figures` are grouped by system.
+
+    Each of `settings` is a name, its value on each side, and True if both sides name it and differ.
+    """
 
     state: str
     verdict: Verdict

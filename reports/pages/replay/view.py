@@ -57,7 +57,7 @@ class Page:
 
     @property
     def has_shades(self) -> bool:
-        """True if a fault was there at a time, which figures shade."""
+        """True if a figure shades the times of faults."""
         return any(conversation.faults for view in self.recordings for conversation in view.ordered)
 
     @property

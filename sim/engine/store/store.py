@@ -27,7 +27,7 @@ _FUNCTIONS = re.compile(
 
 
 KEPT_NUMBERS = 100_000
-"""Numbers below this are written once only."""
+"""Numbers below this are encoded only once."""
 
 
 class UnknownCommandError(Exception):
@@ -106,14 +106,14 @@ class Store:
         self._set_state(is_full, is_replica)
 
     def abort_after(self, writes: int | None) -> bool:
-        """Let scripts end with an error after some writes; None lets none.
+        """Let the next script that makes more writes than this end with an error; None lets no script end so.
 
-        Return True if the one that the last call asked for did not come.
+        Return True if no script has ended so since the last call asked for it.
         """
         return bool(self._abort_after(False if writes is None else writes))
 
     def forget_scripts(self) -> None:
-        """Forget all scripts, as a server that starts."""
+        """Forget all scripts, as a server does when it starts."""
         self._forget_scripts()
 
     def keep_copy(self, name: str) -> None:

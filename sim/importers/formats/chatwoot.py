@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import MessageEvent, Precision, Reply, Who
-from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.tables.rows import Row, flag, json_of, rows_in, rows_of, whole
 from sim.importers.sources import Source
 from sim.importers.times import in_zone, moment_of
@@ -43,8 +43,8 @@ _TABLES = frozenset({"", "messages", "payload", "data", "results"})
 _NAMES_MAX = 1_000_000
 
 
-class _Said(NamedTuple):
-    """Row with a message."""
+class _MessageRow(NamedTuple):
+    """Row that has a message, and the names that belong to it."""
 
     fields: Mapping[str, Any]
     kind: str
@@ -71,7 +71,7 @@ class ChatwootMessages(Importer):
         words = f"{messages} of the first {len(rows)} rows have message_type, a conversation and created_at"
         return Evidence(94 if messages * 2 > len(rows) else 60, words)
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         joins = _Joins()
         for row in rows_of(source):
@@ -85,13 +85,13 @@ class ChatwootMessages(Importer):
                 if not messages:
                     yield Omission(OTHER_ROW, row.place)
                 for fields in messages:
-                    yield _event(_said(fields, row, joins), context)
+                    yield _event(_message_row(fields, row, joins), context)
 
 
-def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[Taken | Omission]:
+def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[ImportedEvent | Omission]:
     """Return the events in a webhook of Chatwoot; [] for any other value."""
     row = Row("", fields, place, {})
-    return [_event(_said(message, row, _Joins()), context) for message in _messages_in(row)]
+    return [_event(_message_row(message, row, _Joins()), context) for message in _messages_in(row)]
 
 
 class _Joins:
@@ -150,7 +150,7 @@ def _type(fields: Mapping[str, Any]) -> str:
     return _TYPES.get(written, written)
 
 
-def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
+def _message_row(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _MessageRow:
     conversation = label(whole(fields.get("conversation_id")) or fields.get("conversation_display_id"))
     conversation = conversation or label(at(fields, "conversation", "id")) or label(row.outer.get("id"))
     user = next((found for column in _PHONE_COLUMNS if (found := label(fields.get(column)))), "")
@@ -163,44 +163,44 @@ def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
         or text(at(fields, "inbox", "name"))
         or label(whole(fields.get("inbox_id")))
     )
-    return _Said(fields, _type(fields), user, joins.inbox(inbox), row.place)
+    return _MessageRow(fields, _type(fields), user, joins.inbox(inbox), row.place)
 
 
-def _event(said: _Said, context: Context) -> Taken | Omission:
-    fields = said.fields
+def _event(row: _MessageRow, context: Context) -> ImportedEvent | Omission:
+    fields = row.fields
     at_ms, precision = _time(fields.get("created_at"), context)
-    if reason := _refusal(said):
-        return Omission(reason, said.place)
+    if reason := _refusal(row):
+        return Omission(reason, row.place)
     if at_ms is None:
-        return Omission(NO_TIME, said.place)
+        return Omission(NO_TIME, row.place)
     message_id = label(fields.get("source_id")) or label(fields.get("id"))
     words, kind = _content(fields)
-    if said.kind == _INCOMING:
-        event = MessageEvent(at_ms, True, said.instance, said.conversation, message_id, words, kind, None)
-        return Taken(event, said.place, precision)
+    if row.kind == _INCOMING:
+        event = MessageEvent(at_ms, True, row.instance, row.conversation, message_id, words, kind, None)
+        return ImportedEvent(event, row.place, precision)
     reply = Reply(
         at=at_ms,
-        instance=said.instance,
-        phone=said.conversation,
-        who=_who(said, context),
+        instance=row.instance,
+        phone=row.conversation,
+        who=_who(row, context),
         id=message_id,
         text=words,
         kind=kind,
     )
-    return Taken(reply, said.place, precision)
+    return ImportedEvent(reply, row.place, precision)
 
 
-def _refusal(said: _Said) -> str:
+def _refusal(row: _MessageRow) -> str:
     """Return the reason why a row is neither a message nor a reply; "" if it is one."""
-    if said.kind == _ACTIVITY:
+    if row.kind == _ACTIVITY:
         return ACTIVITY
-    if flag(said.fields.get("private")):
+    if flag(row.fields.get("private")):
         return PRIVATE
-    if said.kind == _TEMPLATE and label(whole(said.fields.get("content_type"))).lower() in _FORMS:
+    if row.kind == _TEMPLATE and label(whole(row.fields.get("content_type"))).lower() in _FORMS:
         return SURVEY
-    if said.kind != _INCOMING and label(said.fields.get("status")) in ("failed", "3"):
+    if row.kind != _INCOMING and label(row.fields.get("status")) in ("failed", "3"):
         return FAILED
-    return "" if said.conversation else NO_CONVERSATION
+    return "" if row.conversation else NO_CONVERSATION
 
 
 def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
@@ -213,16 +213,16 @@ def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
     return at_ms, "s" if moment.is_whole_second else "ms"
 
 
-def _who(said: _Said, context: Context) -> Who:
+def _who(row: _MessageRow, context: Context) -> Who:
     """Return the writer of a reply. An agent's user is a person, unless `--bot` names it."""
-    sender = mapping(said.fields.get("sender"))
-    kind = (text(said.fields.get("sender_type")) or text(sender.get("type"))).replace("_", "").lower()
+    sender = mapping(row.fields.get("sender"))
+    kind = (text(row.fields.get("sender_type")) or text(sender.get("type"))).replace("_", "").lower()
     names = {text(sender.get(key)).casefold() for key in ("name", "available_name", "email")}
-    names |= {label(said.fields.get(key)).casefold() for key in ("sender_name", "sender_id", "agent_name")}
+    names |= {label(row.fields.get(key)).casefold() for key in ("sender_name", "sender_id", "agent_name")}
     names.add(label(sender.get("id")).casefold())
     if names & {bot.casefold() for bot in context.bots if bot}:
         return "bot"
-    if said.kind == _TEMPLATE or "bot" in kind or "captain" in kind or "assistant" in kind:
+    if row.kind == _TEMPLATE or "bot" in kind or "captain" in kind or "assistant" in kind:
         return "bot"
     return "human" if kind in ("user", "agent", "administrator") else ""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from queue_core.channels.values import label, mapping, text
-from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, ImportFailedError, Omission, Sample
 from sim.importers.formats.tables.rows import Row, flag, is_json, json_of, rows_in, rows_of, whole
 from sim.importers.formats.webhooks.bodies import Body
 from sim.importers.formats.webhooks.reading import BodyReader
@@ -48,7 +48,7 @@ class EvolutionTable(Importer):
             return Evidence(93, words) if stored * 2 > len(rows) else None
         return Evidence(95 if keys * 2 > len(rows) else 60, words)
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         reader = BodyReader(context)
         names: dict[str, str] = {}

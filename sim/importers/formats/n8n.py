@@ -17,7 +17,7 @@ import msgspec
 
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import MessageEvent, Reply
-from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.chatwoot import events_in
 from sim.importers.formats.tables.dumps import is_dump
 from sim.importers.formats.tables.rows import Row, json_of, rows_in, rows_of
@@ -66,7 +66,7 @@ class N8nExecutions(Importer):
         seen = [sign for sign in signs if sign in sample.text]
         return Evidence(88, f"it has {' and '.join(seen)}, as n8n's executions do") if seen else None
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         reader = _Executions(context, dict(_starts(source)))
         for row in rows_of(source):
@@ -117,7 +117,7 @@ class _Executions:
         self._starts = starts
         """Mode and start of executions whose rows do not have them."""
 
-    def read(self, row: Row) -> Iterator[Taken | Omission]:
+    def read(self, row: Row) -> Iterator[ImportedEvent | Omission]:
         """Yield the events in an execution, or in an item of a node."""
         fields = row.fields
         if row.table.lower() not in _TABLES:
@@ -144,7 +144,7 @@ class _Executions:
             mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place, fields
         )
 
-    def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
+    def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[ImportedEvent | Omission]:
         bodies = list(found_in(_inner(fields), place, None))
         if not bodies:
             yield from self._of_chatwoot([_Output(_inner(fields), None, None)], None, place)
@@ -153,7 +153,7 @@ class _Executions:
 
     def _execution(
         self, runs: Mapping[str, Any], started: Moment | None, place: int, fields: Mapping[str, Any]
-    ) -> Iterator[Taken | Omission]:
+    ) -> Iterator[ImportedEvent | Omission]:
         outputs = sorted(_outputs(runs), key=lambda output: output.started.ms if output.started else 0)
         webhook: Mapping[str, Any] | None = None
         messages: list[MessageEvent] = []
@@ -163,7 +163,7 @@ class _Executions:
                 webhook = bodies[0].body
                 for body in bodies:
                     for piece in self._bodies.read(Body(body.body, place, started or output.started)):
-                        if isinstance(piece, Taken) and isinstance(piece.event, MessageEvent):
+                        if isinstance(piece, ImportedEvent) and isinstance(piece.event, MessageEvent):
                             messages.append(piece.event)
                         yield piece
                 break
@@ -176,7 +176,7 @@ class _Executions:
 
     def _answer(
         self, outputs: list[_Output], messages: list[MessageEvent], place: int, *, has_failed: bool
-    ) -> Iterator[Taken | Omission]:
+    ) -> Iterator[ImportedEvent | Omission]:
         """Yield the output of an AI node as the reply, if no node shows that a reply was sent."""
         answers = [(text(output.value.get("output")), output.finished) for output in outputs]
         answers = [(words, finished) for words, finished in answers if words and finished]
@@ -192,11 +192,11 @@ class _Executions:
         finished = next(finished for words, finished in answers if words == last and finished)
         user = messages[-1]
         reply = Reply(at=finished.ms, instance=user.instance, phone=user.phone, who="bot", text=last)
-        yield Taken(reply, place)
+        yield ImportedEvent(reply, place)
 
     def _of_chatwoot(
         self, outputs: list[_Output], started: Moment | None, place: int
-    ) -> Iterator[Taken | Omission]:
+    ) -> Iterator[ImportedEvent | Omission]:
         """Yield the message of a webhook of Chatwoot, with which many workflows begin; an Omission without one."""
         for output in outputs:
             body = output.value.get("body")
@@ -204,12 +204,14 @@ class _Executions:
                 mapping(body) if isinstance(body, dict) else output.value, place, self._context
             )
             for event in events:
-                yield _at(event, started) if isinstance(event, Taken) and started else event
+                yield _at(event, started) if isinstance(event, ImportedEvent) and started else event
             if events:
                 return
         yield Omission(NO_WEBHOOK, place)
 
-    def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
+    def _replies(
+        self, output: _Output, webhook: Mapping[str, Any], place: int
+    ) -> Iterator[ImportedEvent | Omission]:
         """Yield replies from the answers that a node got to a send, of the Evolution API or the Cloud API."""
         value = output.value
         if at(value, "key", "fromMe") is True and "event" not in value:
@@ -233,11 +235,11 @@ class _Executions:
         phone, message_id = label(contacts[0].get("wa_id")), label(messages[0].get("id"))
         if phone:
             event = Reply(at=output.finished.ms, instance=number, phone=phone, who="bot", id=message_id)
-            yield Taken(event, place)
+            yield ImportedEvent(event, place)
 
 
-def _at(taken: Taken, moment: Moment) -> Taken:
-    return taken._replace(event=msgspec.structs.replace(taken.event, at=moment.ms), precision="ms")
+def _at(imported: ImportedEvent, moment: Moment) -> ImportedEvent:
+    return imported._replace(event=msgspec.structs.replace(imported.event, at=moment.ms), precision="ms")
 
 
 def _is_own(body: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from queue_core.recording.format import (
     Precision,
 )
 from queue_core.recording.line import parse_line
-from sim.importers.base import CERTAIN, Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import CERTAIN, Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.sources import Source
 
 EVENTS = frozenset({"recording", MessageEvent.name, *IGNORED_EVENTS, *(event.name for event in OTHER_EVENTS)})
@@ -41,7 +41,7 @@ class Recordings(Importer):
         words = f"{count} of the first {len(lines)} lines are events of a recording"
         return Evidence(CERTAIN if count == len(lines) else 60, words)
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read. Times in milliseconds count from 2026-01-01, as the format says."""
         version = 1
         precision: Precision = "ms"
@@ -63,7 +63,7 @@ class Recordings(Importer):
                 for reason, count in event.left_out.items():
                     yield Omission(reason, number, count)
             elif event is not None:
-                yield Taken(_in_unix_ms(event), number, precision, is_drawn=True)
+                yield ImportedEvent(_in_unix_ms(event), number, precision, is_drawn=True)
 
 
 def is_event(line: str) -> bool:

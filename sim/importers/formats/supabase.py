@@ -14,7 +14,7 @@ from typing import Any
 
 from queue_core.channels.values import label, mapping, objects
 from queue_core.recording.format import Fault
-from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.console.bodies import PrintedBodies
 from sim.importers.formats.console.inspected import InspectedError, read_value
 from sim.importers.formats.console.objects import LogObject
@@ -48,7 +48,7 @@ class SupabaseLogs(Importer):
             return None
         return Evidence(96, f"{lines} of the first {len(rows)} rows have event_message and timestamp")
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         reader, bodies, bursts = BodyReader(context), PrintedBodies(context), _Bursts()
         number = 0
@@ -151,7 +151,7 @@ class _Bursts:
                 self._number += 1
             self._bursts.append((begin, end))
 
-    def faults(self, context: Context) -> Iterator[Taken]:
+    def faults(self, context: Context) -> Iterator[ImportedEvent]:
         """Yield a fault at each burst, and note them all."""
         if self._bursts:
             first = datetime.fromtimestamp(min(self._bursts)[0] / 1000, UTC)
@@ -161,5 +161,7 @@ class _Bursts:
             )
         for begin, end in self._bursts:
             reason = "100 lines within 10 seconds: Supabase drops the rest"
-            yield Taken(Fault(at=begin, instance="", phone="", fault="cut", state="begins", reason=reason), 1)
-            yield Taken(Fault(at=end, instance="", phone="", fault="cut", state="ends"), 1)
+            yield ImportedEvent(
+                Fault(at=begin, instance="", phone="", fault="cut", state="begins", reason=reason), 1
+            )
+            yield ImportedEvent(Fault(at=end, instance="", phone="", fault="cut", state="ends"), 1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from queue_core.channels.values import label, mapping, objects, text
 from queue_core.recording.format import Edit, MessageEvent, Precision, Reply
 from queue_core.text import visible
-from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, ImportFailedError, Omission, Sample
 from sim.importers.json_paths import ELEMENT, BrokenJsonError, Path, values_at
 from sim.importers.sources import Source
 from sim.importers.times import in_zone, moment_of
@@ -53,7 +53,7 @@ class _Chat(NamedTuple):
     name: str
 
 
-class _Place(NamedTuple):
+class _MessageInChat(NamedTuple):
     """Message and its chat."""
 
     chat: _Chat
@@ -81,16 +81,16 @@ class TelegramExports(Importer):
             return None
         return Evidence(95, f"a list of messages with {', '.join(signs)}")
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
-        sides = _Sides(source, context)
+        participants = _Participants(source, context)
         partners: dict[str, str] = {}
         try:
-            for place in _messages(source):
-                if isinstance(place, Omission):
-                    yield place
+            for entry in _messages(source):
+                if isinstance(entry, Omission):
+                    yield entry
                 else:
-                    yield from _events(place, sides, partners, context)
+                    yield from _events(entry, participants, partners, context)
         except BrokenJsonError as error:
             yield Omission(f"the rest of the file: {error}", 1)
 
@@ -109,7 +109,7 @@ def _descends(path: Path, _: str) -> bool:
     )
 
 
-def _messages(source: Source) -> Iterator[_Place | Omission]:
+def _messages(source: Source) -> Iterator[_MessageInChat | Omission]:
     facts: dict[str, Any] = {}
     number, owner = 0, ""
     for path, value in values_at(source, _descends):
@@ -124,7 +124,7 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
             continue
         number += 1
         if isinstance(value, dict):
-            yield _Place(
+            yield _MessageInChat(
                 _Chat(text(facts.get("type")), label(facts.get("id")), text(facts.get("name"))),
                 owner,
                 value,
@@ -134,15 +134,15 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
             yield Omission("a value that is not a message", number)
 
 
-def _whole_messages(source: Source) -> Iterator[_Place]:
+def _whole_messages(source: Source) -> Iterator[_MessageInChat]:
     """Yield the messages that have an author, as far as the file can be read."""
     with suppress(BrokenJsonError):
-        for place in _messages(source):
-            if not isinstance(place, Omission) and place.message.get("type") == "message":
-                yield place
+        for entry in _messages(source):
+            if not isinstance(entry, Omission) and entry.message.get("type") == "message":
+                yield entry
 
 
-class _Sides:
+class _Participants:
     """Bot and users of an export, as found in the file, or as named by `--bot`."""
 
     def __init__(self, source: Source, context: Context) -> None:
@@ -155,8 +155,8 @@ class _Sides:
         self._account = ""
         self._owners: Counter[str] = Counter()
         self._partners: set[str] = set()
-        for place in _whole_messages(source):
-            self._look_at(place, is_bot_said=bool(context.bots))
+        for entry in _whole_messages(source):
+            self._look_at(entry, is_bot_said=bool(context.bots))
         if context.bots:
             self._check(source)
         elif self._account:
@@ -170,14 +170,14 @@ class _Sides:
                 f"{self._candidates()}"
             )
 
-    def _look_at(self, place: _Place, *, is_bot_said: bool) -> None:
+    def _look_at(self, entry: _MessageInChat, *, is_bot_said: bool) -> None:
         """Count a message, and note its author and chat."""
-        author, chat = _author(place.message), place.chat
+        author, chat = _author(entry.message), entry.chat
         if len(self.authors) < _AUTHORS_MAX or author in self.authors:
             self.authors[author] += 1
-            self._names.setdefault(author, text(place.message.get("from")))
-        if place.owner and chat.kind == "personal_chat":
-            self._account = place.owner
+            self._names.setdefault(author, text(entry.message.get("from")))
+        if entry.owner and chat.kind == "personal_chat":
+            self._account = entry.owner
         if chat.kind in _ONE_TO_ONE:
             peer = f"user{chat.id}"
             (self._partners.add(author) if author == peer else self._owners.update([author]))
@@ -212,9 +212,9 @@ def _author(message: Mapping[str, Any]) -> str:
 
 
 def _events(
-    place: _Place, sides: _Sides, partners: dict[str, str], context: Context
-) -> Iterator[Taken | Omission]:
-    chat, message, number = place.chat, place.message, place.number
+    entry: _MessageInChat, participants: _Participants, partners: dict[str, str], context: Context
+) -> Iterator[ImportedEvent | Omission]:
+    chat, message, number = entry.chat, entry.message, entry.number
     author = _author(message)
     if message.get("type") != "message":
         yield Omission(SERVICE, number)
@@ -222,7 +222,7 @@ def _events(
     if chat.kind in _UNANSWERED:
         yield Omission(OWN_NOTES, number)
         return
-    is_with_others = sides.is_of_account and chat.kind not in ("personal_chat", "")
+    is_with_others = participants.is_of_account and chat.kind not in ("personal_chat", "")
     if is_with_others or not author:
         yield Omission(NOT_WITH_USERS if is_with_others else NO_AUTHOR, number)
         return
@@ -230,7 +230,7 @@ def _events(
     if at is None:
         yield Omission(NO_TIME, number)
         return
-    is_bot = sides.is_bot(author, text(message.get("from")))
+    is_bot = participants.is_bot(author, text(message.get("from")))
     one_to_one = f"user{chat.id}" if chat.kind == "personal_chat" and chat.id else ""
     phone = (partners.get(chat.id, "") or one_to_one) if is_bot else author
     if not phone:
@@ -243,13 +243,15 @@ def _events(
     instance = context.instance
     if is_bot:
         reply = Reply(at=at, instance=instance, phone=phone, who="bot", id=message_id, text=words, kind=kind)
-        yield Taken(reply, number, precision)
+        yield ImportedEvent(reply, number, precision)
         return
-    yield Taken(MessageEvent(at, True, instance, phone, message_id, words, kind, None), number, precision)
+    yield ImportedEvent(
+        MessageEvent(at, True, instance, phone, message_id, words, kind, None), number, precision
+    )
     edited_at, precision = _time(message, "edited", context)
     if edited_at is not None and edited_at > at:
         edit = Edit(at=edited_at, instance=instance, phone=phone, id=message_id, text=words)
-        yield Taken(edit, number, precision)
+        yield ImportedEvent(edit, number, precision)
 
 
 def _time(message: Mapping[str, Any], name: str, context: Context) -> tuple[int | None, Precision]:

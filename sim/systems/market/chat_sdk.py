@@ -137,7 +137,7 @@ class _Invocation:
         self._key = system.key(conversation_of(message))
         self._queue, self._lock = queue_key(self._key), f"chat-sdk:lock:{self._key}"
         self._token = str(message.delivery)
-        self._hand = [message]
+        self._held = [message]
         """Messages that only this function knows: they are lost when it ends."""
 
     async def run(self) -> None:
@@ -145,24 +145,24 @@ class _Invocation:
         try:
             await self._handle()
         except RedisError:
-            self._lose_hand(Cause(code="redis_failed"))
+            self._lose_held(Cause(code="redis_failed"))
         except (AiError, ChannelError) as error:
-            self._lose_hand(cause_of(error))
+            self._lose_held(cause_of(error))
 
     async def _handle(self) -> None:
         message, world = self._message, self._system.world
         known = f"chat-sdk:cache:dedupe:{self._key}:{message.id}"
         if not await self._redis.set(known, "true", nx=True, px=KNOWN_FOR_MS):
-            self._hand.clear()
+            self._held.clear()
             world.ledger.note(conversation_of(message), message.id, "known")
         elif await self._redis.set(self._lock, self._token, nx=True, px=LOCK_MS):
             await self._with_lock()
         elif self._options.strategy == "drop":
-            self._lose_hand(Cause(code="dropped_while_busy"))
+            self._lose_held(Cause(code="dropped_while_busy"))
         else:
             depth = await self._redis.llen(self._queue)
             if depth >= self._options.max_queue and self._drops_newest():
-                self._lose_hand(Cause(code="queue_full", limit=self._options.max_queue))
+                self._lose_held(Cause(code="queue_full", limit=self._options.max_queue))
             else:
                 await self._enqueue()
 
@@ -175,7 +175,7 @@ class _Invocation:
         if strategy != "drop":
             self._system.locked.add(self._key)
         if strategy in ("queue", "drop"):
-            work = self._dispatch(self._hand, "direct")
+            work = self._dispatch(self._held, "direct")
         else:
             await self._enqueue()
             if not self._system.has_timer(self._key):
@@ -230,7 +230,7 @@ class _Invocation:
         dropped = await self._redis.eval(
             ENQUEUE, 1, self._queue, msgspec.json.encode(entry), str(self._options.max_queue), str(life_ms)
         )
-        self._hand.clear()
+        self._held.clear()
         system.custody.store(self._key, message.identity)
         full = [_DECODER.decode(each).message.identity for each in dropped]
         system.custody.lose(self._key, full, Cause(code="queue_full", limit=self._options.max_queue))
@@ -242,7 +242,7 @@ class _Invocation:
             entry = _DECODER.decode(value)
             if self._system.world.now_ms() <= entry.expires_at_ms:
                 taken.append(entry.message)
-                self._hand.append(entry.message)
+                self._held.append(entry.message)
             else:
                 cause = Cause(code="entry_expired", ttl_s=self._options.entry_ttl_ms // 1000)
                 self._system.custody.lose(self._key, [entry.message.identity], cause)
@@ -257,7 +257,7 @@ class _Invocation:
         self._system.custody.lose(self._key, skipped, Cause(code="skipped"))
         async with self._renewing():
             await self._system.reply(self._key, given, trigger, due_ms)
-        self._hand.clear()
+        self._held.clear()
 
     async def _extend(self) -> None:
         await self._redis.eval(EXTEND, 1, self._lock, self._token, str(LOCK_MS))
@@ -280,6 +280,6 @@ class _Invocation:
             with contextlib.suppress(RedisError):
                 await self._extend()
 
-    def _lose_hand(self, cause: Cause) -> None:
-        self._system.custody.lose(self._key, [message.identity for message in self._hand], cause)
-        self._hand.clear()
+    def _lose_held(self, cause: Cause) -> None:
+        self._system.custody.lose(self._key, [message.identity for message in self._held], cause)
+        self._held.clear()

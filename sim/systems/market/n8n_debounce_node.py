@@ -46,7 +46,7 @@ class N8nDebounceNodeOptions:
     max_messages: int = count(0)
     """Number of messages that go on at once; 0 is off."""
     keywords: tuple[str, ...] = words()
-    """Words that send what waits on at once."""
+    """Words with which the messages that wait go on at once."""
     on_duplicate: Literal["include", "ignore", "flush"] = choice("include", "ignore", "flush")
     """Treatment of a text that equals the one before it."""
     first: Literal["none", "immediate"] = choice("none", "immediate")

@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import Load, Run
-from loadtests.redis_groups.group import Group
+from loadtests.replicated_redis.servers import ReplicatedServers
 from reports.results.failover import faults_of
 
 SHORT = Load(rate_per_s=60, pace=0.15)
@@ -26,8 +26,8 @@ def _marked(case: Case) -> object:
 
 @pytest.mark.parametrize("case", [_marked(case) for case in CASES])
 async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequest) -> None:
-    group: Group = request.getfixturevalue(f"{case.deployment}_servers")
-    row = await Run(case, group, SHORT).carry_out()
+    servers: ReplicatedServers = request.getfixturevalue(f"{case.deployment}_servers")
+    row = await Run(case, servers, SHORT).carry_out()
     assert row["acknowledged"] > 50
     needs_quiet_machine = ("calm_paused", "slow")
     assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row

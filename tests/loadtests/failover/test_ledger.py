@@ -9,7 +9,7 @@ import pytest
 from loadtests.failover.elections import ElectionWatch, State
 from loadtests.failover.history import history_of
 from loadtests.failover.ledger import DIRECT_TOKEN, Ledger
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
 from queue_core import Batch, QueueMessage
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from queue_core.channels.errors import Follows
+from queue_core.channels.errors import Consequence
 
 
 class Case(NamedTuple):
@@ -12,7 +12,7 @@ class Case(NamedTuple):
 
     status: int
     body: Any
-    follows: Follows
+    consequence: Consequence
     not_sent: bool = True
 
 
@@ -22,8 +22,8 @@ def evolution_body(status: int, message: Any) -> dict[str, Any]:
     return {"status": status, "error": phrase, "response": {"message": message}}
 
 
-def _evolution(status: int, message: Any, follows: Follows, *, not_sent: bool = True) -> Case:
-    return Case(status, evolution_body(status, message), follows, not_sent)
+def _evolution(status: int, message: Any, consequence: Consequence, *, not_sent: bool = True) -> Case:
+    return Case(status, evolution_body(status, message), consequence, not_sent)
 
 
 EVOLUTION = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queue_core import QueueMessage
 from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError, Unreadable
-from queue_core.channels.phrases import phrases
+from queue_core.channels.phrases import phrases_in
 from queue_core.channels.unreadable import unreadable
 
 
@@ -20,7 +20,7 @@ def read(item: str) -> QueueMessage:
 
 
 def set_aside(item: str, reason: str) -> Unreadable:
-    return unreadable(phrases("en"), "cloud", "shop", "1", {"item": item, "apikey": "secret"}, reason)
+    return unreadable(phrases_in("en"), "cloud", "shop", "1", {"item": item, "apikey": "secret"}, reason)
 
 
 def test_each_item_is_read_skipped_or_set_aside() -> None:
@@ -40,13 +40,13 @@ def test_what_is_kept_has_no_secrets_and_an_id() -> None:
 
 
 def test_a_user_or_instance_that_is_not_known_has_a_name() -> None:
-    message = unreadable(phrases("en"), "cloud", " ", "", None, "why").message
+    message = unreadable(phrases_in("en"), "cloud", " ", "", None, "why").message
     assert (message.instance_name, message.user_phone) == ("unknown", "unknown")
 
 
 def test_a_long_payload_is_cut_after_its_secrets_were_removed() -> None:
     payload = {"token": "secret", "a": "x" * 100_000}
-    kept = unreadable(phrases("en"), "cloud", "shop", "1", payload, "why").message.message_data["webhook"]
+    kept = unreadable(phrases_in("en"), "cloud", "shop", "1", payload, "why").message.message_data["webhook"]
     assert kept["omitted"] == "too large"
     assert len(kept["start"]) == 16_384
     assert "secret" not in kept["start"]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from queue_core.channels.phrases import PHRASES, phrases
+from queue_core.channels.phrases import PHRASES, phrases_in
 
 
 @pytest.mark.parametrize("code", PHRASES)
@@ -18,8 +18,8 @@ def test_every_phrase_is_in_both_languages(code: str) -> None:
 
 
 def test_a_placeholder() -> None:
-    english, arabic = phrases("en"), phrases("ar")
-    assert english.said("document", "a.pdf") == "[document: a.pdf]"
-    assert english.said("voice", extra=english.counted("seconds", 7)) == "[voice message, 7 s]"
-    assert arabic.said("document", "a.pdf") == "[مستند: a.pdf]"
+    english, arabic = phrases_in("en"), phrases_in("ar")
+    assert english.bracketed("document", "a.pdf") == "[document: a.pdf]"
+    assert english.bracketed("voice", extra=english.counted("seconds", 7)) == "[voice message, 7 s]"
+    assert arabic.bracketed("document", "a.pdf") == "[مستند: a.pdf]"
     assert arabic.listed(["1", "", "2"]) == "1، 2"

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from queue_core.channels.cloud import errors as cloud
-from queue_core.channels.errors import Follows
+from queue_core.channels.errors import Consequence
 from queue_core.http_client import HttpAnswer
 from tests.queue_core.channels.refusals import evolution_body
 from tests.queue_core.channels.whatsapp_web.test_errors import READERS
@@ -26,7 +26,7 @@ def _exception(message: str) -> dict[str, Any]:
     return {"statusCode": 500, "exception": {"message": message, "name": "Error"}, "request": request}
 
 
-CASES: list[tuple[str, int, Any, Follows, bool]] = [
+CASES: list[tuple[str, int, Any, Consequence, bool]] = [
     ("cloud", 403, _meta(131057, "(#131057) Account in maintenance mode"), "outage", True),
     ("cloud", 500, _meta(131045, "(#131045) Incorrect certificate"), "operator", True),
     ("cloud", 403, _meta(130497, "(#130497) Business account is restricted in this country"), "never", True),
@@ -73,10 +73,10 @@ CASES: list[tuple[str, int, Any, Follows, bool]] = [
 
 def test_what_follows_each_report() -> None:
     wrong = []
-    for provider, status, body, follows, not_sent in CASES:
+    for provider, status, body, consequence, not_sent in CASES:
         raw = body if isinstance(body, str) else json.dumps(body)
         refusal = READERS.get(provider, cloud.refusal_of)(HttpAnswer(status, raw.encode(), None))
         assert refusal is not None
-        if (refusal.meaning.follows, refusal.meaning.not_sent) != (follows, not_sent):
+        if (refusal.meaning.consequence, refusal.meaning.not_sent) != (consequence, not_sent):
             wrong.append((provider, body, refusal.meaning))
     assert wrong == []

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from loadtests.redis_groups.cluster import ClusterServers
+from loadtests.replicated_redis.cluster import ClusterServers
 from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueSettings, connect
 from queue_core.errors import LeaseLostError, PartitionsError, QueueError
 from queue_core.keys import ConversationKey, KeySpace, Place, home_of
@@ -117,7 +117,7 @@ async def test_processes_with_another_number_are_refused_after_the_change(redis:
     for partitions in (2, 7):
         words = f"lie in 5 partitions, but this process has {partitions}, .* set partitions .QUEUE_PARTITIONS. to 5"
         await refused(process(redis, partitions, clock), words)
-    assert await process(redis, 5, clock).partitions.noted() == noted.Noted(partitions=5)
+    assert await process(redis, 5, clock).partitions.noted() == noted.NotedPartitions(partitions=5)
 
 
 async def test_the_health_report_names_both_numbers(real_redis: Redis, clock: Clock) -> None:
@@ -182,9 +182,7 @@ async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> N
         await old.enqueue(written(f"m{user}", user))
     before = await contents(redis, 2)
     mistaken = process(redis, 5, clock)
-    await refuses(
-        lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie where 5 partitions have them"
-    )
+    await refuses(lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie in their partition of 5")
     await refuses(lambda: mistaken.partitions.change(7).run(wait_s=10), "Nothing was changed")
     assert await contents(redis, 2) == before
     assert (await old.partitions.noted()).partitions is None
@@ -346,7 +344,7 @@ async def test_a_wrong_number_is_noticed_when_nothing_waits(redis: Redis, clock:
     for batch in (await lease(process(redis, 2, clock), clock)).values():
         await process(redis, 2, clock).complete(batch)
     wrong = process(redis, 4, clock)
-    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie where 4 partitions")
+    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie in their partition of 4")
 
 
 async def test_old_messages_are_not_dropped_by_the_old_number(redis: Redis, clock: Clock) -> None:

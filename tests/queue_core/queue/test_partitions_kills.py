@@ -82,7 +82,7 @@ class Lossy(Mortal):
 def _few_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noted, "PARTITIONS_MAX", 5)
     monkeypatch.setattr(turns, "LOOK_S", 0.001)
-    monkeypatch.setattr(module, "AGAIN_S", 0)
+    monkeypatch.setattr(module, "RETRY_S", 0)
     monkeypatch.setattr(module, "FAILURES_MAX", 1_000)
 
 

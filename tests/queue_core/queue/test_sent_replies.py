@@ -21,7 +21,7 @@ from queue_core import (
     QueueUnavailableError,
 )
 from queue_core.queue import sent_replies
-from queue_core.queue.sent_replies import Matched, Report, SentReply
+from queue_core.queue.sent_replies import MatchedReport, Report, SentReply
 from queue_core.sent import ID_CHARACTERS_MAX, PART_IDS_MAX, SentPart, note_sent, noting_sent
 from tests.queue_core.bot import Bot, at_rest, claimed_batch, eventually, message, on_newest, quick, running
 from tests.queue_core.queue.conftest import EPOCH_MS, Clock
@@ -63,7 +63,7 @@ def failed(reply_id: str = "out", code: str = "131026", reason: str = "Undeliver
     )
 
 
-async def matched(queue: MessageQueue) -> list[Matched]:
+async def matched(queue: MessageQueue) -> list[MatchedReport]:
     """Return what is settled now, in all partitions."""
     return [pair for partition in queue.keys.partitions for pair in await queue.sent.match(partition)]
 
@@ -95,7 +95,7 @@ async def test_a_report_that_is_faster_than_the_send_is_matched(
     await queue.sent.note(turn(), [SentPart("other", "text")])
     assert await matched(queue) == []
     await queue.sent.note(turn(), [SentPart("out", "text")])
-    assert await matched(queue) == [Matched(report, REPLY)]
+    assert await matched(queue) == [MatchedReport(report, REPLY)]
     await queue.sent.settle([report])
     assert await matched(queue) == []
     assert await leftovers(queue) == 0
@@ -110,7 +110,7 @@ async def test_a_report_on_an_id_that_stays_unknown_ends(
     clock.now_ms += after_ms - 1
     assert await matched(queue) == []
     clock.now_ms += 1
-    assert await matched(queue) == [Matched(report, None)]
+    assert await matched(queue) == [MatchedReport(report, None)]
     assert await leftovers(queue) == 0
 
 
@@ -125,12 +125,12 @@ async def test_a_failure_is_given_out_until_its_conversation_has_it(
     """The process that was given it first died."""
     await queue.sent.report(failed())
     await queue.sent.note(turn(), [SentPart("out", "text")])
-    assert await matched(queue) == [Matched(failed(), REPLY)]
+    assert await matched(queue) == [MatchedReport(failed(), REPLY)]
     assert await matched(queue) == []
-    clock.now_ms += sent_replies.AGAIN_MS
-    assert await matched(queue) == [Matched(failed(), REPLY)]
+    clock.now_ms += sent_replies.RETURN_AGAIN_MS
+    assert await matched(queue) == [MatchedReport(failed(), REPLY)]
     await queue.sent.settle([failed()])
-    clock.now_ms += sent_replies.AGAIN_MS
+    clock.now_ms += sent_replies.RETURN_AGAIN_MS
     assert await matched(queue) == []
 
 
@@ -243,7 +243,7 @@ async def test_damaged_reports_are_moved_aside(queue: MessageQueue, redis_client
     await redis_client.set(getattr(queue.keys.partitions[0], name), "broken")
     assert (await queue.sent.report(own())).status == "kept"
     await queue.sent.note(turn(), [SentPart("out", "text")])
-    assert await matched(queue) == [Matched(own(), REPLY)]
+    assert await matched(queue) == [MatchedReport(own(), REPLY)]
 
 
 # In the conversation.

@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 from redis.asyncio import Redis
 
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group
-from loadtests.redis_groups.sentinel import SentinelServers
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.sentinel import SentinelServers
+from loadtests.replicated_redis.servers import ReplicatedServers
 from queue_core import (
     MessageQueue,
     QueueMessage,
@@ -104,25 +104,25 @@ async def test_a_disk_that_does_not_answer_acknowledges_nothing(redis_server: Em
 @pytest.fixture(
     params=["single", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("cluster", "sentinel"))]
 )
-def url_and_group(request: pytest.FixtureRequest) -> tuple[str, Group]:
+def url_and_servers(request: pytest.FixtureRequest) -> tuple[str, ReplicatedServers]:
     """The address of each kind of deployment with replicas, and its servers."""
     kind = "cluster" if request.param == "cluster" else "sentinel"
-    servers: Group = request.getfixturevalue(f"{kind}_servers")
+    servers: ReplicatedServers = request.getfixturevalue(f"{kind}_servers")
     return f"redis://{servers.primaries()[0].address}" if request.param == "single" else servers.url, servers
 
 
 @pytest.mark.parametrize("fault", ["cut", pytest.param("silence", marks=pytest.mark.soak)])
 async def test_what_no_replica_has_is_not_acknowledged(
-    url_and_group: tuple[str, Group], fault: Literal["cut", "silence"]
+    url_and_servers: tuple[str, ReplicatedServers], fault: Literal["cut", "silence"]
 ) -> None:
     """The queue waits, also for duplicates: the message is stored, and may yet be lost."""
-    url, group = url_and_group
-    primary = group.primaries()[0]
+    url, servers = url_and_servers
+    primary = servers.primaries()[0]
     async with connect(url) as client:
         queue = MessageQueue(client, _waiting_for(1))
         assert (await queue.enqueue(message(1))).status == "queued"
         conversation = queue.keys.of("bot", "1").queue
-        owner = group.primary_of(conversation) if isinstance(group, ClusterServers) else primary
+        owner = servers.primary_of(conversation) if isinstance(servers, ClusterServers) else primary
         getattr(owner.proxy, fault)(replicas_only=True)
         reasons = []
         for number in (2, 2, 1):

@@ -11,9 +11,9 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from loadtests.redis_groups.group import is_in_step
-from loadtests.redis_groups.node import Node
-from loadtests.redis_groups.sentinel import SERVICE, SentinelServers
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.sentinel import SERVICE, SentinelServers
+from loadtests.replicated_redis.servers import is_in_step
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError, connect
 
 pytestmark = [pytest.mark.soak, pytest.mark.parametrize("waits_for", [1, 2])]

@@ -116,7 +116,7 @@ def test_a_batch_without_a_reply_and_repeated_deliveries_are_marked() -> None:
     lane = layout(conversations(recorded, [run])[0]).lanes[0]
     assert lane.bars[0].state == "unanswered"
     assert "no reply" in lane.bars[0].label
-    assert "1\u00a0of others" in lane.bars[0].label
+    assert "1\u00a0of another user" in lane.bars[0].label
     assert [box.kind for box in lane.boxes] == ["pending", "again"]
 
 

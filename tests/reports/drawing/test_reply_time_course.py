@@ -53,7 +53,7 @@ def test_the_page_shades_faults_in_pictures_and_plot_alike_and_explains_the_shad
     result = example.faulty_day()
     html = render_replay_report(result)
     assert "<h3>Slowest reply over time, with the faults</h3>" in html
-    assert html.count("a fault was there; plots over time number it") == 1
+    assert html.count("the time of a fault; plots over time show its number") == 1
     legend = html[html.index("r1-course") :].partition("</ul>")[0]
     assert "1: Redis away at 5 min for 10 min</bdi></li>" in legend.replace("\u00a0", " ")
     arabic = render_replay_report(result, "ar")
@@ -62,4 +62,4 @@ def test_the_page_shades_faults_in_pictures_and_plot_alike_and_explains_the_shad
         run["faults"] = [AT_RANDOM]
     without = render_replay_report(result)
     assert "r1-course" not in without
-    assert "a fault was there" not in without
+    assert "the time of a fault" not in without

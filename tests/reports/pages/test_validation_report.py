@@ -37,7 +37,8 @@ def test_the_page_shows_each_trial_with_distances_counts_and_curves() -> None:
     assert html.count('<svg class="plot"') == 6
     assert "live 2: the load generator was behind its schedule" in seen
     assert "redis-away@8s:5s" in seen
-    assert "a webhook on its way 2.5 ms, 2.5 ms; around the AI 6.5 ms, 6.5 ms." in seen
+    assert "way to the server: 2.5 ms, 2.5 ms;" in seen
+    assert "own time: 6.5 ms, 6.5 ms." in seen
     assert '<td class="bad">✗ 0</td>' in html
     assert len(html.encode()) < SIZE_MAX
 

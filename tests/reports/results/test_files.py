@@ -177,7 +177,7 @@ _CONTRADICTIONS = {
     'the recording "incident.jsonl" is not in the result - at `$.replay.runs[0]`': _broken(
         "baseline of a replay", "replay", "digests", value={}
     ),
-    "more doubles are licensed than there are - at `$.rows[0]`": _broken(
+    "`licensed` is greater than `twice` - at `$.rows[0]`": _broken(
         "failover", "rows", value=[failover_example.row("steady", licensed=1)]
     ),
     "more messages were answered or lost than acknowledged - at `$.rows[0]`": _broken(

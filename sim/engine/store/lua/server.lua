@@ -147,7 +147,8 @@ function store.set_state(full, replica)
   is_full, is_replica = full, replica
 end
 
--- Lets a script end with an error after some writes; `false` lets none. Returns true if the one before was not aborted.
+-- Lets the next script that makes more writes than this end with an error; `false` lets no script end so. Returns true if no
+-- script has ended so since the last call asked for it.
 function store.abort_after(count)
   local was_spared = abort_in and true or false
   abort_in = count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.console.bodies import PrintedBodies
 from sim.importers.formats.console.lines import log_header, log_line
 from sim.importers.formats.console.objects import objects_in
@@ -36,7 +36,7 @@ class ConsoleLogs(Importer):
             return None
         return Evidence(58, f"{bodies} objects in the first {len(lines)} lines are webhooks or messages")
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         reader = BodyReader(context)
         for body in PrintedBodies(context).among(objects_in(source.lines())):

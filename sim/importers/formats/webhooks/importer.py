@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, cast
 
-from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.webhooks.bodies import bodies_of
 from sim.importers.formats.webhooks.providers import TITLES, provider_of
 from sim.importers.formats.webhooks.reading import BodyReader
@@ -36,7 +36,7 @@ class Webhooks(Importer):
         words = f"{len(bodies)} of the first {len(pieces)} lines or values hold webhooks of {' and '.join(titles)}"
         return Evidence(90 if 2 * len(bodies) >= len(pieces) else 60, words)
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         reader = BodyReader(context)
         for body in bodies_of(source, context):

@@ -56,8 +56,8 @@ def parse(provider: ProviderName, body: Mapping[str, Any]) -> Inbound:
 
 def own_messages(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[Inbound, Who]]:
     """Yield messages of the bot's number, read as if its users had written them. Raises InvalidWebhookError."""
-    for turned, who in _TURNERS[provider](body):
-        yield parse(provider, turned), who
+    for as_user, who in _OWN_READERS[provider](body):
+        yield parse(provider, as_user), who
 
 
 def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
@@ -122,7 +122,8 @@ def _values(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield mapping(change.get("value"))
 
 
-Turned: TypeAlias = Iterator[tuple[Mapping[str, Any], Who]]
+OwnMessages: TypeAlias = Iterator[tuple[Mapping[str, Any], Who]]
+"""Messages of the bot's number: for each a body as if its user had written it, and its true writer."""
 _APPS = frozenset({"android", "ios", "iphone"})
 """Values of Evolution's `source` for messages that a person typed on a phone; the bot's messages have "web"."""
 _NOT_THE_USER = frozenset(
@@ -131,7 +132,7 @@ _NOT_THE_USER = frozenset(
 """Fields of a message key that name the bot in its own messages."""
 
 
-def _turn_evolution(body: Mapping[str, Any]) -> Turned:
+def _own_evolution(body: Mapping[str, Any]) -> OwnMessages:
     data = body.get("data")
     items = (
         data.get("messages") if isinstance(data, dict) and isinstance(data.get("messages"), list) else data
@@ -141,21 +142,23 @@ def _turn_evolution(body: Mapping[str, Any]) -> Turned:
         key = mapping(item.get("key"))
         if key.get("fromMe") is not True:
             continue
-        turned = {name: value for name, value in key.items() if name not in _NOT_THE_USER} | {"fromMe": False}
+        as_user = {name: value for name, value in key.items() if name not in _NOT_THE_USER} | {
+            "fromMe": False
+        }
         who: Who = "bot" if is_sent else "human" if item.get("source") in _APPS else ""
-        yield {**body, "event": "messages.upsert", "data": {**item, "key": turned}}, who
+        yield {**body, "event": "messages.upsert", "data": {**item, "key": as_user}}, who
 
 
-def _turn_evolution_go(body: Mapping[str, Any]) -> Turned:
+def _own_evolution_go(body: Mapping[str, Any]) -> OwnMessages:
     item = mapping(body.get("data"))
     info = mapping(item.get("Info"))
     if info.get("IsFromMe") is True:
         is_sent = text(body.get("event")).lower() == "sendmessage"
-        turned = {**info, "IsFromMe": False, "Sender": "", "SenderAlt": text(info.get("RecipientAlt"))}
-        yield {**body, "event": "Message", "data": {**item, "Info": turned}}, "bot" if is_sent else ""
+        as_user = {**info, "IsFromMe": False, "Sender": "", "SenderAlt": text(info.get("RecipientAlt"))}
+        yield {**body, "event": "Message", "data": {**item, "Info": as_user}}, "bot" if is_sent else ""
 
 
-def _turn_waha(body: Mapping[str, Any]) -> Turned:
+def _own_waha(body: Mapping[str, Any]) -> OwnMessages:
     payload = mapping(body.get("payload"))
     if payload.get("fromMe") is True:
         data = {
@@ -163,7 +166,7 @@ def _turn_waha(body: Mapping[str, Any]) -> Turned:
             for name, value in mapping(payload.get("_data")).items()
             if name not in ("key", "Info")
         }
-        turned = {
+        as_user = {
             **payload,
             "fromMe": False,
             "from": payload.get("to"),
@@ -172,20 +175,20 @@ def _turn_waha(body: Mapping[str, Any]) -> Turned:
         }
         source = payload.get("source")
         who: Who = "bot" if source == "api" else "human" if source == "app" else ""
-        yield {**body, "payload": turned}, who
+        yield {**body, "payload": as_user}, who
 
 
-def _turn_cloud(body: Mapping[str, Any]) -> Turned:
-    """Turn echoes into messages of users; echoes come if a person uses the number in the WhatsApp Business app."""
+def _own_cloud(body: Mapping[str, Any]) -> OwnMessages:
+    """Read echoes, which come if a person uses the number in the WhatsApp Business app."""
     for value in _values(body):
         own = text(at(value, "metadata", "display_phone_number")).lstrip("+")
         echoes = [
             *objects(value.get("message_echoes")),
             *(each for each in objects(value.get("messages")) if text(each.get("from")).lstrip("+") == own),
         ]
-        turned = [{**echo, "from": echo["to"], "to": ""} for echo in echoes if text(echo.get("to"))]
-        if turned:
-            inner = {"metadata": value.get("metadata"), "messages": turned}
+        as_user = [{**echo, "from": echo["to"], "to": ""} for echo in echoes if text(echo.get("to"))]
+        if as_user:
+            inner = {"metadata": value.get("metadata"), "messages": as_user}
             yield {"entry": [{"changes": [{"field": "messages", "value": inner}]}]}, "human"
 
 
@@ -199,9 +202,9 @@ _PARSERS: Mapping[ProviderName, Callable[[Mapping[str, Any]], Inbound]] = {
     "waha": _parser(parse_waha),
     "cloud": _parser(parse_cloud),
 }
-_TURNERS: Mapping[ProviderName, Callable[[Mapping[str, Any]], Turned]] = {
-    "evolution": _turn_evolution,
-    "evolution-go": _turn_evolution_go,
-    "waha": _turn_waha,
-    "cloud": _turn_cloud,
+_OWN_READERS: Mapping[ProviderName, Callable[[Mapping[str, Any]], OwnMessages]] = {
+    "evolution": _own_evolution,
+    "evolution-go": _own_evolution_go,
+    "waha": _own_waha,
+    "cloud": _own_cloud,
 }

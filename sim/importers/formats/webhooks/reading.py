@@ -18,7 +18,7 @@ from queue_core.recording.format import (
     Reply,
     Who,
 )
-from sim.importers.base import Context, Omission, Taken
+from sim.importers.base import Context, ImportedEvent, Omission
 from sim.importers.formats.webhooks.bodies import Body
 from sim.importers.formats.webhooks.providers import (
     ProviderName,
@@ -37,7 +37,7 @@ NO_INSTANCE = "bot"
 REPLIES_REMEMBERED = 50_000
 """Number of replies that are remembered, so that a reply that is reported several times counts once."""
 LOGGED_EARLY_MS = 300_000
-"""A log's time that is earlier than the sending of its message by more than this cannot be the time of arrival."""
+"""Largest error of a log's clock: if its time is earlier than the sending by more than this, it is not the arrival."""
 _STATES = get_args(PresenceState)
 
 
@@ -52,9 +52,9 @@ class BodyReader:
             "replies", OrderedDict()
         )
 
-    def read(self, found: Body) -> Iterator[Taken | Omission]:
+    def read(self, logged_body: Body) -> Iterator[ImportedEvent | Omission]:
         """Yield the events in a body, and an Omission for each part that is left out."""
-        body, place = found.body, found.place
+        body, place = logged_body.body, logged_body.place
         provider = provider_of(body)
         if not (body.get("instance") or provider != "evolution"):
             body = {**body, "instance": self._context.instance or NO_INSTANCE}
@@ -62,26 +62,26 @@ class BodyReader:
             body = {**body, "instanceName": self._context.instance or NO_INSTANCE}
         try:
             if is_own(provider, body):
-                yield from self._own(provider, body, found)
+                yield from self._own(provider, body, logged_body)
                 return
             inbound = parse(provider, body)
         except InvalidWebhookError:
             yield Omission("a webhook that the bot would refuse", place)
             return
         for message in inbound.messages:
-            yield from self._message(message, found)
+            yield from self._message(message, logged_body)
         if inbound.unreadable:
             yield Omission("a message that cannot be read", place, len(inbound.unreadable))
         if inbound.skipped:
-            yield from self._skipped(provider, body, Counter(inbound.skipped), found)
+            yield from self._skipped(provider, body, Counter(inbound.skipped), logged_body)
 
-    def _message(self, message: QueueMessage, found: Body) -> Iterator[Taken | Omission]:
-        at, precision = self._arrival(found, message.timestamp)
+    def _message(self, message: QueueMessage, logged_body: Body) -> Iterator[ImportedEvent | Omission]:
+        at, precision = self._arrival(logged_body, message.timestamp)
         if at is None:
-            yield Omission("a message without a time", found.place)
+            yield Omission("a message without a time", logged_body.place)
             return
         instance, phone, data = message.instance_name, message.user_phone, message.message_data
-        yield Taken(
+        yield ImportedEvent(
             MessageEvent(
                 at,
                 True,
@@ -92,85 +92,87 @@ class BodyReader:
                 data["kind"],
                 message.timestamp or None,
             ),
-            found.place,
+            logged_body.place,
             precision,
         )
         if change := data.get("change"):
             target = change["id"]
             if change["what"] == "deletion" and target:
                 event = Delete(at=at, instance=instance, phone=phone, id=target, by=message.id)
-                yield Taken(event, found.place, precision)
+                yield ImportedEvent(event, logged_body.place, precision)
             elif target:
                 edit = Edit(
                     at=at, instance=instance, phone=phone, id=target, by=message.id, text=message.message
                 )
-                yield Taken(edit, found.place, precision)
+                yield ImportedEvent(edit, logged_body.place, precision)
 
     def _skipped(
-        self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], found: Body
-    ) -> Iterator[Taken | Omission]:
+        self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], logged_body: Body
+    ) -> Iterator[ImportedEvent | Omission]:
         """Yield replies and presence, which the bot only counts, and count the rest as the bot does."""
         if has_own_messages(provider, body, skipped):
             for inbound, who in own_messages(provider, body):
-                yield from self._replies_in(inbound, who, found)
+                yield from self._replies_in(inbound, who, logged_body)
                 skipped["own" if skipped["own"] else "event"] -= len(inbound.messages)
         if provider == "cloud" and skipped["receipt"]:
             for status in statuses(body):
                 skipped["receipt"] -= 1
                 yield self._reply(
-                    found, status.at_ms, (status.instance, status.phone, status.id, ""), "text", ""
+                    logged_body, status.at_ms, (status.instance, status.phone, status.id, ""), "text", ""
                 )
         if skipped["event"]:
             for instance, phone, state in presences(provider, body):
-                at, precision = self._arrival(found, 0)
+                at, precision = self._arrival(logged_body, 0)
                 if state in _STATES and at is not None:
                     skipped["event"] = 0
                     event = Presence(
                         at=at, instance=instance, phone=phone, state=cast("PresenceState", state)
                     )
-                    yield Taken(event, found.place, precision)
+                    yield ImportedEvent(event, logged_body.place, precision)
         for name, count in skipped.items():
             if count > 0:
-                yield Omission(f"not a message of a user: {name}", found.place, count)
+                yield Omission(f"not a message of a user: {name}", logged_body.place, count)
 
     def _own(
-        self, provider: ProviderName, body: Mapping[str, Any], found: Body
-    ) -> Iterator[Taken | Omission]:
+        self, provider: ProviderName, body: Mapping[str, Any], logged_body: Body
+    ) -> Iterator[ImportedEvent | Omission]:
         """Yield the reply in a body that has nothing else."""
         for inbound, who in own_messages(provider, body):
-            yield from self._replies_in(inbound, who, found)
+            yield from self._replies_in(inbound, who, logged_body)
             for name, count in inbound.skipped.items():
-                yield Omission(f"not a message of a user: {name}", found.place, count)
+                yield Omission(f"not a message of a user: {name}", logged_body.place, count)
 
-    def _replies_in(self, inbound: Inbound, who: Who, found: Body) -> Iterator[Taken | Omission]:
+    def _replies_in(
+        self, inbound: Inbound, who: Who, logged_body: Body
+    ) -> Iterator[ImportedEvent | Omission]:
         for message in inbound.messages:
             data = message.message_data
             if "change" in data:
-                yield Omission("a change of a reply", found.place)
+                yield Omission("a change of a reply", logged_body.place)
                 continue
             reply = (message.instance_name, message.user_phone, message.id, message.message)
-            yield self._reply(found, message.timestamp, reply, data["kind"], who)
+            yield self._reply(logged_body, message.timestamp, reply, data["kind"], who)
 
     def _reply(
-        self, found: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
-    ) -> Taken | Omission:
+        self, logged_body: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
+    ) -> ImportedEvent | Omission:
         """Return a reply, or an omission if it was reported before."""
         instance, phone, message_id, words = reply
         if message_id and (key := (instance, phone, message_id)) in self._replies:
-            return Omission("another report of a reply", found.place)
+            return Omission("another report of a reply", logged_body.place)
         if message_id:
             self._replies[key] = None
             if len(self._replies) > REPLIES_REMEMBERED:
                 self._replies.popitem(last=False)
-        at, precision = self._arrival(found, provider_ms)
+        at, precision = self._arrival(logged_body, provider_ms)
         if at is None:
-            return Omission("a reply without a time", found.place)
+            return Omission("a reply without a time", logged_body.place)
         event = Reply(at=at, instance=instance, phone=phone, who=who, id=message_id, text=words, kind=kind)
-        return Taken(event, found.place, precision)
+        return ImportedEvent(event, logged_body.place, precision)
 
-    def _arrival(self, found: Body, provider_ms: int) -> tuple[int | None, Precision]:
+    def _arrival(self, logged_body: Body, provider_ms: int) -> tuple[int | None, Precision]:
         """Return the arrival time of a message: from the log, else from the webhook, else the provider's time."""
-        logged = found.logged
+        logged = logged_body.logged
         if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
             self._context.note(
                 "Some lines were logged minutes or hours before their messages were sent: the log's clock was wrong, "
@@ -178,7 +180,7 @@ class BodyReader:
             )
             logged = None
         if logged is None or logged.is_whole_second:
-            in_body = _time_in(found.body)
+            in_body = _time_in(logged_body.body)
             if in_body is not None and (logged is None or not in_body.is_whole_second):
                 zone = None if in_body.has_zone else self._body_zone
                 return _at(in_body, zone, provider_ms)

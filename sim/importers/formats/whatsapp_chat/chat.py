@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from queue_core.recording.format import TEXT_LENGTH_MAX
 from sim.importers.formats.whatsapp_chat.bodies import NOTICE, read_body
-from sim.importers.formats.whatsapp_chat.survey import Lines, Placed, Style, placed_lines, split_author
+from sim.importers.formats.whatsapp_chat.survey import (
+    Lines,
+    MessageStart,
+    Style,
+    lines_with_starts,
+    split_author,
+)
 
 BEFORE = "before"
 """Kind of a line before the first message."""
@@ -30,7 +36,7 @@ class ChatMessage:
 class _Open:
     """Message whose lines are being read."""
 
-    placed: Placed
+    start: MessageStart
     author: str
     pieces: list[str] = field(default_factory=list)
     characters: int = 0
@@ -45,8 +51,8 @@ class _Open:
 def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
     """Yield the messages and notices of a chat, in the order of the file."""
     message: _Open | None = None
-    for number, (placed, line) in enumerate(placed_lines(lines(), style), 1):
-        if placed is None:
+    for number, (start, line) in enumerate(lines_with_starts(lines(), style), 1):
+        if start is None:
             if message is not None:
                 message.add(line.replace("\r\n", "\n"))
             elif line.strip():
@@ -54,8 +60,8 @@ def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
             continue
         if message is not None:
             yield _finished(message, style)
-        author, body = split_author(placed.header.rest, style.authors)
-        message = _Open(placed, author)
+        author, body = split_author(start.header.rest, style.authors)
+        message = _Open(start, author)
         message.add(body + "\n")
     if message is not None:
         yield _finished(message, style)
@@ -63,12 +69,12 @@ def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
 
 def _finished(message: _Open, style: Style) -> ChatMessage:
     whole = "".join(message.pieces).rstrip("\r\n")
-    placed = message.placed
+    start = message.start
     if not message.author:
-        return ChatMessage(placed.number, placed.at_ms, "", whole, NOTICE, len(whole))
-    body = read_body(whole, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
+        return ChatMessage(start.number, start.at_ms, "", whole, NOTICE, len(whole))
+    body = read_body(whole, is_marked=start.header.is_marked, may_be_notice=style.is_bracketed)
     cut = max(0, message.characters - sum(map(len, message.pieces)))
     text = body.text[:TEXT_LENGTH_MAX]
     characters = len(body.text) + cut
-    has_seconds = placed.header.has_seconds
-    return ChatMessage(placed.number, placed.at_ms, message.author, text, body.kind, characters, has_seconds)
+    has_seconds = start.header.has_seconds
+    return ChatMessage(start.number, start.at_ms, message.author, text, body.kind, characters, has_seconds)

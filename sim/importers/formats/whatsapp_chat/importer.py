@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from queue_core.recording.format import MessageEvent, Precision, Reply
 from queue_core.text import visible
-from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, ImportFailedError, Omission, Sample
 from sim.importers.formats.webhooks.bodies import is_webhook
 from sim.importers.formats.whatsapp_chat.bodies import DELETION, NOTICE, speaks_of_encryption
 from sim.importers.formats.whatsapp_chat.chat import BEFORE, ChatMessage, read_chat
@@ -63,7 +63,7 @@ class WhatsAppChats(Importer):
             return Evidence(20, words)
         return Evidence(90 if begins and form[0] in "[-–—" else 55, words)
 
-    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+    def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
         lines = _Lines(source, context)
         try:
@@ -178,7 +178,7 @@ def _note(context: Context, style: Style, bots: frozenset[str]) -> None:
 
 def _events(
     messages: Iterator[ChatMessage], context: Context, style: Style, bots: frozenset[str]
-) -> Iterator[Taken | Omission]:
+) -> Iterator[ImportedEvent | Omission]:
     users = [author for author in style.authors if author not in bots]
     partner = users[0] if len(users) == 1 else ""
     for message in messages:
@@ -195,7 +195,7 @@ def _events(
             yield Omission(NOBODY, message.line)
 
 
-def _taken(message: ChatMessage, phone: str, context: Context, *, is_reply: bool) -> Taken:
+def _taken(message: ChatMessage, phone: str, context: Context, *, is_reply: bool) -> ImportedEvent:
     at = message.at_ms if context.zone is None else in_zone(message.at_ms, context.zone)
     precision: Precision = "s" if message.has_seconds else "min"
     kind = message.kind
@@ -216,6 +216,6 @@ def _taken(message: ChatMessage, phone: str, context: Context, *, is_reply: bool
             characters=characters,
             kind=kind,
         )
-        return Taken(reply, message.line, precision)
+        return ImportedEvent(reply, message.line, precision)
     event = MessageEvent(at, True, context.instance, phone, "", message.text, kind, None, characters)
-    return Taken(event, message.line, precision)
+    return ImportedEvent(event, message.line, precision)

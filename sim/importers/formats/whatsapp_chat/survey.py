@@ -65,7 +65,7 @@ class Style:
 
 
 @dataclass(slots=True)
-class Placed:
+class MessageStart:
     """Line that begins a message, with its local time as if it were UTC."""
 
     number: int
@@ -89,9 +89,9 @@ def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
     """
     style = _style(lines(), order)
     authors = _Authors()
-    for placed, _ in placed_lines(lines(), style):
-        if placed is not None:
-            authors.add(placed, style)
+    for start, _ in lines_with_starts(lines(), style):
+        if start is not None:
+            authors.add(start, style)
     if not authors.messages:
         raise NotAChatError("lines begin like messages of an exported chat, but their dates do not exist")
     if not style.is_collection:
@@ -166,29 +166,29 @@ def _order_of(dates: DateEvidence, order_of_file: DateOrder) -> DateOrder:
     return order if is_proven or not dates.allows(order_of_file) else order_of_file
 
 
-def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | None, str]]:
+def lines_with_starts(lines: Iterable[str], style: Style) -> Iterator[tuple[MessageStart | None, str]]:
     """Yield each line with its header and moment; with None if it continues the previous message."""
     latest, after_lf, was_pasted = 0, False, False
     for number, line in enumerate(lines, 1):
         header = read_header(line)
-        placed = None
+        start = None
         if header is not None and header.form in style.orders:
             day = day_number(header, style.orders[header.form])
             if day is not None:
-                placed = Placed(number, header, (day * 86_400 + header.second_of_day) * 1000)
-        if placed is not None:
-            is_late = placed.at_ms < latest - _LATE_MS
-            is_inside = after_lf and style.ends_with_crlf and placed.at_ms < latest
+                start = MessageStart(number, header, (day * 86_400 + header.second_of_day) * 1000)
+        if start is not None:
+            is_late = start.at_ms < latest - _LATE_MS
+            is_inside = after_lf and style.ends_with_crlf and start.at_ms < latest
             is_others = (
-                bool(style.pasted) and split_author(placed.header.rest, style.authors)[0] in style.pasted
+                bool(style.pasted) and split_author(start.header.rest, style.authors)[0] in style.pasted
             )
             was_pasted = is_inside or is_others or (was_pasted and is_late)
             if was_pasted:
-                placed = None
+                start = None
             else:
-                latest = max(latest, placed.at_ms)
+                latest = max(latest, start.at_ms)
         after_lf = not line.endswith("\r\n")
-        yield placed, line
+        yield start, line
 
 
 def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
@@ -269,17 +269,17 @@ class _Authors:
         self._common: dict[str, list[str]] = {}
         self._latest = 0
 
-    def add(self, placed: Placed, style: Style) -> None:
+    def add(self, start: MessageStart, style: Style) -> None:
         """Count a message."""
         self.messages += 1
-        author, body = split_author(placed.header.rest, Counter())
+        author, body = split_author(start.header.rest, Counter())
         if not author or (author not in self._messages and len(self._messages) >= AUTHORS_MAX):
             return
-        content = read_body(body, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
+        content = read_body(body, is_marked=start.header.is_marked, may_be_notice=style.is_bracketed)
         if content.kind == NOTICE:
             return
         self._messages[author] += 1
-        self._follow(author, placed.at_ms)
+        self._follow(author, start.at_ms)
         parts = body.split(": ")[:-1][:_COLONS_MAX]
         self._common[author] = _common_start(self._common.get(author, parts), parts)
 

@@ -10,7 +10,7 @@ import pytest
 from queue_core import GiveUpError, RetryLaterError
 from queue_core.channels.base import SendUncertainError
 from queue_core.channels.cloud.errors import _ROWS, CODES, meaning_of, refusal_of
-from queue_core.channels.errors import Follows
+from queue_core.channels.errors import Consequence
 from queue_core.http_client import HttpAnswer
 
 
@@ -39,7 +39,7 @@ def test_each_code_has_its_error(code: int) -> None:
     assert f"error {code}: {meaning.words}" in str(error)
     if not meaning.not_sent:
         assert isinstance(error, SendUncertainError)
-    elif meaning.follows == "never":
+    elif meaning.consequence == "never":
         assert isinstance(error, GiveUpError)
     else:
         assert isinstance(error, RetryLaterError)
@@ -47,7 +47,7 @@ def test_each_code_has_its_error(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("follows", "codes"),
+    ("consequence", "codes"),
     [
         ("never", (100, 130472, 131026, 131047, 131050)),
         ("operator", (0, 3, 10, 190, 200, 250, 299, 368, 131005, 131031, 131042, 133010)),
@@ -57,8 +57,8 @@ def test_each_code_has_its_error(code: int) -> None:
         ("later", (1, 131000, 135000, 999_999)),
     ],
 )
-def test_what_follows_the_codes_that_matter(follows: Follows, codes: tuple[int, ...]) -> None:
-    assert {code: meaning_of(code).follows for code in codes} == dict.fromkeys(codes, follows)
+def test_what_follows_the_codes_that_matter(consequence: Consequence, codes: tuple[int, ...]) -> None:
+    assert {code: meaning_of(code).consequence for code in codes} == dict.fromkeys(codes, consequence)
 
 
 def test_the_pair_limit_waits_for_more_than_6_s() -> None:
@@ -95,7 +95,7 @@ def test_where_a_code_stands(body: dict[str, Any], code: int) -> None:
     ],
 )
 def test_an_answer_without_a_code_is_judged_by_its_status(body: Any) -> None:
-    assert refusal_of(answer(401, body)).meaning.follows == "operator"
+    assert refusal_of(answer(401, body)).meaning.consequence == "operator"
     assert isinstance(refusal_of(answer(500, body)).error(), SendUncertainError)
     assert isinstance(refusal_of(answer(422, body)).error(), RetryLaterError)
 
@@ -127,9 +127,9 @@ def test_an_unknown_phone_number_is_not_the_fault_of_the_message() -> None:
     words = "Unsupported post request. Object with ID '1' does not exist, cannot be loaded due to missing permissions"
     for body in (error_body(100, error_subcode=33), {"error": {"code": 100, "message": words}}):
         unknown = refusal_of(answer(400, body))
-        assert unknown.meaning.follows == "operator"
+        assert unknown.meaning.consequence == "operator"
         assert "check CLOUD_ACCESS_TOKEN" in str(unknown.error())
-    assert refusal_of(answer(400, error_body(100, error_subcode=2494010))).meaning.follows == "never"
+    assert refusal_of(answer(400, error_body(100, error_subcode=2494010))).meaning.consequence == "never"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_reply_of_an_earlier_release_keeps_its_parts() -> None:
     """That release cut at the last blank line, line or space of a part, whatever stood there."""
     form = Form(characters_max=30)
     text = "Words. **And bold words to come, and more of them** here"
-    assert form.parts_of(form.formed_before(text)) == [
+    assert form.parts_of(form.formed_by_old_release(text)) == [
         "Words. **And bold words to",
         "come, and more of them** here",
     ]

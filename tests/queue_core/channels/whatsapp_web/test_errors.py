@@ -43,7 +43,7 @@ def answer_of(case: Case) -> HttpAnswer:
 def test_what_follows(provider: str, case: Case) -> None:
     refusal = READERS[provider](answer_of(case))
     assert refusal is not None
-    assert (refusal.meaning.follows, refusal.meaning.not_sent) == (case.follows, case.not_sent)
+    assert (refusal.meaning.consequence, refusal.meaning.not_sent) == (case.consequence, case.not_sent)
 
 
 @pytest.mark.parametrize(("provider", "case"), CASES)
@@ -55,12 +55,12 @@ def test_the_error_says_it_to_the_queue(provider: str, case: Case) -> None:
     assert refusal.meaning.words in str(error)
     if not case.not_sent:
         assert isinstance(error, SendUncertainError)
-    elif case.follows == "never":
+    elif case.consequence == "never":
         assert isinstance(error, GiveUpError)
     else:
         assert isinstance(error, RetryLaterError)
         blames = {"outage": "backend", "operator": "backend", "number limit": "limit", "pair limit": "limit"}
-        assert error.blames == blames.get(case.follows, "turn")
+        assert error.blames == blames.get(case.consequence, "turn")
 
 
 @pytest.mark.parametrize(("provider", "case"), CASES)
@@ -102,7 +102,7 @@ def test_each_row_has_an_answer_that_it_alone_explains() -> None:
 def test_any_body_has_a_meaning(provider: str, body: object) -> None:
     refusal = READERS[provider](HttpAnswer(503, json.dumps(body).encode(), 9.0))
     assert refusal is not None
-    assert (refusal.meaning.follows, refusal.after_ms) == ("outage", 9_000)
+    assert (refusal.meaning.consequence, refusal.after_ms) == ("outage", 9_000)
 
 
 _JSON = st.recursive(

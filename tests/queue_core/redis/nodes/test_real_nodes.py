@@ -14,9 +14,9 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import TryAgainError
 
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.group import Group
-from loadtests.redis_groups.sentinel import SentinelServers
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.sentinel import SentinelServers
+from loadtests.replicated_redis.servers import ReplicatedServers
 from queue_core import (
     MessageQueue,
     Processor,
@@ -129,13 +129,13 @@ async def traffic_on(url: str, **settings: Any) -> AsyncIterator[Traffic]:
 
 
 @pytest.fixture(params=["cluster", "sentinel"])
-def group(request: pytest.FixtureRequest) -> Group:
-    servers: Group = request.getfixturevalue(f"{request.param}_servers")
+def servers(request: pytest.FixtureRequest) -> ReplicatedServers:
+    servers: ReplicatedServers = request.getfixturevalue(f"{request.param}_servers")
     return servers
 
 
-async def test_everything_works_by_the_url(group: Group) -> None:
-    async with connect(group.url) as client:
+async def test_everything_works_by_the_url(servers: ReplicatedServers) -> None:
+    async with connect(servers.url) as client:
         queue = MessageQueue(client, QueueSettings(window_ms=0, redis_deadline_ms=10_000))
         await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
         report = await examine(queue)
@@ -146,18 +146,18 @@ async def test_everything_works_by_the_url(group: Group) -> None:
         assert await queue.notes.share_log_key(b"key") == b"key"
         assert abs(await queue.now_ms() - time.time() * 1000) < 60_000
         assert (await queue.forget("bot", "1", drop_waiting=True)).waiting == 1
-    if isinstance(group, ClusterServers):
+    if isinstance(servers, ClusterServers):
         assert len(queue.keys.partitions) == queue.settings.partitions == 16
-        assert [node.name for node in report.nodes] == sorted(node.address for node in group.primaries())
+        assert [node.name for node in report.nodes] == sorted(node.address for node in servers.primaries())
         assert sorted(node.partitions for node in report.nodes) == [4, 6, 6]
         assert sum(node.conversations or 0 for node in report.nodes) == USERS
     else:
         assert (len(queue.keys.partitions), report.nodes) == (1, ())
 
 
-async def test_a_failover_in_good_order_is_hardly_seen(group: Group) -> None:
-    async with traffic_on(group.url) as traffic:
-        await asyncio.to_thread(group.fail_over, group.primaries()[0])
+async def test_a_failover_in_good_order_is_hardly_seen(servers: ReplicatedServers) -> None:
+    async with traffic_on(servers.url) as traffic:
+        await asyncio.to_thread(servers.fail_over, servers.primaries()[0])
         await traffic.stores(50)
     assert traffic.failed == []
     assert set(traffic.sent.values()) == {1}
@@ -182,11 +182,11 @@ async def test_a_frozen_primary_stops_its_own_partitions_only(cluster_servers: C
 
 
 @pytest.mark.soak
-async def test_a_killed_primary_is_replaced(group: Group) -> None:
-    async with traffic_on(group.url) as traffic:
-        primary = group.primaries()[0]
+async def test_a_killed_primary_is_replaced(servers: ReplicatedServers) -> None:
+    async with traffic_on(servers.url) as traffic:
+        primary = servers.primaries()[0]
         primary.kill()
-        await asyncio.to_thread(group.await_failover, primary)
+        await asyncio.to_thread(servers.await_failover, primary)
         elected = time.monotonic()
         await traffic.stores(100)
     assert max((began for _, began, _ in traffic.failed), default=0) < elected + 1

@@ -127,7 +127,7 @@ def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
             self.failed.clear()
 
     patch.setattr(Renewals, "_is_renewed", renewed)
-    patch.setattr(renewals, "AGAIN_S_MAX", math.inf)
+    patch.setattr(renewals, "RETRY_S_MAX", math.inf)
 
 
 def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from queue_core import HealthReport
-from queue_core.queue.layout import BESIDE_MS
+from queue_core.queue.layout import PREVIOUS_RELEASE_MS
 from queue_core.queue.outages import Outage
 from queue_core.server.operator.figures import figures, write_findings
 
@@ -54,7 +54,7 @@ def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | N
 
 def test_the_script_writes_for_the_release_before_for_as_long_as_the_figures_say() -> None:
     script = (files("queue_core.redis.scripts") / "seen.lua").read_text("utf-8")
-    assert f"ROLLING_MS = {BESIDE_MS // 3_600_000} * 3600 * 1000" in script
+    assert f"ROLLING_MS = {PREVIOUS_RELEASE_MS // 3_600_000} * 3600 * 1000" in script
 
 
 def test_findings_are_wrapped_below_themselves_on_a_terminal_and_not_in_a_pipe(

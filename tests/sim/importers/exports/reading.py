@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar, cast
 
 from queue_core.recording.format import MessageEvent, OtherEvent, Reply
-from sim.importers.base import Context, Evidence, Importer, Omission, Taken
+from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission
 from sim.importers.detection import detect
 from sim.importers.sources import Source
 
@@ -20,7 +20,7 @@ Event = TypeVar("Event", bound=OtherEvent)
 class Outcome:
     """Events and omissions of a file, and the notes for the user."""
 
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[ImportedEvent] = field(default_factory=list)
     omitted: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 

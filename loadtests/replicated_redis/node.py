@@ -1,4 +1,4 @@
-"""One server of a group: a redis-server, a proxy in front of it, and commands to it."""
+"""One of several servers: a redis-server, a proxy in front of it, and commands to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from loadtests.redis_groups.proxy import Proxy, ProxyThread
+from loadtests.replicated_redis.proxy import Proxy, ProxyThread
 from queue_core.redis_server.embedded import EmbeddedRedis
 
 COMMAND_TIMEOUT_S = 5.0
@@ -72,8 +72,8 @@ class Node:
 
     @property
     def proxy(self) -> Proxy:
-        """Proxy in front of the server. Raises AssertionError when the group has no proxies."""
-        assert self._proxy, "start the group with proxies to cut links"
+        """Proxy in front of the server. Raises AssertionError when the servers have no proxies."""
+        assert self._proxy, "start the servers with `proxied=True` to cut links"
         return self._proxy
 
     def command(self, *words: str | int) -> Any:

@@ -1,34 +1,34 @@
-"""Cluster, or primary behind sentinels, in the place of the stack's single Redis. Faults strike its first primary."""
+"""Cluster, or primary behind sentinels, instead of the stack's single Redis. Faults strike the first primary."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from loadtests.redis_groups.cluster import ClusterServers
-from loadtests.redis_groups.node import Node
-from loadtests.redis_groups.sentinel import SentinelServers
+from loadtests.replicated_redis.cluster import ClusterServers
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.sentinel import SentinelServers
 from queue_core.redis_server.binaries import RedisBinary, choose_redis_server
 
-GROUPS: dict[str, type[ClusterServers | SentinelServers]] = {
+KINDS: dict[str, type[ClusterServers | SentinelServers]] = {
     "cluster": ClusterServers,
     "sentinel": SentinelServers,
 }
 
 
-class GroupRedis:
+class ReplicatedRedis:
     """Servers with the methods of EmbeddedRedis that the stack uses."""
 
     def __init__(self, kind: str, memory: str) -> None:
-        self._group = GROUPS[kind](append_only=True)
-        for node in self._group.nodes:
+        self._servers = KINDS[kind](append_only=True)
+        for node in self._servers.nodes:
             node.config["maxmemory"] = memory
-        self._struck: Node = self._group.nodes[0]
+        self._struck: Node = self._servers.nodes[0]
         self._has_started = False
 
     @property
     def url(self) -> str:
-        """Address of the whole group."""
-        return self._group.url
+        """Address of all servers together."""
+        return self._servers.url
 
     @property
     def primary_url(self) -> str:
@@ -47,23 +47,23 @@ class GroupRedis:
 
     def is_running(self) -> bool:
         """Return True while all servers with data are alive."""
-        return all(node.is_running for node in self._group.nodes)
+        return all(node.is_running for node in self._servers.nodes)
 
     def start(self) -> None:
-        """Start the group, or again the servers of it that are dead."""
+        """Start the servers; later, start again those that are dead."""
         if not self._has_started:
-            self._group.start()
-        for node in self._group.nodes:
+            self._servers.start()
+        for node in self._servers.nodes:
             node.start()
         self._has_started = True
 
     def stop(self) -> None:
         """End all servers and remove their data."""
-        self._group.stop()
+        self._servers.stop()
 
     def keep_logs(self, folder: Path) -> None:
         """Copy the logs of all servers and sentinels into a folder."""
-        self._group.keep_logs(folder)
+        self._servers.keep_logs(folder)
 
     def kill(self) -> None:
         """Kill the first primary; a replica takes over."""
@@ -89,4 +89,4 @@ class GroupRedis:
         return self._struck.log_tail(lines)
 
     def _choose(self) -> None:
-        self._struck = self._group.primaries()[0]
+        self._struck = self._servers.primaries()[0]

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 
 from redis.crc import key_slot
 
-from loadtests.redis_groups.group import Group, follows, free_port_with_bus, is_in_step
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.servers import ReplicatedServers, follows, free_port_with_bus, is_in_step
 
 SLOTS = 16_384
 PRIMARIES = 3
 NODE_TIMEOUT_MS = 1_000
 
 
-class ClusterServers(Group):
+class ClusterServers(ReplicatedServers):
     """Redis Cluster of three primaries with a replica each, on loopback.
 
     A primary that dies is replaced by its replica after about `node_timeout_ms` and a second. The other nodes serve
@@ -60,11 +60,11 @@ class ClusterServers(Group):
 
     @property
     def url(self) -> str:
-        """Address of the whole group, for `queue_core.connect`."""
+        """Address of all nodes together, for `queue_core.connect`."""
         return "redis+cluster://" + ",".join(node.address for node in self.nodes)
 
     def start(self) -> None:
-        """Start the group, without data, and return when it is whole."""
+        """Start the servers, without data, and return when the cluster is whole."""
         for number, node in enumerate(self.nodes):
             node.wipe()
             (node.folder / "nodes.conf").write_text(self._layout_of(number))

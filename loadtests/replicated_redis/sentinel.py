@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from loadtests.redis_groups.group import Group, is_in_step
-from loadtests.redis_groups.node import Node
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.servers import ReplicatedServers, is_in_step
 from queue_core.redis_server.binaries import choose_redis_server
 from queue_core.redis_server.ports import claim_port
 
@@ -14,7 +14,7 @@ DOWN_AFTER_MS = 1_000
 FAILOVER_TIMEOUT_MS = 5_000
 
 
-class SentinelServers(Group):
+class SentinelServers(ReplicatedServers):
     """Primary with two replicas and three sentinels, on loopback.
 
     Args:
@@ -65,7 +65,7 @@ class SentinelServers(Group):
 
     @property
     def url(self) -> str:
-        """Address of the whole group, for `queue_core.connect`."""
+        """Address of all sentinels together, for `queue_core.connect`."""
         return "redis+sentinel://" + ",".join(node.address for node in self.sentinels) + f"/{SERVICE}"
 
     def all_nodes(self) -> list[Node]:
@@ -73,7 +73,7 @@ class SentinelServers(Group):
         return [*self.nodes, *self.sentinels]
 
     def start(self) -> None:
-        """Start the group, without data, and return when it is whole."""
+        """Start the servers, without data, and return when the sentinels see all of them."""
         primary = self.nodes[0]
         for node in self.nodes:
             node.wipe()

@@ -1,4 +1,4 @@
-"""Reach of one partition, as one process sees it: for how long Redis was away, and what was stored there before."""
+"""Availability of one partition, as one process sees it: when Redis was away, and what was stored there before."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ Conversation = tuple[str, str]
 """Instance and phone."""
 
 
-class Reach:
+class PartitionAvailability:
     """Times at which Redis took messages of a partition, and times at which it was away. Seconds of the event loop."""
 
     def __init__(self) -> None:
         self._stored_at: OrderedDict[Conversation, float] = OrderedDict()
-        """Times at which the last message of each conversation was stored, while it may wait; clock: `_reachable_s`."""
+        """Times at which the last message of each conversation was stored, on the clock of `_reachable_s`.
+
+        A conversation leaves once its messages must have been answered.
+        """
         self._away_since: float | None = None
         self._away_s = 0.0
         """Length of all earlier outages together."""
@@ -47,5 +50,5 @@ class Reach:
             self._stored_at.popitem(last=False)
 
     def _reachable_s(self, now_s: float) -> float:
-        """Return the time in which Redis was reachable: workers can answer only then."""
+        """Return the time without outages: a clock that stands still while no worker can answer."""
         return now_s - self._away_s - self.away_s(now_s)

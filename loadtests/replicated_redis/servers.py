@@ -1,4 +1,4 @@
-"""Parts that all groups of servers share: ports, start, repair, end."""
+"""Parts that a cluster and a primary behind sentinels share: ports, start, repair, end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
-from loadtests.redis_groups.node import Node
-from loadtests.redis_groups.proxy import ProxyThread
+from loadtests.replicated_redis.node import Node
+from loadtests.replicated_redis.proxy import ProxyThread
 from queue_core.redis_server.embedded import LOG_NAME
 
 READY_TIMEOUT_S = 20.0
 REPAIR_TIMEOUT_S = 1.5
-"""Longest wait for a group to come back by itself, before it is made anew."""
+"""Longest wait for the servers to recover by themselves, before they are started anew."""
 POLL_S = 0.02
 CHANGEABLE = {
     "min-replicas-to-write": "0",
@@ -31,11 +31,11 @@ CHANGEABLE = {
 """Directives that tests and runs may change by CONFIG SET, with the values that `repair` gives them back."""
 
 
-class GroupError(Exception):
-    """Raised when a group does not get into the expected state; says which one."""
+class ServersError(Exception):
+    """Raised when the servers do not get into the expected state; says which one."""
 
 
-class Group(abc.ABC):
+class ReplicatedServers(abc.ABC):
     """Servers that replicate to each other, and the faults that befall them. All methods block."""
 
     def __init__(
@@ -48,22 +48,22 @@ class Group(abc.ABC):
         self.server = server
         self.append_only = append_only
         self.thread = ProxyThread() if proxied else None
-        self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-group-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-servers-"))
         self.nodes: list[Node] = []
         """Servers that hold data."""
 
     @property
     @abc.abstractmethod
     def url(self) -> str:
-        """Address of the whole group, for `queue_core.connect`."""
+        """Address of all servers together, for `queue_core.connect`."""
 
     @abc.abstractmethod
     def is_as_new(self) -> bool:
-        """Return True if the group is whole: each server plays its part, and replicas are in step."""
+        """Return True if each server plays the part that it had at first, and replicas are in step."""
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Start the group, without data, and return when it is whole."""
+        """Start the servers, without data, and return when `is_as_new`."""
 
     @abc.abstractmethod
     def primaries(self) -> list[Node]:
@@ -94,7 +94,7 @@ class Group(abc.ABC):
         return self.nodes
 
     def repair(self) -> None:
-        """End all faults and remove all data. A group that does not come back soon is made anew."""
+        """End all faults and remove all data. Servers that do not recover soon are started anew."""
         for node in self.all_nodes():
             node.resume()
         for node in self.nodes:
@@ -120,10 +120,10 @@ class Group(abc.ABC):
                 shutil.copy(log, folder / f"{node.folder.name}.log")
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Wait until a condition holds; a server that does not answer does not fulfil it. Raises GroupError."""
+        """Wait until a condition holds; a server that does not answer does not fulfil it. Raises ServersError."""
         if not _holds_within(timeout_s, condition):
             states = "\n".join(f"{node.address}: {_state_of(node)}" for node in self.all_nodes())
-            raise GroupError(f"waited {timeout_s:g} s in vain for {what}:\n{states}")
+            raise ServersError(f"waited {timeout_s:g} s in vain for {what}:\n{states}")
 
     def _comes_back(self) -> bool:
         if not all(node.is_running for node in self.all_nodes()):
@@ -153,7 +153,7 @@ def free_port_with_bus() -> int:
             except (OSError, OverflowError):
                 continue
             return port
-    raise GroupError("no pair of free ports 10,000 apart in 1,000 tries")
+    raise ServersError("no pair of free ports 10,000 apart in 1,000 tries")
 
 
 def follows(replica: Node, primary: Node) -> bool:

@@ -13,10 +13,12 @@ from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 
 
-class Located(AbstractConnection):
+class PrimaryConnection(AbstractConnection):
     """Connection to the primary of a slot. `listening` is the set of those that are open."""
 
-    def __init__(self, *, routes: Routes, slot: int, listening: set[Located], **options: Any) -> None:
+    def __init__(
+        self, *, routes: Routes, slot: int, listening: set[PrimaryConnection], **options: Any
+    ) -> None:
         super().__init__(**options)
         self._routes = routes
         self._slot = slot
@@ -59,6 +61,6 @@ class Located(AbstractConnection):
         self._listening.add(self)
 
 
-def located(connection_class: type[Any]) -> type[Any]:
+def primary_connection_class(connection_class: type[Any]) -> type[Any]:
     """Return a class of connections that looks up its server."""
-    return type(f"Located{connection_class.__name__}", (Located, connection_class), {})
+    return type(f"Primary{connection_class.__name__}", (PrimaryConnection, connection_class), {})

@@ -19,7 +19,7 @@ _REPLICA_WORDS = (b"REPLCONF", b"PSYNC")
 
 
 class ProxyThread:
-    """Event loop in a thread of its own, which carries the proxies of a group."""
+    """Event loop in a thread of its own, which carries the proxies of all servers."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
