@@ -103,11 +103,11 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
 async def test_a_command_that_ends_after_its_client_leaves_no_connection(
     scheme: str, cluster_server: EmbeddedRedis
 ) -> None:
-    """It fails with the connection that is closed under it, and redis-py repeats it on that connection, opened anew."""
+    """A command fails with the connection that is closed under it, and redis-py repeats it on that one, opened anew."""
     client = connect(cluster_server.url.replace("redis", scheme, 1))
     address = Address("127.0.0.1", int(cluster_server.url.split(":")[-1].split("/")[0]))
     pool = client.node(address).connection_pool if isinstance(client, NodesClient) else client.connection_pool
-    connection = await pool.get_connection()
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # in redis-py
     await client.aclose()
     assert not connection.is_connected
     await connection.connect()
