@@ -65,7 +65,8 @@ def _check(program: Path, file: Path, log: Callable[[str], object]) -> tuple[Pat
     log(checked)
     analyses = _ANALYSIS.findall(checked)
     if not analyses:
-        raise DamagedFileError(f"{program} does not run as {CHECKER}, which shows where to cut")
+        said = (checked.strip() or "it says nothing").splitlines()[-1]
+        raise DamagedFileError(f"{program}, called as {CHECKER}, does not show where to cut ({said})")
     name, doubtful_at = analyses[-1]  # it stops there
     if name and name != _last_name(file):
         raise DamagedFileError(f"{name} is torn, but is not the last file")

@@ -173,9 +173,21 @@ def test_a_program_that_only_calls_the_server_is_named(version: str, tmp_path: P
         run_scripts(server, "torn")
         file = tear(server)
         torn = file.read_bytes()
-        with pytest.raises(EmbeddedRedisError, match=f"{script} does not run as redis-check-aof"):
+        with pytest.raises(
+            EmbeddedRedisError, match=f"{script}, called as redis-check-aof, does not show where"
+        ):
             server.start()
         assert file.read_bytes() == torn
+
+
+def test_a_file_that_cannot_be_opened_is_reported_in_the_words_of_the_checker(tmp_path: Path) -> None:
+    checker = tmp_path / "redis-server"
+    checker.write_text("#!/bin/sh\necho Cannot open file: Permission denied, aborting...\nexit 1\n")
+    checker.chmod(0o700)
+    log: list[str] = []
+    with pytest.raises(EmbeddedRedisError, match="Permission denied"):
+        cut_torn_end(checker, tmp_path / "appendonly.aof", log=log.append)
+    assert len(log) == 1
 
 
 def test_a_file_that_another_server_writes_is_not_touched(
