@@ -54,7 +54,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         host, _ = parts.hostname, parts.port  # each raises ValueError if it is malformed
         pool = Pool.from_url(url, max_connections=connections_max, timeout=socket_timeout_s, **options)
         pool.connection_class = sharing(pool.connection_class)
-        pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
+        pool.make_connection()  # does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
         # Not raised from the cause, which may quote a part of the password as if it were the port.
         raise InvalidSettingsError(

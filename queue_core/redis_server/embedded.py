@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 
 from queue_core.redis_server.binaries import EmbeddedRedisError, RedisBinary, choose_redis_server
 from queue_core.redis_server.ports import claim_port
+from queue_core.redis_server.torn import cut_torn_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,7 +90,7 @@ class EmbeddedRedis:
             "save": "",
             "appendonly": "yes" if append_only else "no",
             "appendfsync": append_fsync,
-            "aof-load-truncated": "no",  # see _cut_torn_end
+            "aof-load-truncated": "no",  # see torn.py
             "maxmemory-policy": "noeviction",
             "bind": "127.0.0.1",
             "protected-mode": "yes",
@@ -209,6 +210,7 @@ class EmbeddedRedis:
     def _prepare(self) -> None:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.data_dir / LOG_NAME).open("ab").close()
         except OSError as error:
             raise EmbeddedRedisError(
                 f"{self.data_dir} cannot be a folder of data ({(error.strerror or str(error)).lower()}): choose another"
@@ -225,36 +227,25 @@ class EmbeddedRedis:
     def _run(self, program: Path) -> None:
         """Start the server; where a crash has torn the end of its file, cut that off and start it once more."""
         log = self.data_dir / LOG_NAME
-        log_size = log.stat().st_size if log.exists() else 0
+        log_size = log.stat().st_size
         try:
             self._launch(program)
             self._wait_until_ready()
         except EmbeddedRedisError:
-            if TORN_FILE_WORDS not in log.read_bytes()[log_size:]:
+            has_ended = self._process is not None and self._process.poll() is not None
+            if not (has_ended and TORN_FILE_WORDS in _read_from(log, log_size)):
                 raise
             self._end_process(signal.SIGKILL)
-            self._cut_torn_end(program)
+            with _lock(self.data_dir), log.open("a", encoding="utf-8") as opened:
+                cut_torn_end(program, self._append_only_file(), log=opened.write)
             self._launch(program)
             self._wait_until_ready()
 
-    def _cut_torn_end(self, program: Path) -> None:
-        """Cut a torn transaction off the append-only file, from its beginning.
-
-        With `aof-load-truncated yes`, Redis cuts the last command only, and so keeps the beginning of a transaction,
-        which takes effect at the next start but one. `redis-check-aof` cuts all of it; redis-server is that program
-        when it is called by that name.
-        """
-        manifest = self.data_dir / "appendonlydir" / "appendonly.aof.manifest"  # since Redis 7.0
-        file = manifest if manifest.exists() else self.data_dir / "appendonly.aof"
-        with (self.data_dir / LOG_NAME).open("ab") as log:
-            subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
-                ["redis-check-aof", "--fix", file],  # noqa: S607 - a name, not a path
-                executable=program,
-                input=b"y\n",
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=False,  # the server then says again what is wrong with the file
-            )
+    def _append_only_file(self) -> Path:
+        """Return the append-only file, or the manifest that lists its parts since Redis 7.0."""
+        name = self._options.get("appendfilename", "appendonly.aof")
+        manifest = self.data_dir / self._options.get("appenddirname", "appendonlydir") / f"{name}.manifest"
+        return manifest if manifest.exists() else self.data_dir / name
 
     def _launch(self, program: Path) -> None:
         options = {"port": str(self._port or 0), **self._options, "dir": str(self.data_dir)}
@@ -348,6 +339,12 @@ class EmbeddedRedis:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
+
+
+def _read_from(file: Path, start: int) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(start)
+        return opened.read()
 
 
 @contextlib.contextmanager

@@ -54,16 +54,17 @@ class NodesClient(Redis):
     def node(self, address: Address) -> Redis:
         """Return the client of one server."""
         if address not in self._nodes:
-            self._nodes[address] = Redis.from_pool(
-                Pool(
-                    connection_class=self._connection_class,
-                    max_connections=NODE_CONNECTIONS_MAX,
-                    timeout=self._options.get("socket_timeout", PATIENCE_S),
-                    host=address.host,
-                    port=address.port,
-                    **self._options,
-                )
+            pool = Pool(
+                connection_class=self._connection_class,
+                max_connections=NODE_CONNECTIONS_MAX,
+                timeout=self._options.get("socket_timeout", PATIENCE_S),
+                host=address.host,
+                port=address.port,
+                **self._options,
             )
+            if self.routes.is_closed:
+                pool.end()
+            self._nodes[address] = Redis.from_pool(pool)
         return self._nodes[address]
 
     def near(self, key: str) -> Redis:
@@ -127,7 +128,7 @@ class NodesClient(Redis):
         while left:
             await self._run_once(commands, left, asked, answers, options)
             left, asked = self._repeated(commands, left, answers)
-            if not left or clock() - began >= PATIENCE_S:
+            if not left or clock() - began >= PATIENCE_S or self.routes.is_closed:
                 return answers
             if not asked:
                 await asyncio.shield(self.routes.look())

@@ -40,6 +40,11 @@ class Routes:
         """True if something changed while the servers were being asked."""
 
     @property
+    def is_closed(self) -> bool:
+        """Return True if the table is not read any more, in this event loop."""
+        return self._is_closed and self._loop is asyncio.get_running_loop()
+
+    @property
     def is_cluster(self) -> bool:
         """Return True if keys are spread over several primaries."""
         return self._source.slots > 1
@@ -71,7 +76,7 @@ class Routes:
     def look(self) -> asyncio.Task[None]:
         """Read the table soon. Returns the reading that is under way; it raises nothing."""
         loop = asyncio.get_running_loop()
-        if self._is_closed and loop is self._loop:
+        if self.is_closed:
             return loop.create_task(asyncio.sleep(0))
         if loop is not self._loop:  # the first reading, or one after a fork or in a second asyncio.run
             self._loop, self._looking, self._is_closed = loop, None, False
@@ -94,9 +99,10 @@ class Routes:
 
     async def close(self) -> None:
         """End what is under way. The table is not read any more."""
+        loop, self._loop = self._loop, asyncio.get_running_loop()
         self._is_closed = True
         tasks = [task for task in (self._looking, self._watching) if task]
-        if self._loop is asyncio.get_running_loop():
+        if loop is self._loop:
             await cancel_all(tasks)
 
     def _take_announced(self, table: Table | None) -> None:

@@ -21,6 +21,7 @@ from queue_core.redis.nodes.refusals import is_passing, moved_to
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide
+from queue_core.redis.pool import CLOSED
 from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
@@ -157,7 +158,9 @@ class NodesTransport(Transport):
     def _send(self, trip: NodeTrip) -> None:
         trip.is_held = False
         owner = self._routes.owner_of(trip.slot)
-        if owner is None:
+        if self._routes.is_closed:
+            trip.fail(exceptions.ConnectionError(CLOSED))
+        elif owner is None:
             is_known = self._routes.table is not None
             trip.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
             if is_passing(trip.error):
@@ -236,7 +239,7 @@ class NodesTransport(Transport):
         held, self._held = self._held, []
         self._held_slots.clear()
         for trip in [*held, *(trip for node in nodes.values() for trip in node.leave())]:
-            trip.fail(exceptions.ConnectionError("the client was closed"))
+            trip.fail(exceptions.ConnectionError(CLOSED))
 
 
 class _NodeGuide(Guide):

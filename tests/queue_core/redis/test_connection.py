@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 
-from queue_core import InvalidSettingsError, MessageQueue, QueueMessage, connect
+from queue_core import (
+    InvalidSettingsError,
+    MessageQueue,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+    connect,
+)
 from queue_core.redis import tls
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
+from tests.queue_core.bot import eventually, runner_of
 
 
 @pytest.mark.parametrize(
@@ -100,20 +110,82 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
             assert [it.message for it in await queue.pending("bot", "1")] == ["مرحبا"]
 
 
-@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-async def test_a_command_that_ends_after_its_client_leaves_no_connection(
+MESSAGE = QueueMessage(id="m1", instance_name="bot", user_phone="1", message="x")
+
+
+def client_of(server: EmbeddedRedis, scheme: str) -> Redis:
+    return connect(server.url.replace("redis", scheme, 1))
+
+
+async def connected(client: Redis, server: EmbeddedRedis) -> AbstractConnection:
+    """Take a connection out of a client's pool, as a command does."""
+    address = Address("127.0.0.1", int(server.url.split(":")[-1].split("/")[0]))
+    pool = (client.node(address) if isinstance(client, NodesClient) else client).connection_pool
+    connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]  # in redis-py
+    return connection
+
+
+def open_connections(client: Redis) -> list[AbstractConnection]:
+    nodes = client._nodes.values() if isinstance(client, NodesClient) else [client]
+    pools = [node.connection_pool for node in nodes]
+    connections = [it for pool in pools for it in (*pool._available_connections, *pool._in_use_connections)]
+    return [connection for connection in connections if connection.is_connected]
+
+
+both_schemes = pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+
+
+@both_schemes
+async def test_a_connection_of_a_closed_client_cannot_be_opened_again(
     scheme: str, cluster_server: EmbeddedRedis
 ) -> None:
-    """redis-py repeats a command whose connection is closed under it, and opens that connection anew."""
-    client = connect(cluster_server.url.replace("redis", scheme, 1))
-    address = Address("127.0.0.1", int(cluster_server.url.split(":")[-1].split("/")[0]))
-    pool: Any = (
-        client.node(address).connection_pool if isinstance(client, NodesClient) else client.connection_pool
-    )
-    connection = await pool.get_connection()
+    """A command fails with the connection that is closed under it, and redis-py repeats it on that one, opened anew."""
+    client = client_of(cluster_server, scheme)
+    connection = await connected(client, cluster_server)
     await client.aclose()
     assert not connection.is_connected
-    await connection.connect()
-    assert connection.is_connected
-    await pool.release(connection)
+    with pytest.raises(exceptions.ConnectionError, match="the client was closed"):
+        await connection.connect()  # type: ignore[no-untyped-call]  # in redis-py
+    assert not connection.is_connected
+
+
+@both_schemes
+async def test_a_client_that_is_used_after_its_close_opens_no_connection(
+    scheme: str, cluster_server: EmbeddedRedis
+) -> None:
+    client = client_of(cluster_server, scheme)
+    queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
+    await queue.enqueue(MESSAGE)
+    await client.aclose()
+    with pytest.raises(QueueUnavailableError, match="the client was closed"):
+        await MessageQueue(client, QueueSettings(redis_deadline_ms=1_000)).enqueue(MESSAGE)
+    assert open_connections(client) == []
+
+
+async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
+    redis_server: EmbeddedRedis,
+) -> None:
+    """Their link is closed under them, and would be made anew, for nobody to close."""
+    client = connect(redis_server.url)
+    queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
+    await queue.enqueue(MESSAGE)
+    redis_server.pause()
+    call = asyncio.create_task(queue.enqueue(MESSAGE))
+    writes = runner_of(queue).round_trips
+    await eventually(lambda: runner_of(queue).round_trips > writes, "the call is written")
+    await client.aclose()
+    redis_server.resume()
+    with pytest.raises(QueueUnavailableError, match="the client was closed"):
+        await call
+    assert open_connections(client) == []
+
+
+async def test_a_close_that_is_cancelled_leaves_no_connection(cluster_server: EmbeddedRedis) -> None:
+    client = client_of(cluster_server, "redis")
+    connection = await connected(client, cluster_server)
+    closing = asyncio.create_task(client.aclose())
+    await asyncio.sleep(0)  # the connections are closed in tasks, which have not begun yet
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
     assert not connection.is_connected
