@@ -113,7 +113,7 @@ class Partition(NamedTuple):
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
 
     fingerprint: bytes
@@ -141,7 +141,7 @@ class ConversationKey:
         return self if place is None else f"{place.base}{self.kind}:{place.conversation}"
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Place of one conversation in Redis: its own keys, and those of its partition that its scripts touch."""
 
     partition: int

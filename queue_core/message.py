@@ -32,7 +32,7 @@ DEPTH_MAX = 100
 """Limit on the nesting of `message_data`. Python reads several times as much, unless its stack is nearly full."""
 
 
-class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """One message of a user. Times are Unix milliseconds. JSON uses the camelCase names (`instanceName`, …).
 
     Redis stores only what never changes; `status`, `retry_count` and the times after `added_at` are computed when the
@@ -67,7 +67,7 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
         return {encoded: getattr(self, name) for name, encoded in names if name != "written_at"}
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A turn, as handed to one handler: the lease on a conversation and its messages in order."""
 
     instance_name: str

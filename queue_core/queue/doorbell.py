@@ -17,11 +17,10 @@ from typing import Any
 from redis.asyncio import Redis, RedisCluster
 
 from queue_core.queue.watch import Watch
-from queue_core.redis.listening import SPARE_S, listening_client
+from queue_core.redis.listening import EntryId, Listener, NewEntry, listener_on
 from queue_core.redis.nodes.client import NodesClient
-from queue_core.redis.runner import FAILURES, prepare
+from queue_core.redis.runner import FAILURES
 from queue_core.redis.scripts.loader import text
-from queue_core.waiting import cancellable
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +49,14 @@ class Doorbell:
 
     async def listen(self) -> None:
         """Run until cancelled. Rings at the start and after each reconnect, and at each new entry of a stream."""
-        own = listening_client(self._redis, block_s=BLOCK_MS / 1000)
+        listener = listener_on(self._redis, block_ms=BLOCK_MS)
         clock = asyncio.get_running_loop().time
         pause_s = RECONNECT_S[0]
         try:
             while True:
                 began_s = clock()
                 try:
-                    await self._hear(own)
+                    await self._hear(listener)
                 except FAILURES as error:
                     _log.debug("doorbell: %s", error)
                     if clock() - began_s >= QUIET_S:
@@ -65,48 +64,38 @@ class Doorbell:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, RECONNECT_S[1])
         finally:
-            if own is not self._redis:
-                await own.aclose()
+            await listener.aclose()
 
-    async def _hear(self, redis: Redis) -> None:
+    async def _hear(self, listener: Listener) -> None:
         """Hear rings until the connection breaks."""
-        await prepare(redis)
-        heard = dict(zip(self._names, await self._last_entries(redis, self._names), strict=True))
+        heard = dict(zip(self._names, await listener.last_ids(self._names), strict=True))
         for watch in self._watches.values():
             watch.ring()
         while True:
-            answer: Any = await cancellable(redis.xread(heard, block=_block_ms(redis)))  # type: ignore[arg-type]  # str and bytes
-            for name, last, fields in _rings(answer or ()):
-                heard[name] = last
-                self._watches[name].ring(self._wait_ms(last, fields))
-            if not answer:
-                await self._check_one(redis, heard)
+            entries = await listener.newer(heard)
+            for entry in entries:
+                heard[entry.name] = entry.id
+                self._watches[entry.name].ring(self._wait_ms(entry))
+            if not entries:
+                await self._check_one(listener, heard)
 
-    async def _check_one(self, redis: Redis, heard: dict[str, bytes | str]) -> None:
+    async def _check_one(self, listener: Listener, heard: dict[str, EntryId]) -> None:
         """Read the last entry of one of the streams, each in its turn, after a silence.
 
         A stream that was deleted, and begun again while the clock was set back, ends before the entry waited for.
         """
         name = self._names[self._silences % len(self._names)]
         self._silences += 1
-        (last,) = await self._last_entries(redis, [name])
+        (last,) = await listener.last_ids([name])
         if last != heard[name]:
             heard[name] = last
             self._watches[name].ring()
 
-    async def _last_entries(self, redis: Redis, names: list[str]) -> list[bytes | str]:
-        pipeline = redis.pipeline(transaction=False)
-        for name in names:
-            pipeline.execute_command("XREVRANGE", name, "+", "-", "COUNT", 1)
-        async with asyncio.timeout(SPARE_S):
-            answers: list[Any] = await cancellable(pipeline.execute())
-        return [entries[0][0] if entries else "0-0" for entries in answers]
-
-    def _wait_ms(self, entry_id: bytes | str, fields: Mapping[str, str]) -> float:
+    def _wait_ms(self, entry: NewEntry) -> float:
         """Return the time from a ring to what is due. The id of an entry begins with Redis's time."""
         now = self._now()
         try:
-            return int(fields["at"]) - int(text(entry_id).partition("-")[0] if now == "" else now)
+            return int(entry.fields["at"]) - int(text(entry.id).partition("-")[0] if now == "" else now)
         except (KeyError, ValueError):
             return 0.0
 
@@ -125,27 +114,3 @@ def doorbells(
         cluster: Any = redis
         return [Doorbell(cluster, {name: watch}, now=now) for name, watch in watches.items()]
     return [Doorbell(redis, watches, now=now)]
-
-
-def _block_ms(redis: Redis | RedisCluster) -> int:
-    """Return the limit of a blocking read. On a cluster's connections it must end before the socket's timeout."""
-    if not isinstance(redis, RedisCluster):
-        # A client that reaches its server without a proxy may name a longer limit.
-        return getattr(redis, "block_ms", BLOCK_MS)
-    options: dict[str, Any] = redis.get_connection_kwargs()
-    timeout_s = options.get("socket_timeout")
-    return BLOCK_MS if timeout_s is None else max(1, min(BLOCK_MS, int(timeout_s * 500)))
-
-
-def _rings(answer: Any) -> list[tuple[str, bytes | str, dict[str, str]]]:
-    """Return key, last id and fields of each stream in XREAD's answer.
-
-    Under RESP2 it is a list of pairs, under RESP3 a mapping to nested lists.
-    """
-    rings = []
-    for name, entries in answer.items() if isinstance(answer, dict) else answer:
-        entry_id, fields = (entries[0] if isinstance(entries[0], list) else entries)[-1]
-        rings.append(
-            (text(name), entry_id, {text(key): text(value) for key, value in (fields or {}).items()})
-        )
-    return rings

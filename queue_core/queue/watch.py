@@ -175,6 +175,9 @@ class _Wait:
 
     def until(self, when_s: float) -> None:
         """Set the time of the end."""
+        if when_s <= self._loop.time():
+            self.end()
+            return
         if self._timer:
             self._timer.cancel()
         self._timer = self._loop.call_at(when_s, self.end) if when_s < math.inf else None

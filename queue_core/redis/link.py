@@ -9,9 +9,22 @@ import asyncio
 from typing import Any, Protocol
 
 from redis import exceptions
+from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.protocol import PUSHES, UNFINISHED, new_reader
+from queue_core.redis.tls import TlsConnection
+
+_SOCKETS = (Connection, SSLConnection, TlsConnection, UnixDomainSocketConnection)
+"""Classes of connections over whose sockets a link can take."""
+
+
+def can_link(redis: Any) -> bool:
+    """Return True if links can take over the sockets of a client's connections.
+
+    Only for this very class: a subclass may have methods of its own that links would bypass.
+    """
+    return type(redis) is Redis and redis.connection_pool.connection_class in _SOCKETS
 
 
 class Owner(Protocol):

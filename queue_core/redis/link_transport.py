@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -17,14 +17,10 @@ from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path
 from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
-from queue_core.redis.tls import TlsConnection
 from queue_core.redis.transport import Transport
 from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
-
-SOCKETS = (Connection, SSLConnection, TlsConnection, UnixDomainSocketConnection)
-"""Classes of connections over whose sockets a link can take."""
 
 
 class LinkTransport(Transport):
@@ -49,8 +45,14 @@ class LinkTransport(Transport):
         self._leaving: asyncio.Task[None] | None = None
         durable = wait_of(redis, deadline_ms, durability)
         self._gathered, self._urgent = (
-            Path(self._connection, deadline_s=self._deadline_s, durable=durable, guide=guide or _Alone(self))
-            for _ in range(2)
+            Path(
+                self._connection,
+                deadline_s=self._deadline_s,
+                durable=durable,
+                guide=guide or _Alone(self),
+                at_once=at_once,
+            )
+            for at_once in (False, True)
         )
 
     @property

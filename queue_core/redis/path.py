@@ -63,9 +63,9 @@ class Path:
     """Path of calls to the server that `connect` makes connections to, each call within `deadline_s`.
 
     Calls of one turn of the event loop leave in one write, without waiting for earlier answers; as soon as they fill a
-    parcel they leave at once, so that the server works while further calls are made. A call that gets no
-    answer in time fails, whatever stands before it. The link is given up when it was silent for that long; what
-    it did not answer is sent again over the next one, once.
+    parcel they leave at once, so that the server works while further calls are made. With `at_once` each call leaves at
+    once. A call that gets no answer in time fails, whatever stands before it. The link is given up when it was silent
+    for that long; what it did not answer is sent again over the next one, once.
     """
 
     def __init__(
@@ -75,8 +75,10 @@ class Path:
         deadline_s: float,
         durable: DurableWait | None,
         guide: Guide,
+        at_once: bool = False,
     ) -> None:
         self._make_connection = connection
+        self._at_once = at_once
         self._deadline_s = deadline_s
         self._tick_s = min(deadline_s / TICKS, LATE_S)
         self._durable = durable
@@ -121,13 +123,13 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        if not self._waiting.trips:
+        if not self._waiting.trips and not self._at_once:
             loop.call_soon(self.ready)
         is_older = self._due and trip.since_s < self._due[-1].since_s
         (self._older if is_older else self._due).append(trip)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
-        if self._waiting.add(trip):
+        if self._waiting.add(trip) or self._at_once:
             self.ready()
 
     def leave(self) -> list[Trip]:

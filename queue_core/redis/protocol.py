@@ -44,7 +44,7 @@ def pack(command: tuple[Any, ...]) -> bytes:
 
 
 class PlainReader:
-    """Reader in plain Python, of what scripts and SCRIPT LOAD answer, and of pushes."""
+    """Reader in plain Python, of what scripts, SCRIPT LOAD and reads of streams answer, and of pushes."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -81,11 +81,8 @@ class PlainReader:
                 return None
             case "$":
                 return (yield from self._bulk(int(rest)))
-            case "*" | ">":
-                items = Push() if kind == ">" else []
-                for _ in range(int(rest)):
-                    items.append((yield from self._read()))
-                return items
+            case "*" | ">" | "%":
+                return (yield from self._several(kind, int(rest)))
             case ":":
                 return int(rest)
             case "+":
@@ -93,6 +90,12 @@ class PlainReader:
             case "-":
                 return BaseParser.parse_error(rest)  # type: ignore[no-untyped-call]  # in redis-py
         raise exceptions.InvalidResponse(f"an answer begins with {line[:20]!r}")
+
+    def _several(self, kind: str, count: int) -> Generator[None, None, Any]:
+        items = Push() if kind == ">" else []
+        for _ in range(2 * count if kind == "%" else count):
+            items.append((yield from self._read()))
+        return dict(zip(items[::2], items[1::2], strict=True)) if kind == "%" else items
 
     def _bulk(self, size: int) -> Generator[None, None, bytes]:
         while len(self._data) < self._at + size + 2:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from queue_core.redis.durability import Durability
-from queue_core.redis.link_transport import SOCKETS, LinkTransport
+from queue_core.redis.link import can_link
+from queue_core.redis.link_transport import LinkTransport
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.transport import NodesTransport
 from queue_core.redis.runner import ScriptRunner
@@ -19,7 +20,5 @@ def transport_for(redis: Redis, settings: QueueSettings) -> Transport:
     durability = Durability(settings.wait_for_fsync, settings.wait_for_replicas)
     if isinstance(redis, NodesClient):
         return NodesTransport(redis, deadline_ms=deadline_ms, durability=durability)
-    # Only for this very class: a subclass may have methods of its own that the links would bypass.
-    pool = redis.connection_pool if type(redis) is Redis else None
-    kind = LinkTransport if pool and pool.connection_class in SOCKETS else ScriptRunner
+    kind = LinkTransport if can_link(redis) else ScriptRunner
     return kind(redis, deadline_ms=deadline_ms, durability=durability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_core import Batch, InvalidMessageError, QueueMessage
+from queue_core import Batch, InvalidMessageError, QueueMessage, QueueSettings
+from queue_core.keys import KeySpace
 from queue_core.message import DEPTH_MAX, NAME_BYTES_MAX, check_names, decode, encode
+from queue_core.redis import scripts
 
 LIMIT = 262_144
 words = st.text(st.characters(), max_size=20)  # lone surrogates included
@@ -185,3 +188,24 @@ def test_whatever_can_be_stored_can_be_read_with_a_deep_stack_too() -> None:
 def test_a_value_that_is_nested_too_deep_for_python_is_not_a_message() -> None:
     stored = b'{"instanceName":"b","userPhone":"p","message":"","messageData":' + b'{"a":' * 5_000
     assert decode(stored + b"1" + b"}" * 5_001) is None
+
+
+def test_no_search_for_garbage_looks_at_what_a_turn_is_made_of() -> None:
+    """These objects are in no cycles, and live as long as a turn: searches would see each of them twice or more."""
+    place = KeySpace("wa", 1).of("bot", "1")
+    batch = Batch(
+        instance_name="bot",
+        user_phone="1",
+        messages=(message(message_data={"a": []}),),
+        token=1,
+        processor_id="p",
+        attempt=1,
+        trigger="window",
+        due_at_ms=1,
+        claimed_at_ms=1,
+    )
+    complete = scripts.Complete(
+        place=place, rules=QueueSettings(), now_ms="", token=1, completed_ttl_ms=1, stats_ttl_ms=1
+    )
+    for made in (place, place.seen_of("m1"), batch, *batch.messages, complete):
+        assert not gc.is_tracked(made), type(made).__name__

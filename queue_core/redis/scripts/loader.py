@@ -96,7 +96,7 @@ class LuaScript:
                 )
 
 
-class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
+class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True, gc=False):
     """Call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
 
     script: ClassVar[LuaScript]

@@ -59,7 +59,7 @@ class StoreClient(redis.asyncio.Redis):
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together, and return their answers, errors included. Repeats as `retry` says.
 
-        A read that blocks is not repeated: its connection is that of a `listening_client`, whose owner must know.
+        A read that blocks is not repeated: its connection is that of a listener, whose owner must know.
         """
         if self._retry is None or _block_ms(commands[0]) is not None:
             return await self._send(commands)

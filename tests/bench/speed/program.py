@@ -8,6 +8,7 @@ It uses only what every version of the library has, so that it measures other co
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -98,6 +99,7 @@ async def work(queue: MessageQueue, messages: int, turn: int) -> None:
 
 async def main(mode: str, url: str, messages: str, turn: str) -> None:
     """Do what the benchmark asks for."""
+    gc.freeze()  # as `queue_core serve` does
     redis = connect(url)
     queue = MessageQueue(redis, QueueSettings(max_messages=int(turn), window_ms=3_600_000))
     await {"enqueue": enqueue, "trickle": trickle, "work": work}[mode](queue, int(messages), int(turn))

@@ -254,6 +254,19 @@ def test_claims_gather_what_comes_soon_after_a_claim_that_leased_something() -> 
     run(main)
 
 
+async def test_a_ring_of_what_is_due_now_ends_the_wait_without_a_timer() -> None:
+    watch = Watch("w")
+    watch.begin()
+    waiting = asyncio.create_task(watch.until_due())
+    await asyncio.sleep(0)
+    watch.ring(50_000)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    watch.ring()
+    await asyncio.sleep(0)
+    assert waiting.done()
+
+
 def test_the_first_rank_goes_round() -> None:
     async def main(loop: SimLoop) -> None:
         first = Counter[str]()

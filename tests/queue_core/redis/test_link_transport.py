@@ -107,6 +107,18 @@ async def until(is_so: Any) -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_a_call_that_goes_alone_is_written_in_the_turn_of_the_loop_that_makes_it(
+    redis_server: EmbeddedRedis,
+) -> None:
+    async with transport_on(redis_server.url) as transport:
+        await transport.alone(Note(number=1))
+        before = transport.round_trips
+        call = asyncio.create_task(transport.alone(Note(number=2)))
+        await asyncio.sleep(0)
+        assert transport.round_trips == before + 1
+        assert await call == 2
+
+
 async def test_which_client_gets_which_transport() -> None:
     class Traced(Redis):
         pass

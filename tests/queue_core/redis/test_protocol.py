@@ -13,6 +13,7 @@ from queue_core.redis.protocol import PUSHES, UNFINISHED, PlainReader, Reader, n
 ANSWERS = (
     b"$5\r\nhello\r\n*3\r\n:1\r\n$-1\r\n*2\r\n$0\r\n\r\n$4\r\na\r\nb\r\n:-17\r\n+OK\r\n*-1\r\n_\r\n*0\r\n"
     b"-NOSCRIPT No matching script\r\n>2\r\n+hey\r\n:5\r\n-ERR oh\r\n$70000\r\n%b\r\n*1\r\n-OOM full\r\n"
+    b"%%2\r\n$1\r\na\r\n*1\r\n:1\r\n$1\r\nb\r\n%%0\r\n"
 ) % (b"x\r\n" + b"y" * 69_997)
 
 
@@ -46,7 +47,7 @@ def test_both_readers_read_the_same_from_pieces_of_any_size() -> None:
     for seed in range(20):
         plain, fast = (read(reader, random.Random(seed)) for reader in (PlainReader(), new_reader()))
         assert plain == fast
-        assert len(plain) == 12
+        assert len(plain) == 13
 
 
 @pytest.mark.parametrize("garbage", [b"?x\r\n", b"$x\r\n", b"*1\r\n!!\r\n", b"\r\n"])
