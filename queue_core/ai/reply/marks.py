@@ -89,6 +89,10 @@ _BEFORE_MARK = 100
 _TAG_BEFORE = re.compile(r"<\w{1,40}\Z")
 _STRAY_WORD = re.compile(r"(?:\A|\n)\s{0,9}(?:court|count|call)\s{0,9}\Z")
 """Word that Claude writes in place of the first tag of a call."""
+_DAMAGED_OPENING = re.compile(
+    r"(?:\A|\n)\s{0,9}<(?:tool_|function_)?(?:name|tool|function|invoke)>[^<>\n]{0,80}\s{0,9}\Z"
+)
+"""First tag of a call that the model spelled wrongly, with the name of the tool."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -377,6 +381,7 @@ class _Stripper:
                 ("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")
             ):
                 self._drop(mark, mark.end, "token")
+                self._drop_before(_DAMAGED_OPENING)
             return
         is_last = mark.end >= self._visible_end
         if continues(text, mark.end) or (is_last and not begins_line(text, mark.start)):
