@@ -151,7 +151,9 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
     brace = text.find("{")
     key = _RESPONSE.search(text, 0, brace if brace >= 0 else len(text)) if "esponse" in text else None
     if key is not None and not code.holds(key.start()):  # the object's brace is missing
-        return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", left)
+        text = f"{text[: key.start()]}{{{text[key.start() :]}"
+        whole = read_whole(text)
+        return _of_text(text, Code(text), left) if whole is None else _of_values(whole, left)
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     visible = without_escapes(visible, code) if visible == text else visible
