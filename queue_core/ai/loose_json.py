@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -42,7 +43,8 @@ _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 _CONTAINERS = (dict, list)  # in a loop this is much faster than dict | list
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATES = ("\\ud", "\\uD")
+"""Beginnings of escapes that may be surrogates."""
 _LITERALS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _decoder = json.JSONDecoder(strict=False, parse_constant=_LITERALS.get)  # line breaks in strings, NaN
 _QUOTES = {'"': '"', "'": "'", "“": '”"', "«": "»"}
@@ -94,7 +96,12 @@ class Effort:
 
     def __init__(self, text: str) -> None:
         self.left = EFFORT_MAX
-        self.is_dense = sum(map(text.count, "{[:")) > SIGNS_MAX
+        self._text = text
+
+    @cached_property
+    def is_dense(self) -> bool:
+        """True for a text with too many brackets and colons."""
+        return sum(map(self._text.count, "{[:")) > SIGNS_MAX
 
 
 def read_object(text: str, start: int, effort: Effort | None = None) -> LooseObject | None:
@@ -122,9 +129,9 @@ def read_clean(text: str, start: int) -> LooseValue | None:
     kind = LooseObject if isinstance(value, dict) else LooseValue
     if not isinstance(value, dict | list):
         return None
-    if sum(text.count(mark, start, end) for mark in "{[:,") > ENTRIES_MAX:
+    if _is_large(value):
         value = _Pruner(ENTRIES_MAX).pruned(value)
-    if _SURROGATE.search(text, start, end) or _is_deep(value):
+    if any(text.find(escape, start, end) >= 0 for escape in _SURROGATES) or _is_deep(value):
         value = clean(value)
     return kind(start=start, end=end, value=value, is_clean=True)
 
@@ -173,16 +180,32 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
     return value
 
 
+def _is_large(value: Any) -> bool:
+    """Return True if a value has more than ENTRIES_MAX objects, keys, lists and items, together."""
+    left, level = ENTRIES_MAX, [value]
+    while level:
+        left -= len(level) + sum(map(len, level))
+        if left < 0:
+            return True
+        level = _parts_of(level)
+    return False
+
+
+def _parts_of(level: list[Any]) -> list[Any]:
+    """Return the objects and lists in objects and lists, without the empty ones."""
+    return [
+        child
+        for parent in level
+        for child in (parent.values() if isinstance(parent, dict) else parent)
+        if child and isinstance(child, _CONTAINERS)
+    ]
+
+
 def _is_deep(value: Any) -> bool:
     """Return True if a value has parts nested deeper than DEPTH_MAX; empty parts do not count."""
     level = [value]
     for _ in range(DEPTH_MAX + 1):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if child and isinstance(child, _CONTAINERS)
-        ]
+        level = _parts_of(level)
         if not level:
             return False
     return True

@@ -43,7 +43,7 @@ WORDS: dict[Absence, str] = {
     "langgraph run": "it is a run of LangGraph that has not finished; let AI_URL end in /runs/wait",
     "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an "
     "output named text",
-    "error": "it is the body of an error; see the log of the AI or flow",
+    "error": "it is an error, or the body of one; see the log of the AI or flow",
     "json": "it is JSON without a text; answer with the key response",
     "other": "it does not have the form of this API's answers; check AI and AI_URL",
 }
@@ -56,6 +56,23 @@ _HTML = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_ERROR = re.compile(
+    r"(?:(?:axios)?error: ?)?request failed with status code \d{3}\.?"
+    r"|(?:[\w.]{1,80}: )?error code: \d{3} - [{<].*"
+    r"|litellm\.\w{1,40}: .*|\[GoogleGenerativeAI Error\]: .*"
+    r"|\d{3} (?:[A-Z_]{4,40}\. )?\{\s?[\"'](?:error[\"']: ?|type[\"']: ?[\"']error[\"']).*"
+    r"|\d{3} you exceeded your current quota.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Errors as the clients of AIs put them into words: axios, OpenAI, Anthropic, LiteLLM, Google."""
+_TRACE = re.compile(
+    r"Traceback \(most recent call last\):\n +File \".*"
+    r"|(?:Uncaught )?[\w.$]{0,80}(?:Error|Exception)(?:: [^\n]*+)?(?:\n\s++at [^\n]++)++(?:\n[\s}\])][^\n]*+|\n)*+",
+    re.DOTALL,
+)
+"""Error with the places in a program where it was raised, in Python, JavaScript or Java."""
+ERROR_CHARACTERS_MAX = 65_536
+"""Limit on the length of such texts."""
 _STREAM = re.compile(
     r"(?:(?:event|data|id|retry|message)?:[^\n]*\n\s*){0,50}?"
     r"(?:(?:event|data|id|retry):[^\n]*\n\s*(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\]))"
@@ -78,11 +95,13 @@ _N8N_FAILED = re.compile(
 
 
 def absence_of_page(text: str) -> Absence | None:
-    """Return the reason if the text is an HTML page, a stream, or the answer of a flow that has not run yet."""
+    """Return the reason if the text is a page of HTML, a stream, an error, or the answer of a flow that has not run."""
     if _HTML.match(text):
         return "html"
     if text.startswith(_STREAM_BEGINS) and _STREAM.match(text):
         return "stream"
+    if len(text) < ERROR_CHARACTERS_MAX and (_ERROR.fullmatch(text) or _TRACE.fullmatch(text)):
+        return "error"
     if len(text) < 200 and _STARTED.match(text):
         return "started"
     return "stopped" if len(text) < 200 and _STOPPED.fullmatch(text) else None

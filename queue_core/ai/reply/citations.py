@@ -40,12 +40,12 @@ def without_citations(text: str, code: Code) -> str:
 
     Quotation marks only protect marks that look like words, since sentences hardly speak about marks with numbers.
     """
-    if not any(
-        first in text and any(begin in text for begin in begins) for first, begins in _MARKS_BEGIN.items()
-    ):
+    begins = [begin for first, begins in _MARKS_BEGIN.items() if first in text for begin in begins]
+    last = end_of_signs(text, SIGNS_MAX, "[", "<", "【", "\ue200") if begins else 0
+    if all(text.find(begin, 0, last) < 0 for begin in begins):
         return text
     kept, at = [""], 0
-    found = _CITATION.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "[", "<", "【", "\ue200"))
+    found = _CITATION.finditer(text, 0, last)
     for mark in islice(found, CITATIONS_MAX):
         start, end = mark.span()
         is_word = mark["gemini"] or mark["cohere"]

@@ -41,6 +41,8 @@ _ESCAPED_TAG = re.compile(
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
 _NAMED_THOUGHT = re.compile(r"thought(?:\s{0,3}(?:\[\]|\(\))|\s{0,3}\n|(?=[A-Z][a-z' ]))")
 """Name of Gemini's part, whose mark is lost: it is followed by the answer, in a line of its own or not."""
+_LOST_THOUGHT = re.compile(r"(?:\A|\n)(?:[^\w\n]{0,9}94>|[a-z]?\u115f)thought(?=\s|\Z)")
+"""Beginning of Gemini's reasoning, whose mark `<ctrl94>` is damaged."""
 _REASONING_LINES = re.compile(r"Reasoning:\n(?:_[^\n]{0,2000}_\s{0,9}(?:\n|\Z))+")
 """Reasoning as OpenClaw shows it, with each line in italics."""
 _HANDED_BACK = re.compile(
@@ -141,7 +143,14 @@ def _agent(text: str, code: Code) -> Uncovered | None:
 
 
 def _thought_process(text: str, code: Code) -> Uncovered | None:
-    return _folded(text, code) or _named_reasoning(text) or _role(text)
+    return _folded(text, code) or _lost_thought(text, code) or _named_reasoning(text) or _role(text)
+
+
+def _lost_thought(text: str, code: Code) -> Uncovered | None:
+    found = _LOST_THOUGHT.search(text) if has_any(text, "94>thought", "\u115fthought") else None
+    return (
+        Uncovered(text[: found.start()], "reasoning") if found and not code.holds(found.end() - 1) else None
+    )
 
 
 def _folded(text: str, code: Code) -> Uncovered | None:

@@ -61,7 +61,7 @@ def _extract(text: str, covers: int) -> ExtractedReply:
         return _of_stream(text, covers - 1)
     if absence or not covers:
         return ExtractedReply(text="" if absence else text, absence=absence)
-    left = max(0, covers - 1 - len(text) // CHARACTERS_A_COVER)
+    left = _left_after(text, covers)
     whole = read_whole(text)
     if whole is not None:
         return _of_values(whole, left)
@@ -72,6 +72,11 @@ def _extract(text: str, covers: int) -> ExtractedReply:
     if uncovered.text:
         return _extract(uncovered.text, left)
     return ExtractedReply(text="", absence=uncovered.absence)
+
+
+def _left_after(text: str, covers: int) -> int:
+    """Return the number of covers that may be removed after one of this text."""
+    return max(0, covers - 1 - len(text) // CHARACTERS_A_COVER)
 
 
 def _of_stream(stream: str, left: int) -> ExtractedReply:
@@ -150,8 +155,10 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
         return ExtractedReply(text=visible, absence=None if visible else "call")
     brace = text.find("{")
     key = _RESPONSE.search(text, 0, brace if brace >= 0 else len(text)) if "esponse" in text else None
-    if key is not None and not code.holds(key.start()):  # the object's brace is missing
-        return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", left)
+    if key is not None and left and not code.holds(key.start()):  # the object's brace is missing
+        text, left = f"{text[: key.start()]}{{{text[key.start() :]}", _left_after(text, left)
+        whole = read_whole(text)  # other covers have been looked for
+        return _of_text(text, Code(text), left) if whole is None else _of_values(whole, left)
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     visible = without_escapes(visible, code) if visible == text else visible

@@ -37,26 +37,19 @@ def _tags(*names: str) -> tuple[tuple[str, str], ...]:
     return tuple((f"<{name}>", f"</{name}>") for name in names)
 
 
+def _pairs(firsts: str, seconds: str) -> Iterator[str]:
+    """Yield each of the first words with each of the second ones."""
+    return (f"{first}_{second}" for first in firsts.split() for second in seconds.split())
+
+
 FAMILIES = (
     Family(
         name="tags of many: DeepSeek R1, Qwen 3, GLM, MiniMax, Nemotron, Granite 4, and prompts that ask for them",
         reasoning=_tags(
             *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "scratch_pad"),
-            *(
-                "inner_monologue",
-                "inner_thoughts",
-                "thought_process",
-                "thinking_process",
-                "reasoning_process",
-            ),
-            *(
-                "chain_of_thought",
-                "internal_thoughts",
-                "internal_monologue",
-                "antthinking",
-                "think_fast",
-                "think_faster",
-            ),
+            *("chain_of_thought", "antthinking", "think_fast", "think_faster"),
+            *_pairs("inner internal", "monologue reasoning thinking thought thoughts"),
+            *_pairs("reasoning thinking thought", "process scratchpad"),
         ),
         calls=(
             *_tags(

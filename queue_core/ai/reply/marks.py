@@ -63,8 +63,14 @@ _MARK = re.compile(
 )
 LOOP_MIN = 200
 """Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
-_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:(?:\n\n| |\n)?+\1){{{LOOP_MIN - 1},}}+")
-_NEIGHBOURS = ("|><|", "|> <|", "|>\n<|", "|>\n\n<|")
+LOOP_SAMPLE, LOOP_ROW = 1_000, 20
+"""Distance of the places where a loop is looked for, and number of equal tokens in a row that are found there: the
+shortest loop has 1,200 characters."""
+TOKEN_MAX = 50
+"""Length of the longest token of a loop, with what stands before the next one."""
+_TOKEN, _AGAIN = r"(<\|[a-z_]{2,40}\|>)", r"(?:(?:\n\n| |\n)?+\1)"
+_ROW = re.compile(f"{_TOKEN}{_AGAIN}{{{LOOP_ROW - 1}}}")
+_LOOP = re.compile(f"{_TOKEN}{_AGAIN}{{{LOOP_ROW - 1},}}+")
 _UNKNOWN = re.compile(r"<\|/?\w[\w:-]{0,59}\|>")
 _BEGIN = re.compile(r"(?<![a-z])(?:begin|start)(?![a-z])")
 _UNKNOWN_OPENING = re.compile(
@@ -89,6 +95,10 @@ _BEFORE_MARK = 100
 _TAG_BEFORE = re.compile(r"<\w{1,40}\Z")
 _STRAY_WORD = re.compile(r"(?:\A|\n)\s{0,9}(?:court|count|call)\s{0,9}\Z")
 """Word that Claude writes in place of the first tag of a call."""
+_DAMAGED_OPENING = re.compile(
+    r"(?:\A|\n)\s{0,9}<(?:tool_|function_)?(?:name|tool|function|invoke)>[^<>\n]{0,80}\s{0,9}\Z"
+)
+"""First tag of a call that the model spelled wrongly, with the name of the tool."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -105,9 +115,11 @@ class Mark(msgspec.Struct, frozen=True):
 def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     """Return the text without marks, reasoning and calls, and what was removed: "reasoning", "call", "token"."""
     removed: set[str] = set()
-    if "<ctrl" in text:
+    if "<" not in text and "[" not in text and "◁" not in text:
+        return text, frozenset()
+    if text.find("<ctrl", 0, _end_of_marks(text)) >= 0:
         text, code = _without_ctrl(text, code, removed)
-    if _may_loop(text) and (shorter := _LOOP.sub(r"\1", text)) != text:
+    if _may_loop(text) and (shorter := _LOOP.sub(_once, text)) != text:
         text, code = shorter, Code(shorter)
     cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
     if cut is not None and not code.holds(cut.start()):
@@ -116,21 +128,33 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
         if text[len(before) :] == "<|" * ((len(text) - len(before)) // 2):  # the model was caught in a loop
             text = before
         removed.add("token")
-    marks = list(_marks(text, code)) if "<" in text or "[" in text or "◁" in text else []
+    marks = list(_marks(text, code))
     if not marks:
         return text, frozenset(removed)
     stripper = _Stripper(text, marks)
     return stripper.run(), frozenset(removed | stripper.removed)
 
 
+def _end_of_marks(text: str) -> int:
+    return end_of_signs(text, SIGNS_MAX, "<", "[", "◁")
+
+
 def _may_loop(text: str) -> bool:
     """Return False, quickly, for nearly all texts without a token that stands many times in a row."""
-    return text.count("<|") >= LOOP_MIN and any(neighbours in text for neighbours in _NEIGHBOURS)
+    if len(text) < LOOP_SAMPLE or "<|" not in text:
+        return False
+    starts = (text.find("<|", at, at + TOKEN_MAX) for at in range(0, len(text), LOOP_SAMPLE))
+    return any(start >= 0 and _ROW.match(text, start) for start in starts)
+
+
+def _once(row: re.Match[str]) -> str:
+    """Return the token of a row, once if the row is a loop."""
+    return row[1] if row[0].count(row[1]) >= LOOP_MIN else row[0]
 
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
     count = struck = 0
-    last = end_of_signs(text, SIGNS_MAX, "<", "[", "◁")
+    last = _end_of_marks(text)
     for match in _MARK.finditer(text, 0, last):
         key = _key(match)
         role = ROLES.get(key)
@@ -377,6 +401,7 @@ class _Stripper:
                 ("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")
             ):
                 self._drop(mark, mark.end, "token")
+                self._drop_before(_DAMAGED_OPENING)
             return
         is_last = mark.end >= self._visible_end
         if continues(text, mark.end) or (is_last and not begins_line(text, mark.start)):
@@ -389,10 +414,11 @@ def _joined(parts: list[str]) -> str:
     kept: list[str] = []
     spaces: list[str] = []
     for part in parts:
-        body = part.strip()
-        spaces.append(part[: len(part) - len(part.lstrip())])
+        rest = part.lstrip()
+        body = rest.rstrip()
+        spaces.append(part[: len(part) - len(rest)])
         if body:
             lines = min(max(space.count("\n") for space in spaces), 2)
             kept += ["\n" * lines or "".join(spaces)[:1], body]
-            spaces = [part[len(part.rstrip()) :]]
+            spaces = [rest[len(body) :]]
     return "".join(kept).strip()

@@ -141,7 +141,10 @@ def _candidates(text: str, effort: Effort) -> Iterator[LooseObject]:
         tried += 1
         candidate = read_object(text, start.start(), effort)
         if candidate is not None and (
-            candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)
+            candidate.is_clean
+            or _has_our_key(candidate)
+            or _is_of_answer(candidate)
+            or (_is_call(candidate.value) and (candidate.is_whole or candidate.end == len(text)))
         ):
             yield candidate
             at = candidate.end
@@ -197,8 +200,11 @@ def _is_sentence(text: str) -> bool:
 
 
 def _is_call(value: Any) -> bool:
+    """Return True for a call, and for an assistant's message that holds nothing but calls."""
     fields = {plain(key): item for key, item in value.items()} if isinstance(value, dict) else {}
-    return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
+    if action_of(fields) is None and not is_call(fields):
+        return False
+    return all(key in _CALL_KEYS for key, item in fields.items() if item is not None and item != "")
 
 
 def _pattern_of_leftovers(text: str) -> re.Pattern[str] | None:

@@ -16,11 +16,12 @@ LINES_MAX = 20_000
 
 _THOUGHTS = ("thought", "pensamiento", "pensamento")
 _ACTIONS = ("action", "acción", "ação")
+_OBSERVATIONS = ("observation", "observación", "observação")
 _FINAL = (
     r"final ?answer|final ?response|respuesta final|resposta final|réponse finale|risposta finale|الإجابة النهائية"
     r"|الاجابة النهائية|الجواب النهائي|最终答案|最終回答"
 )
-_STEP = f"{'|'.join(_THOUGHTS)}|action input|{'|'.join(_ACTIONS)}|observation|observación|observação|question"
+_STEP = f"{'|'.join(_THOUGHTS)}|action input|{'|'.join(_ACTIONS)}|{'|'.join(_OBSERVATIONS)}|question"
 _LABEL = re.compile(
     rf"\n[ \t>*#_]{{0,6}}+(?=[fratpoqا最])(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
     r" ?[*_]{0,2}[:：][*_]{0,2}[ \t]?",
@@ -37,6 +38,8 @@ _FINAL_CALL = re.compile(
 )
 """Answer of an agent of smolagents, which writes code."""
 _CALLS = re.compile(r"```(?:json)?\s{0,9}[\[{]\s{0,9}[\[{\"]")
+_NAMES_TOOL = re.compile(r"[\w.-]{1,80}\s?[\[({]|\w{1,40}[_.]\w")
+"""Action that is a call, such as `search[hours]`, or the name of a tool in a program, such as `get_hours`."""
 _FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
 
 
@@ -68,7 +71,8 @@ def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
         return _segment(text, labels, answers[-1]), False
     actions = [index for index, label in enumerate(labels) if _step(label) in _ACTIONS]
     action = _segment(text, labels, actions[-1]) if actions else ""
-    if not actions or not (thinks or steps & {"action input", "observation"} or _CALLS.match(action)):
+    is_call = _CALLS.match(action) or (_NAMES_TOOL.match(action) and not steps.isdisjoint(_OBSERVATIONS))
+    if not actions or not (thinks or "action input" in steps or is_call):
         return None
     return (action, False) if _FINAL_ACTION.search(action, 0, 500) else (before, True)
 

@@ -1,6 +1,7 @@
 """Records of tool calls in brackets, which a flow or an agent keeps in its memory, and which models imitate as text.
 
-They come from n8n ("[Used tools: Tool: …]"), OpenClaw ("[Tool Call: …]", "[Historical context: …]") and Memoh.
+They come from n8n ("[Used tools: Tool: …]"), OpenClaw ("[Tool Call: …]", "[Historical context: …]"), Memoh, clients of
+MCP ("[Calling tool hours with args {…}]") and bridges that write calls as text ("[Called tool: …]", "[Tool Use: …]").
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ BRACKETS_MAX = 500
 """Limit on brackets in a record."""
 
 _RECORD = re.compile(
-    r"\[(?:Used tools: Tool: |Historical context: a different model called tool |Tool Call: |Tool Result for ID "
-    r"|Previous assistant tool use\])"
+    r"\[(?:Used tools: Tool: |Historical context: a different model called tool |Tool Result for ID "
+    r"|Previous assistant tool use\]"
+    r"|(?i:tool (?:call|result|output): |(?:tool use|call(?:ed|ing) tools?)(?:: | )[\w.-]{1,80}(?=[\](,{]| with | \()))"
 )
 _BRACKET = re.compile(r"[\[\]]|(?<=[{\[:,])\s?\"(?:[^\"\\\n]|\\.)*+\"(?=\s?[,}\]:])")
 """Bracket, or a string of JSON, whose brackets do not count."""
-_LABEL = re.compile(r"\s{0,9}\n(?:Arguments|Tool|Input|Result|Output):[ \t]{0,9}")
+_LABEL = re.compile(
+    r"(?:\s{0,9}\n(?:Arguments|Tool|Input|Result|Output):| with (?:args|arguments|input):?)[ \t]{0,9}"
+)
 _INDENT = 80
 """Limit on spaces before a record."""
 
 
 def without_records(text: str, code: Code) -> str:
     """Return the text without the records that begin a line, and without the values below them. Code stays."""
-    if "[" not in text or "ool" not in text:
+    if "[" not in text or ("ool" not in text and "OOL" not in text):
         return text
     parts, at = [], 0
     for record in islice(_RECORD.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "[")), RECORDS_MAX):
@@ -53,7 +57,7 @@ def beside(*parts: str) -> str:
 
 def _end_of_values(text: str, at: int, record: str) -> int:
     """Return the index after the values below a record: the result of a tool, or a value after each label."""
-    if record.startswith("[Tool Result"):
+    if record.startswith("[Tool Result for"):
         return _end_of_value(text, at, "\n\n")
     while label := _LABEL.match(text, at):
         at = _end_of_value(text, label.end(), "\n")

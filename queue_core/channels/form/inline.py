@@ -39,6 +39,10 @@ _LOOSE_BOLD = re.compile(
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
+Meaning = Literal["style", "marks", "nothing"]
+"""Text that a pair of marks becomes: a style, the marks themselves, or nothing."""
+
+
 class Piece(NamedTuple):
     """Piece of a text. A fixed piece, such as code, is never styled."""
 
@@ -68,8 +72,13 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
             lines.append([])
             continue
         styles = piece.styles | {style} if style else piece.styles
-        lines[-1].extend(_styled(piece, styles if dialect.has_marks else frozenset()))
-    return [_written(_apart(line)) for line in lines]
+        if not styles or not dialect.has_marks or piece.is_fixed:
+            lines[-1].append(Piece(piece.text))
+        elif piece.text.isalnum():  # no address and no mark
+            lines[-1].append(Piece(piece.text, styles))
+        else:
+            lines[-1].extend(_styled(piece.text, styles))
+    return [_line(line) for line in lines]
 
 
 def has_loose_bold(text: str) -> bool:
@@ -77,17 +86,21 @@ def has_loose_bold(text: str) -> bool:
     return "**" in text and _LOOSE_BOLD.search(text) is not None
 
 
-def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
-    """Yield the parts of a piece: addresses without its styles, all else with them."""
-    if piece.is_fixed or not styles:
-        yield Piece(piece.text)
-        return
+def _line(pieces: list[Piece]) -> str:
+    """Return a line with the marks of its pieces."""
+    if any(piece.styles for piece in pieces):
+        return _written(_apart(pieces))
+    return "".join(piece.text for piece in pieces)
+
+
+def _styled(text: str, styles: frozenset[Style]) -> Iterator[Piece]:
+    """Yield the parts of a text: addresses without styles, all else with them."""
     at = 0
-    for address in URL.finditer(piece.text):
-        yield _with_free_styles(piece.text[at : address.start()], styles)
+    for address in URL.finditer(text):
+        yield _with_free_styles(text[at : address.start()], styles)
         yield Piece(address[0])
         at = address.end()
-    yield _with_free_styles(piece.text[at:], styles)
+    yield _with_free_styles(text[at:], styles)
 
 
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
@@ -145,6 +158,8 @@ class _Reader:
         """Numbers of the last items of the HTML lists that are open; -1 in a list without numbers."""
         self._is_after_block = False
         self._is_line_empty = True
+        self._meanings: dict[int, Meaning] = {}
+        """Meaning of each pair of marks that was read, by the index of its first token."""
         self._is_in_link = False
         """True in a link with an address, in which an image shows only its text."""
 
@@ -216,14 +231,15 @@ class _Reader:
         token = self._tokens[index]
         partner = self._partners.get(index, index)
         style = _STYLES[token.type.rpartition("_")[0]]
-        meaning = self._meaning(min(index, partner), max(index, partner))
+        opening, closing = min(index, partner), max(index, partner)
+        meaning = self._meanings.get(opening) or self._meaning(opening, closing)
+        self._meanings[opening] = meaning
         if meaning == "marks":
             self._add(token.markup)
         elif meaning == "style":
             self._count(style, token.nesting)
 
-    def _meaning(self, opening: int, closing: int) -> Literal["style", "marks", "nothing"]:
-        """Return what a pair of marks becomes: a style, the marks themselves, or nothing."""
+    def _meaning(self, opening: int, closing: int) -> Meaning:
         markup, text = self._tokens[opening].markup, self._text
         before, after = text.last_before(opening), text.first_from(closing)
         is_in_word = before.isalnum() or after.isalnum()

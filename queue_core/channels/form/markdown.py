@@ -6,7 +6,7 @@ Only text with a meaning in Markdown is rewritten. A line in which nothing chang
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from markdown_it.common.utils import normalizeReference
@@ -68,21 +68,22 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     )  # for instance a mere comment: too much text is better than an empty reply
 
 
-def work_of(text: str) -> int:
-    """Return the work of converting a text, as WORK_MAX counts it."""
-    return sum(text.count(sign) * work for sign, work in _WORK_OF_SIGNS.items())
+def work_of(text: str, signs: Mapping[str, int] = _WORK_OF_SIGNS) -> int:
+    """Return the work of converting a text, as WORK_MAX counts it. `signs` has the work of those that it may have."""
+    return sum(text.count(sign) * work for sign, work in signs.items())
 
 
 def _affordable(text: str) -> str:
     """Return the blocks at the beginning of a text, and the lines of a long block, that may be converted."""
     if len(text) <= CHARACTERS_MAX and work_of(text) <= WORK_MAX:
         return text
+    signs = {sign: work for sign, work in _WORK_OF_SIGNS.items() if sign in text or sign == "\n"}
     at = work = after_line = after_block = 0
     for line, is_code in _lines(text):
         if not is_code:
             after_line = at
             after_block = at if text.endswith("\n\n", 0, at) else after_block
-        work += work_of(line + "\n") if line.strip() else BLANK_WORK
+        work += work_of(line + "\n", signs) if line.strip() else BLANK_WORK
         at += len(line) + 1
         if at > CHARACTERS_MAX or work > WORK_MAX:
             break
@@ -178,6 +179,8 @@ class _Document:
             head = _HEADING.match(source[0])
             prefixes = [head[1]] if head and token.content else []
             written = lines_of(children, self._dialect, style="bold")
+        elif _is_plain(children):
+            return None
         else:
             prefixes = _prefixes(source, token.content.split("\n"))
             if index > 1 and self._tokens[index - 2].type == "list_item_open":
@@ -233,6 +236,12 @@ def _continued(prefix: str) -> str:
 
 def _quote_of(line: str) -> str:
     return re.match(r"[\s>]*", line)[0]  # type: ignore[index]  # matches always
+
+
+def _is_plain(children: Sequence[Token]) -> bool:
+    """Return True for a text without a mark, which nearly all lines of a long list are."""
+    content = children[0].content if len(children) == 1 and children[0].type == "text" else "["
+    return "[" not in content and "**" not in content
 
 
 def _tick(children: list[Token]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 
 from markdown_it.token import Token
@@ -20,11 +21,14 @@ class Text:
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._texts = [_visible(token) for token in tokens]
         self._lengths = list(accumulate(map(len, self._texts), initial=0))
-        self._letters = list(accumulate((any(map(str.isalpha, text)) for text in self._texts), initial=0))
         self._last = list(accumulate(self._texts, lambda last, text: text[-1:] or last, initial=""))
         self._first = list(
             accumulate(reversed(self._texts), lambda first, text: text[:1] or first, initial="")
         )[::-1]
+
+    @cached_property
+    def _letters(self) -> list[int]:
+        return list(accumulate((any(map(str.isalpha, text)) for text in self._texts), initial=0))
 
     def last_before(self, index: int) -> str:
         """Return the last character before the token at `index`; "" at the beginning."""

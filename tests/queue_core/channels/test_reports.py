@@ -1,7 +1,8 @@
 """Bodies of errors as public reports and tables of the providers show them, written anew, and what follows each.
 
 Sources: Meta's error codes and the copies of 360dialog, Niswey and Wolkvox; issues of the Evolution API (241, 978,
-1247, 1509, 1613), its nodes for n8n (2, 30), Baileys (797), WAHA (834, 1045, 1904), whatsmeow (380, 679, 690, 1074).
+1247, 1509, 1613, 2111, 2229, 2570), its nodes for n8n (2, 30), Baileys (797), WAHA (834, 1045, 1329, 1644, 1904, 2110),
+whatsmeow (380, 679, 690, 1074), wuzapi (95).
 """
 
 from __future__ import annotations
@@ -67,6 +68,21 @@ CASES: list[tuple[str, int, Any, Consequence, bool]] = [
     ("evolution_go", 500, {"error": "the store doesn't contain a device JID"}, "operator", True),
     ("evolution_go", 500, {"error": "server returned error 403"}, "later", True),
     ("evolution_go", 500, {"error": "server returned error 420"}, "later", True),
+    ("cloud", 500, _meta(131000, "(#131000) Generic error", error_subcode=2494002), "later", False),
+    ("cloud", 401, _meta(190, "Session has expired.", error_subcode=463), "operator", True),
+    ("cloud", 400, _meta(131042, "(#131042) Business eligibility payment issue"), "operator", True),
+    ("cloud", 400, _meta(131026, "(#131026) Message undeliverable"), "never", True),
+    ("cloud", 429, _meta(130429, "(#130429) Rate limit hit"), "number limit", True),
+    ("cloud", 403, _meta(368, "(#368) Temporarily blocked for policies violations"), "operator", True),
+    ("evolution", 400, evolution_body(400, ["Error: Connection Closed"]), "outage", True),
+    ("evolution", 400, evolution_body(400, [['instance requires property "text"']]), "now", True),
+    ("evolution", 400, evolution_body(400, [{"jid": "2@s.whatsapp.net", "exists": False, "number": "2"}]), "now", True),
+    ("waha", 422, {"error": "Session status is not as expected. Try again later or restart the session",
+                   "session": "default", "status": "STARTING", "expected": ["WORKING"]}, "outage", True),
+    ("waha", 500, _exception("async-lock timed out in queue auth"), "later", False),
+    ("waha", 500, _exception("2 UNKNOWN: server returned error 400"), "outage", True),
+    ("evolution_go", 500, {"code": 500, "error": "error sending message: server returned error 479", "success": False},
+     "later", True),
 ]  # fmt: skip
 """Provider, status and body, what follows, and True if the user certainly does not have the part."""
 

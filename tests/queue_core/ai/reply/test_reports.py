@@ -114,6 +114,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "MiniMax-AI/MiniMax-M3#31": [
         (
+            'Let me check that for you.]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="read_file">]<]minimax[>[<path>C:\\orders\\main.rs]<]minimax[>[</path>]<]minimax[>[<start_line>130]<]minimax[>[</start_line>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>',
+            "Let me check that for you.",
+        ),
+        (
             'Let me check the table.]<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="tables">]<]minimax[>[<people>4]<]minimax[>[</people>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>',
             "Let me check the table.",
         ),
@@ -143,6 +147,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ('functools[{"name": "find_branch", "arguments": {"city": "Porto"}}]', ""),
     ],
     "NousResearch/hermes-agent#35129": [
+        (
+            'دعني أتحقق من حالة الطقس.\n<function=get_weather>{"city": "القاهرة"}</function>',
+            "دعني أتحقق من حالة الطقس.",
+        ),
         ('<function=find_branch>{"city": "Porto"}</function>', ""),
     ],
     "Hermes prompt format": [
@@ -276,6 +284,226 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "vLLM, hy_v3": [
         ("<think:opensource>They ask.</think:opensource>Ok, booked.", "Ok, booked."),
+    ],
+    "pwilkin/llama.cpp#20": [
+        (
+            "The user asks about the parcel.<|close|>think<|sep|><|open|>response<|sep|>Hello! Your parcel leaves today.<|close|>response<|sep|><|close|>message<|sep|><|end_of_msg|>",
+            "Hello! Your parcel leaves today.",
+        ),
+        (
+            'I will look that up for you.<|close|>response<|sep|><|open|>tools<|sep|><|open|>call tool="get_order" index="1"<|sep|><|open|>argument key="id" type="string"<|sep|>A-17<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|><|close|>message<|sep|>',
+            "I will look that up for you.",
+        ),
+    ],
+    "NousResearch/hermes-agent#73491": [
+        ("<|open|>response<|sep|><|close|>response<|sep|><|close|>message<|sep|>", ""),
+    ],
+    "sgl-project/sglang#32567": [
+        (
+            "Both calls returned. Now compare briefly.<|close|>think<|open|>response<|sep|>Here's the comparison: plan A is cheaper.<|close|>response<|sep|><|close|>message<|sep|>",
+            "Here's the comparison: plan A is cheaper.",
+        ),
+    ],
+    "can1357/oh-my-pi#8495": [
+        (
+            'Un momento, consulto tu pedido.\n<|open|>toolscall tool="lookup" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>src/rendererargument<|sep|><|close|>call<|sep|><|close|>toolstoolsmessage<|sep|>',
+            "Un momento, consulto tu pedido.",
+        ),
+    ],
+    "vllm-project/vllm#50367": [
+        (
+            "The user wants me to say hello.<|close|> think <|sep|> <|open|> response <|sep|>مرحباً! كيف أساعدك؟<|close|> response <|sep|>",
+            "مرحباً! كيف أساعدك؟",
+        ),
+    ],
+    "Augustas11/macprovider#743": [
+        (
+            'analysisWe need to answer "When does it ship?". The answer is Friday. We should output only that.assistantfinalYour order ships Friday.',
+            "Your order ships Friday.",
+        ),
+    ],
+    "NVIDIA/TensorRT-LLM#9256": [
+        (
+            '<|channel|>commentary<|message|>{\n  "path": "/",\n  "name_pattern": "*Chen*",\n  "type_filter": "file"\n}<|end|>',
+            "",
+        ),
+    ],
+    "lijunzh/koda#491": [
+        (
+            "Le rendez-vous est confirm\u00e9 pour mardi.\ns\u115fthought\nCRITICAL INSTRUCTION 1: I may have access to a variety of tools at my disposal. Some tools may be generic.\nCRITICAL INSTRUCTION 2: Related tools: none.",
+            "Le rendez-vous est confirmé pour mardi.",
+        ),
+    ],
+    "openclaw/openclaw#61350": [
+        (
+            "...94>thought CRITICAL INSTRUCTION 1: I may have access to a variety of tools. I must prefer the specific one.",
+            "",
+        ),
+        ("...94>thought\nCRITICAL INSTRUCTION 1: prefer the specific tool.", ""),
+    ],
+    "Blaizzy/mlx-vlm#899": [
+        ("<|channel>\nThe user is asking what 2+2 is. This is straightforward.\n<channel|>\n4", "4"),
+    ],
+    "attevon-llc/OpenTranscribe#439": [
+        (
+            'The user is asking what the team decided about the buttons. I need to search the excerpts.\n\n1.  **Scan excerpts for "button":**\n    *   Excerpt [1]: no decisions.\n<channel|>I do not have enough information about that.',
+            "I do not have enough information about that.",
+        ),
+    ],
+    "ollama/ollama#17459": [
+        ("<unused49>\n<unused49>\n<unused49>\n<unused49>", ""),
+    ],
+    "anthropics/claude-code#77061": [
+        (
+            'Let me check your booking.\n\ncount\n<invoke name="get_booking">\n<parameter name="id">77</parameter>\n<parameter name="description">Read the booking</parameter>\n</invoke>',
+            "Let me check your booking.",
+        ),
+    ],
+    "stdapi-ai/stdapi.ai#182": [
+        ("I will check your order now.\n\n<｜DSML｜function_calls", "I will check your order now."),
+    ],
+    "lsdefine/GenericAgent#804": [
+        (
+            'سأتحقق من طلبك الآن.\n<‖DSML‖tool_calls>\n<‖DSML‖invoke name="get_order">\n<‖DSML‖parameter name="id" string="true">A-17</‖DSML‖parameter>\n</‖DSML‖invoke>\n</‖DSML‖tool_calls>',
+            "سأتحقق من طلبك الآن.",
+        ),
+    ],
+    "sgl-project/sglang#40236": [
+        (
+            '<｜｜DSML｜｜invoke name="get_order">\n<｜｜DSML｜｜parameter name="id" string="true">A-17</｜｜DSML｜｜parameter>\n</｜｜DSML｜｜invoke>',
+            "",
+        ),
+    ],
+    "vercel/ai#7078": [
+        (
+            "<thinking>El usuario ha saludado y parece querer un turno. Preguntaré por la disponibilidad.</thinking>\nHola! Todo bien, gracias. ¿Querés agendar un turno?",
+            "Hola! Todo bien, gracias. ¿Querés agendar un turno?",
+        ),
+    ],
+    "rynfar/meridian#94": [
+        (
+            'Checking the stock.\n\n[Tool Use: bash({"command": "ls -la", "description": "List files"})]',
+            "Checking the stock.",
+        ),
+    ],
+    "bytedance/deer-flow#2840": [
+        (
+            '[Called tool multi_tool_use.parallel with arguments:\n  {"tool_uses":[{"recipient_name":"functions.get_order","parameters":{"id":"A-17"}}]}]',
+            "",
+        ),
+    ],
+    "zeroclaw-labs/zeroclaw#10446": [
+        (
+            'Voy a revisar tu saldo.\n\n{"content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"get_balance","arguments":"{\\"name\\":\\"it\\\'s me\\"}"}}]}\n\nTu saldo es de 20 €.',
+            "Voy a revisar tu saldo.\n\nTu saldo es de 20 €.",
+        ),
+        (
+            'One moment.\n{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"x","arguments":"{}"}}]}',
+            "One moment.",
+        ),
+    ],
+    "NousResearch/hermes-agent#87900": [
+        (
+            '{"name": "get_time", "arguments": {}}\n{"name": "get_weather", "arguments": {"city": "Cairo"}}',
+            "",
+        ),
+        ('One moment.\n{"name": "get_order", "arguments": {"id": "A-1",}}\nDone.', "One moment.\nDone."),
+        ("One moment.\n{'name': 'get_order', 'arguments': {'id': 1}}", "One moment."),
+        ('One moment.\n{"name": "get_order", "arguments": {"id": "A-1', "One moment."),
+    ],
+    "signalnine/q27#24": [
+        (
+            "<name>task\n</parameter>\n<parameter=description>\nAdd a comment\n</parameter>\n<parameter=prompt>\nAdd it to hello.py\n</parameter>\n</function>",
+            "",
+        ),
+    ],
+    "langchain-ai/langchain#5870": [
+        (
+            'Thought:The tool has returned the refund. Now I need to tell the user.\nAction:\n```\n{\n  "action": "Final Answer",\n  "action_input": "Your refund was sent."\n}\n```',
+            "Your refund was sent.",
+        ),
+    ],
+    "crewAIInc/crewAI#2237": [
+        (
+            "Action: Name of my tool\nAction Input: {'argument': {'description': 'Description of the argument.', 'type': 'str'}}\nTool Name: Research\nTool Arguments: {'argument': {'type': 'str'}}\nTool Description: This tool is used to perform research.\nObservation: The tool has been activated and is ready to use.\nThought: Now that I have performed the action, I can give the final answer.\nFinal Answer: Los planes son:\n1. Básico\n2. Pro",
+            "Los planes son:\n1. Básico\n2. Pro",
+        ),
+    ],
+    "n8n-io/n8n#18006": [
+        (
+            '[{"output":{"message":"مرحباً! طلبك جاهز للاستلام.","intent":"pickup"}}]',
+            "مرحباً! طلبك جاهز للاستلام.",
+        ),
+    ],
+    "Gitlawb/openclaude#779": [
+        (
+            "<REASONING_SCRATCHPAD>\nThe user wants to cancel. The policy allows it.\n</REASONING_SCRATCHPAD>\nDone, your booking is cancelled.",
+            "Done, your booking is cancelled.",
+        ),
+    ],
+    "harshitethic/whatsapp-turbo-gpt#1": [
+        (
+            "Error: Request failed with status code 429\n    at createError (/app/node_modules/axios/lib/core/createError.js:16:15)\n    at settle (/app/node_modules/axios/lib/core/settle.js:17:12)\n    at IncomingMessage.handleStreamEnd (/app/node_modules/axios/lib/adapters/http.js:322:11)",
+            "",
+        ),
+    ],
+    "modelcontextprotocol/quickstart-resources, mcp-client-python": [
+        ('[Calling tool opening_hours with args {"day": "mon"}]\nWe open at nine.', "We open at nine."),
+        (
+            "One moment.\n[Calling tool: opening_hours] with args {'day': 'mon'}\nWe open at nine.",
+            "One moment.\nWe open at nine.",
+        ),
+    ],
+    "records of calls in transcripts of several bridges": [
+        (
+            "Hello.\n[tool use: read_hours (id: 5)]\n[tool result: nine to five]\nWe open at nine.",
+            "Hello.\nWe open at nine.",
+        ),
+        ("[Called tool: hours]", ""),
+        ("[called tools: hours, prices]\nWe open at nine.", "We open at nine."),
+        ('[TOOL USE: hours]\nInput: {"day": "mon"}\nWe open at nine.', "We open at nine."),
+    ],
+    "prompts that ask for reasoning in tags of their own": [
+        ("<inner_thinking>They ask for hours.</inner_thinking>We open at nine.", "We open at nine."),
+        (
+            "<internal_reasoning>They ask for hours.</internal_reasoning>\n\nWe open at nine.",
+            "We open at nine.",
+        ),
+        (
+            "<thinking_scratchpad>They ask for hours.</thinking_scratchpad>We open at nine.",
+            "We open at nine.",
+        ),
+    ],
+    "errors of the clients of AIs, sent as the answer": [
+        ("AxiosError: Request failed with status code 503", ""),
+        (
+            "Error code: 429 - {'error': {'message': 'Rate limit reached', 'type': 'requests', 'code': 'rate_limit_exceeded'}}",
+            "",
+        ),
+        (
+            "openai.RateLimitError: Error code: 429 - {'error': {'message': 'You exceeded your current quota'}}",
+            "",
+        ),
+        ("litellm.ServiceUnavailableError: AnthropicException - Overloaded", ""),
+        ('529 {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', ""),
+        ("429 RESOURCE_EXHAUSTED. {'error': {'code': 429, 'message': 'Quota exceeded'}}", ""),
+        ("429 You exceeded your current quota, please check your plan and billing details.", ""),
+        (
+            "[GoogleGenerativeAI Error]: Error fetching from https://a.example: [503 Service Unavailable] Overloaded",
+            "",
+        ),
+        (
+            "Traceback (most recent call last):\n  File \"bot.py\", line 5, in <module>\n    main()\nKeyError: 'hours'",
+            "",
+        ),
+        (
+            "TypeError: Cannot read properties of undefined (reading 'hours')\n    at run (/app/bot.js:5:11)\n    at async main (/app/bot.js:9:3) {\n  code: 'E1'\n}",
+            "",
+        ),
+        (
+            "java.lang.NullPointerException\n\tat com.a.Bot.run(Bot.java:5)\n\tat com.a.Bot.main(Bot.java:9)",
+            "",
+        ),
     ],
     "LangGraph, create_react_agent": [
         ("Sorry, need more steps to process this request.", ""),
