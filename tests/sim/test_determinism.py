@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .test_cli import REPOSITORY, sim
+from .command_line import REPOSITORY, sim
 
 NAMES = ("incident", "hostile-names", "delivered-twice-at-once")
 

@@ -1,4 +1,4 @@
-"""Sweeps: the costs of each choice, computed by hand, and the command in a subprocess."""
+"""Sweeps: the costs of each choice, computed by hand, and the command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sim.engine.settings import SettingsError, SimSettings
 from sim.study import Study
 from sim.sweep import CHOICES_MAX, SAMPLES_MAX, are_best, choices, nearest_to_best, sweep, thinned
 
-from .test_cli import REPOSITORY, sim
+from .command_line import REPOSITORY, sim
 
 PAUSED = [0, 5, 20]
 """Times of messages, in seconds: the second is sent after a window of 4 s, during the AI call, or within 8 s."""
