@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sim import study
 from sim.cli import main
+from sim.engine import processes
 
 REPOSITORY = Path(__file__).parents[2]
 INCIDENT = REPOSITORY / "logs" / "incident.jsonl"
@@ -56,6 +59,19 @@ def sim_process(*arguments: str | Path, cwd: Path, **environment: str) -> Ended:
         timeout=100,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def record_processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let small studies start processes too; returns a list to which each study appends how many it starts."""
+    started: list[int] = []
+
+    def spread(*arguments: Any, jobs: int) -> Any:
+        started.append(jobs)
+        return processes.spread(*arguments, jobs=jobs)
+
+    monkeypatch.setattr(study, "SMALL_STUDY_MESSAGES", 0)
+    monkeypatch.setattr(study, "spread", spread)
+    return started
 
 
 @contextlib.contextmanager
