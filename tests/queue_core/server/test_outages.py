@@ -9,7 +9,6 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 
-
 SOON = {"QUEUE_DIRECT_AFTER_MS": "500"}
 """A message waits this long for Redis, until it is answered directly."""
 
