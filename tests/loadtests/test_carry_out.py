@@ -34,7 +34,7 @@ while over() < int(options["faults"]) or time.monotonic() < deadline - 40 + floa
 shutil.copytree(surroundings, out / "copy")
 sys.exit(int(options["exit"]))
 """
-"""A program instead of Locust: it starts a load, waits until all faults have ended and some seconds passed, and ends."""
+"""Program instead of Locust: it starts a load, waits until all faults have ended and some seconds passed, and exits."""
 
 
 def load_run(out: Path, plan: str, *options: str) -> LoadRun:
