@@ -48,7 +48,9 @@ failover: $(VENV)/.load ## kill, freeze and replace servers of clusters and behi
 validate: $(VENV)/.load ## check the simulator against a real stack in six trials, about 9 minutes; the report is reports/out/validate/report.html
 	$(BIN)/python -m loadtests validate
 
-test: lint types unit ## lint, types, import rules and all tests
+test: $(VENV)/.test ## lint, types, import rules and all tests
+	@$(MAKE) --no-print-directory -j2 lint types
+	@$(MAKE) --no-print-directory unit
 
 lint: $(VENV)/.test ## ruff, import rules, and the language of names and texts
 	$(BIN)/ruff check .
@@ -109,8 +111,9 @@ $(VENV)/.made:
 	@pwd -P > $@
 
 # One stamp a set of extras: installed again when pyproject.toml is newer. "test" contains the others.
+# Most modules of the packages are never imported: Python compiles the others when it needs them, and pip does not.
 $(VENV)/.load $(VENV)/.serve $(VENV)/.sim $(VENV)/.test: $(VENV)/.%: $(VENV)/.made pyproject.toml
 	@echo "installing what '$*' needs into $(VENV) …"
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -e ".[$*]"; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"; fi
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[$*]"; fi
 	@touch $@ $(if $(filter test,$*),$(VENV)/.load $(VENV)/.serve $(VENV)/.sim)

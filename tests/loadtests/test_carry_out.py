@@ -20,20 +20,21 @@ options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
 if options["exit"] == "2":
     sys.exit(2)
 out, surroundings = pathlib.Path(options["out"]), pathlib.Path(options["surroundings"])
-(surroundings / "started").write_text(str(time.time()))
+(surroundings / "starting").write_text(str(time.time()))
+(surroundings / "starting").rename(surroundings / "started")
 faults = surroundings / "faults.json"
 deadline = time.monotonic() + 40
 
 def over():
     return sum(fault["end_s"] is not None for fault in json.loads(faults.read_text()))
 
-while over() < int(options["faults"]) or time.monotonic() < deadline - 37:
+while over() < int(options["faults"]) or time.monotonic() < deadline - 40 + float(options["seconds"]):
     assert time.monotonic() < deadline, "the faults do not come"
     time.sleep(0.05)
 shutil.copytree(surroundings, out / "copy")
 sys.exit(int(options["exit"]))
 """
-"""A program instead of Locust: it starts a load, waits until all faults have ended and 3 s passed, and exits."""
+"""Program instead of Locust: it starts a load, waits until all faults have ended and some seconds passed, and exits."""
 
 
 def load_run(out: Path, plan: str, *options: str) -> LoadRun:
@@ -64,7 +65,7 @@ def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) 
     earlier = earlier_run(tmp_path)
     plan = "worker-dies@200ms,redis-hangs@300ms:300ms,ai-fails@0s:200ms"
     before = family(os.getpid())
-    code = carry_out(load_run(tmp_path, plan, "--faults=3", "--exit=0"), ENVIRON)
+    code = carry_out(load_run(tmp_path, plan, "--faults=3", "--seconds=3", "--exit=0"), ENVIRON)
     assert code == 0
     faults = {fault["code"]: fault for fault in read_faults(tmp_path / "copy", until_s=99)}
     assert faults.keys() == {"worker-dies", "redis-hangs", "ai-fails"}
@@ -88,8 +89,8 @@ def test_options_that_locust_refuses_change_no_file_of_the_earlier_run(tmp_path:
 def test_a_run_ends_with_the_code_of_locust_unless_a_fault_did_not_happen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert carry_out(load_run(tmp_path / "a", "", "--faults=0", "--exit=1"), ENVIRON) == 1
-    late = load_run(tmp_path / "b", "worker-dies@1h", "--faults=0", "--exit=0")
+    assert carry_out(load_run(tmp_path / "a", "", "--faults=0", "--seconds=0", "--exit=1"), ENVIRON) == 1
+    late = load_run(tmp_path / "b", "worker-dies@1h", "--faults=0", "--seconds=0", "--exit=0")
     assert carry_out(late, ENVIRON) == 3
     assert "did not happen, since the load ended before: worker-dies@1h" in capsys.readouterr().err
 

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .test_cli import REPOSITORY, sim
+import pytest
+
+from .command_line import REPOSITORY, record_processes, sim
 
 NAMES = ("incident", "hostile-names", "delivered-twice-at-once")
 
 
-def result(tmp_path: Path, *options: str, names: Sequence[str] = NAMES, hash_seed: str = "0") -> bytes:
+def result(tmp_path: Path, *options: str, names: Sequence[str] = NAMES, **environment: str) -> bytes:
     paths = [REPOSITORY / "logs" / f"{name}.jsonl" for name in names]
     faults = ("--fault", "timer-dies=0.1", "--fault", "http-fails=0.1", "--fault", "ai-fails=0.1")
     others = ("--fault", "redis-away@3s:20s", "--fault", "process-restarts@25s,answers-lost=0.02")
@@ -27,14 +29,18 @@ def result(tmp_path: Path, *options: str, names: Sequence[str] = NAMES, hash_see
         *others,
         *profiles,
     )
-    done = sim("replay", *paths, *arguments, *options, cwd=tmp_path, PYTHONHASHSEED=hash_seed)
+    done = sim("replay", *paths, *arguments, *options, cwd=tmp_path, **environment)
     assert done.returncode in (0, 1), done.stderr
     return (tmp_path / "result.json").read_bytes()
 
 
-def test_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(tmp_path: Path) -> None:
+def test_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = result(tmp_path, "--jobs", "1")
-    assert result(tmp_path, "--jobs", "2", hash_seed="12345") == first
+    started = record_processes(monkeypatch)
+    assert result(tmp_path, "--jobs", "2", PYTHONHASHSEED="12345") == first
+    assert started == [2]
     assert sum(fault["struck"] for run in json.loads(first)["runs"] for fault in run["faults"]) > 20
 
 

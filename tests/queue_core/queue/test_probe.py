@@ -41,7 +41,14 @@ async def test_a_queue_on_a_cluster(cluster_client: RedisCluster) -> None:
     assert await probe(MessageQueue(cluster_client, QueueSettings(partitions=5))) == []  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize(
+    "command",
+    # How a refusal is worded depends on the version, not on the command: one of them is tried on each.
+    [
+        pytest.param(name, marks=[] if name == "GET" else pytest.mark.newest_redis)
+        for name in sorted(COMMANDS)
+    ],
+)
 async def test_a_missing_right_is_named(real_redis: Redis, command: str) -> None:
     queue, client = await queue_without(real_redis, command.lower())
     async with client:

@@ -9,6 +9,9 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 
+SOON = {"QUEUE_DIRECT_AFTER_MS": "500"}
+"""A message waits this long for Redis, until it is answered directly."""
+
 
 def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> dict[str, str]:
     return {**QUICK, **world.environment(), "REDIS_URL": redis_server.url, **changes}
@@ -33,7 +36,7 @@ async def test_redis_killed_before_the_enqueue(redis_server: EmbeddedRedis, tmp_
     """The message is answered directly, and recognised when it is delivered again, before and after Redis is back."""
     async with (
         outside() as world,
-        running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
+        running("serve", environment=environment(world, redis_server, **SOON), folder=tmp_path) as server,
     ):
         redis_server.kill()
         assert await deliver(server, "m1") == "answered"
@@ -50,7 +53,9 @@ async def test_redis_frozen_during_the_enqueue(redis_server: EmbeddedRedis, tmp_
     async with (
         outside() as world,
         running(
-            "serve", environment=environment(world, redis_server, QUEUE_WINDOW_MS="4000"), folder=tmp_path
+            "serve",
+            environment=environment(world, redis_server, QUEUE_WINDOW_MS="1500", **SOON),
+            folder=tmp_path,
         ) as server,
     ):
         assert await deliver(server, "m0", phone="966500000009") == "queued"
@@ -98,7 +103,7 @@ async def test_redis_and_the_ai_are_down(redis_server: EmbeddedRedis, tmp_path: 
     """Neither stored nor answered: 503, and the provider delivers it again."""
     async with (
         outside() as world,
-        running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
+        running("serve", environment=environment(world, redis_server, **SOON), folder=tmp_path) as server,
     ):
         redis_server.kill()
         world.ai_statuses = [500]
@@ -146,7 +151,7 @@ async def test_the_ai_is_down_for_longer_than_all_attempts(
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
     ):
-        world.ai_statuses = [500] * 9
+        world.ai_statuses = [500] * 7  # five attempts of one, one of the other, and a probe
         await deliver(server, "m1")
         await server.says("turn failed", times=5)
         await deliver(server, "m2", phone="966500000002")

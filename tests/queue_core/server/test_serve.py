@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from queue_core import connect
 from queue_core.redis_server.embedded import EmbeddedRedis
-from tests.queue_core.server.deployment import QUICK, ROOT, Process, running
+from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
+from tests.sim.command_line import sim
 
 TOKEN = "operator-token-of-the-test"
 
@@ -228,19 +227,8 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
         1,
         1,
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "sim",
-        "replay",
-        str(recorded),
-        "--system",
-        "queue",
-        "--report",
-        "report.html",
-    ]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    replayed = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, env=environ, check=False)
+    options = ("--system", "queue", "--report", "report.html")
+    replayed = await asyncio.to_thread(sim, "replay", recorded, *options, cwd=tmp_path)
     assert replayed.returncode == 0
 
 

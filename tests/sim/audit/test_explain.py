@@ -19,8 +19,8 @@ from sim.audit.fates import Limits
 from sim.engine.settings import SimSettings
 from sim.replay import replay
 from sim.systems import all_systems
+from tests.sim.command_line import INCIDENT, REPOSITORY, sim
 from tests.sim.commands.test_audit_command import DAY
-from tests.sim.test_cli import INCIDENT, REPOSITORY, sim
 
 
 def runs_of(recording: Recording, *systems: str, runs: int = 1) -> list[Run]:

@@ -1,4 +1,4 @@
-"""`python -m sim audit` in a subprocess: tables, page, JSON, exit codes, and bad input."""
+"""`python -m sim audit`: tables, page, JSON, exit codes, and bad input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from reports.results.files import read_result
 from tests.docs.documents import block
-from tests.sim.test_cli import INCIDENT, sim
+from tests.sim.command_line import INCIDENT, sim
 
 DAY = block("docs/audit.md", "json")
 
