@@ -124,14 +124,14 @@ def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
     code, result, output = run(
         tmp_path,
         *("--scenario", "steady", "--rate", "1200", "--duration", "60s", "--max-ack-p99", "0"),
-        locust=("--run-time", "5s", *processes),
+        locust=("--run-time", "8s", *processes),
     )
     assert code == 1, output
     assert (result["ok"], result["valid"]) == (False, True)
     assert [missed["code"][:15] for missed in result["thresholds"] if not missed["ok"]] == ["acknowledgement"]
     assert result["ledger"]["sent"] == result["ledger"]["answered"] > 0
     assert result["unsent"] > 900
-    assert result["duration_s"] < 5
+    assert result["duration_s"] < 8
     assert f"The load was ended early: {result['unsent']:,} messages of the schedule were not sent." in output
     assert (tmp_path / "report.html").exists()
 
