@@ -19,6 +19,7 @@ PHONE_SHOWN = 4
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e")
 _ISOLATES = re.compile("[\u2066-\u2069]")
 _SPACES = re.compile(r"\s+")
+_WIDE_LETTERS = frozenset("سشصض")
 _TROUBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\ufffe\uffff]")
 
 
@@ -86,8 +87,12 @@ def width_px(text: str, size_px: float) -> float:
     for character in text:
         if unicodedata.category(character) in ("Mn", "Me", "Cf"):
             continue
-        wide = unicodedata.east_asian_width(character) in "WF"
-        units += 1.25 if wide else 0.7 if character.isupper() else 0.36 if character in " .,:;il|'" else 0.59
+        if unicodedata.east_asian_width(character) in "WF":
+            units += 1.25
+        elif character in _WIDE_LETTERS:
+            units += 1.0
+        else:
+            units += 0.7 if character.isupper() else 0.36 if character in " .,:;il|'" else 0.59
     return units * size_px
 
 

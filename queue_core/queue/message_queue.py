@@ -154,10 +154,7 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Check that Redis can carry the queue.
-
-        Raises UnsupportedRedisError, NewerLayoutError, PartitionsError or QueueUnavailableError.
-        """
+        """Check that Redis can carry the queue. Raises a QueueError that says why not."""
         await self.transport.load()
         await self.check_layout()
 

@@ -79,6 +79,7 @@ class Bar:
     y: float
     label: str
     label_x: float
+    label_width: float
     inside: bool
     state: Literal["replied", "unanswered", "superseded"]
     title: str
@@ -269,9 +270,9 @@ class LaneLayout:
             end = self._end(span, left)
             width = max(end - left, 3.0)
             label = span_label(span)
-            label_width = width_px(label, LABEL_PX) + 8
-            inside = label_width + 10 <= width
-            row = free_row(rows, left, left + width + (10 if inside else 12 + label_width))
+            label_width = width_px(label, LABEL_PX)
+            inside = label_width + 18 <= width
+            row = free_row(rows, left, left + width + (10 if inside else 20 + label_width))
             bars.append(
                 Bar(
                     left=left,
@@ -279,6 +280,7 @@ class LaneLayout:
                     y=top + row * 24,
                     label=label,
                     label_x=left + (6 if inside else width + 12),
+                    label_width=label_width,
                     inside=inside,
                     state=_state(span),
                     title=span_title(span),

@@ -65,14 +65,17 @@ def say_estimate(
 
     `repeats` is the number of runs of each recording on each system.
     """
-    messages = sum(len(recording.arrivals) for recording in recordings)
+    deliveries = sum(len(recording.arrivals) for recording in recordings)
     cost_ms = sum(QUEUE_MS if contender.system == "queue" else OTHER_MS for contender in contenders)
     runs = max(1, len(recordings) * len(contenders) * repeats)
-    seconds = messages * repeats * cost_ms / 1000 / min(options.jobs, runs)
+    seconds = deliveries * repeats * cost_ms / 1000 / min(options.jobs, runs)
     if seconds < LONG_WORK_S or options.quiet:
         return
     systems = quantity(len(contenders), "system")
-    words = f"{quantity(messages, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"
+    different = sum(
+        len({(it.instance, it.phone, it.id) for it in recording.arrivals}) for recording in recordings
+    )
+    words = f"{quantity(different, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"
     shorter = "--system NAME takes one of them, --from and --to a part of the time"
     if len(contenders) == 1:
         shorter = "--from and --to take a part of the time"

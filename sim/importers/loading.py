@@ -207,4 +207,4 @@ class _Loader:
 
 
 def _is_documentation(file: Path) -> bool:
-    return file.suffix.lower() == ".md" or file.stem.upper() in ("README", "LICENSE")
+    return file.stem.upper() in ("README", "LICENSE")

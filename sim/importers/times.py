@@ -156,6 +156,10 @@ class ZoneFinder:
                 f"{self._name} is taken as {zone_words(offset_ms)}, by the provider's times beside it."
             )
         elif count < SIGHTINGS_MIN:
+            self._context.note(
+                f"{self._name} of some messages fits {zone_words(offset_ms)} too. Fewer than {SIGHTINGS_MIN} of them "
+                "count as delayed by that much; --zone sets one zone for all."
+            )
             return self._offset_ms
         elif count == SIGHTINGS_MIN:
             self._context.note(

@@ -41,9 +41,9 @@ async def queue(
     if request.param == "url":
         url = cluster_server.url.replace("redis://", "redis+cluster://")
         async with connect(url) as client:
-            yield MessageQueue(client, QueueSettings(), clock=clock)
+            yield MessageQueue(client, QueueSettings(redis_deadline_ms=20_000), clock=clock)
     else:
-        settings = QueueSettings(partitions=1 if "1" in request.param else 8)
+        settings = QueueSettings(partitions=1 if "1" in request.param else 8, redis_deadline_ms=20_000)
         yield MessageQueue(cast("Redis", cluster_client), settings, clock=clock)
 
 

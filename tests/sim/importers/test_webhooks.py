@@ -289,6 +289,19 @@ def test_two_zones_in_one_file_are_told_apart(dump: Any, imported: Importing) ->
     assert any("more than one time zone" in note for note in work.summary.files[0].notes)
 
 
+def test_a_zone_that_few_messages_show_is_named(dump: Any, imported: Importing) -> None:
+    bodies = [
+        upsert(
+            f"M{hours}",
+            data={"messageTimestamp": UNIX_S},
+            date_time=iso((UNIX_S + hours * 3600) * 1000),
+        )
+        for hours in (-6, -3)
+    ]
+    _, work = imported(dump(*bodies))
+    assert any("some messages fits UTC-03:00 too" in note for note in work.summary.files[0].notes)
+
+
 def test_a_picture_in_the_first_line(dump: Any, imported: Importing) -> None:
     picture = {"imageMessage": {"caption": "look", "jpegThumbnail": "A" * 400_000}, "base64": "B" * 400_000}
     recording, _ = imported(dump(upsert("M1", data={"message": picture}), upsert("M2")))

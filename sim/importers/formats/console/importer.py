@@ -34,7 +34,9 @@ class ConsoleLogs(Importer):
             return Evidence(95, f"{words}, and {bodies} objects are messages")
         if not bodies:
             return None
-        return Evidence(58, f"{bodies} objects in the first {len(lines)} lines are webhooks or messages")
+        return Evidence(
+            58, f"webhooks or messages among the objects in the first {len(lines)} lines: {bodies}"
+        )
 
     def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
