@@ -68,11 +68,13 @@ def faults_of(kind: TrialKind, load: Load) -> tuple[Fault, ...]:
 def recording_of(kind: TrialKind, load: Load, path: Path) -> Recording:
     """Draw the messages of a trial, write them as a recording, and return it. Raises ScheduleError, OSError.
 
-    The id of each message is its number, so that its turn takes the AI as long as in a load test.
+    The id of each message is its number, so that its turn takes the AI as long as in a load test. The first comes at 0:
+    a load test begins with it, and counts the times of faults from there.
     """
     recorded = []
-    for number, arrival in enumerate(_arrivals(kind.scenario, load)):
-        at_ms = round(arrival.at_s * 1000)
+    arrivals = _arrivals(kind.scenario, load)
+    for number, arrival in enumerate(arrivals):
+        at_ms = round(1000 * (arrival.at_s - arrivals[0].at_s))
         instance, _, phone = arrival.user.rpartition("/")
         recorded.append(
             RecordedArrival(at_ms, instance or "load", phone, str(number), arrival.text, "text", at_ms)

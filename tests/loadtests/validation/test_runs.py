@@ -47,6 +47,7 @@ def test_each_trial_is_a_recording_with_numbers_for_ids_that_is_simulated(tmp_pa
             map(str, range(len(recording.arrivals)))
         )
         assert len(recording.arrivals) > 50
+        assert recording.arrivals[0].at_ms == 0, "a load begins with its first message"
         run = simulate(recording, name, deployment(QUEUE_WINDOW_MS="400"), LOAD, given(name))
         assert run["sent"] == len(recording.arrivals)
         assert run["sent"] == run["answered"] + run["lost"] + run["dead"] + run["waiting"]
