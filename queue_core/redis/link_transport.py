@@ -15,10 +15,10 @@ from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.nodes.sources import read_slots
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path
+from queue_core.redis.pending_calls import PendingCall
 from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
-from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
 
@@ -86,11 +86,11 @@ class LinkTransport(Transport):
                 "redis://"
             )
 
-    def take(self, trip: Trip, *, is_urgent: bool) -> None:
+    def take(self, pending: PendingCall, *, is_urgent: bool) -> None:
         """Carry a call that another server did not carry out."""
-        (self._urgent if is_urgent else self._gathered).take(trip)
+        (self._urgent if is_urgent else self._gathered).take(pending)
 
-    def leave(self) -> list[Trip]:
+    def leave(self) -> list[PendingCall]:
         """Give up both links, and return the calls that have no answer."""
         return [*self._gathered.leave(), *self._urgent.leave()]
 
@@ -119,7 +119,7 @@ class _Alone(Guide):
     def __init__(self, transport: LinkTransport) -> None:
         self._transport = transport
 
-    def takes(self, trip: Trip, error: Exception) -> bool:
+    def takes(self, pending: PendingCall, error: Exception) -> bool:
         """Take nothing over, but connect anew if the address may lead to another server by now."""
         if is_not_primary(error):
             self._transport.leave_server()

@@ -14,10 +14,10 @@ from redis.asyncio.connection import AbstractConnection
 from queue_core.errors import QueueUnavailableError
 from queue_core.redis.durability import Command, DurableWait
 from queue_core.redis.link import Link
+from queue_core.redis.pending_calls import CallBuffer, CallGroup, PendingCall, Script, groups_of
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
-from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,7 @@ class _Asking:
 class Guide(Protocol):
     """Guide of a path, who may know another server for what this one does not carry out."""
 
-    def takes(self, trip: Trip, error: Exception) -> bool:
+    def takes(self, pending: PendingCall, error: Exception) -> bool:
         """Take over a call that this server refused, or that cannot reach it; with False, the caller gets the error."""
 
     def troubled(self) -> None:
@@ -49,21 +49,21 @@ class _Durable:
     """Calls of one write whose answers count once the write is safe, which the last `waits` answers say."""
 
     def __init__(self, waits: int) -> None:
-        self.parcels: list[Parcel] = []
+        self.groups: list[CallGroup] = []
         self.waits = waits
         self.answers: list[Any] = []
 
     @property
     def is_answered(self) -> bool:
         """True when all answers are there."""
-        return len(self.answers) == len(self.parcels) + self.waits
+        return len(self.answers) == len(self.groups) + self.waits
 
 
 class Path:
     """Path of calls to the server that `connect` makes connections to, each call within `deadline_s`.
 
     Calls of one turn of the event loop leave in one write, without waiting for earlier answers; as soon as they fill a
-    parcel they leave at once, so that the server works while further calls are made. With `at_once` each call leaves at
+    group they leave at once, so that the server works while further calls are made. With `at_once` each call leaves at
     once. A call that gets no answer in time fails, whatever stands before it. The link is given up when it was silent
     for that long; what it did not answer is sent again over the next one, once.
     """
@@ -96,25 +96,25 @@ class Path:
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due: deque[Trip] = deque()
+        self._due: deque[PendingCall] = deque()
         """Calls in the order of their deadlines; answered ones leave unless an earlier call still waits."""
-        self._older: list[Trip] = []
+        self._older: list[PendingCall] = []
         """Calls that another server refused, with deadlines in any order."""
-        self._again: list[Trip] = []
+        self._again: list[PendingCall] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
-        self._waiting = Waiting()
-        self._sent: deque[Parcel | Script | _Durable | _Asking] = deque()
+        self._waiting = CallBuffer()
+        self._sent: deque[CallGroup | Script | _Durable | _Asking] = deque()
         """Writes that have no answer yet, in the order in which the answers come."""
         self._heard_s = 0.0
 
     def carry(self, call: Call[Result]) -> asyncio.Future[Result]:
         """Send a call. The future raises QueueUnavailableError when there is no answer."""
         loop = asyncio.get_running_loop()
-        trip = Trip(call, loop.create_future(), loop.time())
-        self.take(trip)
-        return trip.future
+        pending = PendingCall(call, loop.create_future(), loop.time())
+        self.take(pending)
+        return pending.future
 
-    def take(self, trip: Trip) -> None:
+    def take(self, pending: PendingCall) -> None:
         """Send a call, perhaps one that another server refused."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the first call, or one after a fork or in a second asyncio.run
@@ -123,19 +123,19 @@ class Path:
             )  # kept: if it were collected, redis-py would close it in the old loop
             self._loop = loop
             self._forget()
-        if not self._waiting.trips and not self._at_once:
+        if not self._waiting.calls and not self._at_once:
             loop.call_soon(self.ready)
-        is_older = self._due and trip.since_s < self._due[-1].since_s
-        (self._older if is_older else self._due).append(trip)
+        is_older = self._due and pending.since_s < self._due[-1].since_s
+        (self._older if is_older else self._due).append(pending)
         if self._timer is None:
             self._timer = loop.call_later(self._tick_s, self._look)
-        if self._waiting.add(trip) or self._at_once:
+        if self._waiting.add(pending) or self._at_once:
             self.ready()
 
-    def leave(self) -> list[Trip]:
+    def leave(self) -> list[PendingCall]:
         """Give the connection up, and return the calls that have no answer, in their order."""
         waiting = (*self._under_way(), *self._again, *self._waiting.take())
-        trips = [trip for trip in waiting if not trip.is_given_up]
+        calls = [pending for pending in waiting if not pending.is_given_up]
         self._sent.clear()
         self._again = []
         self._due.clear()
@@ -145,13 +145,13 @@ class Path:
         link, self._link = self._link, None
         if link:
             link.abandon(exceptions.ConnectionError("the server is not a primary any more"))
-        return trips
+        return calls
 
     def ready(self) -> None:
         """Write what waits, in one piece, as soon as there is a link that takes it."""
         link = self._link
         if link is None:
-            if self._loop and self._opening is None and (self._again or self._waiting.trips):
+            if self._loop and self._opening is None and (self._again or self._waiting.calls):
                 self._opening = self._loop.create_task(self._open(), name="queue-connection")
         elif not link.is_full and not (self._again and self._sent):
             self._write(link, self._take())
@@ -162,7 +162,7 @@ class Path:
             raise exceptions.InvalidResponse("nothing was asked")
         sent = self._sent.popleft()
         try:
-            if isinstance(sent, Parcel):
+            if isinstance(sent, CallGroup):
                 self._settle(sent, answer)
             elif isinstance(sent, _Durable):
                 sent.answers.append(answer)
@@ -190,38 +190,38 @@ class Path:
         if link is not self._link:
             return
         self._link = None
-        trips = [*self._again, *self._under_way()]
-        if trips:
+        calls = [*self._again, *self._under_way()]
+        if calls:
             self._guide.troubled()
         self._sent.clear()
-        self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
-        for trip in trips:
-            if trip.writes >= WRITES_MAX:
-                trip.fail(error)
+        self._again = [pending for pending in calls if pending.writes < WRITES_MAX]
+        for pending in calls:
+            if pending.writes >= WRITES_MAX:
+                pending.fail(error)
         self.ready()
 
-    def _take(self) -> list[Trip]:
+    def _take(self) -> list[PendingCall]:
         """Return the calls to write now, without those that were given up."""
-        trips = [trip for trip in self._again + self._waiting.take() if not trip.is_given_up]
+        calls = [pending for pending in self._again + self._waiting.take() if not pending.is_given_up]
         self._again = []
-        return trips
+        return calls
 
-    def _write(self, link: Link, trips: list[Trip]) -> None:
+    def _write(self, link: Link, calls: list[PendingCall]) -> None:
         if not self._sent and self._loop:
             self._heard_s = self._loop.time()
         durable = _Durable(len(self._waits)) if self._waits else None
         commands: list[bytes] = []
-        for parcel, command in _packed(parcels_of(trips)):
-            self._load(link, parcel.script, commands)
-            for trip in parcel.trips:
-                trip.writes += 1
-            if parcel.is_asking:
+        for group, command in _packed(groups_of(calls)):
+            self._load(link, group.script, commands)
+            for pending in group.calls:
+                pending.writes += 1
+            if group.is_asking:
                 commands.append(_ASKING)
                 self._sent.append(_Asking())
             commands.append(command)
-            self._sent.append(durable or parcel)
+            self._sent.append(durable or group)
             if durable:
-                durable.parcels.append(parcel)
+                durable.groups.append(group)
         if durable and commands:
             for wait in self._waits:
                 commands.append(pack_fast(wait))
@@ -237,50 +237,52 @@ class Path:
             commands.append(pack_fast(("SCRIPT", "LOAD", script.source)))
             self._sent.append(script)
 
-    def _settle(self, parcel: Parcel, answer: Any) -> None:
-        for trip, part in self._unpacked(parcel, answer):
-            self._tell(trip, part)
+    def _settle(self, group: CallGroup, answer: Any) -> None:
+        for pending, part in self._unpacked(group, answer):
+            self._tell(pending, part)
 
-    def _unpacked(self, parcel: Parcel, answer: Any, after: Sequence[Parcel] = ()) -> list[tuple[Trip, Any]]:
+    def _unpacked(
+        self, group: CallGroup, answer: Any, after: Sequence[CallGroup] = ()
+    ) -> list[tuple[PendingCall, Any]]:
         """Return calls with their answers. Calls whose script the server lost are kept, to be sent again.
 
-        Calls of a parcel that the server refused as a whole are kept too, each to be sent alone. But a call gets the
-        error if a later call on its conversation would overtake it, such as one in a parcel `after` this one. Raises
+        Calls of a group that the server refused as a whole are kept too, each to be sent alone. But a call gets the
+        error if a later call on its conversation would overtake it, such as one in a group `after` this one. Raises
         InvalidResponse.
         """
         if isinstance(answer, exceptions.NoScriptError) and self._link:
-            sha = parcel.script.sha
+            sha = group.script.sha
             refusal = self._link.scripts.get(sha)
             if refusal is None:
                 self._link.scripts.pop(sha, None)
-                for trip in parcel.trips:
-                    trip.writes -= 1
-                self._again += parcel.trips
+                for pending in group.calls:
+                    pending.writes -= 1
+                self._again += group.calls
                 return []
             answer = refusal
-        answers = parcel.answers(answer)
+        answers = group.answers(answer)
         if answers is not None:
             return answers
-        later = {trip.conversation for trip in (*chain(*(it.trips for it in after)), *self._under_way())}
+        later = {pending.conversation for pending in chain(*(it.calls for it in after), self._under_way())}
         refused = []
-        for trip in parcel.trips:
-            if self._guide.takes(trip, answer):
+        for pending in group.calls:
+            if self._guide.takes(pending, answer):
                 continue
-            if trip.conversation in later:
-                refused.append((trip, answer))
+            if pending.conversation in later:
+                refused.append((pending, answer))
             else:
-                trip.goes_alone = True
-                self._again.append(trip)
+                pending.goes_alone = True
+                self._again.append(pending)
         return refused
 
-    def _tell(self, trip: Trip, answer: Any) -> None:
+    def _tell(self, pending: PendingCall, answer: Any) -> None:
         """Give a caller its result, unless the guide knows another server for the call."""
-        if not (isinstance(answer, Exception) and self._guide.takes(trip, answer)):
-            settle(trip.call, trip.future, answer)
+        if not (isinstance(answer, Exception) and self._guide.takes(pending, answer)):
+            settle(pending.call, pending.future, answer)
 
     def _settle_durable(self, sent: _Durable) -> None:
         assert self._durable
-        answers, waits = sent.answers[: len(sent.parcels)], sent.answers[len(sent.parcels) :]
+        answers, waits = sent.answers[: len(sent.groups)], sent.answers[len(sent.groups) :]
         unsafe: QueueUnavailableError | None = None
         try:
             self._durable.check(waits)
@@ -288,20 +290,20 @@ class Path:
             unsafe = error
             self._guide.troubled()
         refusal = next((wait for wait in waits if isinstance(wait, Exception)), None)
-        for number, (parcel, answer) in enumerate(zip(sent.parcels, answers, strict=True), 1):
-            for trip, part in self._unpacked(parcel, answer, sent.parcels[number:]):
+        for number, (group, answer) in enumerate(zip(sent.groups, answers, strict=True), 1):
+            for pending, part in self._unpacked(group, answer, sent.groups[number:]):
                 if unsafe is None or isinstance(part, Exception):  # an error wrote nothing that could be lost
-                    self._tell(trip, part)
-                elif refusal is None or not self._guide.takes(trip, refusal):
-                    trip.fail(unsafe)
+                    self._tell(pending, part)
+                elif refusal is None or not self._guide.takes(pending, refusal):
+                    pending.fail(unsafe)
 
-    def _under_way(self) -> Iterator[Trip]:
+    def _under_way(self) -> Iterator[PendingCall]:
         for sent in dict.fromkeys(self._sent):
-            if isinstance(sent, Parcel):
-                yield from sent.trips
+            if isinstance(sent, CallGroup):
+                yield from sent.calls
             elif isinstance(sent, _Durable):
-                for parcel in sent.parcels:
-                    yield from parcel.trips
+                for group in sent.groups:
+                    yield from group.calls
 
     async def _open(self) -> None:
         """Connect for the calls that wait. If that fails, they fail too, unless their deadlines come first."""
@@ -314,14 +316,14 @@ class Path:
                 except (TimeoutError, exceptions.TimeoutError):
                     await asyncio.sleep(self._deadline_s / TICKS)
         except asyncio.CancelledError:
-            for trip in self._take():
-                trip.future.cancel()
+            for pending in self._take():
+                pending.future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - every caller must get the error
             self._guide.troubled()
-            for trip in self._take():
-                if not self._guide.takes(trip, error):
-                    trip.fail(error)
+            for pending in self._take():
+                if not self._guide.takes(pending, error):
+                    pending.fail(error)
         finally:
             self._opening = None
         self.ready()
@@ -339,14 +341,14 @@ class Path:
         assert self._loop
         now_s, due, patience_s = self._loop.time(), self._due, self._deadline_s
         while due and (due[0].future.done() or now_s - due[0].since_s >= self._deadline_s):
-            trip = due.popleft()
-            if not trip.future.done():
-                trip.fail(TimeoutError())
+            pending = due.popleft()
+            if not pending.future.done():
+                pending.fail(TimeoutError())
                 patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
-        for trip in self._older:
-            if now_s - trip.since_s >= self._deadline_s:
-                trip.fail(TimeoutError())
-        self._older = [trip for trip in self._older if not trip.future.done()]
+        for pending in self._older:
+            if now_s - pending.since_s >= self._deadline_s:
+                pending.fail(TimeoutError())
+        self._older = [pending for pending in self._older if not pending.future.done()]
         if (self._sent or self._opening) and now_s - self._heard_s >= LATE_S:
             self._guide.troubled()
         if self._link and self._sent and now_s - self._heard_s >= patience_s:
@@ -355,13 +357,13 @@ class Path:
         self._timer = self._loop.call_later(self._tick_s, self._look) if goes_on else None
 
 
-def _packed(parcels: Iterable[Parcel]) -> Iterator[tuple[Parcel, bytes]]:
-    """Yield parcels as bytes. A call that cannot be written, such as for a text that is not UTF-8, fails alone."""
-    for parcel in parcels:
+def _packed(groups: Iterable[CallGroup]) -> Iterator[tuple[CallGroup, bytes]]:
+    """Yield groups as bytes. A call that cannot be written, such as for a text that is not UTF-8, fails alone."""
+    for group in groups:
         try:
-            yield parcel, pack_fast(("EVALSHA", *parcel.command()))
+            yield group, pack_fast(("EVALSHA", *group.command()))
         except Exception as error:  # noqa: BLE001 - its caller must get it
-            if len(parcel.trips) == 1:
-                parcel.trips[0].fail(error)
+            if len(group.calls) == 1:
+                group.calls[0].fail(error)
             else:
-                yield from _packed(map(Parcel, parcel.trips))
+                yield from _packed(map(CallGroup, group.calls))

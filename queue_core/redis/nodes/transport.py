@@ -21,11 +21,11 @@ from queue_core.redis.nodes.refusals import is_passing, moved_to
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide
+from queue_core.redis.pending_calls import PendingCall
 from queue_core.redis.pool import CLOSED
 from queue_core.redis.runner import FAILURES, explain
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
-from queue_core.redis.trips import Trip
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ HELD_S = 0.1
 """Longest time that a held call waits for a reading of the table before it is sent again."""
 
 
-class NodeTrip(Trip):
+class NodeCall(PendingCall):
     """Call on its way to the primary of its slot."""
 
     __slots__ = ("error", "hops", "is_held", "is_urgent", "node", "number", "slot")
@@ -83,9 +83,9 @@ class NodesTransport(Transport):
         self._nodes: dict[Address, LinkTransport] = {}
         self._left_round_trips = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._held: list[NodeTrip] = []
+        self._held: list[NodeCall] = []
         self._held_slots: set[int] = set()
-        self._newest: dict[int, NodeTrip] = {}
+        self._newest: dict[int, NodeCall] = {}
         """Newest gathered call of each slot that was sent."""
         self._calls = 0
         self._sending: asyncio.Task[None] | None = None
@@ -122,67 +122,67 @@ class NodesTransport(Transport):
             self._newest.clear()
         self._calls += 1
         slot = self._routes.slot_of(call.command()[2])
-        trip = NodeTrip(
+        pending = NodeCall(
             call, loop.create_future(), loop.time(), slot, number=self._calls, is_urgent=is_urgent
         )
         if slot in self._held_slots and not is_urgent:
-            self._hold(trip)  # behind those that were made before
+            self._hold(pending)  # behind those that were made before
         else:
-            self._send(trip)
-        return trip.future
+            self._send(pending)
+        return pending.future
 
-    def takes(self, node: Address, trip: NodeTrip, error: Exception) -> bool:
+    def takes(self, node: Address, pending: NodeCall, error: Exception) -> bool:
         """Send a call again if the error passes. Returns False if the caller must hear of it."""
-        trip.is_asking = False
+        pending.is_asking = False
         target = moved_to(error, node)
         if target is None and not is_passing(error):
             return False
-        trip.error = error
+        pending.error = error
         if isinstance(error, exceptions.MovedError) and target:
-            self._routes.moved(trip.slot, target)
-        trip.hops += 1
-        is_behind = trip.slot in self._held_slots and not trip.is_urgent
-        if target is None or is_behind or trip.hops % (HOPS_MAX + 1) == 0:
-            self._hold(trip)
+            self._routes.moved(pending.slot, target)
+        pending.hops += 1
+        is_behind = pending.slot in self._held_slots and not pending.is_urgent
+        if target is None or is_behind or pending.hops % (HOPS_MAX + 1) == 0:
+            self._hold(pending)
         elif isinstance(error, exceptions.MovedError):
-            self._send(trip)
+            self._send(pending)
         else:
-            trip.is_asking = True
-            self._node(target).take(trip, is_urgent=trip.is_urgent)
+            pending.is_asking = True
+            self._node(target).take(pending, is_urgent=pending.is_urgent)
         return True
 
     def troubled(self, node: Address) -> None:
         """Look for the primaries again."""
         self._routes.suspect(node)
 
-    def _send(self, trip: NodeTrip) -> None:
-        trip.is_held = False
-        owner = self._routes.owner_of(trip.slot)
+    def _send(self, pending: NodeCall) -> None:
+        pending.is_held = False
+        owner = self._routes.owner_of(pending.slot)
         if self._routes.is_closed:
-            trip.fail(exceptions.ConnectionError(CLOSED))
+            pending.fail(exceptions.ConnectionError(CLOSED))
         elif owner is None:
             is_known = self._routes.table is not None
-            trip.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
-            if is_passing(trip.error):
-                self._hold(trip)
+            pending.error = exceptions.ClusterDownError(NO_OWNER) if is_known else self._routes.failure
+            if is_passing(pending.error):
+                self._hold(pending)
             else:
                 self._routes.look()
-                trip.fail(trip.error)
-        elif self._would_overtake(trip, owner):
-            self._hold(trip)
+                pending.fail(pending.error)
+        elif self._would_overtake(pending, owner):
+            self._hold(pending)
         else:
-            trip.node = owner
-            newest = self._newest.get(trip.slot)
-            if not trip.is_urgent and (newest is None or newest.number < trip.number):
-                self._newest[trip.slot] = trip
-            self._node(owner).take(trip, is_urgent=trip.is_urgent)
+            pending.node = owner
+            newest = self._newest.get(pending.slot)
+            if not pending.is_urgent and (newest is None or newest.number < pending.number):
+                self._newest[pending.slot] = pending
+            self._node(owner).take(pending, is_urgent=pending.is_urgent)
 
-    def _would_overtake(self, trip: NodeTrip, owner: Address) -> bool:
+    def _would_overtake(self, pending: NodeCall, owner: Address) -> bool:
         """Return True while an earlier call of the slot is under way to another primary, which may refuse it."""
-        newest = self._newest.get(trip.slot)
-        if trip.is_urgent or newest is None:
+        newest = self._newest.get(pending.slot)
+        if pending.is_urgent or newest is None:
             return False
-        return newest.number < trip.number and newest.node != owner and not newest.future.done()
+        return newest.number < pending.number and newest.node != owner and not newest.future.done()
 
     def _node(self, address: Address) -> LinkTransport:
         node = self._nodes.get(address)
@@ -195,10 +195,10 @@ class NodesTransport(Transport):
             )
         return node
 
-    def _hold(self, trip: NodeTrip) -> None:
-        trip.is_held = True
-        self._held.append(trip)
-        self._held_slots.add(trip.slot)
+    def _hold(self, pending: NodeCall) -> None:
+        pending.is_held = True
+        self._held.append(pending)
+        self._held_slots.add(pending.slot)
         if self._sending is None and self._loop:
             self._sending = self._loop.create_task(self._send_held(), name="queue-held-calls")
 
@@ -208,19 +208,19 @@ class NodesTransport(Transport):
         try:
             while self._held:
                 await asyncio.wait([self._routes.look()], timeout=HELD_S)
-                held, self._held = sorted(self._held, key=lambda trip: trip.number), []
+                held, self._held = sorted(self._held, key=lambda pending: pending.number), []
                 self._held_slots.clear()
-                for trip in held:
-                    if trip.is_given_up:
+                for pending in held:
+                    if pending.is_given_up:
                         continue
-                    if clock() - trip.since_s >= self._deadline_s:
-                        trip.fail(trip.error)
+                    if clock() - pending.since_s >= self._deadline_s:
+                        pending.fail(pending.error)
                     else:
-                        self._send(trip)
+                        self._send(pending)
         finally:
             self._sending = None
-            for trip in self._held:
-                trip.future.cancel()
+            for pending in self._held:
+                pending.future.cancel()
             self._held = []
             self._held_slots.clear()
 
@@ -228,9 +228,9 @@ class NodesTransport(Transport):
         """Leave nodes that are no primaries any more; what they did not answer goes to the new ones."""
         for address in self._nodes.keys() - set(table.primaries):
             node = self._nodes.pop(address)
-            for trip in node.leave():
-                assert isinstance(trip, NodeTrip)
-                self._send(trip)
+            for pending in node.leave():
+                assert isinstance(pending, NodeCall)
+                self._send(pending)
             self._left_round_trips += node.round_trips
 
     def _close(self) -> None:
@@ -238,8 +238,8 @@ class NodesTransport(Transport):
         nodes, self._nodes = self._nodes, {}
         held, self._held = self._held, []
         self._held_slots.clear()
-        for trip in [*held, *(trip for node in nodes.values() for trip in node.leave())]:
-            trip.fail(exceptions.ConnectionError(CLOSED))
+        for pending in [*held, *(pending for node in nodes.values() for pending in node.leave())]:
+            pending.fail(exceptions.ConnectionError(CLOSED))
 
 
 class _NodeGuide(Guide):
@@ -249,10 +249,10 @@ class _NodeGuide(Guide):
         self._transport = transport
         self._node = node
 
-    def takes(self, trip: Trip, error: Exception) -> bool:
+    def takes(self, pending: PendingCall, error: Exception) -> bool:
         """Take over a call for which another server, or a later time, may be right."""
-        assert isinstance(trip, NodeTrip)
-        return self._transport.takes(self._node, trip, error)
+        assert isinstance(pending, NodeCall)
+        return self._transport.takes(self._node, pending, error)
 
     def troubled(self) -> None:
         """Learn that the node is silent or away."""

@@ -27,7 +27,7 @@ end
 -- Stores the element, or makes a dead letter of it if it came too late and there is room. A message is late if it was
 -- written more than `late_ms` ago; nil means that no message is late. `is_free` is true if the conversation has no lock.
 -- Returns the script's answer.
-local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, parcel)
+local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, group)
   local is_late = late_ms and provider_ms > 0 and now_ms - provider_ms > late_ms
   if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
@@ -36,6 +36,6 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
-  schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
+  schedule_arrival(place, rules, now_ms, waiting, is_free, group)
   return {'queued', now_ms, waiting}
 end

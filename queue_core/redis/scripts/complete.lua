@@ -5,7 +5,7 @@ local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
 if lock[1] ~= token then
   return rare().standing(place, token)
 end
-allow_when_full(place.lock, parcel)
+allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
   rare().restart_waits(place.base, now_ms)
@@ -34,9 +34,9 @@ end
 -- The turn is done. The archive comes last, so that its failure does no other harm.
 pcall(guarded, place, now_ms, archive_batch, place, elements, now_ms, completed_ttl_ms)
 if not send_state then
-  note_success(place, place.ai, now_ms, parcel)
+  note_success(place, place.ai, now_ms, group)
 elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
-  note_success(place, place.channel, now_ms, parcel)
+  note_success(place, place.channel, now_ms, group)
 end
 if not is_plain then
   release_backends(place, now_ms)

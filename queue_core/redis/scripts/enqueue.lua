@@ -4,19 +4,19 @@
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 --   | {'moved', target}
 
-local known = parcel.known
-parcel.known = nil  -- after an error nothing is passed on
+local known = group.known
+group.known = nil  -- after an error nothing is passed on
 local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates, known)
 known = known or {since = since, layers = layers}
 if duplicate then
-  parcel.known = known
+  group.known = known
   return duplicate
 end
 
 local is_free = redis.call('EXISTS', place.alias, place.lock) == 0
 local target = follows == '1' and not is_free and rare().target_of(place, now_ms, aliases_ttl_ms)
 if target then
-  parcel.known = known
+  group.known = known
   return {'moved', target}
 end
 
@@ -26,7 +26,7 @@ local late_ms = late_is_dead == '1' and dedupe_ttl_ms or nil
 -- An error, such as a missing right, does not undo earlier writes of the script. So the id is marked last: if it were marked
 -- and nothing were stored, the provider's next delivery would count as a duplicate and be lost.
 local is_stored, answer =
-  pcall(store_arrival, place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, parcel)
+  pcall(store_arrival, place, rules, element, now_ms, provider_ms, late_ms, dead_letters_max, is_free, group)
 local is_done, problem = is_stored, answer
 if is_stored then
   is_done, problem = pcall(mark_seen, place, seen, layers, since, now_ms, dedupe_ttl_ms)
@@ -35,7 +35,7 @@ if not is_done then
   redis.pcall('LREM', place.queue, -1, element)
   error(problem, 0)
 end
-parcel.known = known
+group.known = known
 if names ~= '' then
   pcall(rare().note_names, place, names, aliases_ttl_ms)
 end

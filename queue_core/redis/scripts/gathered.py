@@ -26,7 +26,7 @@ if refusal then
   return refusal
 end
 
-local parcel = {{}}
+local group = {{}}
 local function main({names})
 {body}
 end
@@ -72,7 +72,7 @@ class GatheredScript:
         self._body = body
         self._refusal = "refusal_when_full(shared_place_layout)" if stores else "nil"
         self._library = library
-        self.kinship = attrgetter("place.base", *fields)
+        self.shared_of = attrgetter("place.base", *fields)
         """Function that returns what calls must share to go together, the base of the partition's keys first."""
         base = Input("place.base", is_key=False, is_shared=True)
         self._shared = [base, *(item for item in inputs if item.is_shared and item.path != base.path)]

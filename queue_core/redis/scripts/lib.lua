@@ -12,7 +12,7 @@
 -- so that Redis creates it only then.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
--- `parcel` is an empty table at the beginning of an EVALSHA. Calls that go together in one (gathered.py) keep in it what the
+-- `group` is an empty table at the beginning of an EVALSHA. Calls that go together in one (gathered.py) keep in it what the
 -- calls after them need not find out again. Nothing else changes the data between them.
 
 -- Returns the time in Unix ms: Redis's own, unless a simulation or a test gives one.
@@ -161,10 +161,10 @@ local function ring(place, at)
   redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
 end
 
--- Puts a conversation into the index, and tells workers that may be asleep until a later time. `parcel.first` is the earliest
+-- Puts a conversation into the index, and tells workers that may be asleep until a later time. `group.first` is the earliest
 -- time of which workers know.
-local function schedule(place, at, parcel)
-  local first = parcel and parcel.first
+local function schedule(place, at, group)
+  local first = group and group.first
   if not first then
     first = tonumber(redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')[2] or math.huge)
   end
@@ -172,8 +172,8 @@ local function schedule(place, at, parcel)
     ring(place, at)
   end
   redis.call('ZADD', place.active, digits(at), place.conversation)
-  if parcel then
-    parcel.first = math.min(at, first)
+  if group then
+    group.first = math.min(at, first)
   end
 end
 
@@ -185,7 +185,7 @@ end
 -- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
 -- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages if one came now and the
 -- number is known: with 1, there is no due time to keep. `is_free` is true if there is no lock.
-local function schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
+local function schedule_arrival(place, rules, now_ms, waiting, is_free, group)
   local lock = is_free and {} or redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
     local is_only = waiting == 1
@@ -193,7 +193,7 @@ local function schedule_arrival(place, rules, now_ms, waiting, is_free, parcel)
     if not scheduled or scheduled > now_ms then
       local due = no_later(due_at(place, rules, now_ms, waiting, is_only and now_ms or nil), lock[2])
       if due ~= scheduled then
-        schedule(place, due, parcel)
+        schedule(place, due, group)
       end
     end
   end
@@ -271,12 +271,12 @@ end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
 -- make the queue shorter begin with this write, which changes nothing, so that they work on a full Redis.
-local function allow_when_full(key, parcel)
-  if not (parcel and parcel.is_allowed) then
+local function allow_when_full(key, group)
+  if not (group and group.is_allowed) then
     redis.call('PERSIST', key)
   end
-  if parcel then
-    parcel.is_allowed = true
+  if group then
+    group.is_allowed = true
   end
 end
 

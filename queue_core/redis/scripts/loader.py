@@ -49,7 +49,7 @@ LIBRARIES = (
 """Files of functions that scripts share, in order: a function uses only functions before it."""
 
 
-_PARCEL = "local parcel = {}\n"
+_GROUP = "local group = {}\n"
 """Table of what calls that go together need to find out only once; a call that goes alone has an empty one."""
 
 
@@ -70,7 +70,7 @@ class LuaScript:
         if keys := self._guarded_keys(mends):
             body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        script = f"{preamble(readings(inputs))}{_PARCEL if 'parcel' in used_names(body) else ''}\n{body}"
+        script = f"{preamble(readings(inputs))}{_GROUP if 'group' in used_names(body) else ''}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -83,7 +83,7 @@ class LuaScript:
         """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
         paths = (*self.keys, *self.arguments)
         names = {path.partition(".")[0] for path in paths}
-        if unknown := unknown_names(body, known={*names, "parcel"}, lib=lib):
+        if unknown := unknown_names(body, known={*names, "group"}, lib=lib):
             raise ScriptMismatchError(f"{self.name}.lua uses what its stub does not declare: {unknown}")
         if unused := names - used_names(body):
             raise ScriptMismatchError(f"{self.name}.lua does not use {sorted(unused)} of its stub")

@@ -177,13 +177,13 @@ local function succeed(place, name, now_ms)
 end
 
 -- Notes that the backend named `name` served the conversation. An error in it does not stop the script.
-local function note_success(place, name, now_ms, parcel)
-  if parcel[name] then
+local function note_success(place, name, now_ms, group)
+  if group[name] then
     return
   end
   local is_done, answer = pcall(succeed, place, name, now_ms)
   if is_done then
-    parcel[name] = answer
+    group[name] = answer
   else
     local rarely = rare()
     rarely.mend_backend(rarely.backend_in(place.base, name), answer, now_ms)

@@ -17,14 +17,14 @@ if lock[1] ~= token then
   -- token whose reply is not recorded yet.
   return rare().standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
-allow_when_full(place.lock, parcel)
+allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
 
 -- True if a reply to this batch was recorded before.
 local is_kept = redis.call('EXISTS', place.reply) == 1
 
 if not is_kept then
-  note_success(place, place.ai, now_ms, parcel)
+  note_success(place, place.ai, now_ms, group)
 end
 if (lock[3] or lock[4]) and not is_kept then
   if lock[3] then

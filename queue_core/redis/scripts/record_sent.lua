@@ -6,7 +6,7 @@ local lease = redis.call('HMGET', place.lock, 'token', 'size')
 if lease[1] ~= token then
   return 'lost'
 end
-allow_when_full(place.lock, parcel)
+allow_when_full(place.lock, group)
 redis.call('HSET', place.lock, 'tries', lease[2])
 redis.call('HDEL', place.lock, 'setbacks')
 if redis.call('EXISTS', place.reply) == 1 then
@@ -15,5 +15,5 @@ if redis.call('EXISTS', place.reply) == 1 then
     redis.call('HSET', place.reply, 'parts', parts)
   end
 end
-note_success(place, place.channel, now_ms, parcel)
+note_success(place, place.channel, now_ms, group)
 return 'held'

@@ -109,7 +109,7 @@ local function add_layer(place, layers, layer, now_ms)
   layers[#layers + 1] = layer
   local is_kept, problem = pcall(keep_layers, place, layers)
   if not is_kept then
-    layers[#layers] = nil  -- another call of the parcel would put ids where none is looked for
+    layers[#layers] = nil  -- another call of the group would put ids where none is looked for
     error(problem, 0)
   end
   return layer

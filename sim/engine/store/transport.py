@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import exceptions
 
 from queue_core.redis.path import LATE_S, TICKS, WRITES_MAX
+from queue_core.redis.pending_calls import CallBuffer, CallGroup, PendingCall, Script, groups_of
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
-from queue_core.redis.trips import Parcel, Script, Trip, Waiting, parcels_of
 from sim.engine.process_loop import current_process
 from sim.engine.store.request import Request
 
@@ -77,12 +77,12 @@ class _Connection:
         self._deadline_s = deadline_s
         self._tick_s = min(deadline_s / TICKS, LATE_S)
         self._process = process
-        self._due: list[Trip] = []
+        self._due: list[PendingCall] = []
         """Calls in the order of their deadlines, as far as these are watched."""
         self._timer: asyncio.TimerHandle | None = None
-        self._again: list[Trip] = []
+        self._again: list[PendingCall] = []
         """Calls that are written again, before the waiting ones, as soon as nothing is under way."""
-        self._waiting = Waiting()
+        self._waiting = CallBuffer()
         self._is_opening = False
         self._opening: _Opening | None = None
         """The last try to open the connection, while its answer counts."""
@@ -103,9 +103,9 @@ class _Connection:
         """Send a call. The future raises QueueUnavailableError when there is no answer."""
         loop = self._loop
         future: asyncio.Future[Result] = loop.create_future()
-        if not self._waiting.trips:
+        if not self._waiting.calls:
             loop.call_soon(self._ready)
-        if self._waiting.add(Trip(call, future, loop.time())):
+        if self._waiting.add(PendingCall(call, future, loop.time())):
             self._ready()
         return future
 
@@ -118,31 +118,31 @@ class _Connection:
         elif not (self._again and self._sent):
             self._write(self._take())
 
-    def _take(self) -> list[Trip]:
+    def _take(self) -> list[PendingCall]:
         """Return the calls to write now, without those that were given up."""
-        trips, self._again = self._again + self._waiting.take(), []
-        return [trip for trip in trips if not trip.is_given_up]
+        calls, self._again = self._again + self._waiting.take(), []
+        return [pending for pending in calls if not pending.is_given_up]
 
-    def _write(self, trips: list[Trip]) -> None:
-        if not trips:
+    def _write(self, calls: list[PendingCall]) -> None:
+        if not calls:
             return
         now_s = self._loop.time()
         if not self._sent:
             self._heard_s = now_s
         scripts: list[Script] = []
-        parcels = parcels_of(trips)
-        for parcel in parcels:
-            script = parcel.script
+        groups = groups_of(calls)
+        for group in groups:
+            script = group.script
             if script.sha not in self._scripts:
                 self._scripts.add(script.sha)
                 scripts.append(script)
-        for trip in trips:
-            trip.writes += 1
-        write = _Write(self._name, self._server, self._latencies, self, parcels, scripts)
+        for pending in calls:
+            pending.writes += 1
+        write = _Write(self._name, self._server, self._latencies, self, groups, scripts)
         self._sent[write] = None
         self._server.send(write)
-        if self._server.may_fail or self.arrival_s + write.half_s >= trips[0].since_s + self._deadline_s:
-            self._watch(trips)
+        if self._server.may_fail or self.arrival_s + write.half_s >= calls[0].since_s + self._deadline_s:
+            self._watch(calls)
 
     # Answers, and what comes instead of them.
 
@@ -163,20 +163,20 @@ class _Connection:
             return
         del self._sent[write]
         self._heard_s = self._loop.time()
-        for parcel, answer in zip(write.parcels, answers, strict=True):
+        for group, answer in zip(write.groups, answers, strict=True):
             if type(answer) is exceptions.NoScriptError:
-                self._scripts.discard(parcel.script.sha)
-                for trip in parcel.trips:
-                    trip.writes -= 1
-                self._again += parcel.trips
+                self._scripts.discard(group.script.sha)
+                for pending in group.calls:
+                    pending.writes -= 1
+                self._again += group.calls
                 continue
-            parts = parcel.answers(answer)
+            parts = group.answers(answer)
             if parts is None:
-                for trip in parcel.trips:
-                    trip.goes_alone = True
-                self._again += parcel.trips
-            for trip, part in parts or ():
-                settle(trip.call, trip.future, part)
+                for pending in group.calls:
+                    pending.goes_alone = True
+                self._again += group.calls
+            for pending, part in parts or ():
+                settle(pending.call, pending.future, part)
         if self._again:
             self._ready()
 
@@ -188,17 +188,17 @@ class _Connection:
             self._lost(error)
         else:
             del self._sent[write]
-            for trip in write.trips:
-                trip.fail(error)
+            for pending in write.calls:
+                pending.fail(error)
 
     def _lost(self, error: Exception) -> None:
-        trips = [*self._again, *(trip for write in self._sent for trip in write.trips)]
+        calls = [*self._again, *(pending for write in self._sent for pending in write.calls)]
         self._is_open = False
         self._sent.clear()
-        self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
-        for trip in trips:
-            if trip.writes >= WRITES_MAX:
-                trip.fail(error)
+        self._again = [pending for pending in calls if pending.writes < WRITES_MAX]
+        for pending in calls:
+            if pending.writes >= WRITES_MAX:
+                pending.fail(error)
         self._ready()
 
     # Opening.
@@ -236,8 +236,8 @@ class _Connection:
             self._loop.call_later(CONNECT_AGAIN_S, self._try_again, opening)
             return
         self._end_opening()
-        for trip in self._take():
-            trip.fail(error)
+        for pending in self._take():
+            pending.fail(error)
 
     def _try_again(self, opening: _Opening) -> None:
         if opening is self._opening:
@@ -249,19 +249,19 @@ class _Connection:
 
     # Deadlines.
 
-    def _watch(self, trips: list[Trip]) -> None:
-        self._due += [trip for trip in trips if trip not in self._due]
+    def _watch(self, calls: list[PendingCall]) -> None:
+        self._due += [pending for pending in calls if pending not in self._due]
         if self._timer is None and self._due:
             self._timer = self._loop.call_later(self._tick_s, self._look)
 
     def _look(self) -> None:
         """Look at the deadlines. A connection that was silent for as long is given up."""
         now_s, patience_s = self._loop.time(), self._deadline_s
-        for trip in self._due:
-            if not trip.future.done() and now_s - trip.since_s >= self._deadline_s:
-                trip.fail(TimeoutError())
+        for pending in self._due:
+            if not pending.future.done() and now_s - pending.since_s >= self._deadline_s:
+                pending.fail(TimeoutError())
                 patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
-        self._due = [trip for trip in self._due if not trip.future.done()]
+        self._due = [pending for pending in self._due if not pending.future.done()]
         if self._is_open and self._sent and now_s - self._heard_s >= patience_s:
             self._lost(exceptions.TimeoutError("Redis is silent"))
         goes_on = self._due or self._sent
@@ -271,7 +271,7 @@ class _Connection:
 class _Write(Request):
     """A request with calls that leave together, and before them the scripts that the connection has not sent yet."""
 
-    __slots__ = ("_connection", "_scripts", "_server", "parcels")
+    __slots__ = ("_connection", "_scripts", "_server", "groups")
 
     def __init__(
         self,
@@ -279,19 +279,19 @@ class _Write(Request):
         server: StoreServer,
         latencies: Random,
         connection: _Connection,
-        parcels: list[Parcel],
+        groups: list[CallGroup],
         scripts: list[Script],
     ) -> None:
         super().__init__(client, server.half_trip_s(latencies))
         self._server = server
         self._connection = connection
         self._scripts = scripts
-        self.parcels = parcels
+        self.groups = groups
 
     @property
-    def trips(self) -> list[Trip]:
+    def calls(self) -> list[PendingCall]:
         """Return the calls, which leave together."""
-        return [trip for parcel in self.parcels for trip in parcel.trips]
+        return [pending for group in self.groups for pending in group.calls]
 
     def arrival_s(self, now_s: float) -> float:
         connection = self._connection
@@ -308,7 +308,7 @@ class _Write(Request):
         server = self._server
         for script in self._scripts:
             server.execute(("SCRIPT", "LOAD", script.source))
-        return [server.run(*parcel.command()) for parcel in self.parcels]
+        return [server.run(*group.command()) for group in self.groups]
 
     def settle(self, answers: list[Any]) -> None:
         self._connection.tell(self._connection.answered, self, answers)

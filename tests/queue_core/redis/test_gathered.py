@@ -16,8 +16,8 @@ from queue_core.keys import KeySpace, Place
 from queue_core.message import encode
 from queue_core.redis import scripts
 from queue_core.redis.link_transport import LinkTransport
+from queue_core.redis.pending_calls import CALLS_MAX, PendingCall, groups_of
 from queue_core.redis.scripts.loader import Call, ScriptMismatchError, stub, text
-from queue_core.redis.trips import CALLS_MAX, Trip, parcels_of
 from queue_core.settings import Rules
 from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.redis.servers import Played
@@ -93,20 +93,20 @@ PACE = scripts.Pace(
 )
 
 
-def trip_of(call: Call[Any], **changed: bool) -> Trip:
+def pending_of(call: Call[Any], **changed: bool) -> PendingCall:
     nobody: Any = None
-    trip = Trip(call, nobody, 0.0)
+    pending = PendingCall(call, nobody, 0.0)
     for name, value in changed.items():
-        setattr(trip, name, value)
-    return trip
+        setattr(pending, name, value)
+    return pending
 
 
 @pytest.mark.parametrize(
-    ("calls", "parcels"),
+    ("calls", "groups"),
     {
         "one call": ([enqueue("a")], ["a"]),
         "calls of one script": ([enqueue("a", "1"), enqueue("b", "2"), enqueue("c", "1")], ["abc"]),
-        "more than a parcel takes": (
+        "more than a group takes": (
             [enqueue("x", f"1{number}") for number in range(CALLS_MAX + 2)],
             ["x" * CALLS_MAX, "xx"],
         ),
@@ -135,23 +135,23 @@ def trip_of(call: Call[Any], **changed: bool) -> Trip:
         "a script on the whole partition": ([enqueue("a"), LOOK, enqueue("b"), LOOK], ["a", "?", "b", "?"]),
         "calls that must go alone": (
             [
-                trip_of(enqueue("a", "1"), goes_alone=True),
+                pending_of(enqueue("a", "1"), goes_alone=True),
                 enqueue("b", "2"),
-                trip_of(enqueue("c", "3"), is_asking=True),
+                pending_of(enqueue("c", "3"), is_asking=True),
                 enqueue("d", "4"),
             ],
             ["a", "bd", "c"],
         ),
     }.values(),
 )  # fmt: skip
-def test_which_calls_go_together(calls: list[Call[Any] | Trip], parcels: list[str]) -> None:
-    trips = [call if isinstance(call, Trip) else trip_of(call) for call in calls]
-    assert ["".join(_name(trip.call) for trip in parcel.trips) for parcel in parcels_of(trips)] == parcels
-    for parcel in parcels_of(trips):
-        _, keys_count, *inputs = parcel.command()
+def test_which_calls_go_together(calls: list[Call[Any] | PendingCall], groups: list[str]) -> None:
+    pending_calls = [call if isinstance(call, PendingCall) else pending_of(call) for call in calls]
+    assert ["".join(_name(it.call) for it in group.calls) for group in groups_of(pending_calls)] == groups
+    for group in groups_of(pending_calls):
+        _, keys_count, *inputs = group.command()
         keys = inputs[:keys_count]
         assert len({key.partition("}")[0] for key in keys}) == 1, "keys of two slots"
-        assert len(parcel.trips) == 1 or parcel.trips[0].call.place.absent in keys  # type: ignore[attr-defined]  # of the stub
+        assert len(group.calls) == 1 or group.calls[0].call.place.absent in keys  # type: ignore[attr-defined]  # of the stub
 
 
 def _name(call: Any) -> str:
@@ -274,7 +274,7 @@ async def carry_out(client: Redis) -> Any:
 async def test_gathered_calls_do_what_single_calls_do(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     gathered = await carry_out(client)
     together = [len(set(map(str, answers))) for answers in gathered[0].values()]
-    monkeypatch.setattr("queue_core.redis.trips.CALLS_MAX", 1)
+    monkeypatch.setattr("queue_core.redis.pending_calls.CALLS_MAX", 1)
     assert await carry_out(client) == gathered
     assert together == [2, 2, 2, 2, 3], "queued, duplicate; held, lost (three times); held, settled, lost"
 
@@ -461,7 +461,7 @@ async def test_after_an_answer_that_is_not_one_for_each_call_all_are_made_again(
         assert await all_of([transport.gathered(extend(1, phone)) for phone in "123"]) == ["held"] * 3
 
 
-async def test_a_full_parcel_leaves_before_the_turn_ends() -> None:
+async def test_a_full_group_leaves_before_the_turn_ends() -> None:
     """So that the server works while further calls are made. Calls of another partition do not fill it."""
     async with Played(lambda *_: HELD) as server, connect(server.url) as client:
         transport = LinkTransport(client, deadline_ms=PATIENT_MS)
@@ -475,7 +475,7 @@ async def test_a_full_parcel_leaves_before_the_turn_ends() -> None:
 
 
 async def test_a_call_that_was_refused_does_not_come_after_a_later_one_on_its_conversation() -> None:
-    """A full Redis refuses a parcel; memory is freed; the next parcel has another call on the first conversation."""
+    """A full Redis refuses a group; memory is freed; the next group has another call on the first conversation."""
     orders: list[bytes] = []
 
     def answer(_: int, command: tuple[bytes, ...]) -> bytes:

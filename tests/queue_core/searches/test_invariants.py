@@ -368,7 +368,7 @@ BUGS = {
     ),
     "enqueue lets what waits expire": (
         "enqueue",
-        "parcel.known = known\nif names",
+        "group.known = known\nif names",
         "redis.call('PEXPIRE', place.queue, dedupe_ttl_ms)\nif names",
         "would vanish",
     ),

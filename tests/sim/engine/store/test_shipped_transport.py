@@ -14,9 +14,9 @@ import redis.exceptions
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError
 from queue_core.redis.path import Guide, Path
+from queue_core.redis.pending_calls import PendingCall
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
-from queue_core.redis.trips import Trip
 from sim.engine.distributions import parse_distribution
 from sim.engine.loop import SimLoop, run
 from sim.engine.store.request import Request
@@ -157,7 +157,7 @@ def _resp(answer: Any) -> bytes:
 class _NoOtherServer(Guide):
     """Guide of the paths to a single server."""
 
-    def takes(self, trip: Trip, error: Exception) -> bool:
+    def takes(self, pending: PendingCall, error: Exception) -> bool:
         return False
 
     def troubled(self) -> None:
