@@ -295,7 +295,7 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
     if unfinished:
         console.print(
             Text(
-                f"  {system}: did not come to rest in {unfinished} of {_count(len(runs), 'run')}",
+                f"  {system}: did not finish its work in {unfinished} of {_count(len(runs), 'run')}",
                 style="bold red",
             )
         )

@@ -216,7 +216,9 @@ CLOUD: dict[str, CloudExample] = {
         "[unsupported message]",
         {"errors": [{"code": 501, "title": "Unknown message type"}]},
     ),
-    "an unknown kind": CloudExample("hologram", {"id": "1"}, "unsupported", "[unsupported message: hologram]"),
+    "an unknown kind": CloudExample(
+        "hologram", {"id": "1"}, "unsupported", "[unsupported message: hologram]"
+    ),
     "an unknown kind with a caption": CloudExample(
         "hologram", {"caption": "turn it"}, "unsupported", "[unsupported message: hologram] turn it"
     ),
