@@ -31,8 +31,8 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
             actual,
         )
     return gettext(
-        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s in all, and %(chance)s of these would match by "
-        "chance (probability of as many matches or more: %(probability)s).",
+        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s in all, and %(chance)s of these would "
+        "match by chance (probability of as many matches or more: %(probability)s).",
         system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
         both=f"{met['both']:,}",
         actual=ngettext(

@@ -35,8 +35,8 @@ def test_a_table_without_rows_that_wait_for_enough_replicas_promises_nothing() -
     result["rows"] = [row for row in result["rows"] if not loses_nothing(row)]
     words = str(failover_verdict(result)).replace("\N{NO-BREAK SPACE}", " ")
     assert (
-        words
-        == "The queue waited for enough replicas in no run; The runs in which the queue did not wait for enough replicas lost 94 messages."
+        words == "The queue waited for enough replicas in no run; "
+        "The runs in which the queue did not wait for enough replicas lost 94 messages."
     )
 
 
