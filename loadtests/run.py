@@ -44,7 +44,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """Load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
+    """Load test to carry out. `locust` is the command; it also gets `locust_options`, addresses and folders."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]
@@ -81,7 +81,9 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
         shutil.rmtree(out / "logs", ignore_errors=True)
         shutil.move(folder / "logs", out / "logs")
     problems = [f"a fault could not be carried out: {error}" for error in chaos.errors]
-    problems += [f"a fault did not happen, since the load ended before: {fault}" for fault in chaos.missed]
+    problems += [
+        f"a fault did not happen, since the load ended before its time: {fault}" for fault in chaos.missed
+    ]
     if not has_started:
         problems = [f"Locust ended with code {code} before the load began"]
     for problem in problems:

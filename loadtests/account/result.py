@@ -1,4 +1,4 @@
-"""Result of a run, which the process that keeps the account makes and writes."""
+"""Result of a run, made and written by the process that keeps the account."""
 
 from __future__ import annotations
 

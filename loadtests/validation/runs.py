@@ -30,7 +30,7 @@ LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 REDELIVER = "5s"
 """First wait of a refused message, as in `sim.replay.DELIVER_AGAIN_S`."""
 LEGACY_DRAIN = "30s"
-"""Longest wait for replies of the legacy buffer; a longer one is in vain, since the buffer loses messages."""
+"""Longest wait for replies of the legacy buffer. A longer wait would be in vain, since the buffer loses messages."""
 _SIMULATED = {"queue": "queue", "legacy": "buffer-v2"}
 """Systems of the simulator by those of the stack."""
 
@@ -53,7 +53,7 @@ class Circumstances:
 
 
 def circumstances_of(live: Sequence[TrialRun], planned: Sequence[Fault]) -> Circumstances:
-    """Return the means of the live runs; the planned faults where one of them did not strike."""
+    """Return the means of the live runs; the planned faults if a fault did not strike in a live run."""
     known = [run["delays_ms"] for run in live if run["delays_ms"] is not None]
     delays = Delays(
         webhook=fmean(each["webhook"] for each in known) if known else 0.0,

@@ -52,7 +52,9 @@ def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **op
     given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "surroundings": ""}
     account = Account(argparse.Namespace(out=str(folder), **(given | options)), "")
     now = time.time()
-    account.add([Sample(job[2], job[1], now, now, now, 200) for job in account.jobs], is_last=True)
+    account.add(
+        [Sample(job.message_id, job.conversation, now, now, now, 200) for job in account.jobs], is_last=True
+    )
     return account
 
 
@@ -83,7 +85,7 @@ def test_the_progress_never_counts_more_messages_in_the_queue_than_were_sent(
     account = opened(Outside(iter([0, 2, 2, 1])), tmp_path, monkeypatch)
     reported, account.samples = account.samples, []
     account._is_complete.clear()
-    monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1][0] + 0.001)
+    monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1].at_s + 0.001)
     account._measure()
     assert caplog.messages[-1] == "0 s: messages: 2 of 3 due, 2 in the queue"
     monkeypatch.setattr(

@@ -9,7 +9,7 @@ from loadtests.failover.running import Load, Run
 from loadtests.replicated_redis.servers import ReplicatedServers
 from reports.results.failover import faults_of
 
-SHORT = Load(rate_per_s=60, pace=0.15)
+SHORT = Load(rate_per_s=60, time_factor=0.15)
 QUICK = ("cluster-failovers-1-0", "sentinel-links_cut_and_killed-1-0")
 """Cases that `make test` runs: failovers by command, and a failover to a replica that lagged."""
 

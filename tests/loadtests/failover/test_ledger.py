@@ -105,7 +105,7 @@ class Servers:
         self.watch.note(
             {node: state and State(*state, serves=True) for node, state in zip(nodes, states, strict=True)}
         )
-        return len(self.watch.moments)
+        return len(self.watch.writable_at_s)
 
 
 def test_the_history_says_who_had_what_and_when_a_lost_message_was_acknowledged() -> None:

@@ -13,7 +13,7 @@ from tests.reports import failover_example
 def test_the_page_shows_each_run_and_what_the_lax_ones_lost() -> None:
     html = render_failover_report(failover_example.kept()).replace("\N{NO-BREAK SPACE}", " ")
     assert "No message was lost where the queue waited for enough replicas (runs: 2)" in html
-    assert "The runs in which it did not wait lost 94 messages." in html
+    assert "The runs in which the queue did not wait for enough replicas lost 94 messages." in html
     assert html.count('<th class="left name" scope="row">') == 3
     assert "<b>4.1 s</b>" in html
     assert html.count("<td>420 ms</td>") == 2
@@ -35,8 +35,8 @@ def test_a_table_without_rows_that_wait_for_enough_replicas_promises_nothing() -
     result["rows"] = [row for row in result["rows"] if not loses_nothing(row)]
     words = str(failover_verdict(result)).replace("\N{NO-BREAK SPACE}", " ")
     assert (
-        words
-        == "In no run did the queue wait for enough replicas; The runs in which it did not wait lost 94 messages."
+        words == "The queue waited for enough replicas in no run; "
+        "The runs in which the queue did not wait for enough replicas lost 94 messages."
     )
 
 

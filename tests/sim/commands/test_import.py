@@ -44,7 +44,7 @@ def test_the_summary(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
     period = r", \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     assert re.search(period, taken), "seconds, since all of it is within minutes"
     assert left_out == "  left out: 1 of: no webhook in the line"
-    assert seconds.strip().startswith("40 times known only to the second")
+    assert seconds.strip().startswith("40 events with a time known only to the second")
     assert explained == f"{dump}: 1 of: no webhook in the line (at 41)"
     assert written == f"{target}: written; replay it with: python -m sim replay {target}"
     assert load([target])[0].title == "Monday"
@@ -153,7 +153,7 @@ def test_a_long_replay_is_announced_with_what_shortens_it(capsys: pytest.Capture
     say_estimate([load_day()] * 1000, contenders, 10, options)
     said = capsys.readouterr().err
     assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 17 minutes; ")
-    assert "--system NAME takes one of them, --from and --to a part of the time" in said
+    assert "--system NAME replays one system, --from and --to replay a part of the time" in said
     assert "is not split" not in said
     say_estimate([load_day()], contenders, 1, options)
     say_estimate([load_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))
