@@ -90,7 +90,7 @@ def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
     "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
 )
 def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page, in a folder with the files of the pages, one of those in logs/, and that of the faults."""
+    """In the order of the page, in a folder with the files of the pages, one of logs/, and that of the faults."""
     monkeypatch.chdir(tmp_path)
     for recording in ("logs/incident.jsonl", "docs/planted.jsonl"):
         (tmp_path / recording).parent.mkdir()
