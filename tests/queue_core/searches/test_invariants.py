@@ -492,8 +492,10 @@ BUGS = {
     "claim drops what has expired": (
         "claim",
         "tries = on_demand().give_up(place,",
-        "redis.call('LTRIM', place.queue, count, -1) place.queue = place.queue .. 'x' "
-        "tries = on_demand().give_up(place,",
+        (
+            "redis.call('LTRIM', place.queue, count, -1) place.queue = place.queue .. 'x' "
+            "tries = on_demand().give_up(place,"
+        ),
         "in 0 places|batches",
     ),
     "extend does not move the lease": (
