@@ -191,7 +191,7 @@ PLAN: faults at times from the start of the load, such as
 
 Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
 cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
-ended by itself, or a fault did not happen."""
+ended by itself, a fault did not happen, or other programs left the machine no CPU time."""
 
 
 def _parser() -> argparse.ArgumentParser:

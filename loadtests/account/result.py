@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import cast
 
 from loadtests.account.account import Account
+from loadtests.account.busy import busy_machine
 from loadtests.account.ledger import Ledger, Sample, batches_of, delays_of, latency_of
 from loadtests.account.ramp import ramp_of
 from loadtests.account.surroundings import (
+    by_second,
     missed_faults,
     read_faults,
     read_injected,
@@ -28,6 +30,7 @@ from loadtests.account.surroundings import (
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
 from loadtests.schedule import steps_of
+from loadtests.stack.usage import UsageSample
 from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
 from reports.results.writing import json_text, write_whole
 
@@ -63,8 +66,10 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     )
     if delays := delays_of(account.samples, account.events):
         result["delays_ms"] = delays
+    usage: list[UsageSample] = []
     if options.surroundings:
-        _add_surroundings(result, Path(options.surroundings))
+        usage = read_usage(Path(options.surroundings))
+        _add_surroundings(result, Path(options.surroundings), usage)
     if account.unsent:
         result["unsent"] = account.unsent
     if account.plan.scenario == "ramp":
@@ -74,18 +79,22 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         result["valid"] = bool(account.samples)  # an overloaded generator ends the ramp and leaves it valid
         result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
     else:
-        result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
+        thresholds = thresholds_of(limits, ledger.counts, latency, result["timeline"])
+        result["thresholds"] = thresholds
+        if busy := busy_machine(thresholds, limits, account.samples, account.events, usage, account.start_at):
+            result["busy_machine"] = busy
+            result["valid"] = False
     if result.get("missed_faults"):
         result["valid"] = False
     result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
     return result
 
 
-def _add_surroundings(result: LoadResult, folder: Path) -> None:
+def _add_surroundings(result: LoadResult, folder: Path, usage: Sequence[UsageSample]) -> None:
     """Add the facts about the stack that `python -m loadtests run` has written."""
-    surroundings, usage = read_surroundings(folder), read_usage(folder)
+    surroundings, samples = read_surroundings(folder), by_second(usage)
     for second in result["timeline"]:
-        if sample := usage.get(second["t_s"]):
+        if sample := samples.get(second["t_s"]):
             second["cpu"] = sample.cpu
             if second["redis_bytes"] is None:
                 second["redis_bytes"] = sample.redis_bytes

@@ -84,7 +84,11 @@ def missed_faults(plan: Iterable[Fault], injected: Iterable[InjectedFault]) -> l
     return missed
 
 
-def read_usage(folder: Path) -> dict[int, UsageSample]:
-    """Read the samples, each by the number of the second that it measures."""
-    samples = _USAGE.decode_lines((folder / USAGE_LOG).read_bytes())
-    return {round(sample.t_s) - 1: sample for sample in samples}
+def read_usage(folder: Path) -> list[UsageSample]:
+    """Read the samples, in order."""
+    return _USAGE.decode_lines((folder / USAGE_LOG).read_bytes())
+
+
+def by_second(usage: Iterable[UsageSample]) -> dict[int, UsageSample]:
+    """Return the samples, each by the number of the second that it measures."""
+    return {round(sample.t_s) - 1: sample for sample in usage}

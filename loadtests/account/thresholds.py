@@ -46,10 +46,17 @@ def thresholds_of(
     answered = 100 * counts["answered"] / counts["sent"] if counts["sent"] else 0.0
     return [
         *counts_at_most(limits, counts),
-        p99_at_most("acknowledgement", limits.max_ack_p99, latency["acknowledgement"]),
-        p99_at_most("dispatch_lag", limits.max_lag_p99, latency["dispatch_lag"]),
+        *times_at_most(limits, latency),
         at_least("answered", 100, answered, "%"),
         at_most("redis_memory", limits.max_redis_mb, max(redis_bytes) / 1e6 if redis_bytes else None, "MB"),
+    ]
+
+
+def times_at_most(limits: Limits, latency: LoadLatency) -> list[Threshold]:
+    """Return the thresholds of the times of the system."""
+    return [
+        p99_at_most("acknowledgement", limits.max_ack_p99, latency["acknowledgement"]),
+        p99_at_most("dispatch_lag", limits.max_lag_p99, latency["dispatch_lag"]),
     ]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from loadtests.failover.stalls import Stalls
+from loadtests.stalls import Stalls
 from queue_core import Batch, MessageQueue
 
 DIRECT_TOKEN = 0

@@ -22,7 +22,7 @@ from loadtests.sink.server import ListenError, SinkSettings, cause_of
 from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
 from loadtests.stack.replicated_redis import ReplicatedRedis
-from loadtests.stack.usage import ProcessUsage, Usage
+from loadtests.stack.usage import ProcessUsage, Usage, machine_usage
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.redis_server.ports import claim_port
 
@@ -260,7 +260,7 @@ class Stack:
             for name, pid in self.processes().items():
                 with contextlib.suppress(psutil.Error):
                     used[name] = self._usage_of(name, pid)
-        return Usage(used, self._redis_bytes())
+        return Usage(used, self._redis_bytes(), machine_usage())
 
     def _usage_of(self, name: str, pid: int) -> ProcessUsage:
         cpu_s = self._ended_cpu_s.get(name, 0.0)

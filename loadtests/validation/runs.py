@@ -185,7 +185,7 @@ def live_run(result: LoadResult, *, is_carried_out: bool = True) -> TrialRun:
     problems: list[RunProblem] = []
     if not result["generator_lag"]["ok"]:
         problems.append("generator_late")
-    if result.get("missed_faults") or not (is_carried_out or problems):
+    if result.get("missed_faults") or not (is_carried_out or problems or "busy_machine" in result):
         problems.append("fault_missing")
     return TrialRun(
         sent=ledger["sent"],

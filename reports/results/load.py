@@ -153,6 +153,16 @@ class MissedFault(TypedDict):
     error: str | None
 
 
+class BusyMachine(TypedDict):
+    """Machine on which other programs left the stack almost no CPU time for `busy_s` of the run.
+
+    `others` is the share of all CPU time that those programs used meanwhile.
+    """
+
+    busy_s: float
+    others: float
+
+
 class RampStep(TypedDict):
     """A step of a ramp: messages a minute, seconds, messages sent, and thresholds.
 
@@ -169,9 +179,10 @@ class RampStep(TypedDict):
 class LoadResult(TypedDict):
     """The whole result of a load test.
 
-    `valid` is true if the generator kept its schedule (see `generator_lag`) and every planned fault happened. Names in
-    `settings` end in the unit (`drain_s`); names in capital letters are environment variables. `system` has versions
-    and the machine. `lost_ids` and `doubles` have at most 100 messages; doubles that no death explains come first.
+    `valid` is true if the generator kept its schedule (see `generator_lag`), every planned fault happened, and no
+    threshold was missed only because the machine was busy (see `busy_machine`). Names in `settings`
+    end in the unit (`drain_s`); names in capital letters are environment variables. `system` has versions and the
+    machine. `lost_ids` and `doubles` have at most 100 messages; doubles that no death explains come first.
     """
 
     schema: int
@@ -199,6 +210,8 @@ class LoadResult(TypedDict):
     """Delays that are missing in a run without a reply."""
     missed_faults: NotRequired[list[MissedFault]]
     """Faults of the plan that did not happen."""
+    busy_machine: NotRequired[BusyMachine]
+    """Use of the machine by other programs, if nothing but that made times miss their thresholds."""
     ramp: NotRequired[list[RampStep]]
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from reports.results.load import LoadResult, MissedFault, Threshold, ThresholdCode, Unit
+from reports.results.load import (
+    BusyMachine,
+    LoadLedger,
+    LoadResult,
+    MissedFault,
+    Threshold,
+    ThresholdCode,
+    Unit,
+)
 from reports.text import NO_BREAK, cut, one_line
 from reports.words.faults import fault_name
 from reports.words.language import gettext, marked, ngettext
@@ -132,6 +140,8 @@ def page_verdict(result: LoadResult) -> Verdict:
 
 def _sentences(result: LoadResult) -> list[str]:
     sentences = _valid(result) if result["valid"] else [invalid_words(result)]
+    if "busy_machine" in result:
+        sentences.append(_counts(result["ledger"]))
     if died := result["ledger"]["worker_died"]:
         sentences.append(
             ngettext(
@@ -151,8 +161,7 @@ def _sentences(result: LoadResult) -> list[str]:
     return sentences
 
 
-def _valid(result: LoadResult) -> list[str]:
-    ledger = result["ledger"]
+def _counts(ledger: LoadLedger) -> str:
     counts = {
         "sent": f"{ledger['sent']:,}",
         "answered": f"{ledger['answered']:,}",
@@ -160,7 +169,16 @@ def _valid(result: LoadResult) -> list[str]:
         "twice": _count(ledger["duplicates"]),
         "displaced": _count(ledger["out_of_order"]),
     }
-    missed = [
+    return gettext(
+        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
+        "%(displaced)s out of order.",
+        **counts,
+    )
+
+
+def _missed(result: LoadResult) -> str:
+    """List the missed thresholds with the measured values."""
+    return gettext(", ").join(
         gettext(
             "%(threshold)s %(measured)s",
             threshold=threshold_name(threshold["code"]),
@@ -168,17 +186,14 @@ def _valid(result: LoadResult) -> list[str]:
         )
         for threshold in result["thresholds"]
         if not threshold["ok"]
-    ]
-    sentences = [
-        gettext(
-            "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
-            "%(displaced)s out of order.",
-            **counts,
-        )
-    ]
+    )
+
+
+def _valid(result: LoadResult) -> list[str]:
+    sentences = [_counts(result["ledger"])]
     unmeasured = unmeasured_words(result["thresholds"])
-    if missed:
-        sentences.append(gettext("Missed: %(missed)s.", missed=gettext(", ").join(missed)))
+    if missed := _missed(result):
+        sentences.append(gettext("Missed: %(missed)s.", missed=missed))
         if result["faults"]:
             sentences.append(gettext("Targets are those of a load without faults unless you set others."))
     elif unmeasured:
@@ -202,13 +217,16 @@ def unmeasured_words(thresholds: Sequence[Threshold]) -> str:
 
 
 def invalid_words(result: LoadResult) -> str:
-    """Say why a run is invalid: nothing was sent, the generator was late, or planned faults did not happen."""
+    """Say why a run is invalid: nothing sent, a late generator, missed faults, or a busy machine."""
     lag, missed = result["generator_lag"], result.get("missed_faults", [])
+    busy = result.get("busy_machine")
     reasons = []
     if lag["measured"] is None:
         reasons.append(gettext("Invalid: nothing was sent."))
-    elif not missed or not (lag["ok"] or "ramp" in result):
+    elif not (missed or busy) or not (lag["ok"] or "ramp" in result):
         reasons.append(_late(lag))
+    if busy:
+        reasons.append(_busy(busy, result))
     if unbegun := [fault for fault in missed if fault["error"] is None]:
         reasons.append(
             ngettext(
@@ -238,6 +256,17 @@ def _late(lag: Threshold) -> str:
         "the system. Use less load, or more machines for Locust.",
         time=measured_of(lag),
         quantile=gettext("max") if lag["code"].endswith("_max") else "p99",
+    )
+
+
+def _busy(busy: BusyMachine, result: LoadResult) -> str:
+    return gettext(
+        "Invalid: for %(busy)s of %(whole)s other programs used %(share)s of the machine's CPU time and left almost "
+        "none, so these times say nothing about the system: %(missed)s. Run it again while nothing else runs.",
+        busy=duration(1000 * busy["busy_s"]),
+        whole=duration(1000 * (result["duration_s"] + result["drain_s"])),
+        share=share(busy["others"]),
+        missed=_missed(result),
     )
 
 

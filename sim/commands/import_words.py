@@ -89,10 +89,11 @@ def _notes(summary: Summary) -> Iterator[str]:
     yield from dict.fromkeys(note for file in summary.files for note in file.notes)
     if summary.coarse:
         unit = "minute" if summary.precision == "min" else "second"
-        yield (
-            f"{quantity(summary.coarse, 'event')} with a time known only to the {unit}: each gets a random moment "
-            f"within that {unit}, unless --keep-seconds is given"
-        )
+        events = f"{quantity(summary.coarse, 'event')} with a time known only to the {unit}"
+        if summary.drawn:
+            yield f"{events}: the moment within it is drawn by the seed; --keep-seconds keeps the time of the file"
+        else:
+            yield f"{events}, which is kept as the file has it"
 
 
 def _places(entry: LeftOut) -> str:

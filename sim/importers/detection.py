@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queue_core.text import suggestion, visible
 from sim.importers.base import Evidence, Importer, ImportFailedError, Sample
+from sim.importers.formats.tables.dumps import table_without_names
 from sim.importers.registry import IMPORTERS
 
 LIKELY = 50
@@ -43,6 +44,11 @@ def unknown(sample: Sample) -> ImportFailedError:
     """Make the error for a file of unknown format, which says how the file begins and what to type."""
     if not sample.data:
         return ImportFailedError(f"{sample.name}: is empty")
+    if table := table_without_names(sample):
+        return ImportFailedError(
+            f"{sample.name}: is a dump whose INSERT into {visible(table)!r} does not name the columns, and no CREATE "
+            "TABLE before it does; dump again with the names: mysqldump --complete-insert, or pg_dump --column-inserts"
+        )
     names = ", ".join(format_names())
     return ImportFailedError(
         f"{sample.name}: has an unknown format; it begins with {_beginning(sample)}. If it has one of the formats "

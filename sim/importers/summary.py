@@ -59,14 +59,17 @@ class Summary:
     precision: Precision = "ms"
     coarse: int = 0
     """Number of events whose time is known only to the second or minute."""
+    drawn: int = 0
+    """Number of those whose moment within it this import draws."""
     instances: set[str] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
     """Hashes of the conversations with messages."""
 
-    def take(self, event: RecordedEvent, precision: Precision) -> None:
+    def take(self, event: RecordedEvent, precision: Precision, *, is_drawn: bool) -> None:
         """Count an event of the recording, with the names that it has there."""
         if precision != "ms":
             self.coarse += 1
+            self.drawn += is_drawn
             self.precision = max(self.precision, precision, key=PRECISIONS.index)
         if isinstance(event, MessageEvent):
             self.first_ms = event.at if self.first_ms is None else min(self.first_ms, event.at)

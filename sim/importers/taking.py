@@ -94,8 +94,8 @@ class EventTaker:
         if not self._options.as_they_are:
             event = self._private(event, self._pseudonyms[keeps_hashes])
         file.events[event.name] += 1
-        self._summary.take(event, imported.precision)
         is_exact = imported.precision == "ms" or imported.is_drawn or self._options.keeps_seconds
+        self._summary.take(event, imported.precision, is_drawn=not is_exact)
         if is_exact and not self._spreader.waits:
             yield event
         else:

@@ -61,6 +61,14 @@ _LINE_WIDTH = """() => {
 _SCROLLING_TABLES = """() => Array.from(document.querySelectorAll(".scroll:has(table)"))
   .filter((region) => region.scrollWidth > region.clientWidth + 1)
   .map((region) => region.getAttribute("aria-label"))"""
+_WORDS_OF_THRESHOLDS = """() => Array.from(document.querySelectorAll("#thresholds tbody th bdi")).flatMap((name) => {
+  const text = name.firstChild, range = document.createRange();
+  return Array.from(text.data.matchAll(/\\S+/g), (word) => {
+    range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+    return [word[0], range.getClientRects().length];
+  });
+})"""
+"""Each word of the names of thresholds, with the number of lines on which it stands."""
 _SVG_OVERFLOW = """() => Array.from(document.querySelectorAll("svg[role=img]")).flatMap((svg) => {
   const box = svg.viewBox.baseVal;
   if (!svg.checkVisibility()) return [];
@@ -127,6 +135,16 @@ def test_no_table_scrolls_sideways_on_a_common_screen(name: str, opened: Callabl
     skip_if_font_is_wide(page)
     page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     assert page.evaluate(_SCROLLING_TABLES) == []
+
+
+def test_no_name_of_a_threshold_is_broken_inside_a_word_on_a_narrow_screen(
+    opened: Callable[..., Opened],
+) -> None:
+    page = opened("load", width=400)
+    page.evaluate("() => { document.body.style.letterSpacing = '0.15em'; }")  # as with a wider font
+    words = page.evaluate(_WORDS_OF_THRESHOLDS)
+    assert ["acknowledgement", 1] in words
+    assert [word for word, lines in words if lines > 1] == []
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -92,10 +92,11 @@ def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
     "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
 )
 def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page, in a folder with the files of the pages and one of those in logs/."""
+    """In the order of the page, in a folder with the files of the pages, one of logs/, and that of the faults."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "logs").mkdir()
-    shutil.copy(ROOT / "logs" / "incident.jsonl", tmp_path / "logs")
+    for recording in ("logs/incident.jsonl", "docs/planted.jsonl"):
+        (tmp_path / recording).parent.mkdir()
+        shutil.copy(ROOT / recording, tmp_path / recording)
     (tmp_path / "mine.jsonl").write_text(block("docs/replay.md", "json"), "utf-8")
     (tmp_path / "dump.log").write_text(block("docs/import.md", "json"), "utf-8")
     (tmp_path / "friday.jsonl").write_text(DAY, "utf-8")

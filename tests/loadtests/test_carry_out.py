@@ -74,7 +74,7 @@ def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) 
     written = read_surroundings(tmp_path / "copy")
     assert (written.command, written.settings) == ("python -m loadtests run", {"workers": 1})
     assert written.system["redis"]
-    assert {"web", "sink", "redis", "locust"} <= list(read_usage(tmp_path / "copy").values())[-1].cpu.keys()
+    assert {"web", "sink", "redis", "locust"} <= read_usage(tmp_path / "copy")[-1].cpu.keys()
     assert files(tmp_path / "logs").keys() == {"redis.log", "sink.log", "web.log", "worker-1.log"}
     assert earlier["logs/web.log"] not in files(tmp_path / "logs").values()
     assert family(os.getpid()) == before

@@ -7,6 +7,7 @@ import random
 from reports.results.load import (
     LOAD_SCHEMA_VERSION,
     Batches,
+    BusyMachine,
     Double,
     FaultTimes,
     LoadLatency,
@@ -168,6 +169,19 @@ def invalid() -> LoadResult:
     """Return a result that proves nothing, because the generator fell behind its schedule."""
     made = chaos()
     made.update({"valid": False, "ok": False, "generator_lag": lag(812.0, ok=False)})
+    return made
+
+
+def busy() -> LoadResult:
+    """Return a result whose only fault is that other programs left no CPU time, so that turns came late."""
+    made = chaos()
+    made.update({"valid": False, "ok": False, "lost_ids": [], "doubles": [], "faults": []})
+    made["thresholds"] = [
+        Threshold(code="lost", limit=0, measured=0, ok=True, unit=""),
+        Threshold(code="dispatch_lag_p99", limit=250.0, measured=912.0, ok=False, unit="ms"),
+    ]
+    made["ledger"].update({"answered": 10_000, "lost": 0, "duplicates": 0, "worker_died": 0})
+    made["busy_machine"] = BusyMachine(busy_s=41.0, others=0.58)
     return made
 
 

@@ -19,7 +19,7 @@ local function find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplica
   end
   local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   if first_ms and confirms_duplicates == '1' then
-    rare().confirm_duplicate(place, layers)
+    on_demand().confirm_duplicate(place, layers)
   end
   return since, layers, first_ms and {'duplicate', first_ms, 0}
 end
@@ -32,7 +32,7 @@ local function store_arrival(place, rules, element, now_ms, provider_ms, late_ms
   if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
-      'reason', 'late: delivered ' .. rare().span(now_ms - provider_ms) .. ' after it was written')
+      'reason', 'late: delivered ' .. on_demand().span(now_ms - provider_ms) .. ' after it was written')
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)

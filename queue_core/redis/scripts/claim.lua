@@ -73,7 +73,7 @@ local has_found = false
 local last_token
 local gate = open_gate(partition, now_ms)
 -- Functions for backends that are away, and functions that few claims need; nil until they are needed.
-local rarely = not gate.is_open and rare() or nil
+local demanded = not gate.is_open and on_demand() or nil
 local seldom_used
 limit = gate.is_on_hold and 0 or math.min(limit, LEASES_MAX)
 
@@ -106,7 +106,7 @@ local function seldom()
     local page, moved = redis.call('ZREVRANGE', partition.active, sweep, sweep + SWEEP_PAGE - 1), 0
     for _, conversation in ipairs(page) do
       local place = place_in(partition, conversation)
-      local is_done, is_moved = pcall(rare().pull_forward, place, rules, now_ms, lock_ttl_ms)
+      local is_done, is_moved = pcall(on_demand().pull_forward, place, rules, now_ms, lock_ttl_ms)
       moved = moved + (is_done and is_moved and 1 or 0)
     end
     if #page < SWEEP_PAGE then
@@ -152,7 +152,7 @@ local function seldom()
     elseif #tries >= max_attempts then
       -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
       count = head.size or tries[1]
-      reason = 'given up after ' .. rare().attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
+      reason = 'given up after ' .. on_demand().attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
       local error = redis.call('HGET', place.lock, 'error')
       if error then
         reason = reason .. '; error before that: ' .. error
@@ -165,14 +165,14 @@ local function seldom()
       reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
     end
     if count > 0 then
-      if rare().must_wait(place, count, reason, now_ms, dead_letters_max) then
+      if on_demand().must_wait(place, count, reason, now_ms, dead_letters_max) then
         return nil
       end
-      tries = rare().give_up(place, count, reason, now_ms)
+      tries = on_demand().give_up(place, count, reason, now_ms)
       given_up = given_up + count
       if awaited then
         counts_from = now_ms
-        rare().restart_waits(partition.base, now_ms)
+        on_demand().restart_waits(partition.base, now_ms)
       end
     end
     return tries
@@ -184,14 +184,14 @@ local function seldom()
     if head and is_expired(stamp_of(head), backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
       local count = outlasted_at_head(place, backend.name)
       local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
-      rare().give_up(place, count, reason_of_wait(backend.name, error), now_ms)
+      on_demand().give_up(place, count, reason_of_wait(backend.name, error), now_ms)
       given_up = given_up + count
       head = redis.call('LINDEX', place.queue, 0)
     end
     if head then
       local added_at = stamp_of(head)
       local until_ms = math.max(added_at, held_until) + patience_ms
-      rarely.put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
+      demanded.put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
     else
       redis.call('ZREM', partition.active, place.conversation)
     end
@@ -238,7 +238,7 @@ local function seldom()
   local function set_conversation_aside(place, problem)
     for _, name in ipairs({'queue', 'lock', 'reply'}) do
       if redis.call('EXISTS', place[name]) == 1 then
-        rare().set_aside(place, name, problem, now_ms)
+        on_demand().set_aside(place, name, problem, now_ms)
         damaged = damaged + 1
       end
     end
@@ -248,13 +248,13 @@ local function seldom()
   -- Moves damaged keys aside after an error. Returns true if the visit is worth another try. Errors that are not about the
   -- data, such as a missing right, end the claim.
   local function mend_after(place, answer, is_last)
-    local problem = rare().words_of(answer)
-    local mended = rare().mend(place, problem, now_ms) + rare().mend(partition, problem, now_ms)
+    local problem = on_demand().words_of(answer)
+    local mended = on_demand().mend(place, problem, now_ms) + on_demand().mend(partition, problem, now_ms)
     damaged = damaged + mended
     if mended > 0 and not is_last then
       return true
     end
-    if not rare().is_about_data(problem) then
+    if not on_demand().is_about_data(problem) then
       error(answer, 0)
     end
     set_conversation_aside(place, problem)
@@ -306,7 +306,7 @@ local function note_look()
   end
   if is_back then
     sweep = 0
-    pcall(rare().probe_at_once, partition.base, now_ms)
+    pcall(on_demand().probe_at_once, partition.base, now_ms)
   end
 end
 
@@ -371,8 +371,8 @@ local function lease_if_due(place, due, lock, awaited, is_bare)
   local tries = tries_in(lock[2])
   local head = read_head(place, max_batch, is_bare)
   if lock[4] and not head.has_reply then
-    tries = rare().finish_answered(place, lock[4], now_ms, completed_ttl_ms)
-    rare().end_lease(place)  -- the lease was on other messages
+    tries = on_demand().finish_answered(place, lock[4], now_ms, completed_ttl_ms)
+    on_demand().end_lease(place)  -- the lease was on other messages
     head = read_head(place, max_batch)
   end
   local is_new = #tries == 0 and not head.has_reply
@@ -416,13 +416,13 @@ local function visit(place, due)
   end
   local has_more = not is_bare and redis.call('EXISTS', place.changes, place.change_notes, place.behind) > 0
   if has_more and has_changes(place) then
-    if not rare().apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
+    if not on_demand().apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
       return true  -- the next search applies the other changes
     end
-    rare().end_lease(place)  -- the lease was on other messages
+    on_demand().end_lease(place)  -- the lease was on other messages
     lock[2] = redis.call('HGET', place.lock, 'tries')
   end
-  local needed = rarely and rarely.needed_backends(gate, place, now_ms) or {}
+  local needed = demanded and demanded.needed_backends(gate, place, now_ms) or {}
   for _, backend in ipairs(needed) do
     if backend.slots <= 0 then
       seldom().let_wait(place, backend)
@@ -431,7 +431,7 @@ local function visit(place, due)
   end
   if bytes < REPLY_BYTES_MAX and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name, is_bare) then
     if needed[1] then
-      rarely.use_backends(place, needed, now_ms + lock_ttl_ms)
+      demanded.use_backends(place, needed, now_ms + lock_ttl_ms)
     end
     if has_more then
       note_behind(place)
@@ -462,7 +462,7 @@ local function take_waiting(backend)
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms)
     schedule_looks()
-    rarely.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
+    demanded.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
   end
 end
 
@@ -530,9 +530,9 @@ if has_leased then
   return answer({})
 end
 
-local news = rarely and rarely.take_news(gate, now_ms) or {}
-if rarely and limit > 0 and only == '' then
-  for _, backend in ipairs(rarely.backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
+local news = demanded and demanded.take_news(gate, now_ms) or {}
+if demanded and limit > 0 and only == '' then
+  for _, backend in ipairs(demanded.backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
     take_waiting(backend)
   end
 end
@@ -549,8 +549,8 @@ for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so 
     break
   end
 end
-if rarely then
-  rarely.settle_backends(gate, now_ms)
+if demanded then
+  demanded.settle_backends(gate, now_ms)
 end
 note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,

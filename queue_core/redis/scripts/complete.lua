@@ -3,12 +3,12 @@
 
 local lock = redis.call('HMGET', place.lock, 'token', 'size', 'awaited')
 if lock[1] ~= token then
-  return rare().standing(place, token)
+  return on_demand().standing(place, token)
 end
 allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
 if lock[3] then  -- messages that arrived after it waited for the backend, too
-  rare().restart_waits(place.base, now_ms)
+  on_demand().restart_waits(place.base, now_ms)
 end
 local elements = redis.call('LRANGE', place.queue, 0, size)
 local is_last = #elements <= size  -- no message is left
@@ -17,7 +17,7 @@ local others = redis.call('EXISTS', place.reply, place.changes, place.change_not
 local send_state = others > 0 and redis.call('HGET', place.reply, 'state')
 local is_plain = others == (send_state and 1 or 0)
 if not is_plain then
-  elements = rare().release_changes(place, elements, now_ms)
+  elements = on_demand().release_changes(place, elements, now_ms)
 end
 note_settled(place, token, now_ms, stats_ttl_ms, size)
 -- The lease ends first: if Redis stops the script here, the turn is answered again, while a lease of a batch that is gone

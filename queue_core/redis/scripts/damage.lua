@@ -102,7 +102,7 @@ local function guarded(keys, now_ms, run, ...)
   if is_done then
     return answer
   end
-  if rare().mend(keys, rare().words_of(answer), now_ms) == 0 then
+  if on_demand().mend(keys, on_demand().words_of(answer), now_ms) == 0 then
     error(answer, 0)
   end
   return run(...)

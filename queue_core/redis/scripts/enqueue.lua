@@ -14,7 +14,7 @@ if duplicate then
 end
 
 local is_free = redis.call('EXISTS', place.alias, place.lock) == 0
-local target = follows == '1' and not is_free and rare().target_of(place, now_ms, aliases_ttl_ms)
+local target = follows == '1' and not is_free and on_demand().target_of(place, now_ms, aliases_ttl_ms)
 if target then
   group.known = known
   return {'moved', target}
@@ -37,6 +37,6 @@ if not is_done then
 end
 group.known = known
 if names ~= '' then
-  pcall(rare().note_names, place, names, aliases_ttl_ms)
+  pcall(on_demand().note_names, place, names, aliases_ttl_ms)
 end
 return answer

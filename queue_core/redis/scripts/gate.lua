@@ -18,7 +18,7 @@ local function open_gate(partition, now_ms)
   local gate = {base = base, backends = {}, names = {}, is_on_hold = false, is_open = true}
   if redis.call('EXISTS', partition.hold, base .. 'outages', base .. 'outage_news') > 0 then
     gate.is_on_hold = redis.call('EXISTS', partition.hold) == 1
-    gate.is_open = rare().has_no_outages(base, now_ms)
+    gate.is_open = on_demand().has_no_outages(base, now_ms)
   end
   return gate
 end
@@ -87,7 +87,7 @@ local function next_attention(partition, gate, now_ms, sweep)
     return now_ms
   end
   local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
-  local at = due >= 0 and not gate.is_open and rare().next_of_outages(gate)
+  local at = due >= 0 and not gate.is_open and on_demand().next_of_outages(gate)
   return at and math.min(due, at) or due
 end
 

@@ -8,8 +8,8 @@
 -- failed because a backend was away (named in `awaited`) or by a rate limit (`awaited` is 'limit'); `tries` does not list
 -- them. `again` is the time of the next attempt.
 --
--- `rare().name(…)` calls a function of these files that few calls of a script need: the loader puts it into the function `rare`,
--- so that Redis creates it only then.
+-- `on_demand().name(…)` calls a function of these files that few calls of a script need: the loader puts it into the function
+-- `on_demand`, so that Redis creates it only then.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 -- `group` is an empty table at the beginning of an EVALSHA. Calls that go together in one (gathered.py) keep in it what the

@@ -11,7 +11,7 @@ _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _LOCAL = re.compile(r"\blocal (?!function)([\w, ]+?)(?= ?=|$)|\bfor ([\w, ]+?) (?:in|=)", re.MULTILINE)
 _FUNCTION = re.compile(r"\bfunction ?(\w*)\(([\w, ]*)\)")
 _LIB_FUNCTION = re.compile(r"^local function (\w+)\((.*?)\)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
-_RARE = re.compile(r"\b(?:rare\(\)|rarely)\.(\w+)")
+_ON_DEMAND = re.compile(r"\b(?:on_demand\(\)|demanded)\.(\w+)")
 _LIB_CONSTANT = re.compile(r"^local ([A-Z_]+) = .*$", re.MULTILINE)
 _KEYWORDS = set(re.findall(r"\w+", "and break do else elseif end false for function if in local nil not or"))
 _KEYWORDS |= set(re.findall(r"\w+", "repeat return then true until while"))
@@ -40,25 +40,25 @@ def needed_part(body: str, lib: str) -> str:
     """Return the constants and functions of the library that a script needs, in order and without comments.
 
     Redis creates all functions of a script again at each call, so functions that are not needed cost time. Those that
-    are called as `rare().name(…)` are created when the function `rare` is called.
+    are called as `on_demand().name(…)` are created when the function `on_demand` is called.
     """
     found = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
     statements = {match[1]: match[0] for match in found}
     ordinary = _needed(used_names(body), statements)
-    rare = rare_names(body).union(*(rare_names(statements[name]) for name in ordinary))
-    if not rare:
+    demanded = names_on_demand(body).union(*(names_on_demand(statements[name]) for name in ordinary))
+    if not demanded:
         return _joined(ordinary, statements)
-    callers = _callers_of_rare(statements)
+    callers = _callers_of_on_demand(statements)
     while True:
-        inside = _needed(rare, statements) - (ordinary - callers)
-        further = set().union(*(rare_names(statements[name]) for name in inside)) - rare
+        inside = _needed(demanded, statements) - (ordinary - callers)
+        further = set().union(*(names_on_demand(statements[name]) for name in inside)) - demanded
         if not further:
             break
-        rare |= further
+        demanded |= further
     constants = {name for name in inside if name.isupper()}
     functions = _joined(inside - constants, statements).replace("\n", "\n  ")
-    results = ", ".join(f"{name} = {name}" for name in sorted(rare))
-    group = f"local function rare()\n  {functions}\n  return {{{results}}}\nend"
+    results = ", ".join(f"{name} = {name}" for name in sorted(demanded))
+    group = f"local function on_demand()\n  {functions}\n  return {{{results}}}\nend"
     parts = (
         _joined(ordinary - callers | constants, statements),
         group,
@@ -67,9 +67,9 @@ def needed_part(body: str, lib: str) -> str:
     return "\n".join(filter(None, parts))
 
 
-def rare_names(source: str) -> set[str]:
-    """Return the names of functions that a source calls as `rare().name(…)`."""
-    return set(_RARE.findall(_code(source)))
+def names_on_demand(source: str) -> set[str]:
+    """Return the names of functions that a source calls as `on_demand().name(…)`."""
+    return set(_ON_DEMAND.findall(_code(source)))
 
 
 def _joined(names: set[str], statements: dict[str, str]) -> str:
@@ -86,11 +86,11 @@ def _needed(names: set[str], statements: dict[str, str]) -> set[str]:
     return needed
 
 
-def _callers_of_rare(statements: dict[str, str]) -> set[str]:
-    """Return the functions that call `rare`, directly or through others."""
+def _callers_of_on_demand(statements: dict[str, str]) -> set[str]:
+    """Return the functions that call `on_demand`, directly or through others."""
     callers: set[str] = set()
     for name, statement in statements.items():
-        if used_names(statement) & {"rare", *callers}:
+        if used_names(statement) & {"on_demand", *callers}:
             callers.add(name)
     return callers
 
@@ -98,9 +98,9 @@ def _callers_of_rare(statements: dict[str, str]) -> set[str]:
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
     """Return names in a script that are neither inputs (`known`) nor defined by the script, the library or Lua."""
     functions = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
-    lib_names = functions | set(_LIB_CONSTANT.findall(lib)) | {"rare"}
+    lib_names = functions | set(_LIB_CONSTANT.findall(lib)) | {"on_demand"}
     unknown = used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS
-    return sorted(unknown | rare_names(body) - functions)
+    return sorted(unknown | names_on_demand(body) - functions)
 
 
 @cache

@@ -169,7 +169,7 @@ local function succeed(place, name, now_ms)
     redis.call('HDEL', key, 'failed')
   end
   if known[4] then
-    rare().succeed_again(place, name, known[4], now_ms)
+    on_demand().succeed_again(place, name, known[4], now_ms)
   elseif not known[1] then
     redis.call('PEXPIRE', key, KNOWN_MS)
   end
@@ -185,8 +185,8 @@ local function note_success(place, name, now_ms, group)
   if is_done then
     group[name] = answer
   else
-    local rarely = rare()
-    rarely.mend_backend(rarely.backend_in(place.base, name), answer, now_ms)
+    local demanded = on_demand()
+    demanded.mend_backend(demanded.backend_in(place.base, name), answer, now_ms)
   end
 end
 
@@ -202,7 +202,7 @@ end
 -- Ends a turn's use of all backends, without judging whether they work. An error in it does not stop the script.
 local function release_backends(place, now_ms)
   if redis.call('EXISTS', place.base .. 'outages') == 1 then
-    pcall(rare().end_trials, place, now_ms)
+    pcall(on_demand().end_trials, place, now_ms)
   end
 end
 

@@ -15,7 +15,7 @@ local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered', 'chang
 if lock[1] ~= token then
   -- If the token is settled, an earlier try of this call settled it and its answer was lost: no other call settles a
   -- token whose reply is not recorded yet.
-  return rare().standing(place, token) == 'settled' and 'superseded' or 'lost'
+  return on_demand().standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
@@ -28,15 +28,15 @@ if not is_kept then
 end
 if (lock[3] or lock[4]) and not is_kept then
   if lock[3] then
-    rare().finish_answered(place, lock[3], now_ms, completed_ttl_ms)
+    on_demand().finish_answered(place, lock[3], now_ms, completed_ttl_ms)
   end
   redis.call('HDEL', place.lock, 'changed')
-  rare().start_again(place, rules, token, redis.call('HGET', place.lock, 'latest'), now_ms, stats_ttl_ms)
+  on_demand().start_again(place, rules, token, redis.call('HGET', place.lock, 'latest'), now_ms, stats_ttl_ms)
   return 'superseded'
-elseif not is_kept and supersede_ms > 0 and size < max_batch and rare().is_joined(place, size, supersede_ms) then
+elseif not is_kept and supersede_ms > 0 and size < max_batch and on_demand().is_joined(place, size, supersede_ms) then
   local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms
   redis.call('HSET', place.lock, 'latest', digits(latest))
-  rare().start_again(place, rules, token, latest, now_ms, stats_ttl_ms)
+  on_demand().start_again(place, rules, token, latest, now_ms, stats_ttl_ms)
   return 'superseded'
 end
 redis.call('HSET', place.reply, 'text', text, 'size', size, 'state', 'unsure', 'recordedAt', digits(now_ms))

@@ -71,10 +71,10 @@ local function steps_in(place, seen, layer, prefix, now_ms)
     return steps
   end
   local problem = tostring(steps.err)
-  if not rare().is_about_data(problem) then
+  if not on_demand().is_about_data(problem) then
     error(problem, 0)
   end
-  rare().set_aside({bucket = bucket, damaged = place.damaged}, 'bucket', problem, now_ms)
+  on_demand().set_aside({bucket = bucket, damaged = place.damaged}, 'bucket', problem, now_ms)
   return false
 end
 
@@ -144,8 +144,8 @@ local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
     end
   end
   local begun = {begun = digits(now_ms), begun_ms = now_ms, length_ms = length_ms}
-  begun.bits = rare().bits_as_before(seen, layers, prefix)
-  return rare().add_layer(place, layers, begun, now_ms)
+  begun.bits = on_demand().bits_as_before(seen, layers, prefix)
+  return on_demand().add_layer(place, layers, begun, now_ms)
 end
 
 -- Sets the expiry of a new bucket, and adds a layer when a bucket is full. `ids` is the number of ids in it.
@@ -156,7 +156,7 @@ local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms, i
   else
     local more = math.min(layer.bits + BITS_MORE, BITS_MAX)
     local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
-    rare().add_layer(place, layers, further, now_ms)
+    on_demand().add_layer(place, layers, further, now_ms)
   end
 end
 
@@ -168,7 +168,7 @@ local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   redis.call('HSET', bucket, layer.field or field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
   local ids = redis.pcall('HLEN', bucket)
   if ids == 1 or type(ids) == 'number' and ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
-    pcall(rare().look_after_bucket, place, layers, layer, bucket, prefix, now_ms, ids)
+    pcall(on_demand().look_after_bucket, place, layers, layer, bucket, prefix, now_ms, ids)
   end
   if since > 0 and now_ms < since + ROLLING_MS then
     redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)

@@ -74,7 +74,13 @@ def failover_page_of(result: FailoverResult) -> FailoverPage:
         settings=[
             ("Redis", cut(one_line(result["redis_version"]), 40)),
             (gettext("messages a second"), str(result["rate_per_s"])),
-            (gettext("partitions"), str(result["partitions"])),
+            (
+                gettext("partitions"),
+                gettext(
+                    "%(number)s, each a part of the conversations on one primary",
+                    number=str(result["partitions"]),
+                ),
+            ),
         ],
         command=result["command"],
     )

@@ -116,6 +116,8 @@ class LoadPage:
     state: str
     verdict: Verdict
     scenario: str
+    is_busy: bool
+    """True if the run is invalid only because the machine was busy with other programs."""
     is_legacy: bool
     """True if the load met the legacy buffer."""
     seed: int
@@ -155,6 +157,9 @@ def load_page_of(result: LoadResult) -> LoadPage:
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
         verdict=page_verdict(result),
         scenario=_name(result["scenario"]),
+        is_busy="busy_machine" in result
+        and result["generator_lag"]["ok"]
+        and not result.get("missed_faults"),
         is_legacy=result["settings"].get("system") == "legacy",
         seed=result["seed"],
         started_at=_name(result["started_at"]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import MessageEvent, Precision, Reply, Who
+from queue_core.text import quantity, visible
 from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.tables.rows import Row, flag, json_of, rows_in, rows_of, whole
 from sim.importers.sources import Source
@@ -41,6 +43,7 @@ _PHONE_COLUMNS = (
 """Columns that name the user in every row, in exports of joined tables."""
 _TABLES = frozenset({"", "messages", "payload", "data", "results"})
 _NAMES_MAX = 1_000_000
+_NAMES_SHOWN = 10
 
 
 class _MessageRow(NamedTuple):
@@ -73,6 +76,11 @@ class ChatwootMessages(Importer):
 
     def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         """See Importer.read."""
+        yield from self._read(source, context)
+        if context.bots:
+            _writers(context).conclude(context)
+
+    def _read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:
         joins = _Joins()
         for row in rows_of(source):
             if isinstance(row, Omission):
@@ -92,6 +100,45 @@ def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[I
     """Return the events in a webhook of Chatwoot; [] for any other value."""
     row = Row("", fields, place, {})
     return [_event(_message_row(message, row, _Joins()), context) for message in _messages_in(row)]
+
+
+class _Writers:
+    """Names of those who wrote replies, in all files of an import."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+        self._bots: set[str] = set()
+        self._note: tuple[dict[str, int], str] | None = None
+
+    def add(self, name: str, bots: set[str]) -> None:
+        """Remember the name of a writer, and which names of `--bot` it has."""
+        self._bots |= bots
+        if len(self._names) < _NAMES_MAX:
+            self._names[name] = None
+
+    def conclude(self, context: Context) -> None:
+        """Note after a file which names of `--bot` have not occurred so far; replaces the note on earlier files."""
+        if self._note:
+            notes, sentence = self._note
+            notes.pop(sentence)
+            self._note = None
+        if missing := sorted(bot for bot in context.bots if bot and bot.casefold() not in self._bots):
+            sentence = f"--bot {_listed(missing)}: wrote no reply here; replies were written by {_listed(self._names)}."
+            context.note(sentence)
+            self._note = context.notes, sentence
+
+
+def _writers(context: Context) -> _Writers:
+    writers: _Writers = context.state.setdefault("writers of Chatwoot", _Writers())
+    return writers
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = [f'"{visible(name)}"' for name in islice(names, _NAMES_SHOWN)]
+    more = len(names) - len(shown)
+    return (", ".join(shown) or "nobody whose name is in it") + (
+        f" and {quantity(more, 'other')}" if more else ""
+    )
 
 
 class _Joins:
@@ -217,11 +264,14 @@ def _who(row: _MessageRow, context: Context) -> Who:
     """Return the writer of a reply. An agent's user is a person, unless `--bot` names it."""
     sender = mapping(row.fields.get("sender"))
     kind = (text(row.fields.get("sender_type")) or text(sender.get("type"))).replace("_", "").lower()
-    names = {text(sender.get(key)).casefold() for key in ("name", "available_name", "email")}
-    names |= {label(row.fields.get(key)).casefold() for key in ("sender_name", "sender_id", "agent_name")}
-    names.add(label(sender.get("id")).casefold())
-    if names & {bot.casefold() for bot in context.bots if bot}:
-        return "bot"
+    names = [text(sender.get(key)) for key in ("name", "available_name", "email")]
+    names += [label(row.fields.get(key)) for key in ("sender_name", "agent_name", "sender_id")]
+    names.append(label(sender.get("id")))
+    if context.bots and (known := [name for name in names if name]):
+        bots = {bot.casefold() for bot in context.bots} & {name.casefold() for name in known}
+        _writers(context).add(known[0], bots)
+        if bots:
+            return "bot"
     if row.kind == _TEMPLATE or "bot" in kind or "captain" in kind or "assistant" in kind:
         return "bot"
     return "human" if kind in ("user", "agent", "administrator") else ""

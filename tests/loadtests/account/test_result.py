@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadtests.account.result import result_of, thinned
 from loadtests.account.surroundings import USAGE_LOG, Surroundings, write_faults
 from loadtests.options import Limits
 from loadtests.stack.chaos import InjectedFault
+from loadtests.stack.usage import MachineUsage, Usage, UsageLog
 from sim.faults import parse_faults
 from tests.loadtests.account.test_account import Outside, opened, sent
 
@@ -46,6 +48,27 @@ def test_a_fault_of_the_plan_that_did_not_happen_makes_the_result_invalid(
     assert (result["valid"], result["ok"]) == (happened, happened)
     missed = [{"code": "worker-dies", "at_s": 0.1, "error": error}]
     assert result.get("missed_faults", []) == ([] if happened else missed)
+
+
+@pytest.mark.parametrize("is_one_lost", [False, True])
+def test_a_busy_machine_makes_a_slow_load_invalid_unless_a_message_was_lost(
+    is_one_lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {limit.name: limit.default for limit in dataclasses.fields(Limits)}
+    outside = Outside(iter([0]))
+    account = opened(outside, tmp_path, monkeypatch, **limits, channel="mixed", surroundings=str(tmp_path))
+    for sample in account.samples:
+        sample.intended_at = sample.sent_at = account.start_at
+        sample.acknowledged_at = account.start_at + 0.9
+    answered = sent(account, 1, 1)
+    outside.events = [msgspec.structs.replace(answered, ids=answered.ids[is_one_lost:])]
+    Surroundings("", {}, {}).write(tmp_path)
+    log = UsageLog(tmp_path / USAGE_LOG)
+    for t_s in (0.0, 1.0):
+        log.add(t_s, Usage({}, 7, MachineUsage(total_s=2 * t_s, busy_s=2 * t_s, idle_s=0.0, own_s={1: t_s})))
+    result = result_of(account, account.settle())
+    assert (result["ok"], result["valid"]) == (False, is_one_lost)
+    assert result.get("busy_machine") == (None if is_one_lost else {"busy_s": 1.0, "others": 0.5})
 
 
 def test_a_negative_time_becomes_0() -> None:

@@ -9,6 +9,7 @@ import pytest
 from loadtests.account.surroundings import (
     USAGE_LOG,
     Surroundings,
+    by_second,
     missed_faults,
     read_faults,
     read_injected,
@@ -17,7 +18,7 @@ from loadtests.account.surroundings import (
     write_faults,
 )
 from loadtests.stack.chaos import InjectedFault
-from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
+from loadtests.stack.usage import MachineUsage, ProcessUsage, Usage, UsageLog
 from sim.faults import Fault, parse_faults
 
 
@@ -69,6 +70,6 @@ def test_faults_of_the_plan_that_did_not_happen_are_missed(
 def test_a_sample_of_usage_measures_the_second_before_it(tmp_path: Path) -> None:
     log = UsageLog(tmp_path / USAGE_LOG)
     for t_s in (0.1, 1.1, 2.0):
-        log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7))
-    cpu = {second: sample.cpu for second, sample in read_usage(tmp_path).items()}
+        log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7, MachineUsage(t_s, 0.0, t_s, {})))
+    cpu = {second: sample.cpu for second, sample in by_second(read_usage(tmp_path)).items()}
     assert cpu == {0: {"web": 1.0}, 1: {"web": 1.0}}

@@ -113,6 +113,7 @@ def test_a_live_run_that_was_not_the_planned_one_says_why() -> None:
     assert live_run(result, is_carried_out=False)["problems"] == ["fault_missing"]
     result["generator_lag"]["ok"] = False
     assert live_run(result, is_carried_out=False)["problems"] == ["generator_late"]
+    assert live_run(load_example.busy(), is_carried_out=False)["problems"] == []
 
 
 def test_the_simulator_is_given_the_means_of_the_delays_and_of_the_times_of_faults() -> None:

@@ -63,7 +63,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -
     forms = [
         (sound, broken),
         (sound.replace("\n", "\n  "), broken.replace("\n", "\n  ")),
-    ]  # in `rare`, indented
+    ]  # in `on_demand`, indented
     planted = 0
     for script in chosen:
         source = script.source

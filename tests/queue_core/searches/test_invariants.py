@@ -285,7 +285,7 @@ BUGS = {
     ),
     "complete forgets an edit": (
         "complete",
-        "elements = rare().release_changes(place, elements, now_ms)",
+        "elements = on_demand().release_changes(place, elements, now_ms)",
         "",
         "in .* wait",
     ),
@@ -491,8 +491,11 @@ BUGS = {
     ),
     "claim drops what has expired": (
         "claim",
-        "tries = rare().give_up(place,",
-        "redis.call('LTRIM', place.queue, count, -1) place.queue = place.queue .. 'x' tries = rare().give_up(place,",
+        "tries = on_demand().give_up(place,",
+        (
+            "redis.call('LTRIM', place.queue, count, -1) place.queue = place.queue .. 'x' "
+            "tries = on_demand().give_up(place,"
+        ),
         "in 0 places|batches",
     ),
     "extend does not move the lease": (
@@ -509,8 +512,8 @@ BUGS = {
     ),
     "record_reply obeys anybody": (
         "record_reply",
-        "return rare().standing(place, token) == 'settled' and 'superseded' or 'lost'",
-        "if rare().standing(place, token) == 'settled' then return 'superseded' end",
+        "return on_demand().standing(place, token) == 'settled' and 'superseded' or 'lost'",
+        "if on_demand().standing(place, token) == 'settled' then return 'superseded' end",
         "obeyed",
     ),
     "record_reply never lets a message join": (

@@ -3,8 +3,6 @@
 An archive holds the folder `queue_core` of the last commit before the layout in Redis changed. It was made by
 
     git archive --format=tar COMMIT queue_core | xz -9e > tests/queue_core/upgrades/releases/layout-N.tar.xz
-
-layout-1 is of ec9e12b.
 """
 
 from __future__ import annotations
@@ -20,6 +18,8 @@ from typing import Any
 FOLDER = Path(__file__).parent
 ROOT = Path(__file__).parents[3]
 BEFORE = "layout-1"
+COMMIT_BEFORE = "ec9e12b"
+"""Commit of BEFORE, which is release 0.1.0."""
 
 
 def unpack(release: str, folder: Path) -> Path:

@@ -51,6 +51,12 @@ def test_broken_promises_stand_in_the_verdict_and_beside_their_runs() -> None:
         assert f"✗ {words}" in html or f"✗ messages were {words}" in html
 
 
+def test_the_page_says_what_a_partition_is() -> None:
+    assert "12, each a part of the conversations on one primary" in render_failover_report(
+        failover_example.kept()
+    )
+
+
 def test_the_page_in_arabic() -> None:
     html = render_failover_report(failover_example.kept(), "ar")
     assert 'dir="rtl"' in html

@@ -10,10 +10,10 @@ import pytest
 
 from reports.pages.load.page import render_load_report
 from reports.results.load import LoadResult, MissedFault, RampStep, Threshold
-from tests.reports.load_example import chaos, empty, hostile, huge, invalid
+from tests.reports.load_example import busy, chaos, empty, hostile, huge, invalid
 from tests.reports.pages.test_replay_report import Page, without_script
 
-ALL = (chaos, empty, hostile, invalid)
+ALL = (busy, chaos, empty, hostile, invalid)
 
 
 @pytest.mark.parametrize("example", ALL)
@@ -60,6 +60,12 @@ def test_a_ledger_that_does_not_add_up_is_reported() -> None:
 def test_an_invalid_run_proves_nothing() -> None:
     assert "This run is invalid" in render_load_report(invalid())
     assert "This run is invalid" not in render_load_report(chaos())
+
+
+def test_times_on_a_busy_machine_prove_nothing_and_counts_do() -> None:
+    page = render_load_report(busy())
+    assert "The times below prove nothing about the system; the numbers of messages are true." in page
+    assert "it was not the planned one" not in page
 
 
 def test_a_run_against_the_legacy_buffer_says_so_in_its_heading() -> None:

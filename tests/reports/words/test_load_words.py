@@ -20,7 +20,7 @@ from reports.words.load import (
     threshold_name,
     verdict,
 )
-from tests.reports.load_example import chaos, invalid, lag
+from tests.reports.load_example import busy, chaos, invalid, lag
 
 ARABIC = re.compile("[\u0621-\u064a]")
 
@@ -86,6 +86,14 @@ def test_a_run_whose_faults_did_not_happen_says_which_and_why() -> None:
     assert len(words) < 1000
     result["generator_lag"] = lag(812.0, ok=False)
     assert "the generator was 812 ms behind" in plain(verdict(result))
+
+
+def test_a_run_on_a_busy_machine_says_so_instead_of_blaming_the_queue_and_counts_the_messages() -> None:
+    assert plain(verdict(busy())) == (
+        "Invalid: for 41.0 s of 1 min 09 s other programs used 58.0 % of the machine's CPU time and left almost none, "
+        "so these times say nothing about the system: dispatch lag p99 912 ms. Run it again while nothing else runs. "
+        "10,000 messages acknowledged, 10,000 answered, none lost, none answered twice, none out of order."
+    )
 
 
 @pytest.mark.parametrize(

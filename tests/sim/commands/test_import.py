@@ -44,11 +44,27 @@ def test_the_summary(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
     period = r", \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     assert re.search(period, taken), "seconds, since all of it is within minutes"
     assert left_out == "  left out: 1 of: no webhook in the line"
-    assert seconds.strip().startswith("40 events with a time known only to the second")
+    assert seconds == (
+        "  40 events with a time known only to the second: the moment within it is drawn by the seed; --keep-seconds "
+        "keeps the time of the file"
+    )
     assert explained == f"{dump}: 1 of: no webhook in the line (at 41)"
     assert written == f"{target}: written; replay it with: python -m sim replay {target}"
     assert load([target])[0].title == "Monday"
     assert load([target])[0].left_out == {"no webhook in the line": 1}
+
+
+def test_where_no_moment_is_drawn_the_summary_does_not_say_so(
+    dump: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = "  40 events with a time known only to the second, which is kept as the file has it"
+    target = dump.with_name("x.jsonl")
+    assert main(["import", str(dump), "-o", str(target), "--keep-seconds"]) == 0
+    assert kept in capsys.readouterr().out.splitlines()
+    assert main(["import", str(dump), "-o", str(target)]) == 0  # draws moments, which the recording then has
+    capsys.readouterr()
+    assert main(["import", str(target), "-o", str(dump.with_name("y.jsonl"))]) == 0
+    assert kept in capsys.readouterr().out.splitlines()
 
 
 def test_standard_output_has_the_recording_alone(

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 import pytest
 
-from queue_core.recording.format import Arrival, Recording
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import load
 from reports.results.faults import FaultName
 from reports.results.replay import Run
-from sim.engine.settings import SimSettings
+from sim.cli import main
+from sim.engine.settings import SimSettings, with_options
 from sim.faults import FAULTS, parse_faults
 from sim.replay import replay
 from sim.systems import all_systems
 from tests.docs.documents import ROOT, made_table
-from tests.sim.engine.test_outcome import recording
 
-PAGE = ROOT / "docs" / "faults.md"
-USERS, TURNS = 3, 2
+PAGE, RECORDING = ROOT / "docs" / "faults.md", ROOT / "docs" / "planted.jsonl"
 LATE_MS = 2000
 SAME = "same"
 SYSTEMS = ("buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue")
@@ -86,25 +87,16 @@ LICENSED: Mapping[FaultName, Sequence[str]] = {
 """Outcomes of the queue that docs/guarantees.md and docs/faults.md allow."""
 
 
+@cache
 def turns() -> Recording:
-    """Make a recording of which no system loses anything by itself: turns of two messages, 30 s apart."""
-    return recording(
-        *(
-            Arrival(at_ms, "bot", str(user), f"{user}-{turn}-{number}", "x", "text", at_ms)
-            for turn in range(TURNS)
-            for user in range(USERS)
-            for number in range(2)
-            for at_ms in [30_000 * turn + 1_700 * user + 1_000 * number]
-        )
-    )
+    """Load the recording of the page, of which no system loses anything by itself."""
+    return load([RECORDING])[0]
 
 
 def replayed(system: str, *faults: str) -> Run:
-    """Replay the recording with faults."""
-    settings = SimSettings(
-        ai="constant:4s", redis_latency="constant:20ms", faults=parse_faults(faults, "sim") if faults else ()
-    )
-    return replay(turns(), all_systems()[system], settings)
+    """Replay the recording with faults, as `sim replay` does."""
+    settings = SimSettings(faults=parse_faults(faults, "sim") if faults else ())
+    return replay(turns(), all_systems()[system], with_options(settings, turns().settings))
 
 
 @cache
@@ -198,6 +190,20 @@ def test_what_a_fault_makes_of_each_system_stands_on_the_page(fault: str, rows: 
 )
 def test_what_a_fault_makes_of_the_market_stands_on_the_page(fault: str, market_rows: dict[str, str]) -> None:
     assert row(fault, MARKET) == market_rows[fault], UPDATE
+
+
+def test_the_command_on_the_page_replays_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    fault = "redis-away@35s:10s"
+    command = f".venv/bin/python -m sim replay docs/planted.jsonl --fault {fault}"
+    assert f"    {command} " in PAGE.read_text("utf-8")
+    main(["replay", str(RECORDING), "--fault", fault, "--no-report", "--quiet", "--json", "-"])
+    result = json.loads(capsys.readouterr().out)
+    runs = {run["system"]: run for run in result["runs"]}
+    assert runs.keys() == set(SYSTEMS)
+    for system, run in runs.items():
+        expected = replayed(system, fault)
+        for name in ("lost", "duplicated", "dead_lettered", "ledger"):
+            assert run[name] == json.loads(json.dumps(expected[name])), (system, name)
 
 
 def test_what_the_queue_makes_of_the_others(rows: dict[str, str]) -> None:

@@ -44,8 +44,22 @@ def is_dump(sample: Sample) -> bool:
     )
 
 
+def table_without_names(sample: Sample) -> str:
+    """Return the first table whose columns have no names, neither in its INSERT nor in a CREATE TABLE; "" if none."""
+    created = {_plain(match["table"]) for match in _CREATE.finditer(sample.text)}
+    inserts = (match for line in sample.text.split("\n") if (match := _INSERT.match(line)))
+    return next(
+        (
+            table
+            for match in inserts
+            if not match["columns"] and (table := _plain(match["table"])) not in created
+        ),
+        "",
+    )
+
+
 def rows_of_dump(source: Source) -> Iterator[DumpRow]:
-    """Yield the rows of all tables."""
+    """Yield the rows of all tables; a row has no fields if nothing names its columns."""
     dump = _Dump()
     for number, raw in source.lines():
         line = "" if raw is None else raw.decode("utf-8", "replace").rstrip("\r\n")

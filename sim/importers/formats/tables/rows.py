@@ -36,6 +36,7 @@ _DELIMITERS = ",;\t|"
 _NULLS = frozenset({"", r"\N", "NULL", "null"})
 _POINT_ZERO = re.compile(r"(?<=\d)\.0+$")
 _PYTHON_CHARACTERS_MAX = 100_000
+NO_NAMES = "a row of a table whose columns have no names, neither in the INSERT nor in a CREATE TABLE"
 NOT_A_ROW = "a value that is not a row"
 CUT_ROW = "a row with another number of columns than the first line"
 
@@ -58,7 +59,7 @@ def rows_of(source: Source) -> Iterator[Row | Omission]:
         yield from _json_rows(source, sample)
     elif is_dump(sample):
         for table, fields, place in rows_of_dump(source):
-            yield Row(table, fields, place, {})
+            yield Row(table, fields, place, {}) if fields else Omission(NO_NAMES, place)
     else:
         yield from _csv_rows(source, sample)
 

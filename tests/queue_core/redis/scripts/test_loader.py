@@ -110,7 +110,7 @@ def test_a_script_gets_the_functions_and_constants_of_the_library_that_it_needs(
     assert "LAYOUT_KNOWN" not in scripts.Extend.script.source
 
 
-RARE_LIB = """
+LIB_ON_DEMAND = """
 local LIMIT = 5
 local function ring(place)
   redis.call('XADD', place.active, LIMIT)
@@ -122,7 +122,7 @@ local function mend(place)
 end
 
 local function note(place)
-  return rare().mend(place)
+  return on_demand().mend(place)
 end
 
 local function set_aside(place)
@@ -131,21 +131,23 @@ end
 """
 
 
-def test_functions_that_are_rarely_needed_are_created_when_they_are_called() -> None:
-    """A function that calls `rare` comes after it; a rare function may call any other."""
-    body = "ring(place)\nif note(place) then\n  local rarely = rare()\n  rarely.set_aside(place)\nend\n"
-    assert needed_part(body, RARE_LIB) == (
+def test_functions_on_demand_are_created_when_they_are_called() -> None:
+    """A function that calls `on_demand` comes after it; a function on demand may call any other."""
+    body = (
+        "ring(place)\nif note(place) then\n  local demanded = on_demand()\n  demanded.set_aside(place)\nend\n"
+    )
+    assert needed_part(body, LIB_ON_DEMAND) == (
         """local LIMIT = 5
 local function ring(place)
   redis.call('XADD', place.active, LIMIT)
 end
-local function rare()
+local function on_demand()
   local function mend(place)
     ring(place)
     return place.conversation
   end
   local function note(place)
-    return rare().mend(place)
+    return on_demand().mend(place)
   end
   local function set_aside(place)
     return note(place) .. LIMIT
@@ -153,17 +155,17 @@ local function rare()
   return {mend = mend, set_aside = set_aside}
 end
 local function note(place)
-  return rare().mend(place)
+  return on_demand().mend(place)
 end"""
     )
     # Called directly as well, a function is an ordinary one.
-    assert "\nlocal function mend(" in needed_part("mend(place)\nnote(place)\n", RARE_LIB)
-    assert "  local function mend(" not in needed_part("mend(place)\nnote(place)\n", RARE_LIB)
+    assert "\nlocal function mend(" in needed_part("mend(place)\nnote(place)\n", LIB_ON_DEMAND)
+    assert "  local function mend(" not in needed_part("mend(place)\nnote(place)\n", LIB_ON_DEMAND)
 
 
-def test_a_rare_function_that_does_not_exist_is_refused(define: Any) -> None:
+def test_a_function_on_demand_that_does_not_exist_is_refused(define: Any) -> None:
     with pytest.raises(ScriptMismatchError, match=r"does not declare: \['mned'\]"):
-        define(BODY.replace("return now_ms", "rare().mned(place)\nreturn now_ms"))
+        define(BODY.replace("return now_ms", "on_demand().mned(place)\nreturn now_ms"))
 
 
 def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:

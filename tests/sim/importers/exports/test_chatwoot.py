@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from sim.importers.formats.chatwoot import (
     SURVEY,
     ChatwootMessages,
 )
+from sim.importers.importing import Import
+from sim.importers.taking import ImportOptions
 from tests.sim.importers.exports.reading import Outcome, detected, imported, utc_ms
 
 SECONDS = 1740831320
@@ -77,6 +80,22 @@ def test_messages_of_the_api_are_read() -> None:
     assert outcome.messages[0].at == (SECONDS + 1) * 1000
     assert outcome.precisions == {"s"}
     assert {each.instance for each in outcome.messages} == {"5"}
+
+
+def test_a_name_of_the_bot_that_does_not_occur_is_named_with_those_that_do() -> None:
+    (note,) = read(API, bots=frozenset({"Carlos", "CARLA"})).notes
+    assert note == '--bot "Carlos": wrote no reply here; replies were written by "Assistente", "Carla".'
+    assert read(API, bots=frozenset({"carla"})).notes == []
+
+
+def test_a_name_of_the_bot_may_occur_in_one_file_of_an_import_only(tmp_path: Path) -> None:
+    for name, sender in (("1.json", AGENT), ("2.json", BOT)):
+        messages = [message(1, 0, "oi", CONTACT), message(2, 1, "bom dia", sender)]
+        tmp_path.joinpath(name).write_text(json.dumps(messages), "utf-8")
+    work = Import([tmp_path], ImportOptions(bots=frozenset({"Assistente", "nobody"})))
+    assert len(list(work.events())) == 4
+    note = '--bot "nobody": wrote no reply here; replies were written by "Carla", "Assistente".'
+    assert [list(file.notes) for file in work.summary.files] == [[], [note]]
 
 
 def test_the_user_says_under_which_name_the_bot_writes() -> None:

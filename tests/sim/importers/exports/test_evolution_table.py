@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
 
 from sim.importers.base import ImportFailedError
+from sim.importers.detection import detect, unknown
 from sim.importers.formats.evolution_table import OTHER_TABLE, WITHOUT_KEY, EvolutionTable
-from sim.importers.formats.tables.rows import CUT_ROW
-from tests.sim.importers.exports.reading import Outcome, detected, imported
+from sim.importers.formats.tables.rows import CUT_ROW, NO_NAMES
+from tests.sim.importers.exports.reading import Outcome, detected, imported, source_of
 
 INSTANCE = "7c1d0a52-0000-4000-8000-000000000001"
 COLUMNS = (
@@ -161,6 +163,21 @@ def test_rows_become_messages_and_replies(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_form_is_recognised(name: str) -> None:
     assert detected(FORMATS[name])[0] == "evolution-table"
+
+
+def test_a_dump_that_does_not_name_its_columns_says_so_and_how_to_name_them() -> None:
+    bare = re.sub(r"CREATE TABLE.*?;\n", "", as_mysql(ROWS), flags=re.DOTALL)
+    sample = source_of(bare, "dump.sql").sample()
+    assert detect(sample) is None
+    assert str(unknown(sample)) == (
+        "dump.sql: is a dump whose INSERT into 'Message' does not name the columns, and no CREATE TABLE before it does; "
+        "dump again with the names: mysqldump --complete-insert, or pg_dump --column-inserts"
+    )
+    assert read(bare).omitted == {NO_NAMES: len(ROWS)}
+    names = ", ".join(f"`{name}`" for name in COLUMNS)
+    complete = bare.replace("INTO `Message` VALUES", f"INTO `Message` ({names}) VALUES")
+    assert detected(complete)[0] == "evolution-table"
+    assert read(complete).messages == read(as_mysql(ROWS)).messages
 
 
 def test_rows_of_other_tables_are_counted_and_tokens_stay_out() -> None:

@@ -1,4 +1,4 @@
-"""Time for which the machine did not let this program run, which no server is to blame for."""
+"""Time in which the machine did not let programs run, which no server is to blame for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Stall(NamedTuple):
 
 
 class Stalls:
-    """Stalls of the event loop during a run. Times are those of `time.monotonic`."""
+    """Stalls during a run. All times are of one clock; `watch` notes stalls of the event loop by `time.monotonic`."""
 
     def __init__(self) -> None:
         self._stalls: list[_Stall] = []
@@ -34,10 +34,14 @@ class Stalls:
             self.note(due_s, time.monotonic())
 
     def note(self, due_s: float, came_s: float) -> None:
-        """Note when a tick was due, and when it came."""
+        """Note when a tick was due, and when it came; a short delay is not a stall."""
         if came_s - due_s >= STALL_S_MIN:
-            self._stalls.append(_Stall(due_s, came_s, self.total_s))
-            self.total_s += came_s - due_s
+            self.add(due_s, came_s)
+
+    def add(self, began_s: float, ended_s: float) -> None:
+        """Add a stall that began at the end of the last one, or later."""
+        self._stalls.append(_Stall(began_s, ended_s, self.total_s))
+        self.total_s += ended_s - began_s
 
     def lengths(self) -> list[tuple[float, float]]:
         """Return the beginning and the length of each stall."""
