@@ -40,6 +40,7 @@ from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 from sim.engine.distributions import parse_distribution
 from sim.engine.store.server import StoreServer
+from tests.queue_core.redis.servers import server_tls
 
 ServerOf = Callable[[str], EmbeddedRedis]
 
@@ -192,7 +193,7 @@ async def cluster_client(cluster_server: EmbeddedRedis) -> AsyncIterator[RedisCl
 
 @pytest.fixture(scope="session")
 def _shared_cluster() -> Iterator[ClusterServers]:
-    with ClusterServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+    with ClusterServers(server=_binary(REAL[-1]).path, tls=server_tls()) as servers:
         yield servers
 
 
@@ -205,7 +206,7 @@ def cluster_servers(_shared_cluster: ClusterServers) -> ClusterServers:
 
 @pytest.fixture(scope="session")
 def _shared_sentinels() -> Iterator[SentinelServers]:
-    with SentinelServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+    with SentinelServers(server=_binary(REAL[-1]).path, tls=server_tls()) as servers:
         yield servers
 
 

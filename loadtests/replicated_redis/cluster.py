@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Iterable
 
@@ -25,6 +26,7 @@ class ClusterServers(ReplicatedServers):
     Args:
         server: Program to run; see choose_redis_server.
         proxied: Put a proxy in front of each server, which can cut its links.
+        tls: Let these proxies answer TLS too, with these settings; the servers themselves have none.
         node_timeout_ms: Silence after which a node counts as dead.
         append_only: Keep an append-only file, so that a node that is started again has its data.
         full_coverage: Let all nodes refuse commands while any slot is served by none (Redis's default).
@@ -35,11 +37,12 @@ class ClusterServers(ReplicatedServers):
         *,
         server: str | os.PathLike[str] | None = None,
         proxied: bool = False,
+        tls: ssl.SSLContext | None = None,
         node_timeout_ms: int = NODE_TIMEOUT_MS,
         append_only: bool = False,
         full_coverage: bool = False,
     ) -> None:
-        super().__init__(server=server, proxied=proxied, append_only=append_only)
+        super().__init__(server=server, proxied=proxied, tls=tls, append_only=append_only)
         for number in range(2 * PRIMARIES):
             port = free_port_with_bus()
             config = {

@@ -6,6 +6,7 @@ import abc
 import os
 import shutil
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Callable
@@ -43,11 +44,12 @@ class ReplicatedServers(abc.ABC):
         *,
         server: str | os.PathLike[str] | None = None,
         proxied: bool = False,
+        tls: ssl.SSLContext | None = None,
         append_only: bool = False,
     ) -> None:
         self.server = server
         self.append_only = append_only
-        self.thread = ProxyThread() if proxied else None
+        self.thread = ProxyThread(tls) if proxied or tls else None
         self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-servers-"))
         self.nodes: list[Node] = []
         """Servers that hold data."""
