@@ -35,9 +35,9 @@ from redis.backoff import NoBackoff
 
 from loadtests.replicated_redis.cluster import ClusterServers
 from loadtests.replicated_redis.sentinel import SentinelServers
-from loadtests.replicated_redis.servers import free_port_with_bus
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
+from queue_core.redis_server.ports import HeldPorts
 from sim.engine.distributions import parse_distribution
 from sim.engine.store.server import StoreServer
 from tests.queue_core.redis.servers import server_tls
@@ -168,9 +168,12 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 def cluster_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     """A Redis Cluster of one node that holds every slot."""
     config = {"cluster-enabled": "yes"}
-    with EmbeddedRedis(
-        server=_binary(request.param).path, port=free_port_with_bus(), config=config
-    ) as server:
+    with (
+        HeldPorts() as ports,
+        EmbeddedRedis(
+            server=_binary(request.param).path, port=ports.take_with_bus(), config=config
+        ) as server,
+    ):
         with redis.Redis.from_url(server.url) as node:
             node.execute_command("CLUSTER ADDSLOTS", *range(16_384))
             # A node refuses writes for the first 2 s after its start.

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from redis.crc import key_slot
 
 from loadtests.replicated_redis.node import Node
-from loadtests.replicated_redis.servers import ReplicatedServers, follows, free_port_with_bus, is_in_step
+from loadtests.replicated_redis.servers import ReplicatedServers, follows, is_in_step
+from queue_core.redis_server.ports import BUS
 
 SLOTS = 16_384
 PRIMARIES = 3
@@ -44,19 +45,21 @@ class ClusterServers(ReplicatedServers):
     ) -> None:
         super().__init__(server=server, proxied=proxied, tls=tls, append_only=append_only)
         for number in range(2 * PRIMARIES):
-            port = free_port_with_bus()
+            port = self.ports.take_with_bus()
             config = {
                 "cluster-enabled": "yes",
                 "cluster-node-timeout": str(node_timeout_ms),
                 "cluster-require-full-coverage": "yes" if full_coverage else "no",
                 "cluster-replica-validity-factor": "0",
                 "cluster-announce-ip": "127.0.0.1",
-                "cluster-announce-bus-port": str(port + 10_000),
+                "cluster-announce-bus-port": str(port + BUS),
                 "repl-diskless-sync": "yes",
                 "repl-diskless-sync-delay": "0",
             }
             folder = self.folder / f"node{number + 1}"
-            node = Node(self.thread, folder, port, server=server, config=config, append_only=append_only)
+            node = Node(
+                self.proxy_of(port), folder, port, server=server, config=config, append_only=append_only
+            )
             node.config["cluster-announce-port"] = str(node.port)
             self.nodes.append(node)
         self._ids = {node: _id_of(number) for number, node in enumerate(self.nodes)}
@@ -159,7 +162,7 @@ class ClusterServers(ReplicatedServers):
         lines = []
         for other, node in enumerate(self.nodes):
             myself = "myself," if other == number else ""
-            address = f"127.0.0.1:{node.port}@{node.own_port + 10_000}"
+            address = f"127.0.0.1:{node.port}@{node.own_port + BUS}"
             if other < PRIMARIES:
                 role, master = "master", "-"
                 first, past = (SLOTS * part // PRIMARIES for part in (other, other + 1))

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Coroutine
 from typing import Literal
 
-from queue_core.redis_server.ports import claim_port
-
 Mode = Literal["open", "cut", "silent"]
 
 _CHUNK = 1 << 16
@@ -52,10 +50,10 @@ class Proxy:
     It knows the links of replicas by their handshake. The methods are for other threads than that of the proxies.
     """
 
-    def __init__(self, thread: ProxyThread, upstream_port: int) -> None:
+    def __init__(self, thread: ProxyThread, port: int, upstream_port: int) -> None:
         self._thread = thread
         self._upstream_port = upstream_port
-        self.port = claim_port(0)
+        self.port = port
         self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()

@@ -8,7 +8,6 @@ import ssl
 from loadtests.replicated_redis.node import Node
 from loadtests.replicated_redis.servers import ReplicatedServers, is_in_step
 from queue_core.redis_server.binaries import choose_redis_server
-from queue_core.redis_server.ports import claim_port
 
 SERVICE = "main"
 DOWN_AFTER_MS = 1_000
@@ -38,7 +37,6 @@ class SentinelServers(ReplicatedServers):
         super().__init__(server=server, proxied=proxied, tls=tls, append_only=append_only)
         self._down_after_ms = down_after_ms
         for number in range(3):
-            port = claim_port(0)
             config = {
                 "replica-announce-ip": "127.0.0.1",
                 "repl-diskless-sync": "yes",
@@ -46,8 +44,9 @@ class SentinelServers(ReplicatedServers):
             }
             folder = self.folder / f"node{number + 1}"
             file = folder / "redis.conf"  # the sentinels write into it who is whose replica
+            port = self.ports.take()
             node = Node(
-                self.thread,
+                self.proxy_of(port),
                 folder,
                 port,
                 server=server,
@@ -63,7 +62,8 @@ class SentinelServers(ReplicatedServers):
         for number in range(3):
             folder = self.folder / f"sentinel{number + 1}"
             file = folder / "sentinel.conf"
-            node = Node(self.thread, folder, claim_port(0), server=program, config={}, config_file=file)
+            port = self.ports.take()
+            node = Node(self.proxy_of(port), folder, port, server=program, config={}, config_file=file)
             self.sentinels.append(node)
 
     @property
