@@ -124,11 +124,14 @@ async def _client_of(server: EmbeddedRedis) -> AsyncIterator[Redis]:
         yield client
 
 
-def store_client(loop: asyncio.AbstractEventLoop | None = None) -> Redis:
+def store_client(
+    loop: asyncio.AbstractEventLoop | None = None,
+    clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+) -> Redis:
     """Make a client of a new store of the simulator without latency, for this event loop or the running one."""
     server = StoreServer(
         loop or asyncio.get_running_loop(),
-        clock_us=lambda: time.time_ns() // 1000,
+        clock_us=clock_us,
         latency=parse_distribution("constant:0ms"),
         stream=Random,
     )
