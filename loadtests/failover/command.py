@@ -134,8 +134,8 @@ def _show(run_id: RunId, row: FailoverRow) -> None:
     sys.stdout.write(
         f"{run_id.repetition}.{run_id.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
         f"acknowledged {row['acknowledged']:,}, answered once {row['once']:,}, "
-        f"twice {row['twice']:,} ({row['licensed']:,} of them because Redis lost a write), lost {row['lost']:,}; "
-        f"errors of callers {row['errors']:,}; longest pauses {pauses} s{traffic}"
+        f"twice {row['twice']:,} ({row['twice_after_lost_write']:,} of them because Redis lost a write), "
+        f"lost {row['lost']:,}; errors of callers {row['errors']:,}; longest pauses {pauses} s{traffic}"
         f"; the machine stood still for {_seconds(row['stalled_ms'])} s\n"
     )
     for fault in faults_words(row):

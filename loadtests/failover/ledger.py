@@ -41,7 +41,7 @@ class Ledger:
         self.sent: list[Sent] = []
         self.errors = 0
         """Number of errors "unavailable" that the producer got."""
-        self.wrong_errors: list[str] = []
+        self.other_errors: list[str] = []
         """Errors of any other kind, which no caller should get."""
         self._by_token: dict[tuple[str, int], Sent] = {}
         self._recorded: dict[tuple[str, int], float] = {}

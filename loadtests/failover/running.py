@@ -166,7 +166,7 @@ class Run:
             except QueueUnavailableError:
                 self._ledger.errors += 1
             except Exception as error:  # noqa: BLE001 - the row counts errors that callers should never see
-                self._ledger.wrong_errors.append(repr(error))
+                self._ledger.other_errors.append(repr(error))
             else:
                 self._ledger.acknowledged[message.id] = time.monotonic()
                 return
@@ -223,13 +223,13 @@ class Run:
             acknowledged=len(ledger.acknowledged),
             once=sum(times[message_id] == 1 for message_id in ledger.acknowledged),
             twice=len(doubles),
-            licensed=sum(doubles.values()),
+            twice_after_lost_write=sum(doubles.values()),
             lost=max(0, len(ledger.unanswered()) - waiting - dead),
             dead=dead,
             waiting=waiting,
-            directly=sum(sent.is_direct for sent in ledger.sent),
+            answered_directly=sum(sent.is_direct for sent in ledger.sent),
             errors=ledger.errors,
-            wrong_errors=len(ledger.wrong_errors),
+            other_errors=len(ledger.other_errors),
             processors_died=self._died,
             load_ms=load_ms,
             pauses=pauses,

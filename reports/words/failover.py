@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.results.failover import (
-    CALM_PAUSE_MS_MAX,
+    OTHERS_PAUSE_MS_MAX,
     RESUMED_MS_MAX,
     FailoverCase,
     FailoverFault,
@@ -33,12 +33,12 @@ _FAULTS: dict[FailoverFault, str] = {
     "twice": marked("messages were answered twice although Redis lost nothing"),
     "dead": marked("messages became dead letters"),
     "waiting": marked("messages still waited at the end"),
-    "wrong_errors": marked("callers got errors other than “unavailable”"),
+    "other_errors": marked("callers got errors other than “unavailable”"),
     "died": marked("a worker died"),
-    "calm_paused": marked("a server that no fault struck paused for over %(time)s"),
+    "others_paused": marked("a server that no fault struck paused for over %(time)s"),
     "slow": marked("traffic came later than %(time)s after the election of a primary"),
 }
-_LIMITS_MS: dict[FailoverFault, int] = {"calm_paused": CALM_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
+_LIMITS_MS: dict[FailoverFault, int] = {"others_paused": OTHERS_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
 
 
 def case_words(case: FailoverCase) -> str:

@@ -29,5 +29,5 @@ async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequ
     servers: ReplicatedServers = request.getfixturevalue(f"{case.deployment}_servers")
     row = await Run(case, servers, SHORT).carry_out()
     assert row["acknowledged"] > 50
-    needs_quiet_machine = ("calm_paused", "slow")
+    needs_quiet_machine = ("others_paused", "slow")
     assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row
