@@ -173,7 +173,7 @@ _ADDRESSES = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
     Option(
-        "surroundings", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
+        "stack-facts", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
     ),
 )
 _GROUPS = (

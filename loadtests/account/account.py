@@ -19,7 +19,7 @@ from gevent.event import Event as Signal
 
 from loadtests.account.doubles import Deaths, deaths_of
 from loadtests.account.ledger import Ledger, Sample, answered_ids, ledger_of
-from loadtests.account.surroundings import STARTED, read_injected
+from loadtests.account.stack_facts import STARTED, read_injected
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
@@ -93,8 +93,8 @@ class Account:
         _ask("POST", f"{self._sink}/sink/reset", _SINK_HINT)
         _, self._dead_before = self._waiting_and_dead()
         self.start_at = time.time() + LEAD_S
-        if options.surroundings:
-            write_whole(f"{self.start_at:.3f}\n", Path(options.surroundings, STARTED))
+        if options.stack_facts:
+            write_whole(f"{self.start_at:.3f}\n", Path(options.stack_facts, STARTED))
         counts = f"messages: {len(self.jobs):,}, users: {len(numbers):,}"
         _log.info("%s, time: %.0f s", counts, self.jobs[-1].at_s)
 
@@ -174,7 +174,7 @@ class Account:
 
     def _deaths(self) -> Deaths:
         """Return the deaths in the stack of this run; in any other deployment no faults are made."""
-        folder = self.options.surroundings
+        folder = self.options.stack_facts
         return deaths_of(read_injected(Path(folder)), self.start_at, time.time()) if folder else Deaths()
 
     def _until_next_measurement(self) -> float:

@@ -15,7 +15,7 @@ import requests
 from loadtests.account import account as module
 from loadtests.account.account import Account
 from loadtests.account.ledger import Sample
-from loadtests.account.surroundings import write_faults
+from loadtests.account.stack_facts import write_faults
 from loadtests.sink.event import Event
 from loadtests.stack.chaos import InjectedFault
 
@@ -49,7 +49,7 @@ def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **op
     monkeypatch.setattr(module, "LEAD_S", 0.0)
     monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
     given = {"scenario": "storm", "rate": 600.0, "duration": "1s", "seed": 1, "storm_users": 3, "speed": 1.0}
-    given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "surroundings": ""}
+    given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "stack_facts": ""}
     account = Account(argparse.Namespace(out=str(folder), **(given | options)), "")
     now = time.time()
     account.add(
@@ -109,8 +109,8 @@ def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = Outside(iter([0]))
-    for surroundings, worker_died in ((str(tmp_path), 3), ("", 0)):
-        account = opened(outside, tmp_path, monkeypatch, surroundings=surroundings)
+    for stack_facts, worker_died in ((str(tmp_path), 3), ("", 0)):
+        account = opened(outside, tmp_path, monkeypatch, stack_facts=stack_facts)
         outside.events = [sent(account, 1, 5, "worker-1.1"), sent(account, 2, 20, "worker-2.1")]
         write_faults([InjectedFault("worker-dies", 5.0, 6.0, "worker-1.1", 5.2)], tmp_path)
         counts = account.settle().counts
