@@ -95,7 +95,7 @@ _SEND = Option(
     "send",
     "SPEC",
     SEND_DEFAULT,
-    "time that WhatsApp takes to answer a send, in the form of --ai",
+    "time that WhatsApp takes to answer a send, written as for --ai",
     _service_time,
 )
 _AI_ERRORS = Option("ai-errors", "P", 0, "probability that the AI answers 500, from 0 to 1", number(0, 1))
@@ -117,13 +117,19 @@ _STACK = (
 _RUN = (Option("faults", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _MEMORY_LIMIT,
-    _AI._replace(default="lognormal:2s:4s", help=f"{_AI.help}; ai-fails has a time of its own"),
+    _AI._replace(default="lognormal:2s:4s", help=f"{_AI.help}; the trial ai-fails has a time of its own"),
     _SEED,
-    Option("rate", "N", 900.0, "messages a minute, on average; a storm has its own", number(0.001, RATE_MAX)),
+    Option(
+        "rate",
+        "N",
+        900.0,
+        "messages a minute, on average; a storm has a rate of its own",
+        number(0.001, RATE_MAX),
+    ),
     Option("duration", "TIME", "25s", "length of each load", duration(is_above_0=True)),
     Option("only", "NAMES", ",".join(TRIALS), "trials, separated by commas", trials),
     _OUT._replace(default="reports/out/validate"),
-    Option("json", "FILE", "", "write the result there too; - is standard output"),
+    Option("json", "FILE", "", "write the result into this file too; - is standard output"),
     Option("lang", "CODE", DEFAULT, f"language of the report: {', '.join(LANGUAGES)}", choices=LANGUAGES),
 )
 
@@ -183,7 +189,7 @@ PLAN: faults at times from the start of the load, such as
   {EXAMPLE}
 {faults_in_words("load")}
 
-Exit code: 0: every threshold is met. 1: one is missed. 2: the command
+Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
 cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
 ended by itself, a fault did not happen, or other programs left the machine no CPU time."""
 
@@ -216,10 +222,11 @@ def _parser() -> argparse.ArgumentParser:
         "validate",
         help="compare the simulator's predictions with measurements",
         description="Simulates trials once and runs them live twice: steady, bursts and storm on the queue, bursts on\n"
-        "the legacy buffer, steady with Redis away for 5 s, and with the AI failing for 10 s. The live runs' distance\n"
-        "to each other is the noise. Run nothing else on the machine meanwhile.",
-        epilog=f"Exit code: 0: every simulated curve is within the noise + {AIM}, and the counts agree. 1: not so.\n"
-        "2: the command cannot be carried out as typed. 3: a live run is not valid, or could not be carried out.",
+        "the legacy buffer, steady with Redis away for 5 s, and with the AI failing for 10 s. The distance\n"
+        "between the two live runs is the noise. Run nothing else on the machine meanwhile.",
+        epilog=f"Exit code: 0: every simulated curve is within the noise + {AIM}, and the counts agree. 1: a trial\n"
+        "does not agree. 2: the command cannot be carried out as typed. 3: a live run is not valid, or could not be\n"
+        "carried out.",
     )
     _add(validation, *_VALIDATE)
     validation.set_defaults(run=_validate)
@@ -227,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     sink = commands.add_parser(
         "sink",
         help="run the sink alone, which plays the AI and WhatsApp",
-        description="Plays the AI and WhatsApp, and remembers what reaches it. Ctrl-C stops it.",
+        description="Plays the AI and WhatsApp, and remembers the requests that reach it. Ctrl-C stops it.",
     )
     _add(
         sink,

@@ -1,4 +1,4 @@
-"""Load generator, which sends this process's part of the schedule on time, without waiting for answers."""
+"""Load generator, which sends the messages of the schedule on time, without waiting for answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REDELIVER_WAIT_MAX_S = 30.0
 WhatsApp's Cloud API repeats for days, with waits that grow in the same way; a load test does not last that long.
 """
 UNDER_WAY_MAX = 2_000
-"""Largest number of open requests. A load that needs more makes the generator late and the run invalid."""
+"""Largest number of open requests. A load that needs more of them makes the generator late and the run invalid."""
 LATE_S_MAX = 60.0
 """Delay after which the rest of the load is given up. Such a run is invalid, and would go on for a long time."""
 CONNECTIONS_MAX = 512
@@ -77,7 +77,7 @@ class Generator:
         workers = [worker.id for worker in runner.clients.all]
         account.set_senders(len(workers))
         for number, worker in enumerate(workers):
-            part = [job for job in account.jobs if job[1] % len(workers) == number]
+            part = [job for job in account.jobs if job.conversation % len(workers) == number]
             runner.send_message("jobs", {"jobs": part, "start_at": account.start_at}, worker)
 
     def end(self) -> None:
@@ -101,7 +101,7 @@ class Generator:
         reporting = gevent.spawn(self._report_regularly)
         try:
             for job in jobs:
-                intended = start_at + job[0]
+                intended = start_at + job.at_s
                 if self._ended.wait(max(0.0, intended - time.time())):
                     break
                 if time.time() - intended > LATE_S_MAX:
@@ -121,9 +121,8 @@ class Generator:
         """POST a message until it is acknowledged, with growing waits, as a provider does."""
         options = self._environment.parsed_options
         assert options is not None
-        _, conversation, message_id, _ = job
         path, body, headers = _webhook(options.channel, job, int(intended), secrets)
-        sample = Sample(message_id, conversation, intended, time.time())
+        sample = Sample(job.message_id, job.conversation, intended, time.time())
         wait_s = seconds_of(options, "redeliver")
         for delivery in range(DELIVERIES_MAX):
             if delivery and self._ended.wait(redelivery_wait_s(wait_s, delivery)):
@@ -153,7 +152,7 @@ class Generator:
 
     def _on_jobs(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._ended.clear()
-        gevent.spawn(self._send, [tuple(job) for job in msg.data["jobs"]], msg.data["start_at"])
+        gevent.spawn(self._send, [Job(*job) for job in msg.data["jobs"]], msg.data["start_at"])
 
     def _on_end(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._ended.set()

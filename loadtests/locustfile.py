@@ -49,7 +49,7 @@ def _add_options(parser: Any) -> None:
 def _prepare(environment: Environment, **_: Any) -> None:
     environment.load = Generator(environment)  # type: ignore[attr-defined]
     options = environment.parsed_options
-    if options is not None and not options.surroundings and not isinstance(environment.runner, WorkerRunner):
+    if options is not None and not options.stack_facts and not isinstance(environment.runner, WorkerRunner):
         # Locust prints its help before it reads this file, so these options are missing there.
         _log.info(typed("scenarios, thresholds and other options: python -m loadtests run --help"))
 

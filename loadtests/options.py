@@ -113,20 +113,20 @@ class Option(NamedTuple):
 
 
 _LOAD = (
-    Option("scenario", "NAME", "bursts", "one of those above", choices=tuple(SCENARIOS)),
+    Option("scenario", "NAME", "bursts", "a scenario of the list above", choices=tuple(SCENARIOS)),
     Option("rate", "N", 600.0, "messages a minute, on average", number(0.001, NUMBER_MAX)),
     Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
     Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
     Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
     Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
-    Option("speed", "N", 1.0, "recorded: factor by which to send it faster", number(0.001, 1000)),
+    Option("speed", "N", 1.0, "recorded: factor by which the recording is sent faster", number(0.001, 1000)),
     Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=CHANNELS),
     Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
     Option(
         "redeliver",
         "TIME",
         "2s",
-        "wait before a refused message is sent again; doubles each time, up to 30 s",
+        "wait before a refused message is sent again; it doubles each time, up to 30 s",
         duration(is_above_0=False),
     ),
 )
@@ -140,15 +140,17 @@ def _limit(default: float, unit: str, meaning: str) -> Any:
 class Limits:
     """Limits of the thresholds. Each field has the name of its option."""
 
-    max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
-    max_duplicates: int = _limit(0, "MESSAGES", "answered more than once, which no worker's death explains")
+    max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost, so never answered")
+    max_duplicates: int = _limit(
+        0, "MESSAGES", "answered more than once, though no worker died while it sent"
+    )
     max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was acknowledged earlier")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
     max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from a message's scheduled moment to its 2xx")
     max_lag_p99: float = _limit(250.0, "MS", "p99 of the time from a turn's due time to its claim")
     max_redis_mb: float = _limit(50.0, "MB", "memory of Redis")
     max_generator_lag_p99: float = _limit(
-        200.0, "MS", "p99 of how late the generator sends; more is an invalid run, exit code 3"
+        200.0, "MS", "p99 of how late the generator sends; a larger value makes the run invalid, exit code 3"
     )
 
     @classmethod
@@ -171,12 +173,12 @@ _ADDRESSES = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
     Option(
-        "surroundings", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
+        "stack-facts", "DIR", "", typed("folder in which `python -m loadtests run` writes faults and usage")
     ),
 )
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),
-    ("Thresholds", "The most that is allowed; more is exit code 1.", _LIMITS),
+    ("Thresholds", "Largest values that are allowed; a larger value means exit code 1.", _LIMITS),
 )
 
 

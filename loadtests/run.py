@@ -1,6 +1,6 @@
 """Load test from start to end: the stack, Locust, the faults, and the usage of CPU and memory.
 
-A temporary folder passes facts between this process and Locust's: see `account.surroundings`. Nothing in `out` changes
+A temporary folder passes facts between this process and Locust's: see `account.stack_facts`. Nothing in `out` changes
 until Locust's process writes the result and the report there.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.account.surroundings import STARTED, USAGE_LOG, Surroundings, write_faults
+from loadtests.account.stack_facts import STARTED, USAGE_LOG, StackFacts, write_faults
 from loadtests.stack.chaos import Chaos
 from loadtests.stack.deployment import Stack, StackError, StackSettings
 from loadtests.stack.usage import UsageLog
@@ -44,7 +44,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """Load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
+    """Load test to carry out. `locust` is the command; it also gets `locust_options`, addresses and folders."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]
@@ -68,7 +68,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     with temporary_folder() as folder:
         with Stack(run.stack, environ, folder / "logs") as stack:
             system = {"redis": stack.redis_version}
-            Surroundings(run.command, dict(run.settings), system, list(run.plan)).write(folder)
+            StackFacts(run.command, dict(run.settings), system, list(run.plan)).write(folder)
             chaos = Chaos(run.plan, stack, changed=lambda faults: write_faults(faults, folder))
             try:
                 code = _watch(run, stack, chaos, folder)
@@ -81,7 +81,9 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
         shutil.rmtree(out / "logs", ignore_errors=True)
         shutil.move(folder / "logs", out / "logs")
     problems = [f"a fault could not be carried out: {error}" for error in chaos.errors]
-    problems += [f"a fault did not happen, since the load ended before: {fault}" for fault in chaos.missed]
+    problems += [
+        f"a fault did not happen, since the load ended before its time: {fault}" for fault in chaos.missed
+    ]
     if not has_started:
         problems = [f"Locust ended with code {code} before the load began"]
     for problem in problems:
@@ -91,7 +93,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
 
 def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:
     """Run Locust to its end and return its exit code. Raises StackError when a part of the stack ends before it."""
-    values = {"host": stack.host, "sink": stack.sink, "out": run.out.absolute(), "surroundings": folder}
+    values = {"host": stack.host, "sink": stack.sink, "out": run.out.absolute(), "stack-facts": folder}
     options = [f"--{name}={value}" for name, value in values.items()]
     exit_code = stack.spawn(
         "locust", [*run.locust, *options, *run.locust_options], {}, is_logged=run.is_quiet

@@ -111,14 +111,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(commands: _Commands) -> None:
     parser = commands.add_parser(
         "build",
-        help="make the HTML page of a replay, a load test, a sweep, an audit, a validation or runs under failovers",
+        help="make the HTML page of a replay, a load test, a sweep, an audit, a validation or failover runs",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
     _add_output(
         parser, "FILE.html", "the page; - is standard output (default: beside the result, with .html)"
     )
-    drawn = "in each recording of a replay, draw the conversation with this number first; may be repeated"
+    drawn = "in each recording of a replay, draw first the conversation with this number; may be repeated"
     parser.add_argument("--draw", type=int, action="append", default=[], metavar="NUMBER", help=drawn)
     _add_csv_folder(parser)
     _add_language(parser)
@@ -130,13 +130,14 @@ def _add_compare(commands: _Commands) -> None:
         "compare",
         help="compare a result with a baseline or an earlier result",
         description="Compares a result with a baseline or an earlier result of its kind. Replays with equal seed and "
-        "settings are compared exactly; replications and load tests by intervals and sizes of effects.",
+        "settings are compared exactly; results of several runs, and load tests, by confidence intervals and "
+        "thresholds.",
         epilog="Exit code: 1 for a difference that --fail-on names, 2 for files that cannot be read or compared, "
         "otherwise 0.",
     )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
     parser.add_argument("after", type=Path, metavar="RESULT.json")
-    page = "the page; here and in the next three options, - is standard output (default: %(default)s)"
+    page = "write the page; here and in the next three options, - is standard output (default: %(default)s)"
     _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
@@ -183,7 +184,9 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 def _build(options: argparse.Namespace) -> int:
     result = read_result(options.result)
     if options.draw and result["kind"] != "replay":
-        raise InputError("--draw is for replays, since other pages have no conversations: leave it out")
+        raise InputError(
+            "--draw is for replays, since other pages do not number conversations: leave --draw out"
+        )
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
     terminal = sys.stderr if output == STANDARD_OUTPUT else sys.stdout
@@ -325,7 +328,7 @@ def _compare(options: argparse.Namespace) -> int:
         "--json": options.json,
     }
     if options.history == STANDARD_OUTPUT:
-        raise InputError("-: a history is a file that is read and appended to; name one with --history")
+        raise InputError("--history -: a history is a file that is read and appended to; name a file")
     _check_outputs({**outputs, "--history": options.history}, [options.before, options.after])
     before, after = read_result(options.before), read_result(options.after)
     terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
@@ -397,7 +400,9 @@ def _update_baseline(options: argparse.Namespace) -> int:
     _check_outputs({"-o": options.output}, [options.result])
     baseline = baseline_of(read_result(options.result))
     if problem := next(contradictions(baseline), ""):
-        raise ResultError(f"{options.result}: its baseline would be invalid: {problem}; make it again")
+        raise ResultError(
+            f"{options.result}: its baseline would be invalid: {problem}; make the result again"
+        )
     _write_named(baseline_text(baseline), options.output, sys.stdout)
     return OK
 

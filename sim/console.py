@@ -100,7 +100,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
 def byte_progress(
     words: str, total: int, bytes_read: Callable[[], int], *, shown: bool
 ) -> Iterator[Callable[[], None]]:
-    """Show how much of files is read, if `shown` and on a terminal; yields a function to call now and then."""
+    """Show how much of the files is read, if `shown` and on a terminal. Yields a function to call now and then."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(
@@ -128,6 +128,7 @@ def show(result: ReplayResult, console: Console) -> None:
     console.print(
         Text(
             "twice: answered twice or more; order: handed over out of order; dead: dead letters; "
+            "waiting: still waiting at the end; "
             + has_dropped
             * "dropped: answers dropped because a newer message joined the turn, and the AI's time for them; "
             + "from first, from last: from a turn's first or last message to its reply, p50 / p95 / max.",
@@ -200,13 +201,13 @@ def _show_skipped(info: RecordingInfo, console: Console) -> None:
 
 
 def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:
-    """Print how likely a message is lost, over all runs."""
+    """Print the probability that a message is lost, over all runs."""
     rows = []
     for loss in estimates:
         interval = terminal_text(f"{share(loss['low'])} to {share(loss['high'])}")
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         rows.append([loss["system"], *counts, terminal_text(share(loss["probability"])), interval])
-    headers = ("system", "runs", "with a loss", "a message is lost", "95 % interval")
+    headers = ("system", "runs", "runs with a loss", "probability of a loss", "95 % interval")
     print_table(console, headers, rows)
 
 
@@ -295,7 +296,7 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
     if unfinished:
         console.print(
             Text(
-                f"  {system}: did not come to rest in {unfinished} of {_count(len(runs), 'run')}",
+                f"  {system}: did not finish its work in {unfinished} of {_count(len(runs), 'run')}",
                 style="bold red",
             )
         )

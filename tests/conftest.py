@@ -35,11 +35,12 @@ from redis.backoff import NoBackoff
 
 from loadtests.replicated_redis.cluster import ClusterServers
 from loadtests.replicated_redis.sentinel import SentinelServers
-from loadtests.replicated_redis.servers import free_port_with_bus
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
+from queue_core.redis_server.ports import HeldPorts
 from sim.engine.distributions import parse_distribution
 from sim.engine.store.server import StoreServer
+from tests.queue_core.redis.servers import server_tls
 
 ServerOf = Callable[[str], EmbeddedRedis]
 
@@ -123,11 +124,14 @@ async def _client_of(server: EmbeddedRedis) -> AsyncIterator[Redis]:
         yield client
 
 
-def store_client(loop: asyncio.AbstractEventLoop | None = None) -> Redis:
+def store_client(
+    loop: asyncio.AbstractEventLoop | None = None,
+    clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+) -> Redis:
     """Make a client of a new store of the simulator without latency, for this event loop or the running one."""
     server = StoreServer(
         loop or asyncio.get_running_loop(),
-        clock_us=lambda: time.time_ns() // 1000,
+        clock_us=clock_us,
         latency=parse_distribution("constant:0ms"),
         stream=Random,
     )
@@ -167,9 +171,12 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 def cluster_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     """A Redis Cluster of one node that holds every slot."""
     config = {"cluster-enabled": "yes"}
-    with EmbeddedRedis(
-        server=_binary(request.param).path, port=free_port_with_bus(), config=config
-    ) as server:
+    with (
+        HeldPorts() as ports,
+        EmbeddedRedis(
+            server=_binary(request.param).path, port=ports.take_with_bus(), config=config
+        ) as server,
+    ):
         with redis.Redis.from_url(server.url) as node:
             node.execute_command("CLUSTER ADDSLOTS", *range(16_384))
             # A node refuses writes for the first 2 s after its start.
@@ -192,7 +199,7 @@ async def cluster_client(cluster_server: EmbeddedRedis) -> AsyncIterator[RedisCl
 
 @pytest.fixture(scope="session")
 def _shared_cluster() -> Iterator[ClusterServers]:
-    with ClusterServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+    with ClusterServers(server=_binary(REAL[-1]).path, tls=server_tls()) as servers:
         yield servers
 
 
@@ -205,7 +212,7 @@ def cluster_servers(_shared_cluster: ClusterServers) -> ClusterServers:
 
 @pytest.fixture(scope="session")
 def _shared_sentinels() -> Iterator[SentinelServers]:
-    with SentinelServers(server=_binary(REAL[-1]).path, proxied=True) as servers:
+    with SentinelServers(server=_binary(REAL[-1]).path, tls=server_tls()) as servers:
         yield servers
 
 

@@ -8,7 +8,7 @@ import math
 import time
 from bisect import bisect_right
 from collections import Counter
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from gevent.event import Event as Signal
 
 from loadtests.account.doubles import Deaths, deaths_of
 from loadtests.account.ledger import Ledger, Sample, answered_ids, ledger_of
-from loadtests.account.surroundings import STARTED, read_injected
+from loadtests.account.stack_facts import STARTED, read_injected
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
@@ -33,13 +33,19 @@ MEASURE_EVERY_S = 1.0
 MEASUREMENTS_PER_PROGRESS = 10
 HTTP_TIMEOUT_S = 10.0
 
-Job = tuple[float, int, str, str]
-"""Moment in seconds from the start, conversation, message id, text."""
-
 _EVENTS = msgspec.json.Decoder(Event)
 _HOST_HINT = typed("start a stack with `python -m loadtests stack`, or name your web process with --host")
 _SINK_HINT = typed("start a stack with `python -m loadtests stack`, or name your sink with --sink")
 _log = logging.getLogger("loadtests")
+
+
+class Job(NamedTuple):
+    """Message to send. `at_s` counts from the start of the load."""
+
+    at_s: float
+    conversation: int
+    message_id: str
+    text: str
 
 
 class AccountError(Exception):
@@ -47,7 +53,7 @@ class AccountError(Exception):
 
 
 class _Measurement(NamedTuple):
-    """Unfinished messages, dead letters and bytes of memory in the deployment's Redis; None is unknown."""
+    """Numbers of unfinished messages and dead letters, and Redis's memory in bytes; None: unknown."""
 
     waiting: int | None = None
     dead: int | None = None
@@ -81,16 +87,16 @@ class Account:
         numbers: dict[str, int] = {}
         run = f"{int(time.time()):x}"
         self.jobs: list[Job] = [
-            (arrival.at_s, numbers.setdefault(arrival.user, len(numbers)), f"{run}-{number}", arrival.text)
+            Job(arrival.at_s, numbers.setdefault(arrival.user, len(numbers)), f"{run}-{number}", arrival.text)
             for number, arrival in enumerate(arrivals_of(self.plan))
         ]
         _ask("POST", f"{self._sink}/sink/reset", _SINK_HINT)
         _, self._dead_before = self._waiting_and_dead()
         self.start_at = time.time() + LEAD_S
-        if options.surroundings:
-            write_whole(f"{self.start_at:.3f}\n", Path(options.surroundings, STARTED))
+        if options.stack_facts:
+            write_whole(f"{self.start_at:.3f}\n", Path(options.stack_facts, STARTED))
         counts = f"messages: {len(self.jobs):,}, users: {len(numbers):,}"
-        _log.info("%s, time: %.0f s", counts, self.jobs[-1][0])
+        _log.info("%s, time: %.0f s", counts, self.jobs[-1].at_s)
 
     @property
     def unsent(self) -> int:
@@ -168,7 +174,7 @@ class Account:
 
     def _deaths(self) -> Deaths:
         """Return the deaths in the stack of this run; in any other deployment no faults are made."""
-        folder = self.options.surroundings
+        folder = self.options.stack_facts
         return deaths_of(read_injected(Path(folder)), self.start_at, time.time()) if folder else Deaths()
 
     def _until_next_measurement(self) -> float:
@@ -194,7 +200,7 @@ class Account:
         whole = f"{len(self.jobs):,}"
         if self._is_complete.is_set():
             return f"{len(self.samples):,} of {whole} sent"
-        due = bisect_right(self.jobs, time.time() - self.start_at, key=itemgetter(0))
+        due = bisect_right(self.jobs, time.time() - self.start_at, key=attrgetter("at_s"))
         return f"{due:,} of {whole} due"
 
     def _is_at_rest(self) -> bool:
@@ -228,7 +234,9 @@ class Account:
         """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are unknown."""
         measured = self._measured()
         if measured.waiting is None or measured.dead is None:
-            raise AccountError(f"{self.host}/metrics has no depth of the queue: check that its Redis runs")
+            raise AccountError(
+                f"{self.host}/metrics does not say how many messages wait: check that the Redis of this process runs"
+            )
         return measured.waiting, measured.dead
 
 

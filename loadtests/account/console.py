@@ -70,7 +70,10 @@ def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
         times = [ramp_time(threshold) for threshold in step["thresholds"] if threshold["unit"] == "ms"]
         outcome = missed_names(step["thresholds"]) or "ok"
         rows.append([f"{step['rate']:,}", f"{step['sent']:,}", *times, outcome])
-    return table(["a minute", "sent", "acknowledgement", "dispatch lag", "generator lag", "missed"], rows)
+    return table(
+        ["messages/min", "sent", "acknowledgement p99", "dispatch lag p99", "generator lag p99", "missed"],
+        rows,
+    )
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

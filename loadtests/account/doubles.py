@@ -1,7 +1,7 @@
 """Messages that were sent more than once, and the deaths of workers that explain it.
 
 After a send, the worker notes it in Redis. If it dies before the note, it is unknown whether the reply was sent, and
-the next worker sends it again, unless `unsure_sends` forbids it. Nothing else explains a second send.
+the next worker sends the reply again, unless `unsure_sends` forbids that. Nothing else explains a second send.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTING_AFTER_OUTAGE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Deaths:
-    """Moments of deaths by process, and the outages of Redis, oldest first. Times are Unix seconds."""
+    """Time of death of each process that died, and the outages of Redis, oldest first. Times are Unix seconds."""
 
     died_at: Mapping[str, float] = field(default_factory=dict)
     outages: tuple[tuple[float, float], ...] = ()
@@ -67,8 +67,8 @@ def doubles_of(
 ) -> list[Double]:
     """Return the messages of this load that were sent more than once.
 
-    Messages whose repetition deaths do not explain come first; both kinds are sorted by time. A repetition is explained
-    if the senders of all sends but the last one died.
+    Messages whose repetition is not explained by deaths come first; both kinds are sorted by time. A repetition is
+    explained if the sender of each send but the last died.
     """
     sends: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:

@@ -16,7 +16,7 @@ MESSAGES_SHOWN_MAX = 100
 
 @dataclass(slots=True)
 class Sample:
-    """Message as the generator sent it. Times are Unix seconds; `acknowledged_at` is None until a 2xx came."""
+    """Message that the generator sent. Times are Unix seconds; `acknowledged_at` is None until a 2xx came."""
 
     id: str
     conversation: int
@@ -82,7 +82,7 @@ def ledger_of(
 
 
 def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
-    """Count messages answered before an older one, which was acknowledged before they were sent."""
+    """Count messages that were answered before an older message, though that was acknowledged before they were sent."""
     turn_of: dict[str, int] = {}
     replies = [event for event in events if event.event == "sent"]
     for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):

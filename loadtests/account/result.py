@@ -1,4 +1,4 @@
-"""Result of a run, which the process that keeps the account makes and writes."""
+"""Result of a run, made and written by the process that keeps the account."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from loadtests.account.account import Account
 from loadtests.account.busy import busy_machine
 from loadtests.account.ledger import Ledger, Sample, batches_of, delays_of, latency_of
 from loadtests.account.ramp import ramp_of
-from loadtests.account.surroundings import (
+from loadtests.account.stack_facts import (
     by_second,
     missed_faults,
     read_faults,
     read_injected,
-    read_surroundings,
+    read_stack_facts,
     read_usage,
 )
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
@@ -36,7 +36,7 @@ from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
-    """Make the result; include the surroundings if the options name their folder."""
+    """Make the result; include the facts about the stack if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
     measured = cast("dict[str, list[float]]", latency_of(account.samples, account.events))
     latency = cast("LoadLatency", {name: thinned(times) for name, times in measured.items()})
@@ -67,9 +67,9 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     if delays := delays_of(account.samples, account.events):
         result["delays_ms"] = delays
     usage: list[UsageSample] = []
-    if options.surroundings:
-        usage = read_usage(Path(options.surroundings))
-        _add_surroundings(result, Path(options.surroundings), usage)
+    if options.stack_facts:
+        usage = read_usage(Path(options.stack_facts))
+        _add_stack_facts(result, Path(options.stack_facts), usage)
     if account.unsent:
         result["unsent"] = account.unsent
     if account.plan.scenario == "ramp":
@@ -98,20 +98,20 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     return result
 
 
-def _add_surroundings(result: LoadResult, folder: Path, usage: Sequence[UsageSample]) -> None:
+def _add_stack_facts(result: LoadResult, folder: Path, usage: Sequence[UsageSample]) -> None:
     """Add the facts about the stack that `python -m loadtests run` has written."""
-    surroundings, samples = read_surroundings(folder), by_second(usage)
+    stack_facts, samples = read_stack_facts(folder), by_second(usage)
     for second in result["timeline"]:
         if sample := samples.get(second["t_s"]):
             second["cpu"] = sample.cpu
             if second["redis_bytes"] is None:
                 second["redis_bytes"] = sample.redis_bytes
     result["faults"] = read_faults(folder, until_s=result["duration_s"] + result["drain_s"])
-    if missed := missed_faults(surroundings.plan, read_injected(folder)):
+    if missed := missed_faults(stack_facts.plan, read_injected(folder)):
         result["missed_faults"] = missed
-    result["settings"] |= surroundings.settings
-    result["system"] |= surroundings.system
-    result["command"] = surroundings.command
+    result["settings"] |= stack_facts.settings
+    result["system"] |= stack_facts.system
+    result["command"] = stack_facts.command
 
 
 def thinned(values_ms: Sequence[float]) -> list[float]:

@@ -31,12 +31,12 @@ Strike = Callable[["Scene"], None]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Servers under load, and the length of what lasts. Faults block, so they run in a thread."""
+    """Servers under load, on which a fault strikes. Its steps block, so they run in a thread."""
 
     servers: ReplicatedServers
     partitions: int
-    pace: float
-    """Factor of all durations; below 1 in the short versions."""
+    time_factor: float
+    """Factor of all waits; below 1 in the short versions."""
 
     @property
     def struck(self) -> Node:
@@ -55,7 +55,7 @@ class Scene:
 
     def wait(self, seconds: float) -> None:
         """Let the load go on for some time."""
-        time.sleep(seconds * self.pace)
+        time.sleep(seconds * self.time_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Case:
 
     @property
     def replaces_primary(self) -> bool:
-        """Return True if a primary goes away, so that another one takes over, or it comes back itself."""
+        """Return True if a primary goes away, and then another server takes over or the primary comes back."""
         return self.name not in ("steady", "slots_moved")
 
     async def carry_out(self, scene: Scene) -> None:
@@ -106,7 +106,7 @@ def _move_slots(scene: Scene) -> None:
     ]
     others = [slot for slot, node in owners.items() if node is source and slot not in busy]
     servers.move_slots(busy[:1], target, key_pause_s=KEY_PAUSE_S)
-    servers.move_slots([*busy[1:], *others][: round((SLOTS_MOVED - 1) * scene.pace)], target)
+    servers.move_slots([*busy[1:], *others][: round((SLOTS_MOVED - 1) * scene.time_factor)], target)
 
 
 def _fail_over_twice(scene: Scene) -> None:
@@ -166,8 +166,8 @@ def _lose_newest_replica(scene: Scene) -> None:
     dead.start()
 
 
-_SAFETY = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1))
-"""Replicas that the queue waits for, and min-replicas-to-write; there are two replicas."""
+_REPLICA_SETTINGS = ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1))
+"""Pairs of `wait_for_replicas` and `min-replicas-to-write`, for a primary with two replicas."""
 
 CASES: tuple[Case, ...] = (
     Case("steady", "cluster", _nothing),
@@ -188,15 +188,15 @@ CASES: tuple[Case, ...] = (
             wait_for_replicas=count,
             min_replicas=least,
         )
-        for count, least in _SAFETY
+        for count, least in _REPLICA_SETTINGS
     ),
     *(
         Case("failovers", "sentinel", _fail_over, wait_for_replicas=count, min_replicas=least)
-        for count, least in _SAFETY
+        for count, least in _REPLICA_SETTINGS
     ),
     *(
         Case("newest_replica_away", "sentinel", _lose_newest_replica, wait_for_replicas=count)
         for count in (1, 2)
     ),
 )
-"""The whole table. Cases that wait for no replica, or not for all, show what a failover loses then."""
+"""The whole table. Cases that wait for fewer than all replicas show what a failover loses then."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import RATE_PER_S, Load
-from loadtests.failover.table import Entry, Logs, Rows, result_of, run_entries
+from loadtests.failover.table import Logs, Rows, RunId, result_of, run_cases
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.results.writing import json_text, write_whole
@@ -22,7 +22,7 @@ OUT = "reports/out/failover"
 ROWS = "rows.jsonl"
 """File of the finished rows, one on each line, so that a run can be continued."""
 OK, BROKEN = 0, 1
-SHORT_PACE = 0.4
+SHORT_TIME_FACTOR = 0.4
 
 
 def add_failover(commands: Any) -> None:
@@ -34,7 +34,7 @@ def add_failover(commands: Any) -> None:
         "are killed, frozen and replaced, and accounts for each message by a ledger outside of Redis.",
         epilog="Rows:\n"
         + "\n".join(f"  {number:>2}  {_words_of(case)}" for number, case in enumerate(CASES, 1))
-        + "\n\nExit code: 0: every run kept what it promises. 1: one did not. 2: options that cannot be used.",
+        + "\n\nExit code: 0: every run kept its promises. 1: a run broke a promise. 2: options that cannot be used.",
     )
     parser.add_argument(
         "--rows", metavar="N,N", type=_numbers, help=f"run these rows only, from 1 to {len(CASES)}"
@@ -42,7 +42,7 @@ def add_failover(commands: Any) -> None:
     parser.add_argument(
         "--rate", metavar="N", type=int, default=RATE_PER_S, help="messages a second (default: %(default)s)"
     )
-    parser.add_argument("--short", action="store_true", help="shorten all times")
+    parser.add_argument("--short", action="store_true", help="shorten all waits")
     parser.add_argument(
         "--repeat", metavar="N", type=int, default=1, help="number of times to run the table (default: 1)"
     )
@@ -76,19 +76,19 @@ def run_failover(options: argparse.Namespace) -> int:
         file.unlink(missing_ok=True)
     rows = _read_rows(file)
     numbers = options.rows or range(1, len(CASES) + 1)
-    entries = [Entry(repetition, number) for repetition in range(1, options.repeat + 1) for number in numbers]
-    load = Load(rate_per_s=options.rate, pace=SHORT_PACE if options.short else 1.0)
+    run_ids = [RunId(repetition, number) for repetition in range(1, options.repeat + 1) for number in numbers]
+    load = Load(rate_per_s=options.rate, time_factor=SHORT_TIME_FACTOR if options.short else 1.0)
 
-    def done(entry: Entry, row: FailoverRow) -> None:
-        rows[entry] = row
+    def done(run_id: RunId, row: FailoverRow) -> None:
+        rows[run_id] = row
         with file.open("a") as lines:
-            lines.write(json.dumps([*entry, row]) + "\n")
-        _show(entry, row)
+            lines.write(json.dumps([*run_id, row]) + "\n")
+        _show(run_id, row)
 
     logs = Logs(options.out / "logs", of_all_runs=options.all_logs)
-    left = [entry for entry in entries if entry not in rows]
+    left = [run_id for run_id in run_ids if run_id not in rows]
     try:
-        run_entries(left, load, done, logs=logs, is_side_by_side=options.side_by_side)
+        run_cases(left, load, done, logs=logs, is_side_by_side=options.side_by_side)
     finally:
         result = result_of(rows, load, options.shown_command)
         if rows:
@@ -98,12 +98,12 @@ def run_failover(options: argparse.Namespace) -> int:
 
 
 def _read_rows(file: Path) -> Rows:
-    """Read the rows of an earlier run; a line that was cut off in the middle counts as none."""
+    """Read the rows of an earlier run; ignore a line that was cut off in the middle."""
     rows: Rows = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         with contextlib.suppress(ValueError):
             repetition, case, row = json.loads(line)
-            rows[Entry(repetition, case)] = row
+            rows[RunId(repetition, case)] = row
     return rows
 
 
@@ -126,17 +126,17 @@ def _words_of(case: Case) -> str:
     return f"{case.deployment}: {', '.join(words)}"
 
 
-def _show(entry: Entry, row: FailoverRow) -> None:
+def _show(run_id: RunId, row: FailoverRow) -> None:
     """Print a row as soon as it is finished."""
     pauses = " / ".join(_seconds(pause["longest_ms"]) for pause in row["pauses"])
     resumed = row["resumed_ms"]
     traffic = "" if resumed is None else f"; traffic {_seconds(resumed)} s after the election"
     sys.stdout.write(
-        f"{entry.repetition}.{entry.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
-        f"acknowledged {row['acknowledged']:,}, once {row['once']:,}, "
-        f"twice {row['twice']:,} ({row['licensed']:,} of them because Redis lost a write), lost {row['lost']:,}; "
-        f"callers' errors {row['errors']:,}; longest pauses {pauses} s{traffic}"
-        f"; stalled {_seconds(row['stalled_ms'])} s\n"
+        f"{run_id.repetition}.{run_id.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
+        f"acknowledged {row['acknowledged']:,}, answered once {row['once']:,}, "
+        f"twice {row['twice']:,} ({row['twice_after_lost_write']:,} of them because Redis lost a write), "
+        f"lost {row['lost']:,}; errors of callers {row['errors']:,}; longest pauses {pauses} s{traffic}"
+        f"; the machine stood still for {_seconds(row['stalled_ms'])} s\n"
     )
     for fault in faults_words(row):
         sys.stdout.write(f"  ✗ {fault}\n")

@@ -36,19 +36,19 @@ class State:
 class ElectionWatch:
     """Thread that notes each moment at which a struck primary, or its successor, becomes able to take writes.
 
-    A primary is able once enough replicas follow it. The old primary counts no more as soon as a replica is promoted,
-    even while it still takes itself for the primary.
+    A primary is able to take writes once enough replicas follow it. The old primary no longer counts as soon as a
+    replica is promoted, even while the old primary still says that it is the primary.
     """
 
     def __init__(self, struck: Node, replicas: Sequence[Node], replicas_needed: int) -> None:
-        self.moments: list[float] = []
-        """Times of `time.monotonic`."""
+        self.writable_at_s: list[float] = []
+        """Moments at which a primary became able to take writes, as times of `time.monotonic`."""
         self.elections = 0
         """Number of times that another server became the primary."""
         self.history: list[tuple[float, dict[Node, State | None]]] = []
         """States of all servers whenever those of one changed, with times of `time.monotonic`."""
         self._owner = struck
-        self._is_able = True
+        self._is_writable = True
         self._replicas = set(replicas)
         """Servers that were replicas when they answered last."""
         self._needed = replicas_needed
@@ -74,7 +74,7 @@ class ElectionWatch:
                 self.history.append((time.monotonic(), states))
 
     def note(self, states: dict[Node, State | None]) -> None:
-        """Note what servers say about themselves; None for one that is away. A server that was slow may be missing."""
+        """Note what servers say about themselves; None: the server is away. A server that was slow may be missing."""
         for node, state in states.items():
             if state and state.is_primary and node in self._replicas:
                 self._elect(node)
@@ -83,18 +83,18 @@ class ElectionWatch:
         if self._owner not in states:
             return
         owner = states[self._owner]
-        if owner and not owner.is_primary:  # another one took over, which did not know that it was a replica
+        if owner and not owner.is_primary:  # another server took over, which was never seen as a replica
             others = [node for node, state in states.items() if state and state.is_primary]
             if others:
                 self._elect(others[0])
             return
-        is_able = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
-        if is_able and not self._is_able:
-            self.moments.append(time.monotonic())
-        self._is_able = is_able
+        is_writable = bool(owner and owner.is_primary and owner.serves and owner.replicas >= self._needed)
+        if is_writable and not self._is_writable:
+            self.writable_at_s.append(time.monotonic())
+        self._is_writable = is_writable
 
     def _elect(self, node: Node) -> None:
-        self._owner, self._is_able = node, False
+        self._owner, self._is_writable = node, False
         self.elections += 1
 
     def _states(self) -> dict[Node, State | None]:

@@ -16,7 +16,7 @@ DIRECT_TOKEN = 0
 
 @dataclass(slots=True)
 class Sent:
-    """A reply that went out."""
+    """Reply that went out."""
 
     ids: tuple[str, ...]
     at_s: float
@@ -40,7 +40,9 @@ class Ledger:
         """Time at which each message was acknowledged."""
         self.sent: list[Sent] = []
         self.errors = 0
-        self.wrong_errors: list[str] = []
+        """Number of errors "unavailable" that the producer got."""
+        self.other_errors: list[str] = []
+        """Errors of any other kind, which no caller should get."""
         self._by_token: dict[tuple[str, int], Sent] = {}
         self._recorded: dict[tuple[str, int], float] = {}
 
@@ -87,10 +89,10 @@ class Ledger:
         return {
             message_id: all(
                 (first.is_completed or not second.was_recorded) and not (first.is_direct or second.is_direct)
-                for first, second in pairwise(its)
+                for first, second in pairwise(sent)
             )
-            for message_id, its in replies.items()
-            if len(its) > 1
+            for message_id, sent in replies.items()
+            if len(sent) > 1
         }
 
     def longest_pause_s(self, phones: set[str], began_s: float, ended_s: float) -> float:

@@ -1,4 +1,4 @@
-"""One run of a case: a producer, two workers, a ledger; and the row that becomes of it."""
+"""One run of a case, with a producer, two workers and a ledger, and its row of the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ RATE_PER_S = 200
 WORKERS = 2
 AI_S = 0.05
 UNDER_WAY_MAX = 2_000
-"""Limit on messages that are not acknowledged yet; further ones are left out, or a slow machine would drown in them."""
+"""Limit on messages that are not acknowledged yet; further messages are left out, so that they do not pile up on a slow
+machine."""
 REPEAT_S = 1.0
 """Time after which a producer repeats a message that was not acknowledged."""
 DRAIN_S_MAX = 40.0
@@ -36,11 +37,11 @@ TAIL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Messages for a run. With a `pace` below 1, all durations are shorter."""
+    """Messages for a run. `time_factor` is the factor of all waits."""
 
     rate_per_s: int = RATE_PER_S
     partitions: int = 12
-    pace: float = 1.0
+    time_factor: float = 1.0
 
     def settings(self, case: Case) -> QueueSettings:
         """Return the settings of the queue in a case."""
@@ -73,7 +74,7 @@ class Run:
     async def carry_out(self) -> FailoverRow:
         """Prepare the servers, send the load while the fault strikes, wait for the answers, and account for them."""
         await asyncio.to_thread(self._prepare)
-        scene = Scene(self._servers, self._load.partitions, self._load.pace)
+        scene = Scene(self._servers, self._load.partitions, self._load.time_factor)
         struck = scene.struck
         owners = [scene.owner_of(partition) for partition in range(self._load.partitions)]
         needed = max(self._case.wait_for_replicas, self._case.min_replicas)
@@ -92,11 +93,11 @@ class Run:
             self._died = sum(task.done() for task in tasks)
             await asyncio.gather(*(worker.stop() for worker in workers))
             await asyncio.gather(*tasks, return_exceptions=True)
-            waiting, dead = await _left(queues[0])
+            waiting, dead = await _waiting_and_dead(queues[0])
             await cancel_all([stalling])
         users = self._users_by_node(queues[0], owners)
         pauses = self._pauses(users, struck, began_s, ended_s)
-        resumed_ms = self._resumed_ms(watch.moments, users[struck])
+        resumed_ms = self._resumed_ms(watch.writable_at_s, users[struck])
         self._elections = watch.elections
         self.history = history_of(watch.history, self._ledger)
         return self._row(waiting, dead, round((ended_s - began_s) * 1000), pauses, resumed_ms)
@@ -121,13 +122,13 @@ class Run:
         self._ledger.note_sent(batch)
 
     async def _produce_while(self, fault: Awaitable[None], queue: LedgerQueue) -> float:
-        """Send messages at a steady rate before, during and after the fault; return the end."""
+        """Send messages at a steady rate before, during and after the fault; return the time at which sending ended."""
         store: Callable[[QueueMessage], Awaitable[object]] = queue.enqueue
         intake = Intake(queue, self._handle, self._send)
         if self._case.through_intake:
             store = intake.receive
         settling = asyncio.create_task(intake.settle_when_back())
-        fault_task = asyncio.create_task(self._between_calm(fault))
+        fault_task = asyncio.create_task(self._between_waits(fault))
         began_s, number = time.monotonic(), 0
         while not fault_task.done():
             due = int((time.monotonic() - began_s) * self._load.rate_per_s)
@@ -144,10 +145,11 @@ class Run:
         await cancel_all([settling])
         return ended_s
 
-    async def _between_calm(self, fault: Awaitable[None]) -> None:
-        await asyncio.sleep(LEAD_S * self._load.pace)
+    async def _between_waits(self, fault: Awaitable[None]) -> None:
+        """Let the fault strike after LEAD_S, and wait for TAIL_S after it."""
+        await asyncio.sleep(LEAD_S * self._load.time_factor)
         await fault
-        await asyncio.sleep(TAIL_S * self._load.pace)
+        await asyncio.sleep(TAIL_S * self._load.time_factor)
 
     def _start(self, store: Callable[[QueueMessage], Awaitable[object]], message: QueueMessage) -> None:
         task = asyncio.create_task(self._deliver(store, message))
@@ -164,7 +166,7 @@ class Run:
             except QueueUnavailableError:
                 self._ledger.errors += 1
             except Exception as error:  # noqa: BLE001 - the row counts errors that callers should never see
-                self._ledger.wrong_errors.append(repr(error))
+                self._ledger.other_errors.append(repr(error))
             else:
                 self._ledger.acknowledged[message.id] = time.monotonic()
                 return
@@ -175,7 +177,7 @@ class Run:
         deadline = time.monotonic() + DRAIN_S_MAX
         while time.monotonic() < deadline:
             try:
-                if not any(await _left(queue)):
+                if not any(await _waiting_and_dead(queue)):
                     return
             except QueueUnavailableError:
                 pass
@@ -199,7 +201,7 @@ class Run:
         return pauses
 
     def _resumed_ms(self, elections: list[float], users: set[str]) -> int | None:
-        """Return the longest time from an election to the traffic after it; None if nothing was elected."""
+        """Return the longest time from an election to the first traffic after it; None without an election."""
         if not self._case.replaces_primary:
             return None
         times = [self._ledger.traffic_after_s(users, election) for election in elections]
@@ -221,13 +223,13 @@ class Run:
             acknowledged=len(ledger.acknowledged),
             once=sum(times[message_id] == 1 for message_id in ledger.acknowledged),
             twice=len(doubles),
-            licensed=sum(doubles.values()),
+            twice_after_lost_write=sum(doubles.values()),
             lost=max(0, len(ledger.unanswered()) - waiting - dead),
             dead=dead,
             waiting=waiting,
-            directly=sum(sent.is_direct for sent in ledger.sent),
+            answered_directly=sum(sent.is_direct for sent in ledger.sent),
             errors=ledger.errors,
-            wrong_errors=len(ledger.wrong_errors),
+            other_errors=len(ledger.other_errors),
             processors_died=self._died,
             load_ms=load_ms,
             pauses=pauses,
@@ -237,7 +239,7 @@ class Run:
         )
 
 
-async def _left(queue: LedgerQueue) -> tuple[int, int]:
+async def _waiting_and_dead(queue: LedgerQueue) -> tuple[int, int]:
     """Count the messages that wait, and the dead letters."""
     sizes, waiting = await asyncio.gather(queue.sizes(), queue.depth())
     return waiting, sizes.dead_letters

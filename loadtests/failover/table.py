@@ -1,4 +1,4 @@
-"""The table: cases one after the other on servers that are started once, or the deployments side by side."""
+"""The table: runs its cases one after the other on servers that are started once, or both deployments side by side."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SERVERS: dict[str, type[ClusterServers | SentinelServers]] = {
 }
 
 
-class Entry(NamedTuple):
-    """Run of a case: the number of the case in the table, from 1, and that of the repetition."""
+class RunId(NamedTuple):
+    """Name of a run: the number of the repetition, and the number of the case in the table, both from 1."""
 
     repetition: int
     case: int
@@ -41,33 +41,31 @@ class Logs(NamedTuple):
     of_all_runs: bool
 
     def keep(
-        self, entry: Entry, row: FailoverRow, servers: ReplicatedServers, history: Sequence[str]
+        self, run_id: RunId, row: FailoverRow, servers: ReplicatedServers, history: Sequence[str]
     ) -> None:
         """Keep the logs of a run, if they are wanted."""
         if self.of_all_runs or faults_of(row):
-            folder = self.folder / f"{entry.repetition}.{entry.case}"
+            folder = self.folder / f"{run_id.repetition}.{run_id.case}"
             servers.keep_logs(folder)
             (folder / HISTORY_NAME).write_text("\n".join([*history, ""]))
 
 
-Rows = dict[Entry, FailoverRow]
-Done = Callable[[Entry, FailoverRow], None]
+Rows = dict[RunId, FailoverRow]
+Done = Callable[[RunId, FailoverRow], None]
 
 
-def run_entries(
-    entries: Sequence[Entry], load: Load, done: Done, *, logs: Logs, is_side_by_side: bool
-) -> None:
+def run_cases(run_ids: Sequence[RunId], load: Load, done: Done, *, logs: Logs, is_side_by_side: bool) -> None:
     """Run cases; `done` gets each row as soon as it is finished. Raises ServersError, EmbeddedRedisError.
 
     Side by side each deployment has a process of its own.
     """
     if not is_side_by_side:
-        for entry, row in _run(entries, load, logs):
-            done(entry, row)
+        for run_id, row in _run(run_ids, load, logs):
+            done(run_id, row)
         return
-    lanes = [[entry for entry in entries if CASES[entry.case - 1].deployment == kind] for kind in SERVERS]
+    lanes = [[run_id for run_id in run_ids if CASES[run_id.case - 1].deployment == kind] for kind in SERVERS]
     context = multiprocessing.get_context("spawn")
-    rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None] = context.SimpleQueue()
+    rows: SimpleQueue[tuple[RunId, FailoverRow] | Exception | None] = context.SimpleQueue()
     processes = [
         context.Process(target=_run_lane, args=(lane, load, logs, rows), daemon=True) for lane in lanes
     ]
@@ -91,7 +89,7 @@ def run_entries(
 
 def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
     """Put rows together."""
-    ordered = [rows[entry] for entry in sorted(rows)]
+    ordered = [rows[run_id] for run_id in sorted(rows)]
     return FailoverResult(
         schema=FAILOVER_SCHEMA_VERSION,
         kind="failover",
@@ -105,28 +103,28 @@ def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
 
 
 def _run_lane(
-    entries: Sequence[Entry],
+    run_ids: Sequence[RunId],
     load: Load,
     logs: Logs,
-    rows: SimpleQueue[tuple[Entry, FailoverRow] | Exception | None],
+    rows: SimpleQueue[tuple[RunId, FailoverRow] | Exception | None],
 ) -> None:
     """Run cases in a process of their own; None in `rows` is the end."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the servers too
     try:
-        for entry, row in _run(entries, load, logs):
-            rows.put((entry, row))
+        for run_id, row in _run(run_ids, load, logs):
+            rows.put((run_id, row))
     except Exception as error:  # noqa: BLE001 - the process that prints the rows says what went wrong
         rows.put(ServersError(str(error) or repr(error)))
     finally:
         rows.put(None)
 
 
-def _run(entries: Sequence[Entry], load: Load, logs: Logs) -> Iterator[tuple[Entry, FailoverRow]]:
+def _run(run_ids: Sequence[RunId], load: Load, logs: Logs) -> Iterator[tuple[RunId, FailoverRow]]:
     logging.getLogger("queue_core").setLevel(logging.CRITICAL)  # workers complain of each fault
     with ExitStack() as stack:
         started: dict[str, ReplicatedServers] = {}
-        for entry in entries:
-            case = CASES[entry.case - 1]
+        for run_id in run_ids:
+            case = CASES[run_id.case - 1]
             if case.deployment not in started:
                 servers = SERVERS[case.deployment](
                     proxied=case.deployment == "sentinel",  # only there are links cut
@@ -135,5 +133,5 @@ def _run(entries: Sequence[Entry], load: Load, logs: Logs) -> Iterator[tuple[Ent
                 started[case.deployment] = stack.enter_context(servers)
             run = Run(case, started[case.deployment], load)
             row = asyncio.run(run.carry_out())
-            logs.keep(entry, row, started[case.deployment], run.history)
-            yield entry, row
+            logs.keep(run_id, row, started[case.deployment], run.history)
+            yield run_id, row

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Iterable
 
 from redis.crc import key_slot
 
 from loadtests.replicated_redis.node import Node
-from loadtests.replicated_redis.servers import ReplicatedServers, follows, free_port_with_bus, is_in_step
+from loadtests.replicated_redis.servers import ReplicatedServers, follows, is_in_step
+from queue_core.redis_server.ports import BUS
 
 SLOTS = 16_384
 PRIMARIES = 3
@@ -25,6 +27,7 @@ class ClusterServers(ReplicatedServers):
     Args:
         server: Program to run; see choose_redis_server.
         proxied: Put a proxy in front of each server, which can cut its links.
+        tls: Let these proxies answer TLS too, with these settings; the servers themselves have none.
         node_timeout_ms: Silence after which a node counts as dead.
         append_only: Keep an append-only file, so that a node that is started again has its data.
         full_coverage: Let all nodes refuse commands while any slot is served by none (Redis's default).
@@ -35,25 +38,28 @@ class ClusterServers(ReplicatedServers):
         *,
         server: str | os.PathLike[str] | None = None,
         proxied: bool = False,
+        tls: ssl.SSLContext | None = None,
         node_timeout_ms: int = NODE_TIMEOUT_MS,
         append_only: bool = False,
         full_coverage: bool = False,
     ) -> None:
-        super().__init__(server=server, proxied=proxied, append_only=append_only)
+        super().__init__(server=server, proxied=proxied, tls=tls, append_only=append_only)
         for number in range(2 * PRIMARIES):
-            port = free_port_with_bus()
+            port = self.ports.take_with_bus()
             config = {
                 "cluster-enabled": "yes",
                 "cluster-node-timeout": str(node_timeout_ms),
                 "cluster-require-full-coverage": "yes" if full_coverage else "no",
                 "cluster-replica-validity-factor": "0",
                 "cluster-announce-ip": "127.0.0.1",
-                "cluster-announce-bus-port": str(port + 10_000),
+                "cluster-announce-bus-port": str(port + BUS),
                 "repl-diskless-sync": "yes",
                 "repl-diskless-sync-delay": "0",
             }
             folder = self.folder / f"node{number + 1}"
-            node = Node(self.thread, folder, port, server=server, config=config, append_only=append_only)
+            node = Node(
+                self.proxy_of(port), folder, port, server=server, config=config, append_only=append_only
+            )
             node.config["cluster-announce-port"] = str(node.port)
             self.nodes.append(node)
         self._ids = {node: _id_of(number) for number, node in enumerate(self.nodes)}
@@ -156,7 +162,7 @@ class ClusterServers(ReplicatedServers):
         lines = []
         for other, node in enumerate(self.nodes):
             myself = "myself," if other == number else ""
-            address = f"127.0.0.1:{node.port}@{node.own_port + 10_000}"
+            address = f"127.0.0.1:{node.port}@{node.own_port + BUS}"
             if other < PRIMARIES:
                 role, master = "master", "-"
                 first, past = (SLOTS * part // PRIMARIES for part in (other, other + 1))

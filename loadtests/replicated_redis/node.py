@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from loadtests.replicated_redis.proxy import Proxy, ProxyThread
+from loadtests.replicated_redis.proxy import Proxy
 from queue_core.redis_server.embedded import EmbeddedRedis
 
 COMMAND_TIMEOUT_S = 5.0
@@ -22,7 +22,7 @@ class Node:
     """One server. Clients, replicas and the other nodes know it by the port of its proxy.
 
     Args:
-        thread: Thread of the proxy; None: no proxy.
+        proxy: Proxy in front of the server; None: there is none.
         folder: Folder for the server's data; emptied by `wipe`.
         port: Port of the server itself.
         server: Program to run; see choose_redis_server.
@@ -32,7 +32,7 @@ class Node:
 
     def __init__(
         self,
-        thread: ProxyThread | None,
+        proxy: Proxy | None,
         folder: Path,
         port: int,
         *,
@@ -43,8 +43,8 @@ class Node:
     ) -> None:
         self.folder = folder
         self.own_port = port
-        self._proxy = Proxy(thread, port) if thread else None
-        self.port = self._proxy.port if self._proxy else port
+        self._proxy = proxy
+        self.port = proxy.port if proxy else port
         self.config = dict(config)
         self._server, self._config_file, self._append_only = server, config_file, append_only
         self._redis: EmbeddedRedis | None = None

@@ -1,27 +1,34 @@
-"""TCP proxy in front of a server, which cuts links, silences them, or refuses new ones."""
+"""TCP proxy in front of a server, which cuts links, silences them, or refuses new ones, and answers TLS."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine
 from typing import Literal
-
-from queue_core.redis_server.ports import claim_port
 
 Mode = Literal["open", "cut", "silent"]
 
 _CHUNK = 1 << 16
 _HANDSHAKE_REQUESTS = 4
 _REPLICA_WORDS = (b"REPLCONF", b"PSYNC")
+_TLS_HANDSHAKE = b"\x16"
+"""First byte of a client that speaks TLS."""
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ProxyThread:
-    """Event loop in a thread of its own, which carries the proxies of all servers."""
+    """Event loop in a thread of its own, which carries the proxies of all servers.
 
-    def __init__(self) -> None:
+    `tls`: settings with which they answer a client that begins with a TLS handshake; other clients are served as well.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
         self._thread.start()
@@ -43,10 +50,10 @@ class Proxy:
     It knows the links of replicas by their handshake. The methods are for other threads than that of the proxies.
     """
 
-    def __init__(self, thread: ProxyThread, upstream_port: int) -> None:
+    def __init__(self, thread: ProxyThread, port: int, upstream_port: int) -> None:
         self._thread = thread
         self._upstream_port = upstream_port
-        self.port = claim_port(0)
+        self.port = port
         self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()
@@ -115,25 +122,38 @@ class Proxy:
         self._modes.clear()
 
     async def _serve(self, client: socket.socket) -> None:
-        server = socket.socket()
-        server.setblocking(False)
-        with server:
-            try:
-                await asyncio.get_running_loop().sock_connect(server, ("127.0.0.1", self._upstream_port))
-            except OSError:
-                return
-            link = _Link(self, client, server)
+        ends: list[Ends] = []
+        try:
+            ends.append(await self._welcome(client))
+            ends.append(await asyncio.open_connection("127.0.0.1", self._upstream_port))
+            link = _Link(self, *ends)
             self._links.add(link)
             try:
                 await link.run()
             finally:
                 self._links.discard(link)
+        except OSError:  # the server is away, or a handshake failed
+            pass
+        finally:
+            for _, writer in ends:
+                writer.transport.abort()
+
+    async def _welcome(self, client: socket.socket) -> Ends:
+        """Return the streams of a new client, without TLS. Raises OSError."""
+        loop, tls = asyncio.get_running_loop(), self._thread.tls
+        reader = asyncio.StreamReader()
+        transport, protocol = await loop.connect_accepted_socket(
+            lambda: asyncio.StreamReaderProtocol(reader),
+            client,
+            ssl=tls if tls and await _begins_with_tls(client) else None,
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 class _Link:
     """A client's connection, and the one to the server that belongs to it."""
 
-    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, proxy: Proxy, client: Ends, server: Ends) -> None:
         self._proxy = proxy
         self._client = client
         self._server = server
@@ -142,9 +162,10 @@ class _Link:
 
     async def run(self) -> None:
         """Hand bytes on until either end goes, or `end` is called."""
+        (client, to_client), (server, to_server) = self._client, self._server
         pumps = [
-            asyncio.create_task(self._pump(self._client, self._server, is_request=True)),
-            asyncio.create_task(self._pump(self._server, self._client, is_request=False)),
+            asyncio.create_task(self._pump(client, to_server, is_request=True)),
+            asyncio.create_task(self._pump(server, to_client, is_request=False)),
         ]
         try:
             await self._ended.wait()
@@ -157,16 +178,18 @@ class _Link:
         """End both connections."""
         self._ended.set()
 
-    async def _pump(self, source: socket.socket, target: socket.socket, *, is_request: bool) -> None:
-        loop = asyncio.get_running_loop()
+    async def _pump(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_request: bool
+    ) -> None:
         requests = 0
         try:
-            while data := await loop.sock_recv(source, _CHUNK):
+            while data := await source.read(_CHUNK):
                 requests += is_request
                 if 0 < requests <= _HANDSHAKE_REQUESTS:
                     self.is_replica |= any(word in data.upper() for word in _REPLICA_WORDS)
                 if self._mode() == "open":
-                    await loop.sock_sendall(target, data)
+                    target.write(data)
+                    await target.drain()
                 elif self._mode() == "cut":
                     break
         except OSError:
@@ -176,3 +199,14 @@ class _Link:
 
     def _mode(self) -> Mode:
         return self._proxy.mode(is_replica=self.is_replica)
+
+
+async def _begins_with_tls(client: socket.socket) -> bool:
+    """Wait for a client's first byte, which stays in the socket, and return True if it begins a TLS handshake."""
+    loop, has_come = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(client, has_come.set)
+    try:
+        await has_come.wait()
+    finally:
+        loop.remove_reader(client)
+    return client.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 
 from loadtests.replicated_redis.node import Node
 from loadtests.replicated_redis.servers import ReplicatedServers, is_in_step
 from queue_core.redis_server.binaries import choose_redis_server
-from queue_core.redis_server.ports import claim_port
 
 SERVICE = "main"
 DOWN_AFTER_MS = 1_000
@@ -19,7 +19,8 @@ class SentinelServers(ReplicatedServers):
 
     Args:
         server: Program to run; see choose_redis_server. The sentinels run it too.
-        proxied: Put a proxy in front of each server with data, which can cut its links.
+        proxied: Put a proxy in front of each server, which can cut its links. Sentinels reach each other without.
+        tls: Let these proxies answer TLS too, with these settings; the servers themselves have none.
         down_after_ms: Silence after which a sentinel takes a server for dead.
         append_only: Keep an append-only file, so that a server that is started again has its data.
     """
@@ -29,13 +30,13 @@ class SentinelServers(ReplicatedServers):
         *,
         server: str | os.PathLike[str] | None = None,
         proxied: bool = False,
+        tls: ssl.SSLContext | None = None,
         down_after_ms: int = DOWN_AFTER_MS,
         append_only: bool = False,
     ) -> None:
-        super().__init__(server=server, proxied=proxied, append_only=append_only)
+        super().__init__(server=server, proxied=proxied, tls=tls, append_only=append_only)
         self._down_after_ms = down_after_ms
         for number in range(3):
-            port = claim_port(0)
             config = {
                 "replica-announce-ip": "127.0.0.1",
                 "repl-diskless-sync": "yes",
@@ -43,8 +44,9 @@ class SentinelServers(ReplicatedServers):
             }
             folder = self.folder / f"node{number + 1}"
             file = folder / "redis.conf"  # the sentinels write into it who is whose replica
+            port = self.ports.take()
             node = Node(
-                self.thread,
+                self.proxy_of(port),
                 folder,
                 port,
                 server=server,
@@ -60,7 +62,8 @@ class SentinelServers(ReplicatedServers):
         for number in range(3):
             folder = self.folder / f"sentinel{number + 1}"
             file = folder / "sentinel.conf"
-            node = Node(None, folder, claim_port(0), server=program, config={}, config_file=file)
+            port = self.ports.take()
+            node = Node(self.proxy_of(port), folder, port, server=program, config={}, config_file=file)
             self.sentinels.append(node)
 
     @property
@@ -141,7 +144,9 @@ class SentinelServers(ReplicatedServers):
         lines += [f"sentinel known-replica {SERVICE} 127.0.0.1 {replica.port}" for replica in replicas]
         for other, sentinel in enumerate(self.sentinels):
             if other != number:
-                lines.append(f"sentinel known-sentinel {SERVICE} 127.0.0.1 {sentinel.port} {_id_of(other)}")
+                lines.append(
+                    f"sentinel known-sentinel {SERVICE} 127.0.0.1 {sentinel.own_port} {_id_of(other)}"
+                )
         return "\n".join([*lines, ""])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import os
 import shutil
-import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,8 +15,9 @@ from typing import Self
 from redis.exceptions import RedisError
 
 from loadtests.replicated_redis.node import Node
-from loadtests.replicated_redis.proxy import ProxyThread
+from loadtests.replicated_redis.proxy import Proxy, ProxyThread
 from queue_core.redis_server.embedded import LOG_NAME
+from queue_core.redis_server.ports import HeldPorts
 
 READY_TIMEOUT_S = 20.0
 REPAIR_TIMEOUT_S = 1.5
@@ -43,11 +44,13 @@ class ReplicatedServers(abc.ABC):
         *,
         server: str | os.PathLike[str] | None = None,
         proxied: bool = False,
+        tls: ssl.SSLContext | None = None,
         append_only: bool = False,
     ) -> None:
         self.server = server
         self.append_only = append_only
-        self.thread = ProxyThread() if proxied else None
+        self.ports = HeldPorts()
+        self.thread = ProxyThread(tls) if proxied or tls else None
         self.folder = Path(tempfile.mkdtemp(prefix="burstqueue-servers-"))
         self.nodes: list[Node] = []
         """Servers that hold data."""
@@ -87,7 +90,12 @@ class ReplicatedServers(abc.ABC):
             node.close()
         if self.thread:
             self.thread.close()
+        self.ports.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def proxy_of(self, port: int) -> Proxy | None:
+        """Make the proxy in front of a server, on a port of its own; None if the servers have none."""
+        return Proxy(self.thread, self.ports.take(), port) if self.thread else None
 
     def all_nodes(self) -> list[Node]:
         """Return all servers, those without data too."""
@@ -140,20 +148,6 @@ class ReplicatedServers(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def free_port_with_bus() -> int:
-    """Return a free port whose cluster bus (the port 10,000 above it, fixed before Redis 7) is free too."""
-    for _ in range(1_000):
-        with socket.socket() as client_side, socket.socket() as bus_side:
-            client_side.bind(("127.0.0.1", 0))
-            port: int = client_side.getsockname()[1]
-            try:
-                bus_side.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise ServersError("no pair of free ports 10,000 apart in 1,000 tries")
 
 
 def follows(replica: Node, primary: Node) -> bool:

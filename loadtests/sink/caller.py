@@ -13,7 +13,7 @@ _PREFIX = "loadtests:"
 
 
 def api_key_of(caller: str) -> str:
-    """Return the API key for a process, such as `worker-1.2`, the second life of worker 1."""
+    """Return the API key for a process, such as `worker-1.2`, the second process of worker 1."""
     return _PREFIX + caller
 
 

@@ -102,7 +102,7 @@ class Sink:
         if self._fails(turn):
             self._record("ai-error", number, turn, service_ms=service_ms)
             await asyncio.sleep(service_ms / 1000)
-            return web.json_response({"error": "the played AI fails"}, status=500)
+            return web.json_response({"error": "the AI of the load test fails on purpose"}, status=500)
         self._turns[number] = turn
         self._record("ai", number, turn, service_ms=service_ms)
         await asyncio.sleep(service_ms / 1000)
@@ -153,10 +153,10 @@ class Sink:
         """Raise the answer 503 while WhatsApp refuses all sends."""
         if self._now() < self._channel_fails_until:
             self._record("send-error", None, Turn(instance=instance, phone=str(phone or "")))
-            raise web.HTTPServiceUnavailable(text="the played WhatsApp fails")
+            raise web.HTTPServiceUnavailable(text="the WhatsApp of the load test fails on purpose")
 
     async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
-        """Accept a reply after the time that a send takes, and list it with the ids of its turn if the turn is known.
+        """Accept a reply after the time that a send takes, and list it with the message ids of its turn, if known.
 
         Return the number of the event. The send continues if its caller dies: see `serve`.
         """

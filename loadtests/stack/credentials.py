@@ -8,7 +8,7 @@ _LOCAL = {
     "EVOLUTION_WEBHOOK_SECRET": "loadtests-on-loopback-evolution",
     "CLOUD_APP_SECRET": "loadtests-on-loopback-cloud",
 }
-"""Constants, since they guard only a stack on loopback whose AI and WhatsApp are played."""
+"""Secrets of a stack on loopback with a simulated AI and WhatsApp: so they may be constants."""
 
 
 def webhook_secrets(environ: Mapping[str, str]) -> dict[str, str]:

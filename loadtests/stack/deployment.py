@@ -96,7 +96,7 @@ class Stack:
         self.host = f"http://{HOST}:{self._ports['web']}"
         self.sink = f"http://{HOST}:{self._ports['sink']}"
         self._ended_cpu_s: dict[str, float] = {}
-        self._lives: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
         self._is_redis_stopped = False
         self._lock = threading.RLock()
 
@@ -205,9 +205,9 @@ class Stack:
         """Kill Redis: connections break, and new ones are refused. Everything that it acknowledged is on its disk.
 
         With `appendfsync everysec`, Redis puts off its writes while it forces earlier ones to disk, so that a kill may
-        lose what it acknowledged, which no queue can prevent: the fault would prove nothing. With `no` it writes before
-        each answer, as `flushAppendOnlyFile` in Redis's aof.c shows. Data written outlive the process. `always` would
-        do it, too, but a kill would wait until the disk has ended its work.
+        lose what it acknowledged. No queue can prevent that, so the fault would prove nothing. With `no` Redis writes
+        before each answer, as `flushAppendOnlyFile` in Redis's aof.c shows. Data written outlive the process. `always`
+        would do it, too, but a kill would wait until the disk has ended its work.
         """
         with (
             self._lock,
@@ -317,12 +317,12 @@ class Stack:
         return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self.secrets}
 
     def _caller(self, name: str) -> str:
-        """Return the name by which the sink knows the present life of a process, such as `worker-1.2`."""
-        return f"{name}.{self._lives[name]}"
+        """Return the name by which the sink knows a running process: `worker-1.2` is the second process of worker 1."""
+        return f"{name}.{self._starts[name]}"
 
     def _deployment(self, name: str) -> dict[str, str]:
-        """Return the environment of a new life of the web process or of a worker."""
-        self._lives[name] = self._lives.get(name, 0) + 1
+        """Return the environment of a new web process or worker, and count its start."""
+        self._starts[name] = self._starts.get(name, 0) + 1
         api_key = api_key_of(self._caller(name))
         return {
             "CONCURRENCY": self._environ.get("CONCURRENCY", CONCURRENCY),

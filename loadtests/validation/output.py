@@ -34,7 +34,7 @@ def publish(result: ValidationResult, out: Path, *, json_file: str, language: st
 
 
 def exit_code(result: ValidationResult) -> int:
-    """Return INVALID if a trial was not the planned one, MISSED if the simulator differs, otherwise OK."""
+    """Return INVALID if a live run was not as planned, MISSED if the simulator differs, otherwise OK."""
     verdicts = {trial["verdict"] for trial in result["trials"]}
     if "invalid" in verdicts:
         return INVALID
@@ -42,7 +42,15 @@ def exit_code(result: ValidationResult) -> int:
 
 
 def _lines(result: ValidationResult) -> list[str]:
-    heads = ["trial", "replies", "live 1 to 2", "simulated", "allowed", *map(count_name, COUNTS), "outcome"]
+    heads = [
+        "trial",
+        "replies",
+        "distance live 1, 2",
+        "distance simulated",
+        "allowed",
+        *map(count_name, COUNTS),
+        "outcome",
+    ]
     trials = result["trials"]
     lines = ["", *table(heads, [_row(trial) for trial in trials]), "", "counts: simulated (live 1, live 2)"]
     return lines + [

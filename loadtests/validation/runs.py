@@ -30,7 +30,7 @@ LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 REDELIVER = "5s"
 """First wait of a refused message, as in `sim.replay.DELIVER_AGAIN_S`."""
 LEGACY_DRAIN = "30s"
-"""Longest wait for replies of the legacy buffer; a longer one is in vain, since the buffer loses messages."""
+"""Longest wait for replies of the legacy buffer. A longer wait would be in vain, since the buffer loses messages."""
 _SIMULATED = {"queue": "queue", "legacy": "buffer-v2"}
 """Systems of the simulator by those of the stack."""
 
@@ -45,22 +45,22 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class StackMeasurements:
     """Facts about the stack that the simulator is given: its delays, and the times of its faults."""
 
     delays: Delays
     faults: tuple[Fault, ...]
 
 
-def circumstances_of(live: Sequence[TrialRun], planned: Sequence[Fault]) -> Circumstances:
-    """Return the means of the live runs; the planned faults where one of them did not strike."""
+def measurements_of(live: Sequence[TrialRun], planned: Sequence[Fault]) -> StackMeasurements:
+    """Return the means of the live runs; the planned faults if a fault did not strike in a live run."""
     known = [run["delays_ms"] for run in live if run["delays_ms"] is not None]
     delays = Delays(
         webhook=fmean(each["webhook"] for each in known) if known else 0.0,
         ai=fmean(each["ai"] for each in known) if known else 0.0,
     )
     if any([fault["code"] for fault in run["faults"]] != [fault.name for fault in planned] for run in live):
-        return Circumstances(delays, tuple(planned))
+        return StackMeasurements(delays, tuple(planned))
     struck = [
         Fault(
             fault.name,
@@ -69,18 +69,18 @@ def circumstances_of(live: Sequence[TrialRun], planned: Sequence[Fault]) -> Circ
         )
         for fault, each in zip(planned, zip(*(run["faults"] for run in live), strict=True), strict=True)
     ]
-    return Circumstances(delays, tuple(struck))
+    return StackMeasurements(delays, tuple(struck))
 
 
 def simulate(
-    recording: Recording, name: TrialName, deployment: Deployment, load: Load, given: Circumstances
+    recording: Recording, name: TrialName, deployment: Deployment, load: Load, measured: StackMeasurements
 ) -> TrialRun:
     """Simulate a trial. Raises ScheduleError."""
     settings = replace(
         settings_of(name, deployment, load),
-        webhook_delay_ms=given.delays["webhook"],
-        ai_delay_ms=given.delays["ai"],
-        faults=given.faults,
+        webhook_delay_ms=measured.delays["webhook"],
+        ai_delay_ms=measured.delays["ai"],
+        faults=measured.faults,
     )
     system = all_systems()[_SIMULATED[TRIALS[name].system]]
     return simulated_run(replay(recording, system, settings), recording)

@@ -13,8 +13,8 @@ from loadtests.validation.runs import (
     LOOPBACK_REDIS,
     REDELIVER,
     Deployment,
-    circumstances_of,
     measure,
+    measurements_of,
     settings_of,
     simulate,
 )
@@ -75,8 +75,8 @@ def carry_out_series(series: Series) -> ValidationResult:
             series.say(_line(LIVE_RUNS * index + number, count, name, number, run, took_s))
             live.append(run)
         faults = faults_of(TRIALS[name], series.load)
-        given = circumstances_of(live, faults)
-        simulated = simulate(recording, name, series.deployment, series.load, given)
+        measured = measurements_of(live, faults)
+        simulated = simulate(recording, name, series.deployment, series.load, measured)
         trials.append(judged(name, list(map(str, faults)), len(recording.arrivals), live, simulated))
     return ValidationResult(
         schema=VALIDATION_SCHEMA_VERSION,

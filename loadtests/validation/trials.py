@@ -20,8 +20,8 @@ from sim.faults import Fault
 STORM_EVERY_S = 5.0
 """Time between the starts of two storms: a single storm has too few turns for a curve."""
 EVEN_AI = "lognormal:2s:2500ms"
-"""Times of the AI while it fails. Few turns try the AI then and begin again, so their times decide when the others are
-answered. With the usual times chance would decide that."""
+"""Times of the AI in the trial in which it fails. A few turns try the AI first when it is back, so their times decide
+when the others are answered. With the usual times chance would decide that."""
 FAULT_AFTER = 1 / 2
 """Share of the load after which a fault strikes. By then turns must have been answered: when the AI fails before its
 first success, a few milliseconds decide how long its turns wait."""

@@ -1,6 +1,6 @@
 """Health of the queue and of its Redis, in one report.
 
-An error voids a guarantee of the queue; a warning needs attention. The examination is cheap: it counts at most 5,000
+An error breaks a guarantee of the queue; a warning needs attention. The examination is cheap: it counts at most 5,000
 conversations, in pages that are each a small step for Redis, and estimates the others from them. It changes nothing;
 `MessageQueue.rescue` repairs.
 """

@@ -17,7 +17,7 @@ from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.sources import ClusterSource, SentinelSource, Source
 from queue_core.redis.pool import Pool
-from queue_core.redis.tls import sharing
+from queue_core.redis.tls import TlsConnection, sharing
 
 _SCHEMES = ("redis", "rediss", "unix")
 
@@ -30,7 +30,8 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
     connections use TLS. `connections_max` limits the connections to a single server.
 
     The client retries a command once, since every script is idempotent; callers decide on longer waits. The pool waits
-    for a free connection instead of failing. Raises InvalidSettingsError for an unusable URL, without its password.
+    for a free connection instead of failing. Raises InvalidSettingsError for an unusable URL, without its password, and
+    for files of certificates that cannot be read.
     """
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
@@ -54,7 +55,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         host, _ = parts.hostname, parts.port  # each raises ValueError if it is malformed
         pool = Pool.from_url(url, max_connections=connections_max, timeout=socket_timeout_s, **options)
         pool.connection_class = sharing(pool.connection_class)
-        pool.make_connection()  # does not connect; raises TypeError for an unknown option
+        connection = pool.make_connection()  # does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
         # Not raised from the cause, which may quote a part of the password as if it were the port.
         raise InvalidSettingsError(
@@ -65,6 +66,8 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         raise InvalidSettingsError(
             "this Redis URL cannot be used, since it names no host: write for example redis://localhost:6379/0"
         )
+    if isinstance(connection, TlsConnection):
+        connection.read_certificates()
     return Redis.from_pool(pool)
 
 
@@ -75,6 +78,8 @@ def _connect_to_nodes(seeds: urls.Seeds, options: dict[str, Any]) -> NodesClient
         asking = options | given | {"retry": Retry(NoBackoff(), retries=0), "protocol": 2}
         return lambda address: seeds.connection_class(host=address.host, port=address.port, **asking)
 
+    if issubclass(seeds.connection_class, TlsConnection):
+        seeds.connection_class(**seeds.options).read_certificates()
     servers = options | seeds.options
     of_server, of_sentinel = new_connection(seeds.options), new_connection(seeds.sentinel_options)
     source: Source

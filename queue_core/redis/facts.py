@@ -124,7 +124,7 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
 
 
 def errors_of(facts: ServerFacts, *, waits_for_replicas: int = 0) -> list[str]:
-    """Return sentences on facts that void the guarantee that no message is lost; each says what to do.
+    """Return sentences on facts that break the guarantee that no message is lost; each says what to do.
 
     `waits_for_replicas` is the queue's setting.
     """

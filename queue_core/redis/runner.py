@@ -29,6 +29,7 @@ from queue_core.errors import (
 from queue_core.keys import LAYOUT_KNOWN
 from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.scripts.loader import Call, LuaScript, text
+from queue_core.redis.tls import refusal
 from queue_core.redis.transport import Transport
 
 Result = TypeVar("Result")
@@ -52,6 +53,8 @@ _UNAVAILABLE = (
 )
 _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
+_READING = re.compile(r"Error while reading from (\S+) ?: \(\d+, '(.*)'\)")
+"""A connection that broke while an answer was awaited, in redis-py's words: address, and the text of the system."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SCRIPT_NAME = re.compile(r",? script: [0-9a-f]{40}, on @user_script:\d+\.?$")
 """End of an error inside a script. Its line number is useless, since scripts are sent joined with their libraries."""
@@ -253,14 +256,17 @@ def _refusal(words: str) -> QueueError | None:
 
 
 def _without_raw_text(words: str, *, has_hint: bool) -> str:
-    """Reword an error that quotes the hash of a script, or an error number and asyncio's text."""
+    """Reword an error that quotes the hash of a script, OpenSSL's text, or an error number and asyncio's text."""
     words = _SCRIPT_NAME.sub("", words)
+    if refused := refusal(words):
+        return refused
+    if broken := _READING.fullmatch(words):
+        return f"the connection to {broken[1]} broke ({broken[2].lower()})"
     failed = _CONNECTING.fullmatch(words)
     if not failed:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
-    is_system = number > 0 and "[SSL" not in text  # OpenSSL has numbers of its own
-    cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
+    cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
     may_start = has_hint and host in _THIS_MACHINE

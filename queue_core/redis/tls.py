@@ -1,15 +1,27 @@
-"""Connections with TLS that share their certificates. Reading those of the system takes 25 ms of CPU."""
+"""Connections with TLS that share their certificates, and the words for what TLS refuses.
+
+Reading the certificates of the system takes 25 ms of CPU.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 from redis.asyncio import SSLConnection
 from redis.asyncio.connection import RedisSSLContext
 
+from queue_core.errors import InvalidSettingsError
+
 KEPT_S = 60.0
 """Time after which certificates are read again, since they may be renewed while a process runs."""
+
+_REFUSED = re.compile(r"\[SSL: (\w+)\] ([^(]*[^(\s])")
+"""Reason and text of OpenSSL, as Python writes them into an error."""
+_ADDRESS = re.compile(r"(?:connecting to|reading from) (\S+?)[.:]?\s")
+_OF_CLIENTS = re.compile(r"ALERT_(?:CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE)")
+"""Reasons of a server that wants to see a certificate of its clients (`tls-auth-clients`, Redis's default)."""
 
 _shared: dict[str, tuple[float, RedisSSLContext]] = {}
 """Contexts by the options of their connections, with the time of their making."""
@@ -28,7 +40,47 @@ class TlsConnection(SSLConnection):
         _shared[key] = made_s, context
         self.ssl_context = context
 
+    def read_certificates(self) -> None:
+        """Read the certificates, so that they are there when the connection is made. Raises InvalidSettingsError."""
+        try:
+            self.ssl_context.get()
+        except OSError as error:  # ssl.SSLError too
+            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+            raise InvalidSettingsError(
+                "this Redis URL cannot be used, since a file that it names cannot be read "
+                f"({reason.lower().replace('_', ' ')}): ssl_ca_certs, ssl_certfile and ssl_keyfile are PEM files, the "
+                "key that of the certificate"
+            ) from None
+
 
 def sharing(connection_class: type[Any]) -> type[Any]:
     """Return the class of connections to use in place of one of redis-py's."""
     return TlsConnection if connection_class is SSLConnection else connection_class
+
+
+def refusal(words: str) -> str:
+    """Return a sentence on an error that TLS ended a connection with, and what to do; "" for other errors."""
+    refused = _REFUSED.search(words)
+    if not refused:
+        return ""
+    address = _ADDRESS.search(words)
+    server = address[1] if address else "the server"
+    reason, text = refused[1], refused[2]
+    if _OF_CLIENTS.search(reason):
+        return (
+            f"{server} wants to see a certificate that it trusts ({text}): name it and its key in the URL, "
+            "?ssl_certfile=client.pem&ssl_keyfile=client.key, or set tls-auth-clients no on the server"
+        )
+    if reason != "CERTIFICATE_VERIFY_FAILED":
+        return f"no TLS with {server} ({text}): is this its port for TLS? Without TLS write redis instead of rediss"
+    cause = text.partition(": ")[2] or text
+    if "mismatch" in cause:
+        todo = (
+            "use an address that stands in it; a cluster announces names by cluster-announce-hostname, sentinels by "
+            "sentinel announce-hostnames"
+        )
+    elif "expired" in cause or "not yet valid" in cause:
+        todo = "renew it"
+    else:
+        todo = "name the file of the CA that signed it in the URL, ?ssl_ca_certs=ca.pem"
+    return f"the certificate of {server} is refused ({cause.rstrip('.')}): {todo}"

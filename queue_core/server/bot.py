@@ -88,7 +88,8 @@ class Bot:
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
-                "no channel can send to this user: the message came through a channel that is not configured (any more)"
+                "no channel can send to this user: configure the channel through which the message came, then requeue "
+                "the message"
             )
         form = channel.form
         if batch.parts_sent and PART_END not in reply:

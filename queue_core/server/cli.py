@@ -58,7 +58,7 @@ DATA_DIR (./data/); without AI an echo answers; without a channel replies are pr
         "take webhooks, put messages into the queue",
         f"""\
 Takes the webhooks of the channels that are set, and puts their messages into the queue. While Redis is away it answers
-them itself, so it needs the same settings as a worker. Several may run on one REDIS_URL.
+messages itself, so it needs the same settings as a worker. Several may run on one REDIS_URL.
 {_EXIT_CODES}""",
     ),
     (
@@ -67,7 +67,7 @@ them itself, so it needs the same settings as a worker. Several may run on one R
         "take turns from the queue, ask the AI, send the replies",
         f"""\
 Takes turns that are due, up to CONCURRENCY at a time, asks the AI, and sends the replies. Several may run on one
-REDIS_URL; a worker that dies is replaced by the others 15 s later.
+REDIS_URL; 15 s after a worker has died, the others take over its turns.
 {_EXIT_CODES}""",
     ),
     (
@@ -75,7 +75,7 @@ REDIS_URL; a worker that dies is replaced by the others 15 s later.
         ("monitor",),
         "check the queue, repair it, and log what is wrong",
         f"""\
-Checks the queue every MONITOR_EVERY_S (60 s), repairs it, deletes data whose time is over, and logs what is wrong.
+Checks the queue every MONITOR_EVERY_S (60 s), repairs it, deletes data that has expired, and logs what is wrong.
 One monitor is enough; several do no harm.
 {_EXIT_CODES}""",
     ),
@@ -107,7 +107,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--host", help="address to listen on, instead of HOST")
             command.add_argument("--port", help="port to listen on, instead of PORT")
         command.add_argument(
-            "--hold", action="store_true", help="hold the queue first, as the command `hold` does"
+            "--hold",
+            action="store_true",
+            help="first hold the queue, as the command `hold` does: no worker takes a turn until `resume`",
         )
         command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve")
     redis_server.add_command(commands)

@@ -66,7 +66,7 @@ class ServerSettings(EnvironmentSettings):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """Port of the web app; 0 picks a free one."""
+    """Port of the web app; 0: any free port."""
     monitor_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port for /healthz, /readyz and /metrics of a worker or monitor; 0: none."""
     reuse_port: bool = False
@@ -74,9 +74,9 @@ class ServerSettings(EnvironmentSettings):
     body_bytes_max: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 26_214_400
     """Size limit of a webhook; a larger one is refused (413)."""
     media_bytes_max: Annotated[int, Field(ge=0, le=16_777_216)] = 8_192
-    """Limit on inline base64; longer media is replaced by length and hash before the message is queued."""
+    """Size limit of media in a webhook, as base64; longer media is replaced by length and hash."""
     operator_token: SecretStr = SecretStr("")
-    """Bearer token of /queue-processor, /queue-monitor and /process-queued-messages; they are off without one."""
+    """Bearer token of /queue-processor, /queue-monitor and /process-queued-messages; empty: these routes are off."""
     allow_unsigned_webhooks: bool = False
     """true: listen on a public address without any webhook secret."""
     ignored_kinds: _Words = ()
@@ -117,7 +117,7 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = UNAVAILABLE_WAITS_S
-    """Waits before the second, third, … attempt. A try that uses no attempt waits at least for the first of them."""
+    """Waits before the second, third, … attempt. A try that uses no attempt waits at least for the first wait."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
@@ -136,7 +136,7 @@ class ServerSettings(EnvironmentSettings):
     record_days: Annotated[int, Field(ge=0, le=3_650)] = 0
     """Days for which recordings are kept; 0: for ever."""
     record_key: SecretStr = SecretStr("")
-    """Key that hashes phones and ids in recordings; empty: a new one at each start."""
+    """Key that hashes phones and ids in recordings; empty: a new key at each start."""
     log_key: SecretStr = SecretStr("")
     """Key that makes the tags of conversations in the log; empty: a random key, made once and kept in Redis."""
     log_format: Literal["text", "json"] = "text"
@@ -307,8 +307,8 @@ def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
     pause_s = settings.reply_pause_s if settings.reply_bubbles > 1 else 0
     if settings.send_timeout_s < queue.send_timeout_ms / 1000 <= settings.send_timeout_s + pause_s:
         yield (
-            f"REPLY_PAUSE_S: is {pause_s:g} s, must be below QUEUE_SEND_TIMEOUT_MS ({queue.send_timeout_ms} ms) "
-            f"together with SEND_TIMEOUT_S ({settings.send_timeout_s:g} s)"
+            f"REPLY_PAUSE_S: is {pause_s:g} s; with the {settings.send_timeout_s:g} s of SEND_TIMEOUT_S it must be "
+            f"below QUEUE_SEND_TIMEOUT_MS ({queue.send_timeout_ms} ms)"
         )
     for name, time_s, limit_name, limit_ms in (
         ("AI_TIMEOUT_S", settings.ai_timeout_s, "QUEUE_HANDLER_TIMEOUT_MS", queue.handler_timeout_ms),

@@ -161,7 +161,7 @@ class Journal:
             self._recorder.batch(batch)
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Note that the attempt ended."""
+        """Note that an attempt at a turn ended."""
         self.metrics.ended(batch, outcome, reason, dead_lettered)
         answered_s = self._answered_s.pop(_lease(batch), 0.0)
         if outcome == "superseded":

@@ -116,14 +116,14 @@ class Metrics:
         )
         for sender in get_args(OwnSender):
             self._own_messages.labels(sender)
-        self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
+        self._event_names, self._kind_names, self._codes = _LabelValues(), _LabelValues(), _LabelValues()
         self._cut = count(
             "messages_cut", "Messages too large for the queue, by the part that was left out or cut", "part"
         )
         for part in get_args(Part):
             self._cut.labels(part)
-        self._rejected_reasons = _Values(REJECTED_REASONS)
-        self._skipped_reasons = _Values(SKIPPED_REASONS)
+        self._rejected_reasons = _LabelValues(REJECTED_REASONS)
+        self._skipped_reasons = _LabelValues(SKIPPED_REASONS)
         for counter, reasons in ((self._rejected, REJECTED_REASONS), (self._skipped, SKIPPED_REASONS)):
             for reason in reasons:  # Prometheus computes rates only for series that existed before
                 counter.labels(reason)
@@ -152,8 +152,8 @@ class Metrics:
         self._send = self._histogram(
             "send_seconds", "Time a channel took to send or to fail", SEND_BUCKETS_S, "channel", "outcome"
         )
-        self._backends, self._channels = _Values(), _Values()
-        self._ai_outcomes, self._send_outcomes = _Values(("ok",)), _Values(("ok",))
+        self._backends, self._channels = _LabelValues(), _LabelValues()
+        self._ai_outcomes, self._send_outcomes = _LabelValues(("ok",)), _LabelValues(("ok",))
         self._outages = self._counter("outages", "Outages of an AI or a channel that began", "kind")
         for kind in get_args(BackendKind):
             self._outages.labels(kind)
@@ -261,7 +261,7 @@ class Metrics:
         return Histogram(f"burstqueue_{name}", about, labels, buckets=buckets, registry=self.registry)
 
 
-class _Values:
+class _LabelValues:
     """Values of one label: those known from the start, then FURTHER_VALUES_MAX others, then OTHER.
 
     Each value stays a time series for ever, and some values come from outside, so their number must be limited.
@@ -322,9 +322,11 @@ class _HealthGauges:
 
         self._up = new("redis_up", "1 when Redis answers, else 0")
         self._held = new("held", "1 while the queue is held, so that no worker takes a turn, else 0")
-        self._latency = new("redis_latency_seconds", "One PING and back")
+        self._latency = new("redis_latency_seconds", "Round trip of a PING to Redis")
         self._memory = new("redis_memory_used_bytes", "Memory that Redis uses")
-        self._oldest_age = new("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
+        self._oldest_age = new(
+            "oldest_age_seconds", "Age of the oldest waiting message; 0 when no message waits"
+        )
         self._away = labelled("backends_away", "AIs and channels that are away")
         self._waiting = labelled("waiting_for_backend", "Conversations that wait for an AI or a channel")
         self._counts = {

@@ -41,10 +41,10 @@ def redis_url(settings: ServerSettings) -> str:
         return url
     if url := read_address(settings.data_dir):
         return url
-    raise InvalidSettingsError(f"{none_runs(settings)}: set REDIS_URL=redis://…, or start `serve`")
+    raise InvalidSettingsError(f"{no_redis_words(settings)}: set REDIS_URL=redis://…, or start `serve`")
 
 
-def none_runs(settings: ServerSettings) -> str:
+def no_redis_words(settings: ServerSettings) -> str:
     """Say that no Redis was found, and where it was looked for."""
     return typed(
         "REDIS_URL is not set, and neither `python -m queue_core serve` nor `python -m queue_core redis` runs with its "

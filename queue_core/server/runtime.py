@@ -64,7 +64,7 @@ class Runtime:
             observer=self.journal,
         )
 
-    async def look_after(self) -> tuple[HealthReport, dict[str, int]]:
+    async def examine_and_repair(self) -> tuple[HealthReport, dict[str, int]]:
         """Examine the queue and repair stranded conversations. Returns the report, and the numbers of repairs."""
         cleaned = {"stranded": 0, "locks": 0}
         try:
@@ -123,7 +123,7 @@ class Runtime:
     async def monitor(self) -> None:
         """Examine and repair the queue every MONITOR_EVERY_S, until cancelled."""
         while True:
-            report, _ = await self.look_after()
+            report, _ = await self.examine_and_repair()
             _log.info(
                 "health",
                 extra={
@@ -182,7 +182,10 @@ async def open_runtime(
                 journal=journal,
                 memory=memory,
                 shows_typing=settings.typing,
-                pacer=Pacer(queue.pacing, {it.name: it.messages_per_s_max for it in settings.providers}),
+                pacer=Pacer(
+                    queue.pacing,
+                    {provider.name: provider.messages_per_s_max for provider in settings.providers},
+                ),
             )
             await tags.share_key(queue.notes)
             beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]

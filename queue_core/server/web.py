@@ -105,7 +105,7 @@ class Web:
     async def queue_monitor(self, request: web.Request) -> web.Response:
         """Examine and repair the queue, and answer with a HealthReport and the numbers of repairs."""
         self._check_token(request)
-        report, cleaned = await self._runtime.look_after()
+        report, cleaned = await self._runtime.examine_and_repair()
         body = {**msgspec.to_builtins(report), "cleaned": cleaned}
         return json_answer(body, status=200 if report.is_healthy else 503)
 

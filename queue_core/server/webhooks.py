@@ -46,7 +46,7 @@ from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
 RETRY_AFTER_S = 5
-"""Wait for which an answer with 503 asks the provider."""
+"""Wait before the next delivery, for which an answer with 503 asks the provider."""
 
 
 Keep = Callable[[QueueMessage, str], Awaitable[None]]
@@ -57,7 +57,7 @@ class Join(Protocol):
     """Function that joins the conversations of a user who has a new number or id."""
 
     async def __call__(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
-        """Join them. Returns False if the user is unknown. Raises QueueError if the call must be repeated later."""
+        """Join the conversations. Returns False if the user is unknown. Raises QueueError to be called again later."""
         ...
 
 
@@ -105,7 +105,10 @@ class Webhooks:
     async def _post(self, provider: Provider, request: web.Request) -> web.Response:
         if self._has_channel and not provider.is_enabled:  # a reply could not be sent
             return self._rejected(
-                404, "channel", f"the channel {provider.name} is not configured, so nothing could be sent"
+                404,
+                "channel",
+                f"the channel {provider.name} is not configured, so no reply could be sent: set "
+                f"{provider.environment_name(provider.enabled_by)}",
             )
         began = asyncio.get_running_loop().time()
         try:

@@ -229,7 +229,7 @@ def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
             "better" if after["came_to_rest"] else "worse",
             after["recording"],
             after["system"],
-            gettext("came to rest"),
+            gettext("finished its work"),
             rest[before["came_to_rest"]],
             rest[after["came_to_rest"]],
             topic="run",

@@ -222,8 +222,8 @@ def _in_sweep(result: SweepResult) -> Iterator[str]:
 
 def _in_failover(result: FailoverResult) -> Iterator[str]:
     for index, row in enumerate(result["rows"]):
-        if row["licensed"] > row["twice"]:
-            yield f"`licensed` is greater than `twice` - at `$.rows[{index}]`"
+        if row["twice_after_lost_write"] > row["twice"]:
+            yield f"`twice_after_lost_write` is greater than `twice` - at `$.rows[{index}]`"
         if row["once"] + row["lost"] > row["acknowledged"]:
             yield f"more messages were answered or lost than acknowledged - at `$.rows[{index}]`"
     if result["ok"] == any(faults_of(row) for row in result["rows"]):

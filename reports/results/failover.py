@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 FAILOVER_SCHEMA_VERSION = 1
 
-CALM_PAUSE_MS_MAX = 2_000
+OTHERS_PAUSE_MS_MAX = 2_000
 """Longest pause in the sends of a server that no fault struck."""
 RESUMED_MS_MAX = 1_000
 """Longest time from the election of a primary to traffic in its partitions."""
@@ -50,10 +50,11 @@ class FailoverRow(TypedDict):
     `replicas` is the number of each primary's replicas, `wait_for_replicas` the setting of the queue, and
     `min_replicas` the servers' `min-replicas-to-write`.
     `acknowledged` counts messages that the queue took over. Each was answered `once`, `twice` or more, or it was
-    `lost`; or it became one of the `dead` letters, or was still `waiting` at the end. `licensed` counts those of
-    `twice` for which Redis lost a write that it had acknowledged, so that no worker could know of the first reply.
-    `errors` counts the calls of the producer that failed with "unavailable", `wrong_errors` those with another error.
-    `directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
+    `lost`; or it became one of the `dead` letters, or was still `waiting` at the end.
+    `twice_after_lost_write` counts the messages of `twice` for which Redis lost a write that it had acknowledged, so
+    that no worker could know of the first reply.
+    `errors` counts the calls of the producer that failed with "unavailable", `other_errors` those with another error.
+    `answered_directly` counts messages that the intake answered without the queue. `processors_died` counts workers.
     `elections` counts how often another server became the primary of the struck partitions. `resumed_ms` is the longest
     time from the moment at which these partitions had a primary again, with as many replicas as the queue and the
     servers wait for, to the first reply recorded and sent after that; None if no primary was replaced. `stalled_ms` is
@@ -70,13 +71,13 @@ class FailoverRow(TypedDict):
     acknowledged: int
     once: int
     twice: int
-    licensed: int
+    twice_after_lost_write: int
     lost: int
     dead: int
     waiting: int
-    directly: int
+    answered_directly: int
     errors: int
-    wrong_errors: int
+    other_errors: int
     processors_died: int
     load_ms: int
     pauses: list[NodePause]
@@ -99,7 +100,7 @@ class FailoverResult(TypedDict):
 
 
 FailoverFault: TypeAlias = Literal[
-    "lost", "twice", "dead", "waiting", "wrong_errors", "died", "calm_paused", "slow"
+    "lost", "twice", "dead", "waiting", "other_errors", "died", "others_paused", "slow"
 ]
 
 
@@ -118,16 +119,16 @@ def loses_nothing(row: FailoverRow) -> bool:
 
 def faults_of(row: FailoverRow) -> list[FailoverFault]:
     """Return how a row broke a promise."""
-    calm = [pause["longest_ms"] for pause in row["pauses"] if not pause["is_struck"]]
+    others = [pause["longest_ms"] for pause in row["pauses"] if not pause["is_struck"]]
     is_timed = row["stalled_ms"] <= STALLED_SHARE_MAX * row["load_ms"]
     broken: dict[FailoverFault, bool] = {
         "lost": loses_nothing(row) and row["lost"] > 0,
-        "twice": row["twice"] > row["licensed"],
+        "twice": row["twice"] > row["twice_after_lost_write"],
         "dead": row["dead"] > 0,
         "waiting": row["waiting"] > 0,
-        "wrong_errors": row["wrong_errors"] > 0,
+        "other_errors": row["other_errors"] > 0,
         "died": row["processors_died"] > 0,
-        "calm_paused": is_timed and max(calm, default=0) > CALM_PAUSE_MS_MAX,
+        "others_paused": is_timed and max(others, default=0) > OTHERS_PAUSE_MS_MAX,
         "slow": is_timed and (row["resumed_ms"] or 0) > RESUMED_MS_MAX,
     }
     return [fault for fault, is_broken in broken.items() if is_broken]

@@ -160,7 +160,9 @@ def figures(
     yield _figure(gettext("answered out of order"), None if "order" in unknown else counts["order"], "bad")
     yield _figure(too_soon, None if is_coarse else counts["too_soon"], "warn")
     yield _figure(
-        gettext("replies that followed another, which may be second answers"), counts["further"], "warn"
+        gettext("further replies without a new message, which may be second answers"),
+        counts["further"],
+        "warn",
     )
     yield _figure(gettext("turns"), turns)
     yield _figure(gettext("turns of several messages"), counts["several"], of=turns)

@@ -110,8 +110,8 @@ SENTENCES: Mapping[CauseCode, str] = {
         "been acknowledged."
     ),
     "process_died": marked(
-        "A process of %(system)s died that was to answer %(messages)s, or the messages before. Nothing else reads "
-        "%(messages)s."
+        "A process of %(system)s died while it still had to answer %(messages)s or earlier messages. Nothing else "
+        "reads %(messages)s."
     ),
     "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),
     "redis_failed": marked(

@@ -24,19 +24,20 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
     met = best["unanswered"]
     if not met["both"] or met["probability"] > CHANCE_MAX:
         return ngettext(
-            "No system here explains the %(num)s message without a reply or probably not read: look for another cause.",
-            "No system here explains the %(num)s messages without a reply or probably not read better than chance: "
-            "look for another cause.",
+            "No system here explains the %(num)s message that got no reply or was probably not read: look for another "
+            "cause.",
+            "No system here explains the %(num)s messages that got no reply or were probably not read better than "
+            "chance: look for another cause.",
             actual,
         )
     return gettext(
-        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s, of which %(chance)s would match by chance "
-        "(probability of so many: %(probability)s).",
+        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s in all, and %(chance)s of these would "
+        "match by chance (probability of as many matches or more: %(probability)s).",
         system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
         both=f"{met['both']:,}",
         actual=ngettext(
-            "%(num)s message without a reply or probably not read",
-            "%(num)s messages without a reply or probably not read",
+            "%(num)s message that got no reply or was probably not read",
+            "%(num)s messages that got no reply or were probably not read",
             actual,
         ),
         predicted=f"{met['predicted']:,}",

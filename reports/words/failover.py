@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.results.failover import (
-    CALM_PAUSE_MS_MAX,
+    OTHERS_PAUSE_MS_MAX,
     RESUMED_MS_MAX,
     FailoverCase,
     FailoverFault,
@@ -33,12 +33,12 @@ _FAULTS: dict[FailoverFault, str] = {
     "twice": marked("messages were answered twice although Redis lost nothing"),
     "dead": marked("messages became dead letters"),
     "waiting": marked("messages still waited at the end"),
-    "wrong_errors": marked("callers got errors other than “unavailable”"),
+    "other_errors": marked("callers got errors other than “unavailable”"),
     "died": marked("a worker died"),
-    "calm_paused": marked("a server that nothing struck paused for over %(time)s"),
+    "others_paused": marked("a server that no fault struck paused for over %(time)s"),
     "slow": marked("traffic came later than %(time)s after the election of a primary"),
 }
-_LIMITS_MS: dict[FailoverFault, int] = {"calm_paused": CALM_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
+_LIMITS_MS: dict[FailoverFault, int] = {"others_paused": OTHERS_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
 
 
 def case_words(case: FailoverCase) -> str:
@@ -87,7 +87,7 @@ def failover_verdict(result: FailoverResult) -> Verdict:
     safe = [row for row in rows if loses_nothing(row)]
     others = [row for row in rows if row not in safe]
     if not safe:
-        return Verdict(gettext("In no run did the queue wait for enough replicas"), _lost(others))
+        return Verdict(gettext("The queue waited for enough replicas in no run"), _lost(others))
     return Verdict(
         gettext(
             "No message was lost where the queue waited for enough replicas (runs: %(runs)s)", runs=len(safe)
@@ -99,14 +99,16 @@ def failover_verdict(result: FailoverResult) -> Verdict:
 def _rest(safe: Sequence[FailoverRow], others: Sequence[FailoverRow]) -> str:
     answered = sum(row["acknowledged"] for row in safe)
     sentence = ngettext(
-        "%(num)s message was acknowledged there.", "%(num)s messages were acknowledged there.", answered
+        "%(num)s message was acknowledged in these runs.",
+        "%(num)s messages were acknowledged in these runs.",
+        answered,
     )
     return f"{sentence} {_lost(others)}" if others else sentence
 
 
 def _lost(rows: Sequence[FailoverRow]) -> str:
     return ngettext(
-        "The runs in which it did not wait lost %(num)s message.",
-        "The runs in which it did not wait lost %(num)s messages.",
+        "The runs in which the queue did not wait for enough replicas lost %(num)s message.",
+        "The runs in which the queue did not wait for enough replicas lost %(num)s messages.",
         sum(row["lost"] for row in rows),
     )

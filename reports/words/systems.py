@@ -12,7 +12,7 @@ _SUMMARIES: Mapping[str, str] = {
         "One buffer per conversation, no lock, an in-process timer; the incident happened in it."
     ),
     "buffer-v2": marked(
-        "buffer-v1 with a lock that it gives up on, a grace window around 8 s, and retried calls."
+        "buffer-v1 with a lock, which it ignores after a few tries, a grace window around 8 s, and retried calls."
     ),
     "list-v1": marked("One Redis list per conversation, polled every 3 s, rewritten from what was read."),
     "list-v2": marked("list-v1 that reads again before its first rewrite, at most 10 messages a batch."),

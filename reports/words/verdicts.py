@@ -60,14 +60,14 @@ def _queue(system: str, runs: Sequence[Run], *, is_first: bool) -> str:
 
 def _harms(runs: Sequence[Run]) -> list[str]:
     counts = {name: sum(len(run[name]) for run in runs) for name in ("lost", "duplicated", "reordered")}
-    restless = sum(not run["came_to_rest"] for run in runs)
+    unfinished = sum(not run["came_to_rest"] for run in runs)
     harms = {
         gettext("lost %(number)s", number=f"{counts['lost']:,}"): counts["lost"],
         gettext("duplicated %(number)s", number=f"{counts['duplicated']:,}"): counts["duplicated"],
         gettext("reordered %(number)s", number=f"{counts['reordered']:,}"): counts["reordered"],
         ngettext(
-            "did not come to rest in %(num)s run", "did not come to rest in %(num)s runs", restless
-        ): restless,
+            "did not finish its work in %(num)s run", "did not finish its work in %(num)s runs", unfinished
+        ): unfinished,
     }
     return [words for words, number in harms.items() if number]
 
@@ -156,7 +156,7 @@ def sweep_verdict(result: SweepResult) -> Verdict:
         )
     if result["recommended"] is None:
         return Verdict(
-            gettext("The queue harmed messages or did not come to rest with every choice of settings"),
+            gettext("With every choice of settings, the queue harmed messages or did not finish its work"),
             gettext("the table shows what each choice lost, duplicated or reordered."),
         )
     rows = result["rows"]

@@ -50,13 +50,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_paths(parser)
     parser.add_argument(
-        "--within", metavar="TIME", help="count a reply as late that took longer than this, as in 5m"
+        "--within", metavar="TIME", help="count a reply as late if it took longer than this, as in 5m"
     )
     parser.add_argument(
         "--ai-takes",
         metavar="TIME",
-        help="least time in which the bot can answer: a message that came less than this before a reply was probably "
-        f"not read (default: {AI_TAKES_MS // 1000}s)",
+        help="shortest time in which the bot can answer: a message that came less than this time before a reply was "
+        f"probably not read (default: {AI_TAKES_MS // 1000}s)",
     )
     add_pages(parser, REPORT)
     parser.set_defaults(run=run)
@@ -186,7 +186,7 @@ def _show_worst(result: AuditResult, console: Console) -> None:
             if not faults:
                 continue
             if not left:
-                console.print(Text("  … more on the page, and with --json", style="dim"))
+                console.print(Text("  … there are more on the page, and with --json", style="dim"))
                 console.print()
                 return
             left -= 1

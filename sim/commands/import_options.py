@@ -34,7 +34,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--instance",
         default="",
         metavar="NAME",
-        help="the bot's instance, if the files name none; if they name several, only this one is taken",
+        help="the bot's instance, if the files name none; if they name several, only this instance is taken",
     )
     group.add_argument(
         "--zone",
@@ -68,14 +68,16 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="DATE",
-        help="time to begin at, as in 2026-03-01T18:00, in --zone or UTC",
+        help="beginning of the part of the files that is taken, as in 2026-03-01T18:00, in --zone or UTC",
     )
-    group.add_argument("--to", dest="end", metavar="DATE", help="time to end before")
+    group.add_argument(
+        "--to", dest="end", metavar="DATE", help="end of the part: messages before this time are taken"
+    )
     group.add_argument(
         "--keep-seconds",
         action="store_true",
-        help="leave times that are known only to the second or minute at the beginning of it; by default each gets a "
-        "random moment within that second or minute",
+        help="leave a time that is known only to the second or minute at the beginning of that second or minute; by "
+        "default it gets a random moment within it",
     )
 
 

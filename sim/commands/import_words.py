@@ -12,7 +12,7 @@ from sim.importers.summary import LeftOut, Summary
 REASONS_SHOWN = 6
 FILES_SHOWN = 5
 PLACES_SHOWN = 20
-_ALONE = "and import does so if you name the files of one format"
+_ALONE = "to import them apart, name the files of one format only"
 _NAME_FORMAT = "if you know it, name the file alone, with --format"
 _HOUR_MS = 3_600_000
 _NOUNS = {
@@ -31,7 +31,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     """Yield the lines that summarise an import."""
     known = [file for file in summary.files if file.format]
     for file in known[:FILES_SHOWN]:
-        yield f"{file.name}: {file.title} ({file.evidence}); --format changes that"
+        yield f"{file.name}: {file.title} ({file.evidence}); --format NAME sets another format"
     if len(known) > FILES_SHOWN:
         yield f"and {quantity(len(known) - FILES_SHOWN, 'more file')}"
     if unknown := [file.name for file in summary.files if not file.format]:
@@ -39,7 +39,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield "  " + _taken(summary)
     if len(titles := dict.fromkeys(file.title for file in known)) > 1:
         formats = f"one recording of {len(titles)} formats ({', '.join(titles)})"
-        yield f"  {formats}: a message that stands in two files counts twice; replay keeps formats apart, {_ALONE}"
+        yield f"  {formats}: a message that stands in two files counts twice; replay keeps formats apart; {_ALONE}"
     if others := [_count(number, _NOUNS[name]) for name, number in summary.events.items() if name in _NOUNS]:
         yield f"  also {', '.join(others)}"
     if summary.left_out:
@@ -52,7 +52,7 @@ def unread_lines(unknown: Sequence[Path], below: Sequence[Path]) -> Iterator[str
     if unknown:
         yield f"{_listed([str(file) for file in unknown])}: no known format, left out; {_NAME_FORMAT}"
     if below:
-        words = "not read, since the folder above has recordings; name the subfolder to read it"
+        words = "not read, since a folder above has recordings; to read these files, name their subfolder"
         yield f"{_listed([str(file) for file in below])}: {words}"
 
 
@@ -62,7 +62,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def explanation_lines(summary: Summary) -> Iterator[str]:
-    """Yield a line for each reason in each file, with the lines that were left out for it."""
+    """Yield a line for each reason in each file, with the numbers of the lines that were left out."""
     for file in summary.files:
         for reason, entry in sorted(file.left_out.items(), key=lambda item: -item[1].number):
             yield f"{file.name}: {entry.number:,} of: {reason}{_places(entry)}"

@@ -31,7 +31,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "import",
         help="make a recording from webhook dumps, logs and exports",
-        description="Makes a recording from logs, webhook dumps or exports of a bad day. Phones and ids become hashes, "
+        description="Makes a recording from logs, webhook dumps or exports. Phones and ids become hashes, "
         "texts are left out. `replay` and `sweep` take the same files directly.",
         epilog="Exit code: 0 when a recording was written; 2 for files that cannot be read.",
     )
@@ -58,7 +58,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         type=whole_number(0, SEED_MAX),
         default=0,
         metavar="N",
-        help="seed of the moments that are drawn (default: %(default)s)",
+        help="seed of the random moments within a second or minute (default: %(default)s)",
     )
     output.add_argument("--explain", action="store_true", help="list the lines that were left out, by reason")
     output.add_argument("--json", action="store_true", help="print the summary as JSON")

@@ -32,7 +32,7 @@ def load_recordings(options: argparse.Namespace) -> list[Recording]:
 
 
 def load_files(options: argparse.Namespace, how: ImportOptions) -> Loaded:
-    """Read as `load_recordings` does, with import options; the result has the summaries of the imports."""
+    """Read files as `load_recordings` does, with import options; the result also has the summaries of imports."""
     meter = Meter()
     with byte_progress(
         "reading", size_of(options.paths), lambda: meter.bytes_read, shown=not options.quiet
@@ -61,7 +61,7 @@ def say_estimate(
     repeats: int,
     options: argparse.Namespace,
 ) -> None:
-    """If the work is long, print to standard error how long, and how to shorten it.
+    """If the work takes long, print to standard error how long it takes, and how to shorten it.
 
     `repeats` is the number of runs of each recording on each system.
     """
@@ -73,12 +73,13 @@ def say_estimate(
         return
     systems = quantity(len(contenders), "system")
     different = sum(
-        len({(it.instance, it.phone, it.id) for it in recording.arrivals}) for recording in recordings
+        len({(message.instance, message.phone, message.id) for message in recording.arrivals})
+        for recording in recordings
     )
     words = f"{quantity(different, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"
-    shorter = "--system NAME takes one of them, --from and --to a part of the time"
+    shorter = "--system NAME replays one system, --from and --to replay a part of the time"
     if len(contenders) == 1:
-        shorter = "--from and --to take a part of the time"
+        shorter = "--from and --to replay a part of the time"
     lines = [f"{words}; {shorter}; Ctrl-C ends it"]
     if options.jobs > runs:
         lines.append(

@@ -47,7 +47,7 @@ _RULES = {
 
 _EPILOG = f"""\
 faults: NAME@TIME and NAME@TIME:DURATION count from the start of the recording; NAME=RATE strikes
-each time with a probability from 0 to 1. docs/faults.md says what each system makes of them.
+at each occasion with a probability from 0 to 1. docs/faults.md says what each fault does to each system.
 {faults_in_words("sim")}
 
 Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
@@ -73,7 +73,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="append",
         default=[],
         metavar="FAULT",
-        help="let a fault strike, as in redis-away@20s:5s or ai-fails=0.1; may be repeated. The names are below",
+        help="let a fault strike, as in redis-away@20s:5s or ai-fails=0.1; may be repeated. The names are listed below",
     )
     world.add_argument(
         "--outage",
@@ -84,7 +84,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     queue = parser.add_argument_group(
         "the queue",
         "the rules of the older systems are fixed. A recording's settings override the defaults, a profile overrides "
-        "them, and a rule given here overrides the profile",
+        "these settings, and a rule given here overrides the profile",
     )
     queue.add_argument(
         "--profile",
@@ -123,7 +123,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SYSTEM.NAME=VALUE",
-        help="change a setting of a system of the market, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
+        help="change a setting of a single system, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
         "them)",
     )
 

@@ -23,7 +23,8 @@ from sim.console import console_for, terminal_text
 from sim.engine.settings import ENGINES, SimSettings
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
-"""Exit codes: the queue did its work; it did not, or a run failed; input or options cannot be used."""
+"""Exit codes. OK: the queue did its work. BAD_OUTCOME: it did not, or a run failed. BAD_INPUT: input or options cannot
+be used."""
 RUNS_MAX = 100_000
 SEED_MAX = 2**63 - 1
 JOBS_MAX = 1024
@@ -84,7 +85,9 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
 def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the settings of the simulated world, and return their group."""
     defaults = SimSettings()
-    world = parser.add_argument_group("the world", "these options override the settings in a recording")
+    world = parser.add_argument_group(
+        "the simulated world", "these options override the settings in a recording"
+    )
     world.add_argument(
         "--ai",
         metavar="SPEC",
@@ -148,7 +151,7 @@ def add_pages(parser: argparse.ArgumentParser, report: Path) -> argparse._Argume
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the whole result as JSON; - is standard output, and everything else goes to standard error",
+        help="write the whole result as JSON; - is standard output, then everything else goes to standard error",
     )
     output.add_argument("--quiet", action="store_true", help="print the verdict only")
     return output

@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "sweep",
         help="replay recordings on the queue under many settings, and show what each choice costs",
         description="Replays recordings on the queue under every combination of the given settings, and shows what "
-        "each combination costs in waiting time, AI calls and interrupted turns.",
+        "each combination costs in waiting time, AI calls and split turns.",
         epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any setting; 1 when it did; 2 "
         "for input that cannot be read.",
     )

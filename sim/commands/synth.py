@@ -19,15 +19,21 @@ from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSetti
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("synth", help="write a synthetic recording that is like real chats")
+    parser = commands.add_parser("synth", help="write a made-up recording that resembles real chats")
     parser.set_defaults(run=run)
     defaults = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
         ("--messages", whole_number(1, MESSAGES_MAX), defaults.messages, "N", "number of messages"),
-        ("--hours", _number(1e-3, HOURS_MAX), defaults.hours, "H", "hours in which turns begin"),
+        ("--hours", _number(1e-3, HOURS_MAX), defaults.hours, "H", "time in which turns begin, in hours"),
         ("--seed", whole_number(0, SEED_MAX), defaults.seed, "N", "seed of everything random"),
         ("--instance", _instance, defaults.instance, "NAME", "the bot's name"),
-        ("--redeliveries", _number(0, 1), defaults.redeliveries, "SHARE", "share of repeated deliveries"),
+        (
+            "--redeliveries",
+            _number(0, 1),
+            defaults.redeliveries,
+            "SHARE",
+            "share of messages that are delivered again, from 0 to 1",
+        ),
     )
     for option, convert, default, metavar, words in options:
         parser.add_argument(
@@ -37,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--lang",
         choices=LANGUAGES,
         default=defaults.language,
-        help=f"what users write (default {defaults.language})",
+        help=f"language in which users write (default {defaults.language})",
     )
     parser.add_argument(
         "-o",

@@ -54,6 +54,8 @@ NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
     "pip": "it needs the network; the extras are checked against pyproject.toml",
     "python3": "the README's installation, which needs the network too",
+    "docker": "it needs a Docker: tests/deploy/ checks the files",
+    "sudo": "it changes the machine: tests/deploy/ checks the files",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
     "python -m loadtests failover": "it takes minutes: tests/loadtests/failover/",

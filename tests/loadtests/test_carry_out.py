@@ -1,4 +1,4 @@
-"""A run on the real stack, with a program instead of Locust: faults, surroundings, exit codes."""
+"""A run on the real stack, with a program instead of Locust: faults, facts about the stack, exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
+from loadtests.account.stack_facts import read_faults, read_stack_facts, read_usage
 from loadtests.run import LoadRun, carry_out
 from sim.faults import parse_faults
 from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
@@ -19,10 +19,10 @@ import json, pathlib, shutil, sys, time
 options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
 if options["exit"] == "2":
     sys.exit(2)
-out, surroundings = pathlib.Path(options["out"]), pathlib.Path(options["surroundings"])
-(surroundings / "starting").write_text(str(time.time()))
-(surroundings / "starting").rename(surroundings / "started")
-faults = surroundings / "faults.json"
+out, stack_facts = pathlib.Path(options["out"]), pathlib.Path(options["stack-facts"])
+(stack_facts / "starting").write_text(str(time.time()))
+(stack_facts / "starting").rename(stack_facts / "started")
+faults = stack_facts / "faults.json"
 deadline = time.monotonic() + 40
 
 def over():
@@ -31,7 +31,7 @@ def over():
 while over() < int(options["faults"]) or time.monotonic() < deadline - 40 + float(options["seconds"]):
     assert time.monotonic() < deadline, "the faults do not come"
     time.sleep(0.05)
-shutil.copytree(surroundings, out / "copy")
+shutil.copytree(stack_facts, out / "copy")
 sys.exit(int(options["exit"]))
 """
 """Program instead of Locust: it starts a load, waits until all faults have ended and some seconds passed, and exits."""
@@ -71,7 +71,7 @@ def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) 
     assert faults.keys() == {"worker-dies", "redis-hangs", "ai-fails"}
     assert 0.3 <= faults["redis-hangs"]["start_s"] < 2
     assert all(fault["start_s"] < fault["end_s"] < 40 for fault in faults.values())
-    written = read_surroundings(tmp_path / "copy")
+    written = read_stack_facts(tmp_path / "copy")
     assert (written.command, written.settings) == ("python -m loadtests run", {"workers": 1})
     assert written.system["redis"]
     assert {"web", "sink", "redis", "locust"} <= read_usage(tmp_path / "copy")[-1].cpu.keys()
@@ -92,7 +92,7 @@ def test_a_run_ends_with_the_code_of_locust_unless_a_fault_did_not_happen(
     assert carry_out(load_run(tmp_path / "a", "", "--faults=0", "--seconds=0", "--exit=1"), ENVIRON) == 1
     late = load_run(tmp_path / "b", "worker-dies@1h", "--faults=0", "--seconds=0", "--exit=0")
     assert carry_out(late, ENVIRON) == 3
-    assert "did not happen, since the load ended before: worker-dies@1h" in capsys.readouterr().err
+    assert "did not happen, since the load ended before its time: worker-dies@1h" in capsys.readouterr().err
 
 
 def test_a_load_that_never_began_is_not_taken_for_a_missed_threshold(

@@ -10,7 +10,7 @@ from typing import Any
 CODE = """
 import argparse, json, sys
 from types import SimpleNamespace
-from loadtests.generator import DELIVERIES_MAX, Generator, redelivery_wait_s
+from loadtests.generator import DELIVERIES_MAX, Generator, Job, redelivery_wait_s
 from locust.env import Environment
 
 environment = Environment(parsed_options=argparse.Namespace(channel="evolution", redeliver="0s"))
@@ -22,7 +22,7 @@ def delivered(statuses):
     def post(path, data, **_):
         bodies.add(data)
         return SimpleNamespace(status_code=next(answers))
-    generator._deliver(SimpleNamespace(post=post), (0.0, 1, "m1", "hello"), 0.0, secrets)
+    generator._deliver(SimpleNamespace(post=post), Job(0.0, 1, "m1", "hello"), 0.0, secrets)
     sample = generator._samples.pop()
     return [sample.acknowledged_at is not None, sample.status, sample.failures, len(bodies)]
 

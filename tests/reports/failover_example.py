@@ -13,7 +13,7 @@ from tests.reports.example import HOSTILE
 
 
 def row(
-    case: FailoverCase, *, waits_for: int = 1, lost: int = 0, twice: int = 0, licensed: int = 0
+    case: FailoverCase, *, waits_for: int = 1, lost: int = 0, twice: int = 0, twice_after_lost_write: int = 0
 ) -> FailoverRow:
     """Make a run; of three primaries the first was struck."""
     return FailoverRow(
@@ -26,13 +26,13 @@ def row(
         acknowledged=4_000,
         once=4_000 - lost - twice,
         twice=twice,
-        licensed=licensed,
+        twice_after_lost_write=twice_after_lost_write,
         lost=lost,
         dead=0,
         waiting=0,
-        directly=0,
+        answered_directly=0,
         errors=258,
-        wrong_errors=0,
+        other_errors=0,
         processors_died=0,
         load_ms=20_000,
         resumed_ms=None if case == "steady" else 420,
@@ -61,13 +61,13 @@ def result(*rows: FailoverRow, command: str = "python -m loadtests failover") ->
 
 def kept() -> FailoverResult:
     """Return runs that kept what they promise; one that does not wait for replicas lost messages."""
-    lossy = row("links_cut_and_killed", waits_for=0, lost=94, twice=95, licensed=95)
+    lossy = row("links_cut_and_killed", waits_for=0, lost=94, twice=95, twice_after_lost_write=95)
     return result(row("steady"), row("primary_killed"), lossy)
 
 
 def broken() -> FailoverResult:
-    """Return runs of which one lost messages although it waited, and one answered some twice without a licence."""
-    return result(row("failovers", lost=3), row("primary_frozen", twice=2, licensed=1))
+    """Return two runs: one lost messages although it waited, one answered a message twice though Redis lost nothing."""
+    return result(row("failovers", lost=3), row("primary_frozen", twice=2, twice_after_lost_write=1))
 
 
 def hostile() -> FailoverResult:

@@ -245,7 +245,7 @@ def test_inputs_are_never_written_over(
         (["-o", "x", "--json", "y", "--history", "./y"], "y: is given for --json and for --history"),
         (["--summary", "-", "--json", "-"], "-: is given for --summary and for --json"),
         (["-o", "-", "--junit", "-"], "-: is given for -o and for --junit"),
-        (["-o", "page.html", "--history", "-"], "-: a history is a file"),
+        (["-o", "page.html", "--history", "-"], "--history -: a history is a file"),
         (["-o", "page.html", "--junit", "folder"], "folder: is a folder; name a file in it with --junit"),
         (["-o", "page.html", "--json", "loop"], "loop: Too many levels of symbolic links"),
     ],

@@ -76,9 +76,9 @@ MAYBE = (
     row("later", "browser timed out", r"callFunctionOn timed out|protocolTimeout|Target closed|context was destroyed",
         "the browser did not confirm the message", not_sent=False),
     row("later", "integration", r"AxiosError|timeout of \d+ ?ms exceeded|socket hang up",
-        "an integration of the server failed, as it may do when the message is out", not_sent=False),
+        "an integration of the server failed, perhaps after the message was sent", not_sent=False),
     row("later", "database, after sending", r"prisma.*\b(?:create|update|upsert)",
-        "the database failed, as it may do when the message is out", not_sent=False),
+        "the database failed, perhaps after the message was sent", not_sent=False),
     row("later", "serializing", r"serialize a BigInt|circular structure",
         "the server failed to answer after sending", not_sent=False),
     row("later", "failed to marshal", r"failed to (?:un)?marshal message",
@@ -173,7 +173,7 @@ TURN = (
         r"^(?:Error: )?(?:bad-request|item-not-found|resource-limit|gone|locked|not-allowed|conflict)$|query returned",
         "WhatsApp refused a query that comes before the message"),
     row("later", "reading a property", r"cannot read propert(?:y|ies) of (?:undefined|null)",
-        "the server failed, as it may do when the message is out", not_sent=False),
+        "the server failed, perhaps after the message was sent", not_sent=False),
 )  # fmt: skip
 ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *REQUEST, *TURN)
 """Rows that all providers share. The rows of one provider come before them."""
@@ -206,7 +206,7 @@ def refusal_in(
 
 
 UNKNOWN_WITH_SUCCESS = Meaning(
-    code="2xx", consequence="later", words="an error beside a status of success", not_sent=False
+    code="2xx", consequence="later", words="an error in an answer whose status says success", not_sent=False
 )
 """Meaning of an error that no row describes, in an answer whose status says success."""
 

@@ -230,6 +230,11 @@ class SentinelSource(Source):
                 ("SENTINEL", "REPLICAS", self._service),
                 ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service),
             )
+        except exceptions.AuthenticationError as error:
+            raise exceptions.AuthenticationError(
+                f"{error} (the sentinel {sentinel}, whose user and password are the URL's sentinel_username and "
+                "sentinel_password)"
+            ) from error
         except exceptions.ResponseError as error:
             raise self._reworded(sentinel, error) from error
         facts = _fields(state)

@@ -1,4 +1,4 @@
-"""`check`: finds everything that would void the guarantees."""
+"""`check`: finds everything that would break the guarantees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
 from queue_core.server.operator.output import write, write_fields, write_json
-from queue_core.server.own_redis import none_runs, open_queue, own_redis, redis_url
+from queue_core.server.own_redis import no_redis_words, open_queue, own_redis, redis_url
 from queue_core.text import quantity
 
 
@@ -27,12 +27,12 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "check",
         run_check,
-        summary="find everything that would void the guarantees",
+        summary="find everything that would break the guarantees",
         description="""
             Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
             persistence, a replica, stranded conversations and more; and says what to do about each. It also runs the
             queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
-            void the guarantees; warnings do not yet.
+            break the guarantees; warnings may do so later.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
             the Redis that `serve` would start, checks it, and stops it. The data are in DATA_DIR if that is set or
@@ -43,7 +43,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
               python -m queue_core check
               python -m queue_core check --json | jq .errors
 
-            exit codes: 0 nothing voids the guarantees, though there may be warnings; 1 something voids them, or Redis
+            exit codes: 0 nothing breaks the guarantees, though there may be warnings; 1 something breaks them, or Redis
             does not answer; 2 wrong configuration
             """,
     )
@@ -55,7 +55,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Examine and write the verdict."""
+    """Examine Redis and the queue, and write the verdict."""
     async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_name):
         report = await examine(queue)
         refusals = await probe(queue, without=report.away_partitions) if report.reachable else []
@@ -75,10 +75,10 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     write()
     warnings = quantity(len(report.warnings), "warning")
     if errors:
-        void = "voids" if len(errors) == 1 else "void"
-        write(f"FAILED: {quantity(len(errors), 'error')} {void} the guarantees; {warnings}")
+        verb = "breaks" if len(errors) == 1 else "break"
+        write(f"FAILED: {quantity(len(errors), 'error')} {verb} the guarantees; {warnings}")
         return FAILED
-    write(f"OK: nothing voids the guarantees; {warnings}")
+    write(f"OK: nothing breaks the guarantees; {warnings}")
     return OK
 
 
@@ -100,8 +100,8 @@ async def _queue_to_check(
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"{none_runs(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the redis-server that "
-            "serve would start"
+            f"{no_redis_words(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the "
+            "redis-server that serve would start"
         )
     is_temporary = "data_dir" not in settings.model_fields_set and not settings.data_dir.exists()
     folder = "a temporary folder" if is_temporary else f"{settings.data_dir}/"

@@ -45,7 +45,7 @@ def add_damaged(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
               python -m queue_core damaged list
               python -m queue_core damaged repair 0/1700000000000-0
 
-            `python -m queue_core damaged COMMAND --help` explains each.
+            `python -m queue_core damaged COMMAND --help` explains each command.
             """,
         has_json=False,
     )
@@ -59,7 +59,7 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         below,
         "list",
         run_list,
-        summary="list them, oldest first",
+        summary="list damaged keys, oldest first",
         description="""
             Lists damaged keys: id, time of discovery, what the queue keeps in the key, conversation, type, and the
             error that the key caused. A key without a conversation belongs to all conversations of a partition.
@@ -71,7 +71,7 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         below,
         "show",
         run_show,
-        summary="show one, with its values",
+        summary="show a damaged key, with its values",
         description=f"Shows one damaged key, and up to {CONTENTS_MAX} of its values.",
         epilog="exit codes: 0 shown; 1 no damaged key has that id, or Redis is not available; 2 wrong usage",
     )
@@ -83,7 +83,7 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         below,
         "repair",
         run_repair,
-        summary="put their messages back into the queue",
+        summary="put the messages of damaged keys back into the queue",
         description="""
             Puts the messages of damaged keys at the end of their conversations, as if they arrived now. A message that
             cannot be read becomes a dead letter. A key without messages cannot be repaired: drop it.
@@ -95,14 +95,14 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         below,
         "drop",
         run_drop,
-        summary="delete them for good",
+        summary="delete damaged keys for good",
         description="Deletes damaged keys for good, with the messages in them. --all needs --yes.",
         epilog="exit codes: 0 dropped; 1 an id was not found, or Redis is not available; 2 wrong usage",
     )
     for command in (repair, drop):
         command.add_argument("ids", nargs="*", metavar="ID", help="as `damaged list` shows it")
         command.add_argument(
-            "--all", action="store_true", help="all of them; repair leaves those without messages"
+            "--all", action="store_true", help="all damaged keys; repair leaves keys without messages"
         )
     drop.add_argument("--yes", action="store_true", help="with --all: yes, delete them")
 
@@ -191,7 +191,7 @@ def _check_choice(args: argparse.Namespace) -> None:
 async def _process(
     args: argparse.Namespace, ids: list[str], step: Callable[[str], Awaitable[Any]], done_word: str
 ) -> int:
-    """Take the step for each id and write their number."""
+    """Take the step for each id, and write how many keys were handled."""
     done, failures = 0, {}
     messages = 0
     for damaged_id in dict.fromkeys(ids):

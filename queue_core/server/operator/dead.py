@@ -56,7 +56,7 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
               python -m queue_core dead list --reason timeout
               python -m queue_core dead requeue --all --reason timeout
 
-            `python -m queue_core dead COMMAND --help` explains each.
+            `python -m queue_core dead COMMAND --help` explains each command.
             """,
         has_json=False,
     )
@@ -72,10 +72,10 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "list",
         run_list,
-        summary="list them, oldest first",
+        summary="list dead letters, oldest first",
         description="""
-            Lists dead letters, oldest first: id, time when it became one, conversation, attempts, reason. Message texts
-            are shown only with --text.
+            Lists dead letters, oldest first: id, time when the message was given up, conversation, attempts, reason.
+            Message texts are shown only with --text.
             """,
         epilog="""
             examples:
@@ -103,7 +103,7 @@ def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "show",
         run_show,
-        summary="show one, with its text and reply",
+        summary="show a dead letter, with its text and reply",
         description="""
             Shows all that is known about one dead letter: reason, attempts, the message with its text, and the reply if
             one was recorded. --json adds the webhook that brought it.
@@ -123,10 +123,10 @@ def _add_requeue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         commands,
         "requeue",
         run_requeue,
-        summary="put them back into the queue",
+        summary="put dead letters back into the queue",
         description="""
-            Puts dead letters at the end of their conversations, as if they arrived now, with all attempts ahead of
-            them. First fix what made them fail, or they will fail again. --all takes the dead letters that exist when
+            Puts dead letters at the end of their conversations, as if they arrived now, with no attempt used.
+            First fix what made them fail, or they will fail again. --all takes the dead letters that exist when
             the command begins, oldest first, so a message that fails again meanwhile is not taken twice.
             """,
         epilog="""
@@ -146,7 +146,7 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "drop",
         run_drop,
-        summary="delete them for good",
+        summary="delete dead letters for good",
         description="""
             Deletes dead letters for good: their messages will never be answered. --all takes the dead letters that
             exist when the command begins, and needs --yes.
@@ -174,10 +174,12 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--reason", metavar="TEXT", help="only those whose reason contains TEXT; case does not matter"
+        "--reason", metavar="TEXT", help="only dead letters whose reason contains TEXT; case does not matter"
     )
-    parser.add_argument("--instance", metavar="NAME", help="only those of this instance")
-    parser.add_argument("--phone", metavar="PHONE", help="only those of this user, such as +55 11 99999-0000")
+    parser.add_argument("--instance", metavar="NAME", help="only dead letters of this instance")
+    parser.add_argument(
+        "--phone", metavar="PHONE", help="only dead letters of this user, such as +55 11 99999-0000"
+    )
 
 
 async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -246,7 +248,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 def _webhook(message: QueueMessage) -> str:
-    """Return the original as JSON, since the message could not be read."""
+    """Return the webhook as JSON: it shows a message that could not be read."""
     return msgspec.json.encode(message.message_data.get("webhook")).decode()
 
 
@@ -300,7 +302,7 @@ def _filters(args: argparse.Namespace) -> str:
 async def _process(
     queue: MessageQueue, args: argparse.Namespace, step: Callable[[str], Awaitable[None]], done_word: str
 ) -> int:
-    """Take the step for each chosen dead letter and write their number."""
+    """Take the step for each chosen dead letter, and write how many were handled."""
     done = 0
     missing: dict[str, DeadLetterNotFoundError] = {}
     try:

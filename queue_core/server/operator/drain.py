@@ -48,7 +48,8 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             example:
               python -m queue_core drain --timeout 10m && systemctl stop bot-worker
 
-            exit codes: 0 empty; 1 not empty in time (it says what is left), or Redis is not available; 2 wrong usage
+            exit codes: 0 empty; 1 not empty in time (the output says what is left), or Redis is not available; 2 wrong
+            usage
             """,
     )
     parser.add_argument(
@@ -90,7 +91,7 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     messages: int
     conversations: int
     overdue: int
-    """Conversations that workers should have taken some time ago."""
+    """Conversations that have been due for more than BACKLOG_MS."""
     unreachable: int
     """Conversations that no worker will ever look at."""
     is_complete: bool

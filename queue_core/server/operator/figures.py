@@ -18,7 +18,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         return [("Redis", "not reachable")]
     latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
     role = f"{report.role or 'role unknown'}{' of a cluster' if report.is_cluster else ''}"
-    oldest = "none waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
+    oldest = "no message waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
     stranded = report.stranded_conversations
     about = "about " if report.is_estimated else ""
     return [
@@ -46,7 +46,7 @@ def in_conversations(messages: int, conversations: int) -> str:
 
 
 def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
-    """Write the errors, which void the guarantees, then the warnings."""
+    """Write the errors, which break the guarantees, then the warnings."""
     if errors or warnings:
         write()
     for word, findings in (("ERROR", errors), ("warning", warnings)):

@@ -35,7 +35,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             Deletes for good what Redis keeps about one user: finished messages, dead letters, the AI's memory,
             statistics, a recorded reply, and the legacy buffer; and says what it deleted. While messages are being
             answered it deletes nothing. While messages wait it deletes nothing either, unless --drop-waiting says to
-            delete them unanswered. It may be repeated.
+            delete them unanswered. The command may be repeated.
 
             Ids of messages stay until they expire, so that a repeated delivery is not answered. Files are not changed.
             """,
@@ -44,8 +44,8 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core forget mybot 5511999990000 --yes
               python -m queue_core forget mybot 5511999990000 --drop-waiting --yes
 
-            exit codes: 0 nothing is kept any more; 1 Redis is not available; 2 wrong usage (without --yes) or
-            configuration; 3 nothing was deleted, since messages wait or are being answered
+            exit codes: 0 nothing is kept about the user any more; 1 Redis is not available; 2 wrong usage (without
+            --yes) or configuration; 3 nothing was deleted, since messages wait or are being answered
             """,
     )
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--drop-waiting", action="store_true", help="delete waiting messages too; they will never be answered"
     )
-    parser.add_argument("--yes", action="store_true", help="yes, delete it")
+    parser.add_argument("--yes", action="store_true", help="yes, delete the data")
 
 
 class _Outcome(msgspec.Struct, kw_only=True):
@@ -83,7 +83,7 @@ class _Outcome(msgspec.Struct, kw_only=True):
 
 
 async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Delete, and write what was deleted."""
+    """Delete what is kept of a user, and write what was deleted."""
     if not args.yes:
         args.wrong_usage("forget deletes for good: look at `show INSTANCE PHONE`, then add --yes")
     async with open_queue(settings) as queue:

@@ -31,8 +31,8 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="""
             Holds the queue: no worker takes a turn until `resume`. Turns in work are finished, and messages are stored
             as always; waiting messages do not expire. The hold is kept in Redis, so it applies to all workers, also to
-            those that start later. The command shows what workers would answer: after a backup was restored, these may
-            be messages of yesterday, which were answered then.
+            workers that start later. The command shows what workers would answer: after a backup was restored, these
+            may be messages of yesterday, which were answered then.
 
             `serve --hold` and `worker --hold` hold the queue before they take a turn.
             """,
@@ -69,13 +69,13 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--drop-older-than",
         type=duration_s,
         metavar="TIME",
-        help="messages that are older become dead letters, such as 1h or 30m",
+        help="make dead letters of messages that are older than TIME, such as 1h or 30m",
     )
-    choice.add_argument("--answer-all", action="store_true", help="old messages are answered, too")
+    choice.add_argument("--answer-all", action="store_true", help="answer old messages, too")
 
 
 async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Hold, and write what would be answered."""
+    """Hold the queue, and write what workers would answer."""
     async with open_queue(settings) as queue:
         since_ms = await queue.holding.hold()
         inventory = await queue.holding.inventory()
@@ -155,7 +155,7 @@ def _refuse(args: argparse.Namespace, expired: int, settings: ServerSettings) ->
         write_json({"held": True, "older": expired})
     complain(
         f"still held, with {quantity(expired, 'message')} that had waited for over {ttl} when the hold began: add "
-        "--drop-older-than TIME (older ones become dead letters) or --answer-all"
+        "--drop-older-than TIME (older messages become dead letters) or --answer-all"
     )
     return UNDECIDED
 

@@ -34,10 +34,10 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
             conversations, with everything that is kept of them, into the partitions that this number gives them. Stop
             all processes first: messages wait in Redis, and the provider delivers the webhooks of this time again. The
             command waits until no turn is in work. Until the change is complete, all processes are refused, and
-            afterwards those with another number: set QUEUE_PARTITIONS to the new number, and start them all.
+            afterwards processes with another number: set QUEUE_PARTITIONS to the new number, and start them all.
 
-            If it is interrupted, messages are refused until it is typed again; it goes on where it stopped. Progress
-            goes to standard error.
+            If the command is interrupted, messages are refused until you type it again; it goes on where it stopped.
+            Progress goes to standard error.
             """,
         epilog="""
             examples:
@@ -45,7 +45,7 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
               python -m queue_core partitions 32
 
             exit codes: 0 shown or changed; 1 not complete: turns were in work for too long, Redis is not available, or
-            conversations do not lie where they should (it says what was done); 2 wrong usage or configuration
+            conversations do not lie where they should (the output says what was done); 2 wrong usage or configuration
             """,
     )
     parser.add_argument(

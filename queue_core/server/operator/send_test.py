@@ -47,7 +47,7 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         commands,
         "send-test",
         run_send_test,
-        summary="send a burst to a running server and watch it being answered",
+        summary="send a burst to a running server, and show what becomes of it",
         description="""
             Posts a burst of messages of one user to a running server, as the Evolution API would, with
             EVOLUTION_WEBHOOK_SECRET if that is set. Then it watches the queue until they are finished, and shows how
@@ -61,8 +61,8 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
               python -m queue_core send-test
               python -m queue_core send-test --count 5 --instance mybot --phone 5511999990000 --text "are you there?"
 
-            exit codes: 0 all messages finished; 1 not accepted, not finished in time, or given up on; 2 wrong usage or
-            configuration
+            exit codes: 0 all messages finished; 1 a message was not accepted, not finished in time, or given up; 2
+            wrong usage or configuration
             """,
     )
     parser.add_argument(
@@ -159,7 +159,7 @@ class _Progress(msgspec.Struct, kw_only=True):
 
 
 async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Post, watch, and write what happened."""
+    """Post a burst, watch it, and write what happened."""
     phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # reserved for fiction
     burst = secrets.token_hex(8).upper()
     url = args.url or _local_url(settings)

@@ -59,7 +59,8 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
               python -m queue_core show mybot 5511999990000 --full --json
               python -m queue_core show 4f0c21ab9e
 
-            exit codes: 0 shown; 1 nothing is known about it, or Redis is not available; 2 wrong usage or configuration
+            exit codes: 0 shown; 1 nothing is known about the conversation, or Redis is not available; 2 wrong usage or
+            configuration
             """,
     )
     parser.add_argument(
@@ -105,7 +106,7 @@ class _Overview(msgspec.Struct, kw_only=True):
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Read the conversation and write it."""
+    """Read a conversation, and write what is known about it."""
     async with open_queue(settings) as queue:
         if args.phone is None:
             names = await _find(args.instance, queue, settings)
@@ -191,7 +192,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
     if retry := queued.retry:
-        facts.append(("last error", visible(retry.last_error) or "none, since it was handed back"))
+        facts.append(("last error", visible(retry.last_error) or "none, since the turn was handed back"))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
         words = f"{reply.send_state}, recorded for the last try {since} ago"
@@ -201,7 +202,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         since = age(queued.now_ms - newest_failure.noted_at_ms)
         words = visible(words_of(newest_failure.code, newest_failure.reason))
         replies = "1 reply" if len(undelivered) == 1 else f"{len(undelivered)} replies"
-        facts.append(("not delivered", f"{replies}; of the newest it was reported {since} ago: {words}"))
+        facts.append(("not delivered", f"{replies}; the newest was reported {since} ago: {words}"))
     if overview.dead:
         newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)

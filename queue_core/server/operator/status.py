@@ -58,7 +58,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--watch",
         type=duration_s,
         metavar="TIME",
-        help="show it again after each TIME, until Ctrl-C; with --json one line each",
+        help="show the figures again after each TIME, until Ctrl-C; with --json on one line each time",
     )
     parser.add_argument(
         "--limit",
@@ -112,7 +112,8 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
             table.add(*names, _attention(conversation, now_ms))
         table.flush()
         if report.active_conversations > len(due):
-            write(f"and {quantity(report.active_conversations - len(due), 'conversation')} more: see --limit")
+            left_out = quantity(report.active_conversations - len(due), "conversation")
+            write(f"and {left_out} more: --limit N lists more of them")
 
 
 def _attention(conversation: ActiveConversation, now_ms: int) -> str:

@@ -24,7 +24,17 @@ _COLUMNS = (
         "min_replicas",
         "acknowledged",
     ),
-    *("once", "twice", "licensed", "lost", "dead", "waiting", "directly", "errors", "wrong_errors"),
+    *(
+        "once",
+        "twice",
+        "twice_after_lost_write",
+        "lost",
+        "dead",
+        "waiting",
+        "answered_directly",
+        "errors",
+        "other_errors",
+    ),
     *("processors_died", "load_ms", "elections", "resumed_ms", "stalled_ms"),
 )
 

@@ -186,7 +186,7 @@ def tally(counts: Mapping[str, int]) -> Tally:
 def _remarks(run: Run) -> Iterable[str]:
     if not run["came_to_rest"]:
         yield gettext(
-            "%(system)s did not come to rest within %(time)s.",
+            "%(system)s did not finish its work within %(time)s.",
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )

@@ -20,7 +20,7 @@ def queue_rows(results: Results) -> Rows:
     CPU is that of a message: producer + Redis, then producer + worker + Redis. Pickups are the median and the 95th
     percentile. The last column has the rates of enqueue and from enqueue to complete.
     """
-    rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "a second"]]
+    rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "messages a second"]]
     for name in results.queues:
         rows.append(_queue_row(results, name, "turns of one"))
         if "turns of three" in results.queues[name]:
@@ -74,9 +74,9 @@ def webhook_rows(results: Results) -> Rows:
 
 def aim_rows(results: Results) -> Rows:
     """Compare this commit with its aims."""
-    rows = [["aim (the median of the ratios of all repeats)", "at", "measured", ""]]
+    rows = [["aim (the median of the ratios of all repeats)", "bound", "measured", ""]]
     for aim in aims(results):
-        bound = f"{'least' if aim.is_least else 'most'} {aim.bound:g}"
+        bound = f"{'at least' if aim.is_least else 'at most'} {aim.bound:g}"
         rows.append([aim.name, bound, f"{aim.figure:.2f}", "reached" if aim.is_reached else "not reached"])
     return rows
 

@@ -15,7 +15,7 @@ import requests
 from loadtests.account import account as module
 from loadtests.account.account import Account
 from loadtests.account.ledger import Sample
-from loadtests.account.surroundings import write_faults
+from loadtests.account.stack_facts import write_faults
 from loadtests.sink.event import Event
 from loadtests.stack.chaos import InjectedFault
 
@@ -49,10 +49,12 @@ def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **op
     monkeypatch.setattr(module, "LEAD_S", 0.0)
     monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
     given = {"scenario": "storm", "rate": 600.0, "duration": "1s", "seed": 1, "storm_users": 3, "speed": 1.0}
-    given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "surroundings": ""}
+    given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "stack_facts": ""}
     account = Account(argparse.Namespace(out=str(folder), **(given | options)), "")
     now = time.time()
-    account.add([Sample(job[2], job[1], now, now, now, 200) for job in account.jobs], is_last=True)
+    account.add(
+        [Sample(job.message_id, job.conversation, now, now, now, 200) for job in account.jobs], is_last=True
+    )
     return account
 
 
@@ -83,7 +85,7 @@ def test_the_progress_never_counts_more_messages_in_the_queue_than_were_sent(
     account = opened(Outside(iter([0, 2, 2, 1])), tmp_path, monkeypatch)
     reported, account.samples = account.samples, []
     account._is_complete.clear()
-    monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1][0] + 0.001)
+    monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1].at_s + 0.001)
     account._measure()
     assert caplog.messages[-1] == "0 s: messages: 2 of 3 due, 2 in the queue"
     monkeypatch.setattr(
@@ -107,8 +109,8 @@ def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = Outside(iter([0]))
-    for surroundings, worker_died in ((str(tmp_path), 3), ("", 0)):
-        account = opened(outside, tmp_path, monkeypatch, surroundings=surroundings)
+    for stack_facts, worker_died in ((str(tmp_path), 3), ("", 0)):
+        account = opened(outside, tmp_path, monkeypatch, stack_facts=stack_facts)
         outside.events = [sent(account, 1, 5, "worker-1.1"), sent(account, 2, 20, "worker-2.1")]
         write_faults([InjectedFault("worker-dies", 5.0, 6.0, "worker-1.1", 5.2)], tmp_path)
         counts = account.settle().counts

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from loadtests.account.result import result_of, thinned
-from loadtests.account.surroundings import USAGE_LOG, Surroundings, write_faults
+from loadtests.account.stack_facts import USAGE_LOG, StackFacts, write_faults
 from loadtests.options import Limits
 from loadtests.stack.chaos import InjectedFault
 from loadtests.stack.usage import MachineUsage, Usage, UsageLog
@@ -34,13 +34,13 @@ def test_a_fault_of_the_plan_that_did_not_happen_makes_the_result_invalid(
     injected: list[InjectedFault], error: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {limit.name: limit.default for limit in dataclasses.fields(Limits)}
-    options = {**limits, "channel": "mixed", "surroundings": str(tmp_path)}
+    options = {**limits, "channel": "mixed", "stack_facts": str(tmp_path)}
     outside = Outside(iter([0]))
     account = opened(outside, tmp_path, monkeypatch, **options)
     for sample in account.samples:
         sample.intended_at = sample.sent_at
     outside.events = [sent(account, 1, 1)]
-    Surroundings("", {}, {}, plan=list(parse_faults(["worker-dies@100ms"], "load"))).write(tmp_path)
+    StackFacts("", {}, {}, plan=list(parse_faults(["worker-dies@100ms"], "load"))).write(tmp_path)
     write_faults(injected, tmp_path)
     (tmp_path / USAGE_LOG).write_bytes(b"")
     result = result_of(account, account.settle())
@@ -56,14 +56,14 @@ def test_a_busy_machine_makes_a_slow_load_invalid_unless_a_message_was_lost(
 ) -> None:
     limits = {limit.name: limit.default for limit in dataclasses.fields(Limits)}
     outside = Outside(iter([0]))
-    account = opened(outside, tmp_path, monkeypatch, **limits, channel="mixed", surroundings=str(tmp_path))
+    account = opened(outside, tmp_path, monkeypatch, **limits, channel="mixed", stack_facts=str(tmp_path))
     for sample in account.samples:
         sample.intended_at = sample.sent_at = account.start_at
         sample.acknowledged_at = account.start_at + 0.9
     answered = sent(account, 1, 1)
     outside.events = [msgspec.structs.replace(answered, ids=answered.ids[is_one_lost:])]
     account.drain_s = 1.0
-    Surroundings("", {}, {}).write(tmp_path)
+    StackFacts("", {}, {}).write(tmp_path)
     log = UsageLog(tmp_path / USAGE_LOG)
     for t_s in (0.0, 1.0):
         log.add(t_s, Usage({}, 7, MachineUsage(total_s=2 * t_s, busy_s=2 * t_s, idle_s=0.0, own_s={1: t_s})))

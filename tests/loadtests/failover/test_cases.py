@@ -9,7 +9,7 @@ from loadtests.failover.running import Load, Run
 from loadtests.replicated_redis.servers import ReplicatedServers
 from reports.results.failover import faults_of
 
-SHORT = Load(rate_per_s=60, pace=0.15)
+SHORT = Load(rate_per_s=60, time_factor=0.15)
 QUICK = ("cluster-failovers-1-0", "sentinel-links_cut_and_killed-1-0")
 """Cases that `make test` runs: failovers by command, and a failover to a replica that lagged."""
 
@@ -29,5 +29,5 @@ async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequ
     servers: ReplicatedServers = request.getfixturevalue(f"{case.deployment}_servers")
     row = await Run(case, servers, SHORT).carry_out()
     assert row["acknowledged"] > 50
-    needs_quiet_machine = ("calm_paused", "slow")
+    needs_quiet_machine = ("others_paused", "slow")
     assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row

@@ -38,7 +38,7 @@ def test_messages_without_a_reply_are_unanswered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "is_completed", "second", "is_licensed"),
+    ("first", "is_completed", "second", "is_after_lost_write"),
     [
         (batch(1, "m1"), True, batch(2, "m1", reply="known"), True),
         (batch(1, "m1"), False, batch(2, "m1"), True),
@@ -47,15 +47,15 @@ def test_messages_without_a_reply_are_unanswered() -> None:
         (batch(1, "m1"), True, batch(DIRECT_TOKEN, "m1"), False),
     ],
 )
-def test_a_double_is_licensed_if_redis_forgot_what_it_had_acknowledged(
-    first: Batch, is_completed: bool, second: Batch, is_licensed: bool
+def test_a_double_is_explained_if_redis_forgot_what_it_had_acknowledged(
+    first: Batch, is_completed: bool, second: Batch, is_after_lost_write: bool
 ) -> None:
     ledger = Ledger()
     ledger.note_sent(first)
     if is_completed:
         ledger.note_completed(first)
     ledger.note_sent(second)
-    assert ledger.doubles() == {"m1": is_licensed}
+    assert ledger.doubles() == {"m1": is_after_lost_write}
 
 
 def test_a_pause_lies_between_two_sends_to_the_same_users() -> None:
@@ -105,7 +105,7 @@ class Servers:
         self.watch.note(
             {node: state and State(*state, serves=True) for node, state in zip(nodes, states, strict=True)}
         )
-        return len(self.watch.moments)
+        return len(self.watch.writable_at_s)
 
 
 def test_the_history_says_who_had_what_and_when_a_lost_message_was_acknowledged() -> None:

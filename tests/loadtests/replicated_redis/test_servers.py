@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from itertools import product
 
 import pytest
 
@@ -10,6 +12,9 @@ from loadtests.replicated_redis.cluster import ClusterServers
 from loadtests.replicated_redis.node import Node
 from loadtests.replicated_redis.sentinel import SentinelServers
 from loadtests.replicated_redis.servers import ReplicatedServers
+from queue_core.redis_server.ports import BUS
+from tests.conftest import REAL, SERVERS
+from tests.queue_core.redis_server.test_ports import is_given_away
 
 
 def replicas_seen_by(primary: Node) -> int:
@@ -34,6 +39,25 @@ def test_links_of_replicas_are_cut_while_clients_are_served_and_come_back_with_t
     servers.repair()
     assert servers.is_as_new()
     assert primary.command("DBSIZE") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the range of free ports cannot be narrowed down here")
+@pytest.mark.parametrize("kind", [ClusterServers, SentinelServers])
+def test_nobody_gets_the_ports_of_servers_that_do_not_run(
+    kind: type[ClusterServers | SentinelServers],
+) -> None:
+    servers = kind(server=SERVERS[REAL[-1]].path, proxied=True)
+    try:
+        nodes = servers.all_nodes()
+        ports = [port for node in nodes for port in (node.own_port, node.port)]
+        if kind is ClusterServers:
+            ports += [node.own_port + BUS for node in nodes]
+        given_away = [
+            port for port, outgoing in product(ports, (True, False)) if is_given_away(port, outgoing=outgoing)
+        ]
+        assert given_away == []
+    finally:
+        servers.stop()
 
 
 @pytest.mark.soak

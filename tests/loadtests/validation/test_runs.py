@@ -11,10 +11,10 @@ from loadtests.schedule import ScheduleError
 from loadtests.sink.event import Turn
 from loadtests.sink.server import Sink, SinkSettings
 from loadtests.validation.runs import (
-    Circumstances,
     Deployment,
-    circumstances_of,
+    StackMeasurements,
     live_run,
+    measurements_of,
     simulate,
     simulated_run,
 )
@@ -33,8 +33,8 @@ def deployment(**environ: str) -> Deployment:
     return Deployment(ai="constant:1s", redis_memory="50mb", environ=environ)
 
 
-def given(name: TrialName, webhook_ms: float = 0.0, ai_ms: float = 0.0) -> Circumstances:
-    return Circumstances(Delays(webhook=webhook_ms, ai=ai_ms), faults_of(TRIALS[name], LOAD))
+def measurements(name: TrialName, webhook_ms: float = 0.0, ai_ms: float = 0.0) -> StackMeasurements:
+    return StackMeasurements(Delays(webhook=webhook_ms, ai=ai_ms), faults_of(TRIALS[name], LOAD))
 
 
 def test_each_trial_is_a_recording_with_numbers_for_ids_that_is_simulated(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_each_trial_is_a_recording_with_numbers_for_ids_that_is_simulated(tmp_pa
         )
         assert len(recording.arrivals) > 50
         assert recording.arrivals[0].at_ms == 0, "a load begins with its first message"
-        run = simulate(recording, name, deployment(QUEUE_WINDOW_MS="400"), LOAD, given(name))
+        run = simulate(recording, name, deployment(QUEUE_WINDOW_MS="400"), LOAD, measurements(name))
         assert run["sent"] == len(recording.arrivals)
         assert run["sent"] == run["answered"] + run["lost"] + run["dead"] + run["waiting"]
         assert min(run["reply_ms"]) >= 1_000
@@ -66,15 +66,15 @@ def test_a_fault_makes_simulated_replies_late(
 ) -> None:
     recording = recording_of(TRIALS[name], LOAD, tmp_path / "arrivals.jsonl")
     assert [str(fault) for fault in faults_of(TRIALS[name], LOAD)] == [f"{name}@5s:{lasts}"]
-    calm = simulate(recording, "steady", deployment(QUEUE_WINDOW_MS="400"), LOAD, given("steady"))
-    struck = simulate(recording, name, deployment(QUEUE_WINDOW_MS="400"), LOAD, given(name))
+    calm = simulate(recording, "steady", deployment(QUEUE_WINDOW_MS="400"), LOAD, measurements("steady"))
+    struck = simulate(recording, name, deployment(QUEUE_WINDOW_MS="400"), LOAD, measurements(name))
     assert max(struck["reply_ms"]) > max(calm["reply_ms"]) + later_ms
 
 
 def test_settings_that_cannot_be_simulated_are_reported(tmp_path: Path) -> None:
     recording = recording_of(TRIALS["steady"], LOAD, tmp_path / "arrivals.jsonl")
     with pytest.raises(ScheduleError, match="the simulation is not possible: window"):
-        simulate(recording, "steady", deployment(QUEUE_WINDOW_MS="soon"), LOAD, given("steady"))
+        simulate(recording, "steady", deployment(QUEUE_WINDOW_MS="soon"), LOAD, measurements("steady"))
 
 
 def test_the_ai_takes_as_long_for_a_turn_in_the_simulator_as_at_the_sink() -> None:
@@ -83,7 +83,7 @@ def test_the_ai_takes_as_long_for_a_turn_in_the_simulator_as_at_the_sink() -> No
         Arrival(5_000 * n, "load", f"9{n}", str(n), "hello", "text", 5_000 * n) for n in range(4)
     )
     drawn = Deployment(ai="lognormal:2s:4s", redis_memory="50mb", environ={})
-    run = simulate(Recording("few.jsonl", arrivals), "steady", drawn, LOAD, given("steady"))
+    run = simulate(Recording("few.jsonl", arrivals), "steady", drawn, LOAD, measurements("steady"))
     sink = Sink(SinkSettings(ai=drawn.ai, seed=LOAD.seed))
     expected = sorted(8_000 + sink.ai_ms(Turn(ids=[f"68a1b2-{n}", "68a1b2-77"])) for n in range(4))
     assert run["reply_ms"] == pytest.approx(expected, abs=20)
@@ -122,17 +122,19 @@ def test_the_simulator_is_given_the_means_of_the_delays_and_of_the_times_of_faul
         run["delays_ms"] = Delays(webhook=webhook_ms, ai=3 * webhook_ms)
         run["faults"] = [FaultTimes(code="redis-away", start_s=8.25, end_s=end_s)]
     planned = (Fault("redis-away", 8000, 5000),)
-    assert circumstances_of(live, planned) == Circumstances(
+    assert measurements_of(live, planned) == StackMeasurements(
         Delays(webhook=5.0, ai=15.0), (Fault("redis-away", 8250, 5250),)
     )
     live[1] |= {"faults": [], "delays_ms": None}
-    assert circumstances_of(live, planned) == Circumstances(Delays(webhook=4.0, ai=12.0), planned)
+    assert measurements_of(live, planned) == StackMeasurements(Delays(webhook=4.0, ai=12.0), planned)
 
 
 def test_delays_make_every_simulated_reply_later_by_their_sum(tmp_path: Path) -> None:
     recording = recording_of(TRIALS["steady"], LOAD, tmp_path / "arrivals.jsonl")
     prompt, late = (
-        simulate(recording, "steady", deployment(QUEUE_WINDOW_MS="400"), LOAD, given("steady", *delays))
+        simulate(
+            recording, "steady", deployment(QUEUE_WINDOW_MS="400"), LOAD, measurements("steady", *delays)
+        )
         for delays in ((0, 0), (300, 500))
     )
     differences = [after - before for before, after in zip(prompt["reply_ms"], late["reply_ms"], strict=True)]

@@ -216,8 +216,10 @@ CLOUD: dict[str, CloudExample] = {
         "[unsupported message]",
         {"errors": [{"code": 501, "title": "Unknown message type"}]},
     ),
-    "a kind to come": CloudExample("hologram", {"id": "1"}, "unsupported", "[unsupported message: hologram]"),
-    "a kind to come with a caption": CloudExample(
+    "an unknown kind": CloudExample(
+        "hologram", {"id": "1"}, "unsupported", "[unsupported message: hologram]"
+    ),
+    "an unknown kind with a caption": CloudExample(
         "hologram", {"caption": "turn it"}, "unsupported", "[unsupported message: hologram] turn it"
     ),
 }

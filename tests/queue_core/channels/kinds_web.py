@@ -321,7 +321,7 @@ WEB: dict[str, Example] = {
         "payment",
         "[request for payment: 12 SAR] lunch",
     ),
-    "a request for payment, in its own unit": Example(
+    "a request for payment, in hundredths": Example(
         {"requestPaymentMessage": {"amount": {"value": "1250", "offset": 100, "currencyCode": "SAR"}}},
         "payment",
         "[request for payment: 12.5 SAR]",
@@ -363,7 +363,7 @@ WEB: dict[str, Example] = {
     "a message in two wrappers": Example(
         wrapped("ephemeralMessage", wrapped("viewOnceMessage", {"videoMessage": {}})), "video", "[video]"
     ),
-    "a message in a wrapper to come": Example(
+    "a message in an unknown wrapper": Example(
         wrapped("hologramEnvelopeMessage", {"conversation": "hello"}), "text", "hello"
     ),
     "an edit": Example(
@@ -380,7 +380,7 @@ WEB: dict[str, Example] = {
         "edit",
         "[edited] at five",
     ),
-    "an edit, by number": Example(
+    "an edit whose type is a number": Example(
         {
             "protocolMessage": {
                 "type": 14,
@@ -402,13 +402,13 @@ WEB: dict[str, Example] = {
     "a deletion": Example(
         {"protocolMessage": {"type": "REVOKE", "key": {"id": "M1"}}}, "deletion", "[deleted a message]"
     ),
-    "a deletion, by number": Example(
+    "a deletion whose type is a number": Example(
         {"protocolMessage": {"type": 0, "key": {"id": "M1"}}}, "deletion", "[deleted a message]"
     ),
-    "a kind to come": Example(
+    "an unknown kind": Example(
         {"hologramMessage": {"depth": 3}}, "unsupported", "[unsupported message: hologram]"
     ),
-    "a kind to come with a caption": Example(
+    "an unknown kind with a caption": Example(
         {"hologramMessage": {"depth": 3, "caption": "turn it round"}},
         "unsupported",
         "[unsupported message: hologram] turn it round",

@@ -190,7 +190,7 @@ async def test_a_redis_without_faults(binary: Any) -> None:
 
 
 @every_version
-async def test_a_redis_that_voids_the_guarantee(binary: Any) -> None:
+async def test_a_redis_that_breaks_the_guarantee(binary: Any) -> None:
     config = {"maxmemory-policy": "allkeys-lru"}
     with EmbeddedRedis(server=binary.path, config=config) as server:
         async with connect(server.url) as redis:

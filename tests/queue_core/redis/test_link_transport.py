@@ -484,7 +484,7 @@ class TestServersThatRefuse:
                 assert await transport.gathered(Note(number=20)) == 20
                 assert proxy.connections == 2
             async with transport_on(f"rediss://127.0.0.1:{proxy.port}") as transport:
-                with pytest.raises(QueueUnavailableError, match="certificate verify failed"):
+                with pytest.raises(QueueUnavailableError, match=r"certificate of .* is refused"):
                     await transport.gathered(Note(number=21))
 
 

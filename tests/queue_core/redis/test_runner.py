@@ -301,6 +301,11 @@ IN_A_SCRIPT = "Error running script (call to f_0d20): @user_script:162: @user_sc
             QueueUnavailableError,
             r"to localhost:6379 \(connection refused\): start Redis, or type python -m queue_core redis$",
         ),
+        (
+            exceptions.ConnectionError("Error while reading from h:1 : (104, 'Connection reset by peer')"),
+            QueueUnavailableError,
+            r"cannot be used now: the connection to h:1 broke \(connection reset by peer\)$",
+        ),
         (exceptions.ConnectionError("Error 111"), QueueUnavailableError, "cannot be used now: Error 111"),
         (ConnectionResetError(), QueueUnavailableError, "ConnectionResetError"),
         (exceptions.AuthenticationError("WRONGPASS"), QueueUnavailableError, "refused the user or password"),

@@ -21,7 +21,7 @@ from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.forgetful import Forgetful
 from tests.queue_core.searches.changes import Edit, What
 from tests.queue_core.searches.model import TEXT, Contract, Handed, Name
-from tests.queue_core.searches.observed import InvariantBrokenError, check_all, observe
+from tests.queue_core.searches.observed import InvariantBrokenError, check_all, keep_what_expires, observe
 
 EPOCH_MS = 1_790_000_000_000
 Result = TypeVar("Result")
@@ -49,7 +49,9 @@ class Driver:
 
     async def check(self) -> None:
         """Every invariant, and that the queue counts as the contract does. Raises InvariantBrokenError."""
-        check_all(self.contract, await observe(self.queue), self.settings.prefix)
+        seen = await observe(self.queue)
+        await keep_what_expires(self.queue.redis, seen)
+        check_all(self.contract, seen, self.settings.prefix)
         waiting = sum(len(conversation.messages) for conversation in self.contract.conversations.values())
         _same("depth", await self.queue.depth(), waiting)
         survey = await self.queue.survey(self.queue.keys.partitions[0], 0, -1)

@@ -57,6 +57,10 @@ NEVER_EXPIRE = {
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 
 
+KEPT_MS = 3_600_000
+"""Time that a run may take from one step to the next."""
+
+
 class InvariantBrokenError(AssertionError):
     """Raised when an invariant does not hold."""
 
@@ -125,6 +129,15 @@ async def observe(queue: MessageQueue) -> Snapshot:
         replies={_name(key, prefix): _fields(found[key]) for key in by_kind["reply"]},
         ttl_ms=ttl_ms,
     )
+
+
+async def keep_what_expires(redis: Redis, seen: Snapshot) -> None:
+    """Let no key expire by the clock of Redis, which goes on while a slow run stands still for the queue."""
+    pipeline = redis.pipeline(transaction=False)
+    for key, ttl_ms in seen.ttl_ms.items():
+        if 0 < ttl_ms < KEPT_MS:
+            pipeline.pexpire(key, KEPT_MS)
+    await pipeline.execute()
 
 
 def check_all(contract: Contract, seen: Snapshot, prefix: str) -> None:

@@ -270,6 +270,19 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     assert len(driver.contract.acknowledged) == 75
 
 
+async def test_the_time_that_a_run_takes_does_not_count() -> None:
+    """Redis deletes the archive after 20 s of its own time, which goes on between the steps of a slow run."""
+    now_us = 1
+
+    class SlowDriver(Driver):
+        async def check(self) -> None:
+            nonlocal now_us
+            await super().check()
+            now_us += 2 * SETTINGS.completed_ttl_s * 1_000_000
+
+    await a_bit_of_everything(SlowDriver(store_client(clock_us=lambda: now_us), SETTINGS))
+
+
 BUGS = {
     "claim carries no change out": (
         "claim",

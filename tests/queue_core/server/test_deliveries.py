@@ -175,7 +175,7 @@ async def test_the_monitor_finds_the_reports_of_a_process_that_died(make_site: M
     async with make_site() as other:
         await other.runtime.deliveries.look()
         assert not (await other.runtime.queue.conversation("1001", PHONE)).is_known
-        await other.runtime.look_after()
+        await other.runtime.examine_and_repair()
         assert len((await other.runtime.queue.conversation("1001", PHONE)).undelivered) == 1
 
 

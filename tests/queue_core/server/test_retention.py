@@ -39,7 +39,7 @@ async def test_the_monitor_deletes_old_dead_letters(redis_client: Redis) -> None
         await queue.enqueue(a_message(timestamp=1))  # so late that it becomes a dead letter
         dead = queue.keys.partitions[0].dead
         await add_old_dead_letter(redis_client, dead)
-        await site.runtime.look_after()
+        await site.runtime.examine_and_repair()
         (young,) = await queue.dead_letters()
         assert young.reason.startswith("late")
 
@@ -50,7 +50,7 @@ async def test_dead_letters_stay_unless_a_time_is_set(redis_client: Redis) -> No
         queue = site.runtime.queue
         await queue.enqueue(a_message(timestamp=1))
         await add_old_dead_letter(redis_client, queue.keys.partitions[0].dead)
-        await site.runtime.look_after()
+        await site.runtime.examine_and_repair()
         assert len(await queue.dead_letters()) == 2
 
 
@@ -65,8 +65,8 @@ async def test_the_monitor_moves_the_oldest_dead_letters_to_a_file_when_there_is
         for _ in range(10):
             await add_old_dead_letter(redis_client, dead)
         ids = [text(entry_id) for entry_id, _ in await redis_client.xrange(dead) or []]
-        await site.runtime.look_after()
-        await site.runtime.look_after()
+        await site.runtime.examine_and_repair()
+        await site.runtime.examine_and_repair()
         assert await redis_client.xlen(dead) == 9
     (line,) = path.read_text("utf-8").splitlines()
     fields = {"conversation": "bot:1", "reason": "?", "at": "1", "attempts": "1", "message": "?"}
@@ -81,7 +81,7 @@ async def test_dead_letters_stay_when_the_file_cannot_be_written(redis_client: R
         dead = site.runtime.queue.keys.partitions[0].dead
         for _ in range(2):
             await add_old_dead_letter(redis_client, dead)
-        await site.runtime.look_after()
+        await site.runtime.examine_and_repair()
         assert await redis_client.xlen(dead) == 2
 
 

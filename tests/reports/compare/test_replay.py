@@ -152,7 +152,7 @@ def test_a_run_that_does_not_come_to_rest_is_worse() -> None:
         run["came_to_rest"] = False
 
     comparison = _planted(plant)
-    assert [change.subject for change in _of_level(comparison, "worse")] == ["came to rest"]
+    assert [change.subject for change in _of_level(comparison, "worse")] == ["finished its work"]
 
 
 def test_more_ai_calls_are_worse_only_beyond_the_threshold() -> None:

@@ -298,7 +298,7 @@ def test_faults_and_runs_that_never_came_to_rest_are_reported() -> None:
         ]
     made["runs"][0]["came_to_rest"] = False
     seen = "".join(Page(render_replay_report(made)).text)
-    assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
+    assert "buffer-v1 did not finish its work within 20.0\u00a0s." in seen
     assert "timer dead (10.0\u00a0%)" in seen
     assert "Redis away at 8\u00a0s for 5\u00a0s" in seen
     html = render_replay_report(made)

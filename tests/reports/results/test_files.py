@@ -177,8 +177,8 @@ _CONTRADICTIONS = {
     'the recording "incident.jsonl" is not in the result - at `$.replay.runs[0]`': _broken(
         "baseline of a replay", "replay", "digests", value={}
     ),
-    "`licensed` is greater than `twice` - at `$.rows[0]`": _broken(
-        "failover", "rows", value=[failover_example.row("steady", licensed=1)]
+    "`twice_after_lost_write` is greater than `twice` - at `$.rows[0]`": _broken(
+        "failover", "rows", value=[failover_example.row("steady", twice_after_lost_write=1)]
     ),
     "more messages were answered or lost than acknowledged - at `$.rows[0]`": _broken(
         "failover", "rows", value=[{**failover_example.row("steady"), "once": 4_001}]

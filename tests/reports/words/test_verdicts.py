@@ -66,7 +66,7 @@ def test_an_outcome_that_did_not_match_is_the_headline() -> None:
 def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
     assert _plain(replay_verdict(harmed).first) == (
-        "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 run of 5 messages in 1 recording"
+        "THE QUEUE lost 1 and duplicated 2 and did not finish its work in 1 run of 5 messages in 1 recording"
     )
 
 
@@ -134,7 +134,7 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     )
     assert "5 messages, 2 s of silence is recommended" in _plain(sweep_verdict(lossy))
     assert _plain(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
-    assert _plain(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
+    assert _plain(sweep_verdict(sweep_example.lossy()).first).startswith("With every choice")
 
 
 def test_a_recommended_choice_without_a_limit_of_messages_names_none() -> None:

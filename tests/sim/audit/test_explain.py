@@ -111,7 +111,7 @@ def test_a_coincidence_is_not_an_explanation() -> None:
     none = Explanation(recording="r", system="s", messages=10, unanswered=met, cut=met)
     assert met["both"] == 1
     assert explanation_words([none]).startswith(
-        "No system here explains the 1\u00a0message without a reply or probably not read"
+        "No system here explains the 1\u00a0message that got no reply or was probably not read"
     )
     nothing = overlap(set(), set(), 10)
     calm = Explanation(recording="r", system="s", messages=10, unanswered=nothing, cut=nothing)
@@ -125,7 +125,7 @@ def test_an_explanation_counts_what_an_audit_counts_under_those_words(tmp_path: 
     assert (audited["unanswered"], audited["too_soon"]) == (1, 1)
     explained = explain([recording], runs_of(recording, "buffer-v1"), ["buffer-v1"])
     assert explained[0]["unanswered"]["actual"] == 2
-    assert "2\u00a0messages without a reply or probably not read" in explanation_words(explained)
+    assert "2\u00a0messages that got no reply or were probably not read" in explanation_words(explained)
 
 
 def test_the_command_explains_on_console_page_and_json(tmp_path: Path) -> None:

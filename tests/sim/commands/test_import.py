@@ -169,7 +169,7 @@ def test_a_long_replay_is_announced_with_what_shortens_it(capsys: pytest.Capture
     say_estimate([load_day()] * 1000, contenders, 10, options)
     said = capsys.readouterr().err
     assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 17 minutes; ")
-    assert "--system NAME takes one of them, --from and --to a part of the time" in said
+    assert "--system NAME replays one system, --from and --to replay a part of the time" in said
     assert "is not split" not in said
     say_estimate([load_day()], contenders, 1, options)
     say_estimate([load_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))

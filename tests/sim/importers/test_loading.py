@@ -99,7 +99,7 @@ def test_a_folder_of_several_formats_is_a_recording_of_each_and_says_what_it_lef
     lines = list(unread_lines(loaded.unknown, loaded.below))
     left_out = "no known format, left out; if you know it, name the file alone, with --format"
     assert lines[0] == f"{folder / 'notes.txt'}: {left_out}"
-    below = "not read, since the folder above has recordings; name the subfolder to read it"
+    below = "not read, since a folder above has recordings; to read these files, name their subfolder"
     assert lines[1:] == [f"{folder / 'older' / 'dump.log'}: {below}"] * has_recording
 
 

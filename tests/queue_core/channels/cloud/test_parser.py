@@ -53,7 +53,7 @@ def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
         ("a contact", {"contacts": [{"name": "Omar", "phones": ["+966 51 234 5678"]}]}),
         ("an edit", {"change": {"what": "edit", "id": "wamid.0", "text": "at five", "kind": "text"}}),
         ("a deletion", {"change": {"what": "deletion", "id": "wamid.0"}}),
-        ("a kind to come", {"unknown": "hologram"}),
+        ("an unknown kind", {"unknown": "hologram"}),
         ("a photo", {"media": {"id": "1", "mimetype": "image/jpeg"}}),
     ],
 )

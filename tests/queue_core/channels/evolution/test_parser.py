@@ -73,7 +73,7 @@ def test_what_no_user_wrote_is_counted(name: str) -> None:
                 }
             },
         ),
-        (WEB["a kind to come"].content, {"unknown": "hologramMessage"}),
+        (WEB["an unknown kind"].content, {"unknown": "hologramMessage"}),
     ],
 )
 def test_the_structure_of_a_content(content: Any, facts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`check`: what voids the guarantees, on whichever Redis."""
+"""`check`: what breaks the guarantees, on whichever Redis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
     answer = await Console(settings, capsys).run("check", "--embedded")
     assert answer.code == 0, answer.out
     assert "started for this check" in answer.out
-    assert answer.lines[-1].startswith("OK: nothing voids the guarantees")
+    assert answer.lines[-1].startswith("OK: nothing breaks the guarantees")
     assert "ERROR" not in answer.out
     with pytest.raises(InvalidSettingsError):
         redis_url(settings)

@@ -77,7 +77,7 @@ async def test_replies_that_did_not_arrive(console: Console) -> None:
         )
         await console.queue.sent.note_undelivered(report, SentReply("bot", "201", b"", ""))
     shown = await console.run("show", "bot", "201")
-    assert "2 replies; of the newest it was reported " in shown.out
+    assert "2 replies; the newest was reported " in shown.out
     assert r"error 131047: Too late\x1b[2J" in shown.out
     as_json = (await console.run("show", "bot", "201", "--json")).json
     assert [it["replyId"] for it in as_json["undelivered"]] == ["out0", "out1"]

@@ -30,7 +30,7 @@ async def test_status_as_json(console: Console) -> None:
     assert [one["userPhone"] for one in answer["nextDue"]] == ["200", "201", "202"]
     assert all(one["attentionInMs"] <= 20 for one in answer["nextDue"])
     shown = await console.run("status")
-    assert shown.lines[-1] == "and 2 conversations more: see --limit"
+    assert shown.lines[-1] == "and 2 conversations more: --limit N lists more of them"
     assert "and " not in (await console.run("status", "--limit", "12")).lines[-1]
 
 

@@ -1,9 +1,9 @@
-"""Surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
+"""Facts about the stack of a load: the stack's settings, the faults, and the usage of CPU and memory.
 
 `python -m loadtests run` and Locust's process share a folder with these files. The command writes all of them except
 `started`, which Locust's process writes; that process also reads all of them into the result.
 
-- `surroundings.json`: Surroundings, written before the start;
+- `stack_facts.json`: StackFacts, written before the start;
 - `started`: Unix time of the start of the load;
 - `faults.json`: a list of InjectedFault, rewritten when a fault begins, kills or ends;
 - `usage.jsonl`: a UsageSample for each second.
@@ -28,7 +28,7 @@ STARTED, USAGE_LOG = "started", "usage.jsonl"
 _USAGE = msgspec.json.Decoder(UsageSample)
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class StackFacts(msgspec.Struct, frozen=True):
     """Facts that are known before the load begins; `plan` has the faults in the order of their times."""
 
     command: str
@@ -38,7 +38,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     def write(self, folder: Path) -> None:
         """Write the facts into the folder, with an empty list of faults."""
-        write_whole(msgspec.json.encode(self).decode(), folder / "surroundings.json")
+        write_whole(msgspec.json.encode(self).decode(), folder / "stack_facts.json")
         write_faults([], folder)
 
 
@@ -47,9 +47,9 @@ def write_faults(faults: list[InjectedFault], folder: Path) -> None:
     write_whole(msgspec.json.encode(faults).decode(), folder / "faults.json")
 
 
-def read_surroundings(folder: Path) -> Surroundings:
-    """Read the facts that `Surroundings.write` wrote. Raises OSError, msgspec.MsgspecError."""
-    return msgspec.json.decode((folder / "surroundings.json").read_bytes(), type=Surroundings)
+def read_stack_facts(folder: Path) -> StackFacts:
+    """Read the facts that `StackFacts.write` wrote. Raises OSError, msgspec.MsgspecError."""
+    return msgspec.json.decode((folder / "stack_facts.json").read_bytes(), type=StackFacts)
 
 
 def read_injected(folder: Path) -> list[InjectedFault]:

@@ -1,4 +1,4 @@
-"""The surroundings of a load, written by one process and read by another."""
+"""Facts about the stack of a load, written by one process and read by another."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.account.surroundings import (
+from loadtests.account.stack_facts import (
     USAGE_LOG,
-    Surroundings,
+    StackFacts,
     by_second,
     missed_faults,
     read_faults,
     read_injected,
-    read_surroundings,
+    read_stack_facts,
     read_usage,
     write_faults,
 )
@@ -23,14 +23,14 @@ from sim.faults import Fault, parse_faults
 
 
 def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
-    written = Surroundings(
+    written = StackFacts(
         "the command",
         {"workers": 2, "ai": "constant:1s"},
         {"redis": "8"},
         [Fault("ai-fails", 3000, 1000)],
     )
     written.write(tmp_path)
-    assert read_surroundings(tmp_path) == written
+    assert read_stack_facts(tmp_path) == written
     assert read_faults(tmp_path, until_s=9.0) == []
     faults = [InjectedFault("worker-dies", 1.0, 2.5, "worker-1.1", 1.1), InjectedFault("ai-fails", 3.0)]
     write_faults(faults, tmp_path)
