@@ -115,18 +115,22 @@ class Intake:
         await self._unsettled.settle_when_back(every_s)
 
     async def _store_until(self, latest: float, arrival: Arrival) -> Acknowledgement | None:
-        """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
+        """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then.
+
+        The first try may end later than `latest`; it has the time that Redis has to answer.
+        """
         clock = asyncio.get_running_loop().time
         pause_s = STORE_AGAIN_S[0]
         is_again = False
         while True:
             try:
-                return await self._store(arrival, is_again=is_again)
-            except QueueUnavailableError as error:
+                async with asyncio.timeout_at(latest if is_again else None):
+                    return await self._store(arrival, is_again=is_again)
+            except (QueueUnavailableError, TimeoutError) as error:
                 for conversation in arrival.conversations:
                     self._availability_of(conversation).failed(clock())
                 if clock() + pause_s > latest:
-                    _log.warning("Redis is away: %s", error)
+                    _log.warning("Redis is away: %s", str(error) or "it does not answer")
                     return None
             is_again = True
             await asyncio.sleep(pause_s)
