@@ -85,8 +85,9 @@ class Intake:
     async def receive(self, message: QueueMessage) -> Acknowledgement:
         """Store or answer a message, and say which. Once this returns, the provider need not deliver it again.
 
-        Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError, or the error of
-        the handler or sender, when the message is neither stored nor answered.
+        Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError or another
+        QueueError of `MessageQueue`, or the error of the handler or sender, when the message is neither stored nor
+        answered.
         """
         check_names(message)
         message = self._queue.with_id(message)
@@ -104,7 +105,11 @@ class Intake:
             self._end_turn(turn, arrival)
 
     async def settle(self) -> None:
-        """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
+        """Record in Redis which messages were answered without it.
+
+        Raises QueueUnavailableError while Redis is away, and NewerLayoutError or PartitionsError while it refuses this
+        process.
+        """
         await self._unsettled.settle()
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
