@@ -131,8 +131,8 @@ class DeadLetters:
         """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
 
         Calls `write` with the id and the fields of each, then deletes them: when `write` returns, they must be safely
-        stored. If the process stops in between, they are written again later. Returns their number. Raises the errors of
-        `write`.
+        stored. If the process stops in between, they are written again later. Returns their number. Raises the errors
+        of `write`.
         """
         room = self._access.settings.dead_letters_in_partition_max
         moved = 0

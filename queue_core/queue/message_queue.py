@@ -82,9 +82,9 @@ class MessageQueue:
     those of another queue, see `without`.
 
     Methods that ask Redis raise QueueUnavailableError when it does not answer in time or takes no writes,
-    UnsupportedRedisError when it lacks something that the queue needs, NewerLayoutError or PartitionsError when its data
-    are not for this process, and QueueError when it refuses a step for another reason. Methods that raise other errors
-    too name them.
+    UnsupportedRedisError when it lacks something that the queue needs, NewerLayoutError or PartitionsError when its
+    data are not for this process, and QueueError when it refuses a step for another reason. Methods that raise other
+    errors too name them.
     """
 
     def __init__(
