@@ -1,0 +1,59 @@
+"""Errors of redis-py's own client of a cluster, which are not all redis-py's: each passes as while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import RedisCluster
+from redis.exceptions import ClusterError, RedisClusterException
+
+from loadtests.replicated_redis.cluster import ClusterServers
+from queue_core import Intake, MessageQueue, Processor, QueueUnavailableError
+from queue_core.redis.runner import ScriptRunner
+from tests.queue_core.bot import PATIENCE_S, Bot, eventually, message, quick, running
+from tests.queue_core.redis.nodes.played import PlayedCluster
+from tests.queue_core.redis.nodes.test_transport import PATIENT_MS, Note, redirection
+
+
+async def test_a_worker_and_an_intake_that_start_before_the_cluster(cluster_servers: ClusterServers) -> None:
+    """Until a node answers, the client raises RedisClusterException, which is no RedisError."""
+    for node in cluster_servers.nodes:
+        node.kill()
+    client: Any = RedisCluster(host="127.0.0.1", port=cluster_servers.nodes[0].port)
+    queue = MessageQueue(client, quick(partitions=2, redis_deadline_ms=PATIENT_MS, direct_after_ms=0))
+    bot = Bot()
+    async with aclosing(client), running(Processor(queue, bot.handle, bot.send)):
+        with pytest.raises(QueueUnavailableError, match="cannot be connected") as raised:
+            await queue.enqueue(message("m1"))
+        assert isinstance(raised.value.__cause__, RedisClusterException)
+        assert await Intake(queue, bot.handle, bot.send).receive(message("m2")) == "answered"
+        for node in cluster_servers.nodes:
+            await asyncio.to_thread(node.start)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await is_stored(queue, "m1"):  # the nodes do not know each other yet
+                pass
+        await eventually(lambda: bot.sent_ids == ["m2", "m1"], "the worker answers")
+
+
+async def is_stored(queue: MessageQueue, message_id: str) -> bool:
+    try:
+        await queue.enqueue(message(message_id))
+    except QueueUnavailableError:
+        return False
+    return True
+
+
+async def test_redirections_that_do_not_end() -> None:
+    """The client gives up with "TTL exhausted"; counted as a refusal, it failed turns whose reply had been sent."""
+    async with PlayedCluster() as cluster:
+        first, second = cluster.nodes
+        first.refusals += [redirection("ASK", second)] * 1_000
+        second.refusals += [redirection("ASK", first)] * 1_000
+        async with RedisCluster(host="127.0.0.1", port=first.port, protocol=2) as client:
+            runner = ScriptRunner(cast("Any", client), deadline_ms=PATIENT_MS)
+            with pytest.raises(QueueUnavailableError, match="TTL exhausted") as raised:
+                await runner.gathered(Note(number=1))
+            assert type(raised.value.__cause__) is ClusterError
