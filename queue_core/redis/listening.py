@@ -18,7 +18,6 @@ from redis.backoff import NoBackoff
 
 from queue_core.redis.link import Link, can_link
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import prepare
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 
@@ -96,7 +95,6 @@ class ClientListener(Listener):
 
     async def last_ids(self, names: Sequence[str]) -> list[EntryId]:
         """Return the ids of the last entries."""
-        await prepare(self._redis)
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.execute_command(*_last_entry(name))
@@ -105,7 +103,12 @@ class ClientListener(Listener):
         return _ids_in(answers)
 
     async def newer(self, known: Mapping[str, EntryId]) -> list[NewEntry]:
-        """Wait for newer entries."""
+        """Wait for newer entries.
+
+        A cluster's client sends such a read to any node until it knows the slots, and forgets them after five MOVED.
+        """
+        if isinstance(self._redis, RedisCluster):
+            await cancellable(self._redis.initialize())
         return _entries_in(await cancellable(self._redis.xread(known, block=self._block_ms)))
 
     async def aclose(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from queue_core.command_lines import typed
@@ -174,7 +174,6 @@ class ScriptRunner(Transport):
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1
-        await prepare(self._redis)
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command("EVALSHA", *call.command())
@@ -205,12 +204,6 @@ async def check_lua(redis: Redis, deadline_s: float) -> None:
         raise explain(error) from error
     if int(answer) != 1:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
-
-
-async def prepare(redis: Any) -> None:
-    """Let a cluster's client of redis-py learn the slots; until then it sends commands to any node."""
-    if isinstance(redis, RedisCluster):
-        await redis.initialize()
 
 
 async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:

@@ -12,9 +12,11 @@ from redis.exceptions import ClusterError, RedisClusterException
 
 from loadtests.replicated_redis.cluster import ClusterServers
 from queue_core import Intake, MessageQueue, Processor, QueueUnavailableError
+from queue_core.redis.listening import listener_on
 from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.bot import PATIENCE_S, Bot, eventually, message, quick, running
 from tests.queue_core.redis.nodes.played import PlayedCluster
+from tests.queue_core.redis.nodes.test_real_nodes import USERS
 from tests.queue_core.redis.nodes.test_transport import PATIENT_MS, Note, redirection
 
 
@@ -44,6 +46,23 @@ async def is_stored(queue: MessageQueue, message_id: str) -> bool:
     except QueueUnavailableError:
         return False
     return True
+
+
+async def test_many_listeners_on_a_client_that_does_not_know_the_slots(
+    cluster_servers: ClusterServers,
+) -> None:
+    """Sent to any node, their reads would be redirected, and the fifth MOVED closes the client under the others."""
+    for node in cluster_servers.nodes:
+        node.command("CONFIG", "RESETSTAT")
+    names = [f"stream{number}" for number in range(USERS)]
+    for name in names:
+        cluster_servers.primary_of(name).command("XADD", name, "*", "at", "1")
+    async with aclosing(RedisCluster(host="127.0.0.1", port=cluster_servers.nodes[0].port)) as client:
+        listeners = [listener_on(client, block_ms=PATIENT_MS) for _ in names]
+        reads = (listener.newer({name: "0-0"}) for name, listener in zip(names, listeners, strict=True))
+        assert [entry.name for (entry,) in await asyncio.gather(*reads)] == names
+    errors = [node.info("errorstats") for node in cluster_servers.nodes]
+    assert not any("errorstat_MOVED" in of_node for of_node in errors)
 
 
 async def test_redirections_that_do_not_end() -> None:
