@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
@@ -179,7 +179,8 @@ class ScriptRunner(Transport):
             pipeline.execute_command("EVALSHA", *call.command())
         for wait in await self._durable.commands() if self._durable else ():
             pipeline.execute_command(*wait)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        with closings_as_errors():
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
         if self._durable:
             self._durable.check(answers[len(calls) :])
         return answers[: len(calls)]
@@ -204,6 +205,15 @@ async def check_lua(redis: Redis, deadline_s: float) -> None:
         raise explain(error) from error
     if int(answer) != 1:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+
+
+@contextlib.contextmanager
+def closings_as_errors() -> Iterator[None]:
+    """Raise ConnectionError where redis-py closed a cluster's connections under a command, as after five MOVED."""
+    try:
+        yield
+    except AttributeError as error:  # it writes to a connection that it has not any more
+        raise exceptions.ConnectionError("redis-py closed the connection under the command") from error
 
 
 async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:

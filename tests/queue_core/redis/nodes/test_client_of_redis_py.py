@@ -7,8 +7,9 @@ from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
+from redis import exceptions
 from redis.asyncio import RedisCluster
-from redis.exceptions import ClusterError, RedisClusterException
+from redis.asyncio.cluster import ClusterNode
 
 from loadtests.replicated_redis.cluster import ClusterServers
 from queue_core import Intake, MessageQueue, Processor, QueueUnavailableError
@@ -30,7 +31,7 @@ async def test_a_worker_and_an_intake_that_start_before_the_cluster(cluster_serv
     async with aclosing(client), running(Processor(queue, bot.handle, bot.send)):
         with pytest.raises(QueueUnavailableError, match="cannot be connected") as raised:
             await queue.enqueue(message("m1"))
-        assert isinstance(raised.value.__cause__, RedisClusterException)
+        assert isinstance(raised.value.__cause__, exceptions.RedisClusterException)
         assert await Intake(queue, bot.handle, bot.send).receive(message("m2")) == "answered"
         for node in cluster_servers.nodes:
             await asyncio.to_thread(node.start)
@@ -65,6 +66,26 @@ async def test_many_listeners_on_a_client_that_does_not_know_the_slots(
     assert not any("errorstat_MOVED" in of_node for of_node in errors)
 
 
+def closed(_: ClusterNode) -> None:
+    raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+
+async def test_connections_that_the_client_closed_under_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after five MOVED, when primaries were replaced; a worker died of it."""
+    async with (
+        PlayedCluster() as cluster,
+        RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port, protocol=2) as client,
+    ):
+        listener = listener_on(client, block_ms=PATIENT_MS)
+        runner = ScriptRunner(cast("Any", client), deadline_ms=PATIENT_MS)
+        monkeypatch.setattr(ClusterNode, "acquire_connection", closed)
+        for read in (listener.newer({"stream": "0-0"}), listener.last_ids(["stream"])):
+            with pytest.raises(exceptions.ConnectionError, match="closed the connection under"):
+                await read
+        with pytest.raises(QueueUnavailableError, match="closed the connection under"):
+            await runner.gathered(Note(number=1))
+
+
 async def test_redirections_that_do_not_end() -> None:
     """The client gives up with "TTL exhausted"; counted as a refusal, it failed turns whose reply had been sent."""
     async with PlayedCluster() as cluster:
@@ -75,4 +96,4 @@ async def test_redirections_that_do_not_end() -> None:
             runner = ScriptRunner(cast("Any", client), deadline_ms=PATIENT_MS)
             with pytest.raises(QueueUnavailableError, match="TTL exhausted") as raised:
                 await runner.gathered(Note(number=1))
-            assert type(raised.value.__cause__) is ClusterError
+            assert type(raised.value.__cause__) is exceptions.ClusterError
