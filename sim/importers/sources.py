@@ -134,7 +134,7 @@ def size_of(paths: Iterable[Path]) -> int:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself, or all files in the folder and its subfolders without hidden ones, READMEs and LICENSEs."""
+    """Return the path itself, or all files in the folder and its subfolders but hidden ones, READMEs and LICENSEs."""
     try:
         if not path.exists():
             raise ImportFailedError(f"{visible(str(path))}: does not exist")
