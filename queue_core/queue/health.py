@@ -295,6 +295,12 @@ class _Examination:
                 f"damaged data of the queue cannot be read ({', '.join(damaged)}), so it is left out here: start a "
                 "worker or the monitor, which moves damaged keys aside"
             )
+        if counted.damaged:
+            self._errors.append(
+                f"the messages or the lease of {quantity(counted.damaged, 'conversation')} cannot be read, since "
+                "something other than the queue changed the keys, so they are left out here: the worker that takes the "
+                "turn moves the keys aside, then see `damaged list`"
+            )
         if sizes.damaged_keys:
             self._errors.append(
                 f"moved {quantity(sizes.damaged_keys, 'damaged key')} aside, which something other than the queue "
