@@ -81,6 +81,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     append_fsync: str = ""
     role: str = ""
     """"primary" or "replica"."""
+    is_refused: bool = False
+    """True when Redis refuses this process: the queue has another number of partitions, or a newer layout."""
     is_cluster: bool = False
     nodes: tuple[NodeShare, ...] = ()
     """Primaries of a cluster, in the order of their names; empty for a single Redis."""
@@ -153,6 +155,7 @@ class _Examination:
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
+            self._facts["is_refused"] = not isinstance(error, UnsupportedRedisError)
             self._errors.append(str(error))
         except QueueUnavailableError as error:
             self._away(str(error))

@@ -105,7 +105,9 @@ async def test_a_lock_with_odd_values_counts_as_damaged(console: Console) -> Non
     await console.put("m1")
     lock = console.queue.keys.of("bot", "201").lock
     for field in ("size", "expiresAt"):
-        await console.queue.redis.hset(lock, mapping={"token": "1", "size": "1", "expiresAt": "9", field: "x"})
+        await console.queue.redis.hset(
+            lock, mapping={"token": "1", "size": "1", "expiresAt": "9", field: "x"}
+        )
         assert (await console.queue.survey(console.queue.keys.partitions[0], 0, -1)).damaged == 1
 
 
