@@ -15,6 +15,8 @@ class Counts:
         self.in_flight = 0
         self.oldest_age_ms: int | None = None
         self.expired_leases = 0
+        self.damaged = 0
+        """Conversations whose messages or lease cannot be read; of those counted, never scaled up."""
 
     def add(self, page: SurveyAnswer) -> None:
         """Add the counts of a page."""
@@ -23,6 +25,7 @@ class Counts:
         self.waiting += page.waiting
         self.in_flight += page.in_flight
         self.expired_leases += page.expired_leases
+        self.damaged += page.damaged
         if page.oldest_added_ms is not None:
             age_ms = max(0, page.now_ms - page.oldest_added_ms)
             self.oldest_age_ms = max(age_ms, self.oldest_age_ms or 0)

@@ -81,6 +81,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     append_fsync: str = ""
     role: str = ""
     """"primary" or "replica"."""
+    is_refused: bool = False
+    """True when Redis refuses this process: the queue has another number of partitions, or a newer layout."""
     is_cluster: bool = False
     nodes: tuple[NodeShare, ...] = ()
     """Primaries of a cluster, in the order of their names; empty for a single Redis."""
@@ -153,6 +155,7 @@ class _Examination:
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
+            self._facts["is_refused"] = not isinstance(error, UnsupportedRedisError)
             self._errors.append(str(error))
         except QueueUnavailableError as error:
             self._away(str(error))
@@ -294,6 +297,12 @@ class _Examination:
             self._errors.append(
                 f"damaged data of the queue cannot be read ({', '.join(damaged)}), so it is left out here: start a "
                 "worker or the monitor, which moves damaged keys aside"
+            )
+        if counted.damaged:
+            self._errors.append(
+                f"the messages or the lease of {quantity(counted.damaged, 'conversation')} cannot be read, since "
+                "something other than the queue changed the keys, so they are left out here: the worker that takes the "
+                "turn moves the keys aside, then see `damaged list`"
             )
         if sizes.damaged_keys:
             self._errors.append(

@@ -111,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="first hold the queue, as the command `hold` does: no worker takes a turn until `resume`",
         )
-        command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve")
+        needs_ai = name in ("web", "worker")
+        command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve", needs_ai=needs_ai)
     redis_server.add_command(commands)
     operator.add_commands(commands)
     tick = commands.add_parser(
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         description="Makes one pass over everything that is due: for cron, or to see what a worker would do.\n"
         "Prints a ProcessingReport as JSON; exit code 0, or 1 when an attempt failed.",
     )
-    tick.set_defaults(run=_tick)
+    tick.set_defaults(run=_tick, needs_ai=True)
     return top
 
 
@@ -141,7 +142,8 @@ def _run(chosen: argparse.Namespace) -> int:
             for name in ("host", "port")
             if (value := getattr(chosen, name, None)) is not None
         }
-        loaded = config.load({**os.environ, **overrides}, chosen.env_file)
+        needs_ai = getattr(chosen, "needs_ai", False)
+        loaded = config.load({**os.environ, **overrides}, chosen.env_file, needs_ai=needs_ai)
         settings = loaded.settings
         configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)

@@ -101,7 +101,7 @@ class ServerSettings(EnvironmentSettings):
     """Longest pause before a bubble, in which the user sees "typing…"; short bubbles come sooner."""
 
     ai: Literal["echo", "dify", "openai", "http"] | None = None
-    """Kind of AI that answers; empty: `serve` echoes, the others refuse to start (see `with_ai`)."""
+    """Kind of AI that answers; empty: `serve` echoes, the others refuse to start if `lacks_ai`."""
     ai_url: Url = ""
     """Address of the AI: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
@@ -163,20 +163,14 @@ class ServerSettings(EnvironmentSettings):
         """True when a provider can send replies; otherwise they are printed on the terminal."""
         return any(provider.is_enabled for provider in self.providers)
 
-    def with_ai(self, *, may_echo: bool = False) -> ServerSettings:
-        """Return the settings with an AI: the one that is set, or an echo if no user can be reached.
+    @property
+    def lacks_ai(self) -> bool:
+        """True when no AI is set although a Redis or a channel is, so that users may be reached."""
+        return not self.ai and bool(self.has_channel or self.redis_url.get_secret_value())
 
-        `may_echo` allows the echo everywhere. Otherwise raises InvalidSettingsError when no AI is set but a Redis or
-        a channel is.
-        """
-        if self.ai:
-            return self
-        if may_echo or not (self.has_channel or self.redis_url.get_secret_value()):
-            return self.model_copy(update={"ai": "echo"})
-        raise InvalidSettingsError(
-            "AI: not set, so every user would be answered by an echo; set AI=dify, AI=openai or AI=http with its "
-            "AI_URL, or set AI=echo if you want an echo"
-        )
+    def with_ai(self) -> ServerSettings:
+        """Return the settings with an AI: the one that is set, or an echo."""
+        return self if self.ai else self.model_copy(update={"ai": "echo"})
 
 
 class Loaded(BaseModel):
@@ -209,11 +203,11 @@ def environment_names() -> dict[str, str]:
     return names
 
 
-def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Loaded:
+def load(environ: Mapping[str, str], env_file: Path | str | None = None, *, needs_ai: bool = False) -> Loaded:
     """Read settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
-    Without `env_file` the file is `.env`, if there is one; a file that is named must exist. Raises
-    InvalidSettingsError, which lists every fault and shows no secret.
+    Without `env_file` the file is `.env`, if there is one; a file that is named must exist. With `needs_ai` it is a
+    fault if `lacks_ai`. Raises InvalidSettingsError, which lists every fault and shows no secret.
     """
     file_values, warnings = _from_file(env_file)
     given = {name: value for name, value in {**file_values, **environ}.items() if value}
@@ -242,7 +236,8 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     queue = read(QueueSettings, "queue", rules)
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     named = {fault.partition(":")[0] for fault in faults}
-    faults += [fault for fault in _contradictions(settings) if fault.partition(":")[0] not in named]
+    contradictions = _contradictions(settings, needs_ai=needs_ai)
+    faults += [fault for fault in contradictions if fault.partition(":")[0] not in named]
     warnings += _suspects(file_values, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)
@@ -278,7 +273,7 @@ def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
     return {name: value for name, value in values.items() if value is not None}, warnings
 
 
-def _contradictions(settings: ServerSettings) -> Iterator[str]:
+def _contradictions(settings: ServerSettings, *, needs_ai: bool) -> Iterator[str]:
     if url := settings.redis_url.get_secret_value():
         try:
             connect(url)
@@ -286,6 +281,11 @@ def _contradictions(settings: ServerSettings) -> Iterator[str]:
             yield f"REDIS_URL: {error}"
     for provider in settings.providers:
         yield from provider.faults()
+    if needs_ai and settings.lacks_ai:
+        yield (
+            "AI: not set, so every user would be answered by an echo; set AI=dify, AI=openai or AI=http with its "
+            "AI_URL, or set AI=echo if you want an echo"
+        )
     yield from _faults_of_ai(settings)
     yield from _faults_of_times(settings)
     yield from _faults_of_secrets(settings)

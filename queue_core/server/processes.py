@@ -59,7 +59,7 @@ async def run(
         _check_free(settings)
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
-        settings = settings.with_ai(may_echo=starts_redis)
+        settings = settings.with_ai()
     stop, expected = asyncio.Event(), frozenset[str]()
     with _signals(stop, settings.grace_s + END_S):
         async with AsyncExitStack() as stack:

@@ -66,13 +66,14 @@ class Web:
         return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Answer 200 if the process can take work. A web process can do so even while Redis is away."""
+        """Answer 200 if the process can take work. A web process can while Redis is away, but not when it refuses."""
         report = await self._health()
-        is_ready = not self.stopping.is_set() and (report.reachable or self._webhooks is not None)
+        can_work = (report.reachable or self._webhooks is not None) and not report.is_refused
+        is_ready = can_work and not self.stopping.is_set()
         body = {
             "ready": is_ready,
             "stopping": self.stopping.is_set(),
-            "redis": "up" if report.reachable else "down",
+            "redis": "refuses" if report.is_refused else "up" if report.reachable else "down",
         }
         return json_answer(body, status=200 if is_ready else 503)
 

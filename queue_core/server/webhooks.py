@@ -99,17 +99,27 @@ class Webhooks:
         for provider in self._settings.providers:
             routes += [web.post(path, partial(self._post, provider)) for path in provider.paths]
             if isinstance(provider, Handshake):
-                routes += [web.get(path, partial(self._handshake, provider)) for path in provider.paths]
+                routes += [
+                    web.get(path, partial(self._handshake, provider, provider.answer_handshake))
+                    for path in provider.paths
+                ]
         return routes
 
+    def _is_unused(self, provider: Provider) -> bool:
+        """Return True if a reply could not be sent, although others can: without any channel, replies are printed."""
+        return self._has_channel and not provider.is_enabled
+
+    def _not_configured(self, provider: Provider) -> web.Response:
+        return self._rejected(
+            404,
+            "channel",
+            f"the channel {provider.name} is not configured, so no reply could be sent: set "
+            f"{provider.environment_name(provider.enabled_by)}",
+        )
+
     async def _post(self, provider: Provider, request: web.Request) -> web.Response:
-        if self._has_channel and not provider.is_enabled:  # a reply could not be sent
-            return self._rejected(
-                404,
-                "channel",
-                f"the channel {provider.name} is not configured, so no reply could be sent: set "
-                f"{provider.environment_name(provider.enabled_by)}",
-            )
+        if self._is_unused(provider):
+            return self._not_configured(provider)
         began = asyncio.get_running_loop().time()
         try:
             body = await read_body(request)
@@ -134,9 +144,13 @@ class Webhooks:
         limit = self._settings.media_bytes_max
         return limit if len(body) > limit else KEEP_MEDIA
 
-    async def _handshake(self, provider: Handshake, request: web.Request) -> web.Response:
+    async def _handshake(
+        self, provider: Provider, answer: Callable[[Mapping[str, str]], str], request: web.Request
+    ) -> web.Response:
+        if self._is_unused(provider):
+            return self._not_configured(provider)
         try:
-            text = provider.answer_handshake(request.query)
+            text = answer(request.query)
         except UnauthorizedError as error:
             return self._rejected(403, error.reason, str(error))
         return web.Response(text=text, content_type="text/plain")

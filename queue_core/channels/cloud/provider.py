@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import aiohttp
@@ -15,7 +15,7 @@ from queue_core.channels.base import Inbound, Post, Provider, UnauthorizedError
 from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.phrases import Language
-from queue_core.environment import Url
+from queue_core.environment import Url, faults_of_secret
 
 
 class Cloud(Provider):
@@ -43,6 +43,11 @@ class Cloud(Provider):
     def messages_per_s_max(self) -> int:
         """See Provider.messages_per_s_max."""
         return self.messages_per_s
+
+    def faults(self) -> Iterator[str]:
+        """See Provider.faults."""
+        yield from faults_of_secret("CLOUD_APP_SECRET", self.app_secret)
+        yield from faults_of_secret("CLOUD_VERIFY_TOKEN", self.verify_token)
 
     def authenticate(self, post: Post) -> None:
         """See Provider.authenticate. The signature is that of the raw body, so the body is not decoded here."""

@@ -124,6 +124,8 @@ class SurveyAnswer(NamedTuple):
     in_flight: int
     oldest_added_ms: int | None
     expired_leases: int
+    damaged: int
+    """Conversations whose messages or lease cannot be read."""
 
 
 class ForgetAnswer(NamedTuple):
@@ -239,8 +241,9 @@ def read_withdraw(raw: Any) -> str | int:
 
 def read_survey(raw: Any) -> SurveyAnswer:
     """Return the counts of a page."""
-    now_ms, conversations, waiting, in_flight, oldest, expired = raw
-    return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
+    now_ms, conversations, waiting, in_flight, oldest, expired, damaged = raw
+    oldest_added_ms = oldest if oldest >= 0 else None
+    return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest_added_ms, expired, damaged)
 
 
 def read_forget(raw: Any) -> ForgetAnswer:

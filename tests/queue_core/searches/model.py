@@ -155,6 +155,7 @@ class Contract:
             in_flight=sum(lease.size for lease in leases),
             oldest_added_ms=min((message.added_ms for message in waiting), default=None),
             expired_leases=sum(lease.expires_ms < self.now_ms for lease in leases),
+            damaged=0,
         )
 
     # Webhooks.

@@ -57,7 +57,7 @@ class Site:
 @asynccontextmanager
 async def open_site(**environment: str) -> AsyncIterator[Site]:
     """Open a site with these settings."""
-    settings = config.load(environment, os.devnull).settings.with_ai(may_echo=True)
+    settings = config.load(environment, os.devnull).settings.with_ai()
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:
         intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)

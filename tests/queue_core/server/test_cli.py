@@ -114,9 +114,9 @@ def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed_and_do_
 
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.delenv("REDIS_URL", raising=False)
     before = gc.get_freeze_count()
-    main([command])  # ends at once: no AI is set, no Redis is there
+    main([command])  # ends at once: no Redis is named
     frozen = gc.get_freeze_count() - before
     gc.unfreeze()
     assert len(made) == loops
@@ -159,6 +159,8 @@ def test_no_user_is_answered_by_an_echo_that_nobody_asked_for(
     assert code == 2
     assert line.startswith("queue_core: AI: not set")
     assert "AI=echo" in line
+    _, faults = ended(command, PORT="x", OPERATOR_TOKEN="short", **environment)
+    assert [fault.split(": ")[1] for fault in faults] == ["PORT", "AI", "OPERATOR_TOKEN"], "all at once"
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "monitor", "status", "drain", "tick"])

@@ -64,7 +64,7 @@ def test_a_profile_sets_the_rules_and_the_ai_decides_whether_messages_join_its_t
     supersede_ms = 0 if ai == "http" else 45_000
     rules: dict[str, Any] = dict(PROFILES[profile or "plan"])
     assert settings.queue == QueueSettings(**{**rules, "supersede_ms": supersede_ms})
-    assert settings.with_ai(may_echo=True).queue == settings.queue
+    assert settings.with_ai().queue == settings.queue
     own = {"QUEUE_SUPERSEDE_MS": "20000", "QUEUE_MAX_MESSAGES": "0", "QUEUE_IDLE_MS": "1000"}
     queue = load({**AIS[ai], "QUEUE_PROFILE": profile, **own}, NO_FILE).settings.queue
     assert queue == QueueSettings(**{**rules, "supersede_ms": 20_000, "max_messages": 0, "idle_ms": 1_000})
@@ -145,7 +145,13 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"AI_TIMEOUT_S": "500"}, "AI_TIMEOUT_S"),
         ({"SEND_TIMEOUT_S": "40"}, "SEND_TIMEOUT_S"),
         ({"SEND_TIMEOUT_S": "25", "REPLY_BUBBLES": "2", "REPLY_PAUSE_S": "6"}, "REPLY_PAUSE_S"),
-        ({"OPERATOR_TOKEN": "short"}, "OPERATOR_TOKEN"),
+        *(
+            ({name: "fifteen letters"}, name)
+            for name in (
+                *("OPERATOR_TOKEN", "EVOLUTION_WEBHOOK_SECRET", "EVOLUTION_GO_WEBHOOK_SECRET"),
+                *("WAHA_HMAC_KEY", "CLOUD_APP_SECRET", "CLOUD_VERIFY_TOKEN"),
+            )
+        ),
         ({"AI_UNAVAILABLE_WAITS_S": "1,-2"}, "AI_UNAVAILABLE_WAITS_S"),
         ({"REDIS_URL": "http://redis"}, "REDIS_URL"),
         ({"REDIS_URL": "redis+cluster://host:port"}, "REDIS_URL"),
@@ -168,7 +174,7 @@ def test_a_public_address_needs_a_secret(host: str) -> None:
         load({"HOST": host}, NO_FILE)
     for allowed in (
         {"ALLOW_UNSIGNED_WEBHOOKS": "true"},
-        {"CLOUD_APP_SECRET": "x"},
+        {"CLOUD_APP_SECRET": "x" * 16},
         {"EVOLUTION_WEBHOOK_SECRET": "x" * 16},
     ):
         assert load({"HOST": host, **allowed}, NO_FILE).settings.is_public == is_public

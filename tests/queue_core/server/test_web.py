@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from tests.queue_core.server.site import Site, open_site
 TOKEN = "operator-token-of-the-test"
 SECRET = "webhook-secret-of-the-test"
 APP_SECRET = "app-secret-of-the-test"
+VERIFY_TOKEN = "verify-token-of-the-test"
 
 
 MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
@@ -170,13 +171,17 @@ async def test_on_a_public_address_a_provider_without_a_secret_takes_nothing(mak
 
 
 async def test_meta_checks_a_subscription(make_site: MakeSite) -> None:
-    async with make_site(CLOUD_VERIFY_TOKEN="verify-me") as site:
-        asked = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "1158201444"}
+    async with make_site(CLOUD_VERIFY_TOKEN=VERIFY_TOKEN) as site:
+        asked = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
         response = await site.client.get("/webhook/cloud", params=asked)
         assert (response.status, response.content_type) == (200, "text/plain")
         assert await response.text() == "1158201444"
         wrong = await site.client.get("/webhook/cloud", params=asked | {"hub.verify_token": "other"})
         assert wrong.status == 403
+    async with make_site(EVOLUTION_URL="http://127.0.0.1:9", EVOLUTION_API_KEY="k") as site:
+        unused = await site.client.get("/webhook/cloud", params=asked)
+        assert unused.status == 404
+        assert "CLOUD_ACCESS_TOKEN" in (await unused.json())["error"]
 
 
 async def test_a_channel_that_cannot_send_takes_nothing(make_site: MakeSite) -> None:
@@ -359,7 +364,7 @@ async def test_headers_beyond_the_limit(site: Site) -> None:
 
 
 async def test_json_ends_its_line_and_other_answers_are_as_they_are(make_site: MakeSite) -> None:
-    async with make_site(CLOUD_VERIFY_TOKEN="v") as site:
+    async with make_site(CLOUD_VERIFY_TOKEN=VERIFY_TOKEN) as site:
         for path in ("/healthz", "/nowhere"):
             assert (await (await site.client.get(path)).text()).endswith("}\n")
         for path in ("/webhook/evolution", "/queue-monitor"):  # taken, and refused without the token
@@ -367,7 +372,7 @@ async def test_json_ends_its_line_and_other_answers_are_as_they_are(make_site: M
             text = await answer.text()
             assert text.endswith("}\n")
             assert text.count("\n") == 1
-        handshake = {"hub.mode": "subscribe", "hub.verify_token": "v", "hub.challenge": "4711"}
+        handshake = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "4711"}
         assert await (await site.client.get("/webhook/cloud", params=handshake)).text() == "4711"
 
 
@@ -448,6 +453,19 @@ async def test_health_with_redis_and_without(make_site: MakeSite, redis_server: 
         assert (await site.client.get("/healthz")).status == 200
         assert (await (await site.client.get("/readyz")).json())["redis"] == "down"
         assert "burstqueue_redis_up 0.0" in await (await site.client.get("/metrics")).text()
+
+
+async def test_a_process_that_redis_refuses_is_not_ready(make_site: MakeSite) -> None:
+    """After a change of the number of partitions, or after an upgrade, it answers webhooks with 503."""
+    for noted in ({"partitions": "4"}, {"oldest": "99"}):
+        async with make_site() as site:
+            queue = site.runtime.queue
+            await queue.redis.flushall()
+            await queue.redis.hset(queue.keys.partitions[0].layout, mapping=cast(dict[Any, Any], noted))
+            assert (await site.post("/webhook/evolution", evolution("m1")))[0] == 503
+            response = await site.client.get("/readyz")
+            assert response.status == 503
+            assert await response.json() == {"ready": False, "stopping": False, "redis": "refuses"}
 
 
 async def test_metrics_show_how_fast_messages_are_acknowledged(site: Site) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from queue_core.queue import damage
+from queue_core.queue.health import examine
 from queue_core.redis.scripts.loader import library, text
 from tests.queue_core.server.operator.console import Console
 
@@ -83,6 +84,31 @@ async def test_status_and_show_name_what_they_leave_out(console: Console) -> Non
     await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, "tries", "x,y,z")
     shown = await console.run("show", "bot", "201")
     assert any(line.startswith("damaged") and "lease and attempts" in line for line in shown.lines)
+
+
+@pytest.mark.parametrize("name", ["queue", "lock"])
+async def test_status_and_check_count_conversations_that_they_leave_out(console: Console, name: str) -> None:
+    client, place = console.queue.redis, console.queue.keys.of("bot", "201")
+    await console.put("m1")
+    await console.put("m2", phone="202")
+    await client.delete(getattr(place, name))
+    await client.set(getattr(place, name), "oops")
+    for command, code in (("status", 0), ("check", 1)):
+        written = await console.run(command)
+        assert written.code == code
+        assert "the messages or the lease of 1 conversation cannot be read" in " ".join(written.out.split())
+    report = await examine(console.queue)
+    assert report.waiting == (1 if name == "queue" else 2), "a damaged lock reads as missing"
+
+
+async def test_a_lock_with_odd_values_counts_as_damaged(console: Console) -> None:
+    await console.put("m1")
+    lock = console.queue.keys.of("bot", "201").lock
+    for field in ("size", "expiresAt"):
+        await console.queue.redis.hset(
+            lock, mapping={"token": "1", "size": "1", "expiresAt": "9", field: "x"}
+        )
+        assert (await console.queue.survey(console.queue.keys.partitions[0], 0, -1)).damaged == 1
 
 
 async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -> None:
