@@ -29,6 +29,7 @@ from loadtests.account.stack_facts import (
 )
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
+from loadtests.scenarios import UNTIMED
 from loadtests.schedule import steps_of
 from loadtests.stack.usage import UsageSample
 from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
@@ -130,14 +131,16 @@ def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:
-    return {
-        "scenario": options.scenario,
-        "rate_per_min": options.rate,
-        "duration_s": seconds_of(options, "duration"),
+    """Return the options of the load that its scenario uses."""
+    settings: dict[str, str | int | float] = {"scenario": options.scenario}
+    if options.scenario not in UNTIMED:
+        settings |= {"rate_per_min": options.rate, "duration_s": seconds_of(options, "duration")}
+    if options.scenario == "storm" and options.storm_users:
+        settings["storm_users"] = options.storm_users
+    if options.scenario == "recorded":
+        settings |= {"recording": options.recording, "speed": options.speed}
+    return settings | {
         "channel": options.channel,
-        "storm_users": options.storm_users,
-        "recording": options.recording,
-        "speed": options.speed,
         "drain_s": seconds_of(options, "drain"),
         "redeliver_s": seconds_of(options, "redeliver"),
     }
