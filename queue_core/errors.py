@@ -89,5 +89,16 @@ class RetryLaterError(QueueError):
         self.blames = blames
 
 
+class SendUncertainError(QueueError):
+    """Raised by a sender when the current part may have reached the user.
+
+    `after_ms` replaces the backoff of the settings, as in RetryLaterError.
+    """
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason)
+        self.after_ms = after_ms
+
+
 class GiveUpError(QueueError):
     """Raised by a handler or a sender: trying again cannot help; the messages become dead letters now."""

@@ -106,8 +106,9 @@ class Reply(msgspec.Struct, frozen=True):
 
     text: str
     on_recorded: Callable[[], Awaitable[None]] | None = None
-    """Function that is called once, when the reply is recorded and about to be sent, for instance to save what the AI
-    remembers. It is not called for an answer that is dropped, and its errors are logged."""
+    """Function that is called when the reply is recorded and about to be sent, for instance to save what the AI
+    remembers. It is not called for an answer that is dropped, nor if its worker dies at that moment. It may be called
+    again if the reply is empty, or is sent without Redis. Its errors are logged."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,9 +73,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def _servers_by_label() -> dict[str, RedisBinary]:
     """Return one server for each major and minor version, oldest first."""
-    binaries = sorted(
-        find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
-    )
+    binaries = sorted(find_all_redis_servers(), key=lambda binary: binary.numbers)
     return {f"redis-{binary.version.rpartition('.')[0]}": binary for binary in binaries}
 
 

@@ -30,22 +30,28 @@ def busy_machine(
     samples: Iterable[Sample],
     events: Iterable[Event],
     usage: Iterable[UsageSample],
+    *,
     start_at: float,
+    run_s: float,
 ) -> BusyMachine | None:
-    """Return how busy the machine was if only that explains why a load that began at `start_at` missed thresholds.
+    """Return how busy the machine was if only that explains why a load missed thresholds.
 
     It does not explain it if anything but a time was missed, nor if a time is too long even without the busy seconds.
+    The load began at `start_at`, and lasted `run_s` with its drain.
     """
     missed = [threshold for threshold in thresholds if not threshold["ok"]]
-    busy = [each for each in usage if each.idle <= IDLE_SHARE_MAX and each.others >= OTHERS_SHARE_MIN]
-    if not missed or not busy or any(threshold["unit"] != "ms" for threshold in missed):
+    if not missed or any(threshold["unit"] != "ms" for threshold in missed):
         return None
-    stalls = Stalls()
-    for each in busy:
-        stalls.add(start_at + each.t_s - each.length_s, start_at + each.t_s)
+    stalls, others_s = Stalls(), 0.0
+    for each in usage:
+        began_s, ended_s = max(0.0, each.t_s - each.length_s), min(run_s, each.t_s)
+        if began_s < ended_s and each.idle <= IDLE_SHARE_MAX and each.others >= OTHERS_SHARE_MIN:
+            stalls.add(start_at + began_s, start_at + ended_s)
+            others_s += each.others * (ended_s - began_s)
+    if not stalls.total_s:
+        return None
     if not all(threshold["ok"] for threshold in times_at_most(limits, _without(stalls, samples, events))):
         return None
-    others_s = sum(each.others * each.length_s for each in busy)
     return BusyMachine(busy_s=round(stalls.total_s, 3), others=round(others_s / stalls.total_s, 4))
 
 

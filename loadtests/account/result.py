@@ -82,7 +82,15 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     else:
         thresholds = thresholds_of(limits, ledger.counts, latency, result["timeline"])
         result["thresholds"] = thresholds
-        if busy := busy_machine(thresholds, limits, account.samples, account.events, usage, account.start_at):
+        if busy := busy_machine(
+            thresholds,
+            limits,
+            account.samples,
+            account.events,
+            usage,
+            start_at=account.start_at,
+            run_s=account.load_s + account.drain_s,
+        ):
             result["busy_machine"] = busy
             result["valid"] = False
     if result.get("missed_faults"):

@@ -68,10 +68,6 @@ class UnauthorizedError(QueueError):
         self.reason = reason
 
 
-class SendUncertainError(QueueError):
-    """Raised by Channel.send when the current part may have reached the user."""
-
-
 class NumberLimitError(RetryLaterError):
     """Raised by Channel.send when the provider refuses messages of this number for now, since it sent too many."""
 

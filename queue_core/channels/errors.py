@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from queue_core.channels.base import NumberLimitError, SendUncertainError
-from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
+from queue_core.channels.base import NumberLimitError
+from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError, SendUncertainError
 from queue_core.http_client import HttpAnswer
 
 Consequence = Literal["now", "later", "never", "outage", "operator", "pair limit", "number limit"]
@@ -72,7 +72,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         if meaning.consequence == "operator" and self.look_at:
             sentence += f"; check {self.look_at}"
         if not meaning.not_sent:
-            return SendUncertainError(f"perhaps sent: {sentence}")
+            return SendUncertainError(f"perhaps sent: {sentence}", after_ms=self.after_ms)
         if meaning.consequence == "never":
             return GiveUpError(f"not sent, and never will be: {sentence}")
         if meaning.consequence == "number limit":

@@ -3,7 +3,7 @@
 A process sends up to a sixteenth of the rate at once, without asking Redis. Above that, Redis gives each message the
 moment at which to go (`redis/scripts/pace.lua`), first come, first served, and also counts the messages that were sent
 without asking. So a number far below its rate costs no round trips. A number at its rate may exceed it by a sixteenth
-for each process that does not ask.
+for each process that does not ask. With a rate below 16, every message is asked for.
 
 While Redis is away, each process keeps the rate by itself.
 
@@ -31,8 +31,8 @@ WAIT_MS_MAX = 2_000
 """Longest wait before a message. A turn that would wait longer is put off, since its lease was confirmed before."""
 AWAY_S = 5.0
 """Time for which a process does not ask, after Redis did not answer or refused."""
-CAREFUL_S = 10.0
-"""Time for which a process asks before each message, after Redis said that the number has slowed down."""
+RECOVERS_S = 10.0
+"""Time after which the rate of a number that has slowed down doubles again; see `redis/scripts/pace.lua`."""
 NUMBERS_MAX = 10_000
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class _Number:
     unasked: int = 0
     """Number of messages that were sent without asking, so that Redis has not counted them."""
     careful_until: float = 0.0
+    """Time until which each message is asked for, since the number has slowed down."""
 
     def forget_before(self, time: float) -> None:
         while self.sent_at and self.sent_at[0] <= time:
@@ -92,7 +93,7 @@ class Pacer:
         number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
         now = self._clock()
         number.forget_before(now - 1.0)
-        unasked_max = max(1, per_s // UNASKED_SHARE) if per_s else len(number.sent_at) + 1
+        unasked_max = per_s // UNASKED_SHARE if per_s else len(number.sent_at) + 1
         if now < self._away_until:
             await self._wait_alone(number, per_s)
             return
@@ -114,7 +115,7 @@ class Pacer:
         except asyncio.CancelledError:
             number.unasked += count - 1
             raise
-        self._note(number, answer.halvings)
+        self._note(number, answer.halvings, answer.wait_ms)
         if not answer.is_granted:
             number.unasked += count - 1
             raise _put_off(per_s, answer.wait_ms, slows_down=answer.halvings > 0)
@@ -149,11 +150,12 @@ class Pacer:
             channel,
             visible(instance),
         )
-        self._note(number, answer.halvings)
+        self._note(number, answer.halvings, answer.wait_ms)
 
-    def _note(self, number: _Number, halvings: int) -> None:
+    def _note(self, number: _Number, halvings: int, wait_ms: int) -> None:
+        """Note for how long the number pauses, and then is slower."""
         if halvings:
-            number.careful_until = self._clock() + CAREFUL_S
+            number.careful_until = self._clock() + wait_ms / 1000 + halvings * RECOVERS_S
 
     def _number(self, channel: str, instance: str) -> _Number:
         """Return the record of a number. Of too many records, the longest unused one is forgotten."""

@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from queue_core.channels.base import SendUncertainError
-from queue_core.errors import RetryLaterError
+from queue_core.errors import RetryLaterError, SendUncertainError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
 
 

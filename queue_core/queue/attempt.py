@@ -14,7 +14,14 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
+from queue_core.errors import (
+    GiveUpError,
+    LeaseLostError,
+    QueueError,
+    QueueUnavailableError,
+    RetryLaterError,
+    SendUncertainError,
+)
 from queue_core.message import Batch, Reply
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import OutageSign
@@ -142,7 +149,11 @@ class Attempts:
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
             _log.warning("%s: %s", attempt.stage, line_of(error))
             return await self._failed(
-                attempt, reason, not_sent=attempt.certainly_sent_nothing, sign=_sign_of(attempt, error)
+                attempt,
+                reason,
+                not_sent=attempt.certainly_sent_nothing,
+                after_ms=error.after_ms if isinstance(error, SendUncertainError) else None,
+                sign=_sign_of(attempt, error),
             )
 
     async def _answer(self, attempt: Attempt) -> Outcome:

@@ -103,7 +103,10 @@ class DamagedKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Damage:
-    """Damaged keys of all partitions."""
+    """Damaged keys of all partitions.
+
+    Methods raise the errors of `MessageQueue` when Redis does not answer or refuses a command.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access

@@ -24,7 +24,10 @@ _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
 class DeadLetters:
-    """Dead letters of all partitions. An id such as `0/1700000000000-0` names a partition and a stream entry."""
+    """Dead letters of all partitions. An id such as `0/1700000000000-0` names a partition and a stream entry.
+
+    Methods raise the errors of `MessageQueue` when Redis does not answer or refuses a command.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -128,7 +131,8 @@ class DeadLetters:
         """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
 
         Calls `write` with the id and the fields of each, then deletes them: when `write` returns, they must be safely
-        stored. If the process stops in between, they are written again later. Returns their number.
+        stored. If the process stops in between, they are written again later. Returns their number. Raises the errors
+        of `write`.
         """
         room = self._access.settings.dead_letters_in_partition_max
         moved = 0

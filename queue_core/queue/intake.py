@@ -85,8 +85,9 @@ class Intake:
     async def receive(self, message: QueueMessage) -> Acknowledgement:
         """Store or answer a message, and say which. Once this returns, the provider need not deliver it again.
 
-        Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError, or the error of
-        the handler or sender, when the message is neither stored nor answered.
+        Raises InvalidMessageError for a message that can never be stored. Raises QueueUnavailableError or another
+        QueueError of `MessageQueue`, or the error of the handler or sender, when the message is neither stored nor
+        answered.
         """
         check_names(message)
         message = self._queue.with_id(message)
@@ -104,7 +105,11 @@ class Intake:
             self._end_turn(turn, arrival)
 
     async def settle(self) -> None:
-        """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
+        """Record in Redis which messages were answered without it.
+
+        Raises QueueUnavailableError while Redis is away, and NewerLayoutError or PartitionsError while it refuses this
+        process.
+        """
         await self._unsettled.settle()
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
@@ -115,18 +120,22 @@ class Intake:
         await self._unsettled.settle_when_back(every_s)
 
     async def _store_until(self, latest: float, arrival: Arrival) -> Acknowledgement | None:
-        """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
+        """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then.
+
+        The first try may end later than `latest`; it has the time that Redis has to answer.
+        """
         clock = asyncio.get_running_loop().time
         pause_s = STORE_AGAIN_S[0]
         is_again = False
         while True:
             try:
-                return await self._store(arrival, is_again=is_again)
-            except QueueUnavailableError as error:
+                async with asyncio.timeout_at(latest if is_again else None):
+                    return await self._store(arrival, is_again=is_again)
+            except (QueueUnavailableError, TimeoutError) as error:
                 for conversation in arrival.conversations:
                     self._availability_of(conversation).failed(clock())
                 if clock() + pause_s > latest:
-                    _log.warning("Redis is away: %s", error)
+                    _log.warning("Redis is away: %s", str(error) or "it does not answer")
                     return None
             is_again = True
             await asyncio.sleep(pause_s)

@@ -80,7 +80,11 @@ class MessageQueue:
     the queue compares the two to notice that Redis's clock was set forward. `rng` makes random values repeatable: ids
     for messages without one, claim ids, backoff. `transport` carries the script calls instead of `redis`. `keys` are
     those of another queue, see `without`.
-    All methods raise QueueUnavailableError when Redis does not answer or refuses a command.
+
+    Methods that ask Redis raise QueueUnavailableError when it does not answer in time or takes no writes,
+    UnsupportedRedisError when it lacks something that the queue needs, NewerLayoutError or PartitionsError when its
+    data are not for this process, and QueueError when it refuses a step for another reason. Methods that raise other
+    errors too name them.
     """
 
     def __init__(
@@ -154,7 +158,7 @@ class MessageQueue:
         return MessageQueue(self.redis, self.settings, clock=self._clock, transport=self.transport, keys=keys)
 
     async def check(self) -> None:
-        """Check that Redis can carry the queue. Raises a QueueError that says why not."""
+        """Check that Redis can carry the queue. Raises one of the errors of this class, which says why not."""
         await self.transport.load()
         await self.check_layout()
 
@@ -191,11 +195,19 @@ class MessageQueue:
         )
 
     async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
-        """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
+        """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text.
+
+        Raises InvalidMessageError when it can never be stored. If `target_id` cannot be the id of another message, such
+        as an empty one, the edit is stored like any message.
+        """
         return await self.enqueue(as_edit(message, target_id))
 
     async def delete(self, message: QueueMessage, target_id: str) -> Receipt:
-        """Store that the user deleted an earlier message; `message` has an id of its own."""
+        """Store that the user deleted an earlier message; `message` has an id of its own.
+
+        Raises InvalidMessageError when it can never be stored. If `target_id` cannot be the id of another message, such
+        as an empty one, the deletion is stored like any message.
+        """
         return await self.enqueue(as_deletion(message, target_id))
 
     def with_id(self, message: QueueMessage) -> QueueMessage:

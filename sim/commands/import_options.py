@@ -40,8 +40,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--zone",
         type=parse_zone,
         metavar="ZONE",
-        help="time zone of times without one, as in America/Sao_Paulo or -03:00 (default: found from the file, or "
-        "else UTC)",
+        help="time zone of times without one, as in America/Sao_Paulo or -03:00 (default: that of the file, or UTC)",
     )
     group.add_argument(
         "--date-order",

@@ -38,7 +38,10 @@ def table(meanings: Iterable[Meaning]) -> str:
 
 
 def _what_follows(meaning: Meaning) -> str:
-    consequence = "now, else later" if meaning.consequence == "now" else meaning.consequence
+    consequence = str(meaning.consequence)
+    if meaning.consequence == "now":
+        is_about_form = meaning in (evolution.V1_BODY.meaning, evolution.V2_BODY.meaning)
+        consequence = f"now, else {web.FORM.meaning.consequence if is_about_form else 'later'}"
     minutes, seconds = divmod((meaning.after_ms or 0) // 1000, 60)
     wait = quantity(seconds, "second") if seconds else quantity(minutes, "minute") if minutes else ""
     return f"{consequence}{f', after {wait}' if wait else ''}{'' if meaning.not_sent else ', perhaps sent'}"

@@ -24,8 +24,7 @@ Hook = Callable[[Batch], Awaitable[None]]
 
 
 def _newest_server() -> str:
-    found = [binary.version.split(".") for binary in find_all_redis_servers()]
-    newest = max((tuple(int(part) for part in version) for version in found), default=None)
+    newest = max((binary.numbers for binary in find_all_redis_servers()), default=None)
     return f"redis-{newest[0]}.{newest[1]}" if newest else "no-redis-server"
 
 

@@ -111,7 +111,7 @@ class Partitions:
         return await read_noted(self._access)
 
     def change(self, partitions: int, note: Callable[[str], None] | None = None) -> PartitionsChange:
-        """Return a run that changes the number; `note` is told of each phase, in words."""
+        """Return a run that changes the number; its `run` names its errors. `note` is told of each phase, in words."""
         return PartitionsChange(self._access, partitions, note or _say_nothing)
 
 

@@ -1,15 +1,15 @@
 -- pace: gives the messages of a sending number moments at which to go, so that no second has more of them than allowed.
 -- All processes that send share two keys of the number. `moments` is a list of moments, newest last: a message goes one
 -- second after the message that is `per_s` before it, so a burst of up to `per_s` messages does not wait. `slowdown` is a
--- hash: after the provider refused messages as too many, nothing goes until `pausedUntil`, and the rate is halved
--- `halvings` times, the last time at `slowedAt`.
+-- hash: after the provider refused messages as too many, nothing goes until `pausedUntil`, and then at a rate that was
+-- halved `halvings` times, the last time at `slowedAt`.
 -- `per_s` is the rate, 0 without a limit. `count` messages are given a moment if there is one within `wait_max_ms`.
 -- `refused` is '1' if the provider refused a message as one too many; then it asks for a pause of `asked_ms`.
 -- Returns {1 if the messages were given a moment, wait_ms until that moment, halvings}
 
 -- Rate at which a number without a limit is assumed to send when it has to slow down.
 local UNLIMITED_PER_S = 20
--- Time in which several refusals count as one, and time without refusals after which the rate doubles again.
+-- Time in which several refusals count as one, and time after a pause, without refusals, after which the rate doubles.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
 -- Longest pause, and longest wait for a moment. A time further away than that means that the clock was set back; so does a
@@ -27,20 +27,16 @@ local known = redis.call('HMGET', slowdown, 'pausedUntil', 'halvings', 'slowedAt
 local paused_until, slowed_at = tonumber(known[1] or nil) or 0, tonumber(known[3] or nil) or 0
 local halvings = tonumber(known[2] or nil) or 0
 if paused_until > now_ms + PAUSE_MS_MAX or slowed_at > now_ms + STEP_MS then
-  paused_until, slowed_at = 0, 0
+  redis.call('DEL', slowdown)
+  paused_until, slowed_at, halvings = 0, 0, 0
 end
-local recovered = math.floor((now_ms - slowed_at) / RECOVERS_MS)
-if halvings > 0 and recovered > 0 then
-  halvings = math.max(0, halvings - recovered)
-  slowed_at = slowed_at + recovered * RECOVERS_MS
-end
+local unrefused_ms = math.max(0, now_ms - math.max(slowed_at, paused_until))
+halvings = math.max(0, halvings - math.floor(unrefused_ms / RECOVERS_MS))
 if refused == '1' then
   if now_ms - slowed_at >= TOGETHER_MS then
     halvings, slowed_at = math.min(halvings + 1, HALVINGS_MAX), now_ms
   end
   paused_until = math.max(paused_until, now_ms + math.min(asked_ms, PAUSE_MS_MAX))
-end
-if refused == '1' or known[2] then
   redis.call('HSET', slowdown, 'pausedUntil', digits(paused_until), 'halvings', halvings, 'slowedAt', digits(slowed_at))
   redis.call('PEXPIRE', slowdown, 2 * PAUSE_MS_MAX)
 end

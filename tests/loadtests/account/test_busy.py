@@ -39,7 +39,7 @@ def judged(
     samples: list[Sample], events: list[Event], usage: list[UsageSample], *more: Threshold
 ) -> BusyMachine | None:
     thresholds = [*more, *times_at_most(LIMITS, latency_of(samples, events))]
-    return busy_machine(thresholds, LIMITS, samples, events, usage, START_AT)
+    return busy_machine(thresholds, LIMITS, samples, events, usage, start_at=START_AT, run_s=4.0)
 
 
 QUIET = second(1.0, idle=0.4, others=0.3)
@@ -74,6 +74,12 @@ def test_a_slow_queue_is_not_hidden_where_there_was_cpu_time_or_none_but_its_own
     usage: list[UsageSample], claimed_s: float
 ) -> None:
     assert judged([acknowledged(1.1, 1.11)], [turn(1.2, claimed_s)], usage) is None
+
+
+def test_what_other_programs_did_before_and_after_the_run_does_not_count() -> None:
+    usage = [second(each, idle=0.0, others=0.6) for each in (0.5, 1.5, 2.5, 3.5, 4.5)]
+    judgement = judged([acknowledged(1.1, 1.9)], [turn(1.0, 1.01)], usage)
+    assert judgement == {"busy_s": 4.0, "others": 0.6}
 
 
 @pytest.mark.parametrize(

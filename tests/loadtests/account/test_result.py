@@ -79,6 +79,7 @@ def test_a_busy_machine_makes_a_slow_load_invalid_unless_a_message_was_lost(
         sample.acknowledged_at = account.start_at + 0.9
     answered = sent(account, 1, 1)
     outside.events = [msgspec.structs.replace(answered, ids=answered.ids[is_one_lost:])]
+    account.drain_s = 1.0
     StackFacts("", {}, {}).write(tmp_path)
     log = UsageLog(tmp_path / USAGE_LOG)
     for t_s in (0.0, 1.0):

@@ -41,6 +41,7 @@ class World:
         self.asked = 0
         self.went_at: list[float] = []
         self.refuses = 0
+        self.pause_ms = 3_000
         world = self
 
         class Counted(Pacing):
@@ -63,7 +64,7 @@ class World:
                 yield
             if self.refuses:
                 self.refuses -= 1
-                raise NumberLimitError("not sent: too many", after_ms=3_000)
+                raise NumberLimitError("not sent: too many", after_ms=self.pause_ms)
             self.went_at.append(self.time.now_s)
 
     async def send(self, process: int = 0, parts: int = 1, number: str = "1", channel: str = "cloud") -> int:
@@ -114,6 +115,14 @@ async def test_who_does_not_ask_adds_a_sixteenth_at_most(redis_client: Redis) ->
     assert 80 <= world.most_in_a_second() <= 80 + 5 * 4
 
 
+@pytest.mark.parametrize("per_s", [1, 2, 15])
+async def test_a_low_rate_is_kept_by_all_processes_together(redis_client: Redis, per_s: int) -> None:
+    world = World(redis_client, processes=8, per_s=per_s)
+    for number in range(40):
+        await world.send(number % 8)
+    assert world.most_in_a_second() <= per_s
+
+
 async def test_a_wait_that_is_too_long_puts_the_turn_off(redis_client: Redis) -> None:
     """The attempt does not count, no part is lost, and nothing went."""
     world = World(redis_client, per_s=1)
@@ -147,6 +156,23 @@ async def test_a_refusal_slows_all_processes_down(
     for number in range(80):
         await world.send(number % 2)
     assert 30 <= world.most_in_a_second() <= 40
+
+
+@pytest.mark.parametrize("channel", ["cloud", "waha"])
+async def test_a_quiet_process_keeps_a_long_pause(redis_client: Redis, channel: str) -> None:
+    """A process that sends nothing for a while must not go on without asking before the pause is over."""
+    world = World(redis_client)
+    world.refuses, world.pause_ms = 1, 60_000
+    with pytest.raises(NumberLimitError):
+        await world.send(channel=channel)
+    for _ in range(3):
+        world.time.now_s += 15
+        with pytest.raises(RetryLaterError, match="slows down"):
+            await world.send(channel=channel)
+    world.time.now_s += 15
+    asked = world.asked
+    await world.send(channel=channel)
+    assert world.asked == asked + 1, "its rate has not come back yet"
 
 
 async def test_a_number_without_a_rate_slows_down_too(redis_client: Redis) -> None:

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from queue_core import GiveUpError, RetryLaterError
-from queue_core.channels.base import Channel, SendUncertainError
+from queue_core.channels.base import Channel
 from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.evolution_go.channel import EvolutionGoChannel
 from queue_core.channels.waha.channel import WahaChannel
+from queue_core.errors import SendUncertainError
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
 from queue_core.sent import SentPart, noting_sent
@@ -203,11 +204,24 @@ async def test_typing_never_raises(session: aiohttp.ClientSession, kind: str, an
 
 
 @BOTH
-async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) -> None:
-    async with stub(Answer({}, status=429, headers={"Retry-After": "17"})) as server:
-        with pytest.raises(RetryLaterError) as raised:
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(429, RetryLaterError), (503, RetryLaterError), (500, SendUncertainError), (502, SendUncertainError)],
+)
+@pytest.mark.parametrize(("asked", "after_ms"), [("17", 17_000), ("3600", 600_000)])
+async def test_retry_after_is_kept_up_to_ten_minutes(
+    session: aiohttp.ClientSession,
+    kind: str,
+    status: int,
+    expected: type[Exception],
+    asked: str,
+    after_ms: int,
+) -> None:
+    async with stub(Answer({}, status=status, headers={"Retry-After": asked})) as server:
+        with pytest.raises(expected) as raised:
             await sent(channel_of(kind, session, server.url), batch("x"), "hi")
-    assert raised.value.after_ms == 17_000
+    assert isinstance(raised.value, RetryLaterError | SendUncertainError)
+    assert raised.value.after_ms == after_ms
 
 
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:

@@ -477,15 +477,20 @@ async def test_no_aliases_by_setting(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_a_user_with_one_name_costs_no_further_call(redis_client: Redis) -> None:
+async def test_calls_of_a_message_as_the_docs_count_them(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client)
     stopping = stopped(queue)
     await queue.enqueue(written("m1", PHONE))
     assert stopping.calls == ["enqueue"]
-    await queue.enqueue(written("m2", PHONE, LID))
-    stopping.calls.clear()
-    await queue.enqueue(written("m3", PHONE, LID))
-    assert stopping.calls == ["meet", "enqueue"]
+    for message, calls in [
+        (written("m2", PHONE, LID), ["meet", "meet", "join", "enqueue"]),
+        (written("m3", PHONE, LID), ["meet", "enqueue"]),
+        (written("m4", LID), ["enqueue", "enqueue"]),
+        (written("m5", LID, PHONE), ["meet", "meet", "enqueue"]),
+    ]:
+        stopping.calls.clear()
+        await queue.enqueue(message)
+        assert stopping.calls == calls, message.id
 
 
 async def test_reads_by_any_name(queue: MessageQueue, clock: Clock) -> None:

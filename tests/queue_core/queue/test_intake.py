@@ -255,6 +255,30 @@ async def test_the_messages_of_a_burst_wait_for_redis_together(
 
 
 @on_newest
+async def test_a_redis_that_hangs_delays_the_answer_no_longer_than_one_that_refuses(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last try to store the message ends with the wait for Redis, even if Redis has more time to answer."""
+    queue, bot = MessageQueue(redis_client, quick(direct_after_ms=200)), Bot()
+    tries = 0
+
+    async def refuse_then_hang(_: QueueMessage) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            await asyncio.Event().wait()
+        raise QueueUnavailableError("away")
+
+    monkeypatch.setattr(queue, "enqueue", refuse_then_hang)
+    receiving = asyncio.create_task(Intake(queue, bot.handle, bot.send).receive(message("m1")))
+    try:
+        await eventually(lambda: bot.sent_ids == ["m1"], "the direct answer")
+        assert await receiving == "answered"
+    finally:
+        receiving.cancel()
+
+
+@on_newest
 async def test_redis_is_asked_once_more_right_before_the_send(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue
@@ -91,6 +92,29 @@ async def test_the_rate_comes_back(queue: MessageQueue, clock: Clock) -> None:
     assert await waits(queue, 80) == [0] * 80
 
 
+@pytest.mark.parametrize("pause_ms", [2_000, 12_000, 600_000])
+async def test_the_rate_comes_back_only_after_the_pause(
+    queue: MessageQueue, clock: Clock, pause_ms: int
+) -> None:
+    await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=pause_ms)
+    clock.now_ms += pause_ms
+    assert await waits(queue, 41) == [0] * 40 + [1_000]
+    clock.now_ms += 9_999
+    assert (await take(queue)).halvings == 1
+    clock.now_ms += 1
+    assert (await take(queue)).halvings == 0
+
+
+async def test_a_refusal_right_after_the_rate_has_doubled_halves_it_again(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=0)
+    clock.now_ms += 10_000
+    assert (await take(queue)).halvings == 0
+    clock.now_ms += 300
+    assert (await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=0)).halvings == 1
+
+
 async def test_a_number_without_a_rate_slows_down_after_a_refusal(queue: MessageQueue, clock: Clock) -> None:
     await queue.pacing.slow_down("waha:1", per_s=0, asked_ms=2_000)
     slowed = [(await take(queue, 0, number="waha:1")).wait_ms for _ in range(11)]
@@ -104,6 +128,8 @@ async def test_a_clock_that_is_set_back_stops_nothing(queue: MessageQueue, clock
     await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=500_000)
     clock.now_ms -= 86_400_000
     assert (await take(queue)).wait_ms == 0
+    clock.now_ms += 86_400_000
+    assert (await take(queue)).wait_ms == 0, "the pause is over for good"
 
 
 async def test_a_pause_is_limited(queue: MessageQueue) -> None:

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from queue_core.errors import SendUncertainError
 from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, on_newest, quick, running
 
 # Handlers that fail.
@@ -210,6 +211,19 @@ async def test_a_reply_that_was_perhaps_sent_is_sent_again_under_resend(
         await at_rest(queue)
     assert len(bot.asked) == 1
     assert [batch.attempt for batch, _ in bot.sent] == [2]
+
+
+@on_newest
+async def test_a_reply_that_was_perhaps_sent_waits_as_long_as_the_provider_asks(redis_client: Redis) -> None:
+    async def fail(batch: Batch) -> None:
+        raise SendUncertainError("perhaps sent: the server failed", after_ms=600_000)
+
+    queue, bot = MessageQueue(redis_client, quick(max_messages=1)), Bot(on_send=fail)
+    await enqueue(queue, ["m1"])
+    began_ms = time.time() * 1000
+    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert report.next_due_ms is not None
+    assert report.next_due_ms >= began_ms + 500_000, "not the backoff, 20 ms"
 
 
 async def _raise_reset() -> None:

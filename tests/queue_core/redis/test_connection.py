@@ -180,6 +180,25 @@ async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
     assert open_connections(client) == []
 
 
+async def test_calls_under_way_connect_again_when_a_plain_client_is_closed_and_a_second_close_ends_that(
+    redis_server: EmbeddedRedis,
+) -> None:
+    """A client of redis-py may be used after its close, so the queue does not keep it from that: docs/library.md."""
+    client = Redis.from_url(redis_server.url)
+    queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
+    await queue.enqueue(MESSAGE)
+    redis_server.pause()
+    call = asyncio.create_task(queue.enqueue(MESSAGE))
+    writes = runner_of(queue).round_trips
+    await eventually(lambda: runner_of(queue).round_trips > writes, "the call is written")
+    await client.aclose()
+    redis_server.resume()
+    assert (await call).status == "duplicate"
+    assert len(open_connections(client)) == 1
+    await client.aclose()
+    assert open_connections(client) == []
+
+
 async def test_a_close_that_is_cancelled_leaves_no_connection(cluster_server: EmbeddedRedis) -> None:
     client = client_of(cluster_server, "redis")
     connection = await connected(client, cluster_server)

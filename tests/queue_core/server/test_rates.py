@@ -23,10 +23,12 @@ async def send(bot: Bot) -> None:
 
 
 async def put_off(bot: Bot, pacing: Pacing) -> RetryLaterError | None:
-    """Take the moments of the next seconds, as other processes do, and send two replies. Returns the error."""
-    await asyncio.gather(*(pacing.take("cloud:1001", per_s=1, count=1, wait_ms_max=2_000) for _ in range(5)))
+    """Send a reply, take the moments of the next seconds, as other processes do, and send again. Returns the error."""
     try:
-        await send(bot)  # goes unasked
+        await send(bot)
+        await asyncio.gather(
+            *(pacing.take("cloud:1001", per_s=1, count=1, wait_ms_max=2_000) for _ in range(5))
+        )
         await send(bot)
     except RetryLaterError as error:
         return error

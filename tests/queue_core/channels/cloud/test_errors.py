@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from queue_core import GiveUpError, RetryLaterError
-from queue_core.channels.base import SendUncertainError
 from queue_core.channels.cloud.errors import _ROWS, CODES, meaning_of, refusal_of
 from queue_core.channels.errors import Consequence
+from queue_core.errors import SendUncertainError
 from queue_core.http_client import HttpAnswer
 
 

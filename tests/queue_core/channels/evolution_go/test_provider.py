@@ -7,10 +7,10 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from queue_core.channels.base import Post, SendUncertainError, UnauthorizedError
+from queue_core.channels.base import Post, UnauthorizedError
 from queue_core.channels.evolution_go.channel import EvolutionGoChannel
 from queue_core.channels.evolution_go.provider import EvolutionGo, keys_by_instance
-from queue_core.errors import GiveUpError, RetryLaterError
+from queue_core.errors import GiveUpError, RetryLaterError, SendUncertainError
 from queue_core.http_client import new_session
 from tests.queue_core.stub_http import Answer, batch, stub
 

@@ -9,10 +9,10 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from queue_core.channels.base import Post, SendUncertainError, UnauthorizedError
+from queue_core.channels.base import Post, UnauthorizedError
 from queue_core.channels.waha.channel import WahaChannel
 from queue_core.channels.waha.provider import Waha
-from queue_core.errors import RetryLaterError
+from queue_core.errors import RetryLaterError, SendUncertainError
 from queue_core.http_client import new_session
 from tests.queue_core.stub_http import Answer, batch, stub
 

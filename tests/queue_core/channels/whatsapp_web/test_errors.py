@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_core import GiveUpError, RetryLaterError
-from queue_core.channels.base import SendUncertainError
 from queue_core.channels.cloud import errors as cloud
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution import errors as evolution
 from queue_core.channels.evolution_go import errors as evolution_go
 from queue_core.channels.waha import errors as waha
 from queue_core.channels.whatsapp_web.errors import ROWS, meaning_in, words_of
+from queue_core.errors import SendUncertainError
 from queue_core.http_client import HttpAnswer
 from tests.queue_core.channels.refusals import EVOLUTION, EVOLUTION_GO, WAHA, Case
 
