@@ -142,7 +142,7 @@ def _add_compare(commands: _Commands) -> None:
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="write all differences and figures")
-    failing = "what makes the exit code 1: something worse, or a failed check (default); that and any difference; or nothing"
+    failing = "what makes the exit code 1: something worse or a failed check (default), any difference too, or nothing"
     parser.add_argument("--fail-on", choices=list(FAIL_ON), default="worse", help=failing)
     history = "append this run's figures to a file, and show their trend"
     parser.add_argument("--history", type=Path, metavar="FILE.jsonl", help=history)
