@@ -35,14 +35,15 @@ class RefusedError(RetryLaterError):
 
 
 class NoTextError(RetryLaterError):
-    """Raised when the first answer to a turn has no text for the user. The AI is then asked once more."""
+    """Raised when a turn's first attempt gets an answer without a text for the user. The AI is then asked once more."""
 
 
 def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
     """Make the error for an answer without a text for the user; its message says what the operator can do.
 
-    The AI is asked once more. If that answer has no text either, the turn's messages become dead letters, which can be
-    requeued once the AI or flow is corrected. HTML pages and errors count as an outage of the AI, and turns wait.
+    At the first attempt of a turn the AI is asked once more. At a later one, whatever the earlier ones failed for, the
+    turn's messages become dead letters, which can be requeued once the AI or flow is corrected. HTML pages and errors
+    count as an outage of the AI, and turns wait.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
     if batch.attempt < ATTEMPTS_WITHOUT_TEXT_MAX:

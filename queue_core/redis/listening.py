@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 
 from queue_core.redis.link import Link, can_link
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import prepare
+from queue_core.redis.runner import closings_as_errors
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 
@@ -96,17 +96,23 @@ class ClientListener(Listener):
 
     async def last_ids(self, names: Sequence[str]) -> list[EntryId]:
         """Return the ids of the last entries."""
-        await prepare(self._redis)
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.execute_command(*_last_entry(name))
-        async with asyncio.timeout(SPARE_S):
-            answers: list[Any] = await cancellable(pipeline.execute())
+        with closings_as_errors():
+            async with asyncio.timeout(SPARE_S):
+                answers: list[Any] = await cancellable(pipeline.execute())
         return _ids_in(answers)
 
     async def newer(self, known: Mapping[str, EntryId]) -> list[NewEntry]:
-        """Wait for newer entries."""
-        return _entries_in(await cancellable(self._redis.xread(known, block=self._block_ms)))
+        """Wait for newer entries.
+
+        A cluster's client sends such a read to any node until it knows the slots, and forgets them after five MOVED.
+        """
+        if isinstance(self._redis, RedisCluster):
+            await cancellable(self._redis.initialize())
+        with closings_as_errors():
+            return _entries_in(await cancellable(self._redis.xread(known, block=self._block_ms)))
 
     async def aclose(self) -> None:
         """Close the client if it is the listener's own."""

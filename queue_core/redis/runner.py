@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from queue_core.command_lines import typed
@@ -174,13 +174,13 @@ class ScriptRunner(Transport):
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1
-        await prepare(self._redis)
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command("EVALSHA", *call.command())
         for wait in await self._durable.commands() if self._durable else ():
             pipeline.execute_command(*wait)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        with closings_as_errors():
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
         if self._durable:
             self._durable.check(answers[len(calls) :])
         return answers[: len(calls)]
@@ -207,10 +207,13 @@ async def check_lua(redis: Redis, deadline_s: float) -> None:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
 
 
-async def prepare(redis: Any) -> None:
-    """Let a cluster's client of redis-py learn the slots; until then it sends commands to any node."""
-    if isinstance(redis, RedisCluster):
-        await redis.initialize()
+@contextlib.contextmanager
+def closings_as_errors() -> Iterator[None]:
+    """Raise ConnectionError where redis-py closed a cluster's connections under a command, as after five MOVED."""
+    try:
+        yield
+    except AttributeError as error:  # it writes to a connection that it has not any more
+        raise exceptions.ConnectionError("redis-py closed the connection under the command") from error
 
 
 async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:

@@ -54,16 +54,20 @@ def audit_verdict(result: AuditResult) -> Verdict:
             share=share(total["unanswered"] / total["messages"]),
             users=ngettext("%(num)s user", "%(num)s users", total["users_unanswered"]),
         )
+    elif total["exempt"] or total["open"]:
+        first = ngettext(
+            "%(when)s, %(num)s of %(scope)s was answered",
+            "%(when)s, %(num)s of %(scope)s were answered",
+            total["answered"],
+            when=when(result),
+            scope=scope,
+        )
     elif total["too_soon"]:
         first = gettext(
             "%(when)s, each of %(scope)s was followed by a reply, but %(unread)s",
             when=when(result),
             scope=scope,
             unread=_unread(total["too_soon"]),
-        )
-    elif total["exempt"] or total["open"]:
-        first = gettext(
-            "%(when)s, none of %(scope)s was left without a reply", when=when(result), scope=scope
         )
     else:
         first = gettext("%(when)s, all of %(scope)s got a reply", when=when(result), scope=scope)
@@ -86,13 +90,15 @@ def _others(total: Counts, within_ms: int | None) -> Iterator[str]:
         yield ngettext(
             "%(num)s was answered out of order", "%(num)s were answered out of order", total["order"]
         )
-    if total["too_soon"] and total["unanswered"]:
+    if total["too_soon"] and total["answered"] < total["messages"]:
         yield _unread(total["too_soon"])
     if total["cut"]:
         yield ngettext(
             "%(num)s turn was cut in two by a reply", "%(num)s turns were cut in two by a reply", total["cut"]
         )
-    if total["open"] and not total["unanswered"]:
+    if total["exempt"]:
+        yield ngettext("%(num)s needed no reply", "%(num)s needed no reply", total["exempt"])
+    if total["open"]:
         yield ngettext(
             "%(num)s was still open at the end of the recording",
             "%(num)s were still open at the end of the recording",

@@ -19,7 +19,9 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
     """Say which system explains best which messages of a recording were not answered or not read, if any does."""
     actual = explanations[0]["unanswered"]["actual"]
     if not actual:
-        return gettext("Every message got a reply and was probably read, so there is nothing to explain.")
+        return gettext(
+            "No message counts as left without a reply or as probably not read, so there is nothing to explain."
+        )
     best = max(explanations, key=lambda each: (each["unanswered"]["both"], -each["unanswered"]["predicted"]))
     met = best["unanswered"]
     if not met["both"] or met["probability"] > CHANCE_MAX:

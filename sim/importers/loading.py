@@ -127,7 +127,7 @@ class _Loader:
         if not has_recordings and len(groups) < 2:
             self._import([folder], folder, self._options)
             return
-        self._unknown += [file for file in unknown_files if not _is_documentation(file)]
+        self._unknown += unknown_files
         for file in groups.pop(Recordings.name, []):
             self._take_file(file)
         for name, of_format in groups.items():
@@ -137,8 +137,6 @@ class _Loader:
         """Return the name of the file's format, for an archive that of its first known file; "" for an unknown one."""
         if self._options.format:
             return self._options.format
-        if _is_documentation(file):
-            return ""
         try:
             choices = [detect(source.sample()) for source in sources_of([file], self._meter)]
         except ImportFailedError:
@@ -147,7 +145,7 @@ class _Loader:
 
     def _take_file(self, path: Path) -> None:
         sources = list(sources_of([path], self._meter))
-        if not all(self._is_own(source, path) for source in sources):
+        if not sources or not all(self._is_own(source, path) for source in sources):
             self._import([path], path, self._options)
             return
         for source in sources:
@@ -204,7 +202,3 @@ class _Loader:
                 f"{recording.name}: has no messages that match --from, --to and --instance"
             )
         return replace(recording, arrivals=arrivals, expect={})
-
-
-def _is_documentation(file: Path) -> bool:
-    return file.stem.upper() in ("README", "LICENSE")

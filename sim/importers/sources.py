@@ -134,7 +134,7 @@ def size_of(paths: Iterable[Path]) -> int:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself, or all files in the folder and its subfolders, without hidden ones."""
+    """Return the path itself, or all files in the folder and its subfolders but hidden ones, READMEs and LICENSEs."""
     try:
         if not path.exists():
             raise ImportFailedError(f"{visible(str(path))}: does not exist")
@@ -144,7 +144,8 @@ def files_of(path: Path) -> list[Path]:
             raise ImportFailedError(f"{visible(str(path))}: is neither a file nor a folder")
         files = []
         for file in sorted(path.rglob("*")):
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+            is_hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and not is_hidden and not _is_about_others(file):
                 files.append(file)
                 if len(files) > FILES_MAX:
                     raise ImportFailedError(
@@ -154,8 +155,13 @@ def files_of(path: Path) -> list[Path]:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImportFailedError(f"{visible(str(path))}: cannot be read: {reason}") from None
     if not files:
-        raise ImportFailedError(f"{visible(str(path))}: is a folder without files")
+        raise ImportFailedError(f"{visible(str(path))}: is a folder without files to read")
     return files
+
+
+def _is_about_others(file: Path) -> bool:
+    """Return True for a README or a LICENSE, which tells people about the other files of a folder or an archive."""
+    return file.stem.upper() in ("README", "LICENSE")
 
 
 def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
@@ -179,6 +185,8 @@ def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
         yield from _unwrapped(Source(source.name, content), depth + 1)
         return
     for name, size, open_member in members(source.name, source.opener):
+        if _is_about_others(Path(name)):
+            continue
         inner = f"{source.name}/{name}"
         yield from _unwrapped(Source(inner, _bounded(inner, open_member, size)), depth + 1)
 

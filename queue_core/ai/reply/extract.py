@@ -25,6 +25,10 @@ CHARACTERS_A_COVER = 131_072
 """Length of text for which a cover counts once more, so that a long text is read only a few times."""
 
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
+_BEFORE_OBJECT = ("\n", *".!?:…؟。！？：")
+_QUOTES = ('"', "'", "“")
+_VALUE = re.compile(r"\s{0,100}(?:[\"'“\[{]|null\b)")
+_CLOSED = re.compile(r"(?:[\"'”\]}]|\b(?:true|false|null))\Z", re.IGNORECASE)
 _ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
 _EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
 
@@ -155,14 +159,30 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
         return ExtractedReply(text=visible, absence=None if visible else "call")
     brace = text.find("{")
     key = _RESPONSE.search(text, 0, brace if brace >= 0 else len(text)) if "esponse" in text else None
-    if key is not None and left and not code.holds(key.start()):  # the object's brace is missing
-        text, left = f"{text[: key.start()]}{{{text[key.start() :]}", _left_after(text, left)
-        whole = read_whole(text)  # other covers have been looked for
-        return _of_text(text, Code(text), left) if whole is None else _of_values(whole, left)
+    if key is not None and left and not code.holds(key.start()) and _lacks_brace(text, key):
+        repaired, rest = f"{text[: key.start()]}{{{text[key.start() :]}", _left_after(text, left)
+        whole = read_whole(repaired)  # other covers have been looked for
+        reply = _of_text(repaired, Code(repaired), rest) if whole is None else _of_values(whole, rest)
+        if reply.data is not None or not reply.text:
+            return reply
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     visible = without_escapes(visible, code) if visible == text else visible
     return ExtractedReply(text=visible, absence=None if visible else "json")
+
+
+def _lacks_brace(text: str, key: re.Match[str]) -> bool:
+    """Return True for a key of an object whose first brace is missing: only the end of such an object may be cut off.
+
+    A sentence about the key is text.
+    """
+    before = text[: key.start()].rstrip(" \t")
+    if _VALUE.match(text, key.end()) is None:
+        return False
+    if not before:
+        return True
+    begins = before[-1] in _BEFORE_OBJECT or (before[-1] == "," and before[0] in _QUOTES)
+    return begins and _CLOSED.search(text) is not None
 
 
 def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:

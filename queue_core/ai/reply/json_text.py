@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from queue_core.ai.loose_json import DEPTH_MAX
 from queue_core.ai.reply.keys import (
     CONTAINER_KEYS,
     FINAL_ACTIONS,
@@ -21,8 +22,6 @@ from queue_core.ai.reply.keys import (
     plain,
 )
 
-DEPTH_MAX = 16
-"""Depth to which a value is searched for its text."""
 LAYERS_MAX = 3
 """Depth to which our keys are searched for in nested objects."""
 

@@ -10,6 +10,8 @@ CHARACTERS_PER_S = 50
 """Speed of typing: fast enough not to annoy, slow enough to be noticed."""
 
 _GAP = re.compile(r"\n[ \t]*\n\s*")
+_HEADING = re.compile(r"#{1,6} [^\n]+|(\*\*?)[^*\n]+\1")
+"""Line that is a heading in Markdown, or bold as a whole, as headings are in WhatsApp's formatting."""
 _LIST = re.compile(r"[ \t]*(?:[-*•☐☑]|\d{1,3}[.)])[ \t]")
 
 
@@ -64,8 +66,17 @@ def _joined(paragraphs: list[str]) -> list[str]:
         last = joined[-1][-1] if joined else ""
         starts_item = _LIST.match(paragraph) is not None
         is_list, goes_on = starts_item or (is_list and paragraph[0] in " \t"), is_list
-        if last and (len(last) < SHORT or last.endswith((":", "：")) or (goes_on and is_list)):
+        if last and (_introduces(last) or (goes_on and is_list)):
             joined[-1].append(paragraph)
         else:
             joined.append([paragraph])
     return ["\n\n".join(group) for group in joined]
+
+
+def _introduces(paragraph: str) -> bool:
+    """Return True for a paragraph that stays with the next one."""
+    return (
+        len(paragraph) < SHORT
+        or paragraph.endswith((":", "：", ":*", "：*"))
+        or _HEADING.fullmatch(paragraph) is not None
+    )

@@ -1,12 +1,13 @@
 r"""Formulas in a Markdown text: `$…$`, `$$…$$`, `\(…\)`, `\[…\]`, an environment, and single commands.
 
 A formula must have a LaTeX command, or a sign such as `x^2`, so prices, paths and regular expressions are not formulas.
-If the text has a command anywhere, a formula may also be plain, such as `$r$`.
+If the text has such a formula anywhere, others may also be plain, such as `$r$`.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
@@ -24,6 +25,7 @@ MISSES_MAX = 500
 MISSES_PER_LINE = 0.1
 """Part of a miss that counts for each line which is read in search of the end of a formula."""
 
+_SIGN = re.compile(r"[$\\]")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 _DOLLARS = re.compile(r"\$(?=[^\s$])((?:[^$\\\n]|\\[^\n]){1,400}?)(?<=\S)\$(?![\w$])")
@@ -36,6 +38,12 @@ _HAS_SCRIPT = re.compile(r"[\w)\]}]\^(?:[\w{(+-]|\\circ)|[A-Za-z]_(?:\{|[0-9a-z]
 _IS_PLAIN = re.compile(r"[\w\s^{}+*/=()\[\]<>.,|!':;%°≤≥≠×·-]+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _BEGINS_BLOCK = re.compile(r"\$\$|\\\[|\\begin\{")
+
+
+def has_formulas(text: str) -> bool:
+    """Return True if the text has a known LaTeX command or a formula with a sign such as `x^2`."""
+    signs = islice(_SIGN.finditer(text), MISSES_MAX)
+    return has_commands(text) or any(_stretch(text, sign.start(), has_others=False) for sign in signs)
 
 
 def has_commands(text: str) -> bool:
@@ -52,7 +60,7 @@ def add_formulas(parser: MarkdownIt) -> None:
 def _inline(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "$\\" or state.env.get("formula_misses", 0) > MISSES_MAX:
         return False
-    stretch = _stretch(state.src, state.pos, bool(state.env.get("has_commands")))
+    stretch = _stretch(state.src, state.pos, has_others=bool(state.env.get("has_formulas")))
     if stretch is None:
         is_escape = state.src[state.pos] == "\\" and not state.src[state.pos + 1 : state.pos + 2].isalpha()
         if is_escape and state.src[state.pos + 1 : state.pos + 2] not in "([":
@@ -69,7 +77,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _stretch(text: str, at: int, has_others: bool) -> tuple[str, int] | None:
+def _stretch(text: str, at: int, *, has_others: bool) -> tuple[str, int] | None:
     """Return the formula that begins at `at`, and its end."""
     mark, before = text[at : at + 2], text[at - 1 : at] if at else ""
     is_in_word = before.isascii() and before.isalnum()

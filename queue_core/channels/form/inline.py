@@ -248,7 +248,7 @@ class _Reader:
         if markup == "__" and text.is_name(opening, closing, is_word_bold=self._dialect.stars_are_italic):
             return "marks"
         if not is_in_word:
-            is_number = markup == "*" and not text.has_letters(opening, closing)
+            is_number = self._dialect.has_marks and markup == "*" and not text.has_letters(opening, closing)
             return "marks" if is_number and not self._is_in_bold(opening) else "style"
         borders = before + after + text.first_from(opening) + text.last_before(closing)
         is_arithmetic = text.length(opening, closing) < 2 or any(letter.isdigit() for letter in borders)

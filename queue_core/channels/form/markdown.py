@@ -12,7 +12,7 @@ from functools import cached_property
 from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 
-from queue_core.channels.form.formulas import has_commands
+from queue_core.channels.form.formulas import has_formulas
 from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
 from queue_core.channels.form.links import address_of
 from queue_core.channels.form.parser import is_closed, markdown_parser, quick
@@ -53,6 +53,7 @@ _GLUED_HEADING = re.compile(
 )
 """Marks of a heading without a space after them, as in `##Hours`. `#hours` is a hashtag, `##NAME##` a placeholder."""
 _HORIZONTAL = re.compile(r"(?<![-*_ \t])[ \t]{0,3}([-*_])[ \t]{0,3}\1[ \t]{0,3}\1[ \t]*\Z")
+_QUOTE = re.compile(r"\A([ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)> ?")
 _TASK = re.compile(r"\[([ xX])\] ")
 _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
 
@@ -107,7 +108,8 @@ class _Document:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
         text, references = _without_definitions(_with_apart_headings(text))
         self._lines = text.split("\n")
-        self._tokens = _PARSER.parse(text, {"references": references, "has_commands": has_commands(text)})
+        env = {"references": references, "has_formulas": has_formulas(text), "strikes_singly": not has_marks}
+        self._tokens = _PARSER.parse(text, env)
         self._dialect = Dialect(
             stars_are_italic=bool(references) or _is_markdown(self._tokens),
             has_marks=has_marks,
@@ -146,6 +148,8 @@ class _Document:
             lines = None
             if token.type == "list_item_open" and token.markup == "+":
                 self._lines[start] = _PLUS.sub("-", self._lines[start], count=1)
+            elif token.type == "blockquote_open" and not self._dialect.has_marks:
+                self._lines[start:end] = [_QUOTE.sub(r"\1", line) for line in self._lines[start:end]]
             elif token.type == "inline":
                 lines = self._paragraph(index)
             elif token.type == "fence":

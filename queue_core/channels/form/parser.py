@@ -63,6 +63,8 @@ _SPACED_BOLD = re.compile(
 )
 """Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code and other bold are read to be
 passed over."""
+_STRUCK = re.compile(r"`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w~])~(?!\s)([^~\n]*[^\s~])~(?![\w~])")
+"""Text between WhatsApp's marks of strikethrough; code and addresses are read to be passed over."""
 _WORD = re.compile(r"[\w.+#-]{0,40}")
 _SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^\s<>\"`\]]+")
@@ -116,7 +118,10 @@ class _Inline(ParserInline):
         if src and not _SIGN.search(src):
             tokens.append(Token("text", "", 0, content=src))
             return tokens
-        state = _State(_without_spaces_in_bold(src), md, env, tokens)
+        src = _without_spaces_in_bold(src)
+        if env.get("strikes_singly"):
+            src = _STRUCK.sub(lambda struck: f"~~{struck[1]}~~" if struck[1] else struck[0], src)
+        state = _State(src, md, env, tokens)
         self.tokenize(state)
         for finish in self.ruler2.getRules(""):
             finish(state)

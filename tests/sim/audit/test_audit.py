@@ -246,5 +246,36 @@ def test_a_user_in_several_recordings_is_one_user() -> None:
 def test_the_sentence_names_what_is_open_where_nothing_else_is_left() -> None:
     calm = recording(arrival(0, "m1"), reply(9), arrival(60, "m2"))
     verdict = audit_verdict(audit([calm], Limits()))
-    assert verdict.first.endswith("was left without a reply")
+    assert verdict.first.endswith("1\u00a0of 2\u00a0messages from 1\u00a0user was answered")
     assert verdict.rest == "1\u00a0was still open at the end of the recording."
+
+
+def test_the_sentence_says_of_all_messages_only_what_holds_for_all() -> None:
+    """A message that was probably not read beside an open one, and beside a reaction."""
+    unread = (arrival(0, "m1"), arrival(8.001, "m2"), reply(10, "yes"), arrival(20, "m3"), reply(21, "and"))
+    others = {
+        "was still open at the end of the recording": arrival(1_900, "m4", phone="z"),
+        "needed no reply": arrival(1, "m4", phone="z", kind="reaction"),
+    }
+    for words, other in others.items():
+        verdict = audit_verdict(audit([recording(*unread, other)], Limits()))
+        assert verdict.first.endswith("3\u00a0of 4\u00a0messages from 2\u00a0users were answered")
+        assert verdict.rest == (
+            f"1\u00a0came so shortly before a reply that it was probably not read; 1\u00a0{words}."
+        )
+    verdict = audit_verdict(audit([recording(*unread)], Limits()))
+    assert "each of 3\u00a0messages from 1\u00a0user was followed by a reply, but 1" in verdict.first
+    assert not verdict.rest
+
+
+def test_the_sentence_names_what_is_open_and_exempt_beside_messages_without_a_reply() -> None:
+    day = recording(
+        arrival(0, "m1"),
+        arrival(1, "n1", phone="z"),
+        reply(9, phone="z"),
+        arrival(10, "m2", kind="reaction"),
+        arrival(900, "m3"),
+    )
+    verdict = audit_verdict(audit([day], Limits()))
+    assert "1 of 4\u00a0messages from 2\u00a0users got no reply" in verdict.first
+    assert verdict.rest == ("1\u00a0needed no reply; 1\u00a0was still open at the end of the recording.")

@@ -115,7 +115,7 @@ def test_a_coincidence_is_not_an_explanation() -> None:
     )
     nothing = overlap(set(), set(), 10)
     calm = Explanation(recording="r", system="s", messages=10, unanswered=nothing, cut=nothing)
-    assert explanation_words([calm]).startswith("Every message got a reply")
+    assert explanation_words([calm]).startswith("No message counts as left without a reply")
 
 
 def test_an_explanation_counts_what_an_audit_counts_under_those_words(tmp_path: Path) -> None:

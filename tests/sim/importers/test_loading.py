@@ -17,6 +17,7 @@ from queue_core.recording.writer import dump
 from sim.cli import main
 from sim.commands.import_words import unread_lines
 from sim.importers.base import ImportFailedError
+from sim.importers.importing import Import
 from sim.importers.loading import load_any
 from sim.importers.taking import ImportOptions
 from tests.sim.importers.writers import SHAPES, bodies
@@ -67,6 +68,41 @@ def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording
     (recording,) = loaded.recordings
     assert len(recording.arrivals) == 2 * len(day.arrivals)
     assert [file.format for file in loaded.imports[0].files] == ["webhooks", "webhooks"]
+
+
+def test_a_readme_is_not_imported_and_not_counted_unless_it_is_named(tmp_path: Path, day: Recording) -> None:
+    folder = tmp_path / "monday"
+    (folder / "older").mkdir(parents=True)
+    write_dump(folder / "dump.log", day)
+    (folder / "README.md").write_text("about them")
+    (folder / "older" / "LICENSE").write_text("do as you like")
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "dump.log", "dump.log")
+        archive.writestr("README.txt", "about them")
+    work = Import([folder], NO_OPTIONS)
+    work.recording("monday")
+    assert [file.name for file in work.summary.files] == [
+        str(folder / "dump.log"),
+        str(folder / "more.zip" / "dump.log"),
+    ]
+    assert not work.summary.left_out
+    assert names(folder) == {"monday": 2 * len(day.arrivals)}
+    named = write_dump(folder / "README.log", day)
+    assert names(named) == {"README.log": len(day.arrivals)}
+
+
+def test_an_archive_of_recordings_may_have_a_readme(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "days.zip", "w") as archive:
+        archive.writestr("one.jsonl", ONE)
+        archive.writestr("README.md", "about it")
+    assert names(tmp_path / "days.zip") == {"days.zip": 1}
+
+
+def test_an_archive_without_files_to_read_is_an_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "days.zip", "w") as archive:
+        archive.writestr("README.md", "about nothing")
+    with pytest.raises(ImportFailedError, match="holds no message"):
+        names(tmp_path / "days.zip")
 
 
 CHAT = "".join(

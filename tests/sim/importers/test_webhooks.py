@@ -366,6 +366,29 @@ def test_a_file_of_replies_alone_says_so(dump: Any, imported: Importing) -> None
         imported(dump(*own))
 
 
+@pytest.mark.parametrize(
+    ("logged", "expected_ms", "precision"),
+    [
+        ("2025-05-01T20:51:15Z", UNIX_S * 1000 + 2_250, "ms"),  # of one arrival: the finer time
+        ("2025-05-01T20:51:18Z", UNIX_S * 1000 + 2_250, "ms"),
+        (
+            "2025-05-01T20:51:19Z",
+            UNIX_S * 1000 + 6_000,
+            "s",
+        ),  # delivered again: the webhook keeps its old time
+        ("2025-05-01T20:57:15Z", UNIX_S * 1000 + 362_000, "s"),
+        ("2025-05-01T20:57:15.500Z", UNIX_S * 1000 + 362_500, "ms"),
+    ],
+)
+def test_the_webhooks_finer_time_counts_where_it_is_of_the_logged_arrival(
+    tmp_path: Path, imported: Importing, logged: str, expected_ms: int, precision: str
+) -> None:
+    body = json.dumps(upsert(date_time="2025-05-01T17:51:15.250Z"))
+    (tmp_path / "dump.log").write_text(f"{logged} {body}\n")
+    recording, _ = imported(tmp_path / "dump.log", keeps_seconds=True)
+    assert (recording.epoch_ms, recording.precision) == (expected_ms, precision)
+
+
 def test_a_log_whose_clock_was_wrong_gives_no_times(tmp_path: Path, imported: Importing) -> None:
     """Nothing arrives minutes before it was sent; seconds are within what clocks differ by."""
     body = json.dumps(upsert(date_time=None))

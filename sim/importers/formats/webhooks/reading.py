@@ -38,6 +38,8 @@ REPLIES_REMEMBERED = 50_000
 """Number of replies that are remembered, so that a reply that is reported several times counts once."""
 LOGGED_EARLY_MS = 300_000
 """Largest error of a log's clock: if its time is earlier than the sending by more than this, it is not the arrival."""
+SAME_ARRIVAL_MS = 3_000
+"""Largest distance at which a log's time and that of the webhook are of one arrival. A repetition comes later."""
 _STATES = get_args(PresenceState)
 
 
@@ -171,7 +173,10 @@ class BodyReader:
         return ImportedEvent(event, logged_body.place, precision)
 
     def _arrival(self, logged_body: Body, provider_ms: int) -> tuple[int | None, Precision]:
-        """Return the arrival time of a message: from the log, else from the webhook, else the provider's time."""
+        """Return the arrival time of a message: from the log, else from the webhook, else the provider's time.
+
+        The webhook's time is taken in place of the log's if it is finer and of the same arrival.
+        """
         logged = logged_body.logged
         if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
             self._context.note(
@@ -179,18 +184,23 @@ class BodyReader:
                 "so their times are those of the webhook."
             )
             logged = None
-        if logged is None or logged.is_whole_second:
+        if logged is None:
             in_body = _time_in(logged_body.body)
-            if in_body is not None and (logged is None or not in_body.is_whole_second):
-                zone = None if in_body.has_zone else self._body_zone
-                return _at(in_body, zone, provider_ms)
-        if logged is not None:
-            return _at(logged, None if logged.has_zone else self._log_zone, provider_ms)
-        return (provider_ms or None), "ms" if provider_ms % 1000 else "s"
+            if in_body is not None:
+                return _at(in_body, self._body_zone, provider_ms)
+            return (provider_ms or None), "ms" if provider_ms % 1000 else "s"
+        arrival = _at(logged, self._log_zone, provider_ms)
+        if logged.is_whole_second:
+            in_body = _time_in(logged_body.body)
+            if in_body is not None and not in_body.is_whole_second:
+                finer = _at(in_body, self._body_zone, provider_ms)
+                if abs(finer[0] - arrival[0]) <= SAME_ARRIVAL_MS:
+                    return finer
+        return arrival
 
 
-def _at(moment: Moment, zone: ZoneFinder | None, provider_ms: int) -> tuple[int, Precision]:
-    at = moment.ms if zone is None else zone.unix_ms(moment.ms, provider_ms)
+def _at(moment: Moment, zone: ZoneFinder, provider_ms: int) -> tuple[int, Precision]:
+    at = moment.ms if moment.has_zone else zone.unix_ms(moment.ms, provider_ms)
     return at, "s" if moment.is_whole_second else "ms"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from queue_core.ai.loose_json import DEPTH_MAX
 from queue_core.ai.reply import extract
 from tests.fuzz.hostile import steps
 
@@ -142,6 +143,11 @@ def test_a_megabyte_of_nonsense_is_read_once_or_a_few_times(before: str) -> None
 def test_depth_is_bounded(depth: int, opens: str, closes: str) -> None:
     reply = extract(f'{opens * depth}"We open at nine."{closes * depth}')
     assert reply.text == "We open at nine." or depth > 5
+
+
+@pytest.mark.parametrize(("opens", "closes"), [('{"response": ', "}"), ("[", "]"), ('{"data": ', "}")])
+def test_a_text_is_found_as_deep_as_json_is_read(opens: str, closes: str) -> None:
+    assert extract(f'{opens * DEPTH_MAX}"We open at nine."{closes * DEPTH_MAX}').text == "We open at nine."
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ WRITTEN_ANEW = [
     ("\\[\n\\begin{aligned}\na &= b \\\\\n+ c \\cdot d\n- e\n\\end{aligned}\n\\]", "a = b\n+c · d - e"),
     (r"Area $A = \pi r^2$, where $r$ is the radius", "Area A = πr², where r is the radius"),
     ("$E = mc^2$ and $x_{1}$", "E = mc² and x₁"),
+    ("Take $a$ and $b$ with $a^2 + b^2 = c^2$.", "Take a and b with a² + b² = c²."),
+    (r"\(y\) is \(z^2\)", "y is z²"),
     ("H$_2$O, m$^2$ and 10$^{-3}$", "H₂O, m² and 10⁻³"),
     (r"**$x^2$** and *$\alpha$*", "*x²* and _α_"),
     (r"- half: $\frac{1}{2}$", "- half: 1/2"),

@@ -184,6 +184,14 @@ def test_a_table_is_lines(markdown: str, expected: str) -> None:
         ("# T\n**b** *i* ~~s~~ `c` [x](https://a.example)", "T\nb i s c x (https://a.example)"),
         ("```py\nx\n```", "x"),
         ("*bold* and 2*3*4", "bold and 2*3*4"),
+        ("**b** and *5*", "b and 5"),
+        ("~s~ _i_ ~*both*~, (~a b~)", "s i both, (a b)"),
+        ("`~c~` https://a.example/~u~/x a~b~c ~10, ~20", "~c~ https://a.example/~u~/x a~b~c ~10, ~20"),
+        (
+            "> one\n> > two\nlazy > x\n\n> - three\n> ```\n> x > y\n> ```",
+            "one\ntwo\nlazy > x\n\n- three\nx > y",
+        ),
+        ("- > one\n  > two\n\n1. > three", "- one\n  two\n\n1. three"),
     ],
 )
 def test_plain_text_has_no_marks(markdown: str, expected: str) -> None:

@@ -156,9 +156,13 @@ async def test_everything_works_by_the_url(servers: ReplicatedServers) -> None:
 
 
 async def test_a_failover_in_good_order_is_hardly_seen(servers: ReplicatedServers) -> None:
+    """Behind sentinels the old primary takes writes for seconds more, which would be lost."""
     async with traffic_on(servers.url) as traffic:
-        await asyncio.to_thread(servers.fail_over, servers.primaries()[0])
+        promoted = await asyncio.to_thread(servers.fail_over, servers.primaries()[0])
+        promoted.command("CONFIG", "RESETSTAT")
         await traffic.stores(50)
+        calls = promoted.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    assert calls > 0
     assert traffic.failed == []
     assert set(traffic.sent.values()) == {1}
 
@@ -278,6 +282,25 @@ async def test_a_client_of_redis_pys_sentinel(sentinel_servers: SentinelServers)
                     await asyncio.sleep(0.1)
 
 
+async def test_a_primary_without_replicas_is_left_by_a_client_of_redis_pys_sentinel(
+    sentinel_servers: SentinelServers,
+) -> None:
+    """Else it writes to an old primary until that one breaks the connections; each connect asks the sentinels."""
+    new: Any = Sentinel
+    sentinel = new([("127.0.0.1", node.own_port) for node in sentinel_servers.sentinels])
+    async with AsyncExitStack() as stack:
+        for client in sentinel.sentinels:
+            await stack.enter_async_context(client)
+        primary = await stack.enter_async_context(sentinel.master_for("main"))
+        queue = MessageQueue(primary, QueueSettings(redis_deadline_ms=10_000))
+        await queue.enqueue(message("m1", 1))
+        connection = await primary.client_id()
+        sentinel_servers.primary().command("CONFIG", "SET", "min-replicas-to-write", "3")
+        with pytest.raises(QueueUnavailableError, match="NOREPLICAS"):
+            await queue.enqueue(message("m2", 1))
+        assert await primary.client_id() != connection
+
+
 async def test_a_url_of_one_node_says_what_to_write(cluster_servers: ClusterServers) -> None:
     node = cluster_servers.nodes[0]
     async with connect(f"redis://{node.address}") as client:
@@ -394,6 +417,16 @@ async def test_connections_of_a_worker_are_bounded(cluster_servers: ClusterServe
             break
         await asyncio.sleep(0.05)
     assert _connections(cluster_servers) <= before + 3
+
+
+async def test_many_reads_at_once_share_a_few_connections(cluster_servers: ClusterServers) -> None:
+    """Four to each of three primaries, besides short ones that ask for the table."""
+    before = _connections(cluster_servers)
+    async with connect(cluster_servers.url) as client:
+        queue = MessageQueue(client)
+        await asyncio.gather(*(queue.pending("bot", str(user)) for user in range(200)))
+        during = _connections(cluster_servers)
+    assert during - before <= 4 * 3 + 3
 
 
 def _connections(servers: ClusterServers) -> int:
