@@ -16,7 +16,7 @@ help: ## list the targets
 replay: $(VENV)/.sim ## replay logs/ against five systems; the report is reports/out/replay.html
 	$(BIN)/python -m sim replay logs/
 
-# The replay's own exit code is 1 when a message is lost: the comparison says so too, and exactly where.
+# The replay's own exit code is 1 when the queue loses a message or an expectation fails: the comparison says so too, and exactly where.
 regress: $(VENV)/.sim ## replay logs/ and compare with reports/baseline.json, as CI does; the report is reports/out/regression.html
 	@rm -f reports/out/replay.json # a replay that fails must not leave an older one to be compared
 	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json || test $$? -eq 1

@@ -35,6 +35,7 @@ from loadtests.schedule import RECORDING_NEEDED, ScheduleError
 from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
+from loadtests.stack.queue_settings import misspelt, queue_settings
 from loadtests.validation.command import trials, validate
 from loadtests.validation.trials import TRIALS
 from queue_core.command_lines import typed
@@ -190,8 +191,9 @@ PLAN: faults at times from the start of the load, such as
 {faults_in_words("load")}
 
 Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
-cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
-ended by itself, a fault did not happen, or other programs left the machine no CPU time."""
+cannot be carried out as typed. 3: the run is not valid: the generator was late (in a ramp that only
+ends the ramp), a part of the stack ended by itself, a fault did not happen, or other programs left
+the machine no CPU time."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -343,7 +345,6 @@ def _load_run(
     plan: tuple[Fault, ...],
     locust_options: Sequence[str],
 ) -> LoadRun:
-    queue = {name: value for name, value in sorted(os.environ.items()) if name.startswith("QUEUE_") and value}
     return LoadRun(
         stack=_stack_settings(options, port=0, sink_port=0),
         plan=plan,
@@ -360,7 +361,7 @@ def _load_run(
             "redis_append_fsync": APPEND_FSYNC,
             "redis_servers": options.redis,
             "faults": ",".join(map(str, plan)),
-            **queue,
+            **queue_settings(os.environ),
         },
     )
 
@@ -383,7 +384,9 @@ def _sink_settings(options: argparse.Namespace) -> SinkSettings:
 
 
 def _prepare_process() -> None:
-    """Make SIGTERM end this process as Ctrl-C does, and allow more open files."""
+    """Warn of misspelt settings, make SIGTERM end this process as Ctrl-C does, and allow more open files."""
+    for warning in misspelt(os.environ):
+        sys.stderr.write(f"loadtests: {warning}\n")
     signal.signal(signal.SIGTERM, _interrupt)
     _raise_limit_of_files()
 

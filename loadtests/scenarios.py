@@ -15,4 +15,4 @@ SCENARIOS: dict[Scenario, str] = {
     "soak": "bursts, meant for a --duration of hours",
 }
 UNTIMED: tuple[Scenario, ...] = ("recorded", "storm")
-"""Scenarios whose length does not depend on --duration."""
+"""Scenarios for which --rate and --duration have no effect."""

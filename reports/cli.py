@@ -1,7 +1,7 @@
 """Command line: `python -m reports build | compare | baseline update | schemas`.
 
-Exit codes: 0 for success; 1 when a comparison finds a difference that `--fail-on` names; 2 for input or options that
-cannot be used; 130 when interrupted.
+Exit codes: 0 for success; 1 when a comparison finds what `--fail-on` names; 2 for input or options that cannot be used;
+130 when interrupted.
 """
 
 from __future__ import annotations
@@ -132,17 +132,17 @@ def _add_compare(commands: _Commands) -> None:
         description="Compares a result with a baseline or an earlier result of its kind. Replays with equal seed and "
         "settings are compared exactly; results of several runs, and load tests, by confidence intervals and "
         "thresholds.",
-        epilog="Exit code: 1 for a difference that --fail-on names, 2 for files that cannot be read or compared, "
+        epilog="Exit code: 1 for what --fail-on names, 2 for files that cannot be read or compared, "
         "otherwise 0.",
     )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
     parser.add_argument("after", type=Path, metavar="RESULT.json")
-    page = "write the page; here and in the next three options, - is standard output (default: %(default)s)"
+    page = "write the page; - is standard output, for one of this and the next three options (default: %(default)s)"
     _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="write all differences and figures")
-    failing = "what makes the exit code 1: something worse (default), any difference, or nothing"
+    failing = "what makes the exit code 1: something worse or a failed check (default), any difference too, or nothing"
     parser.add_argument("--fail-on", choices=list(FAIL_ON), default="worse", help=failing)
     history = "append this run's figures to a file, and show their trend"
     parser.add_argument("--history", type=Path, metavar="FILE.jsonl", help=history)

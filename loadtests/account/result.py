@@ -29,6 +29,7 @@ from loadtests.account.stack_facts import (
 )
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
+from loadtests.scenarios import UNTIMED
 from loadtests.schedule import steps_of
 from loadtests.stack.usage import UsageSample
 from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
@@ -72,14 +73,24 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         _add_stack_facts(result, Path(options.stack_facts), usage)
     if account.unsent:
         result["unsent"] = account.unsent
+    _judge(result, account, limits, usage)
+    if result.get("missed_faults"):
+        result["valid"] = False
+    result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
+    return result
+
+
+def _judge(result: LoadResult, account: Account, limits: Limits, usage: Sequence[UsageSample]) -> None:
+    """Add the thresholds, and note whether the run says anything about them."""
+    counts = result["ledger"]
     if account.plan.scenario == "ramp":
         steps = [step for step in steps_of(account.plan) if not account.unsent or step.to_s <= account.load_s]
         ramp = ramp_of(limits, steps, account.samples, account.events, account.start_at)
         result["ramp"] = ramp
         result["valid"] = bool(account.samples)  # an overloaded generator ends the ramp and leaves it valid
-        result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
+        result["thresholds"] = thresholds_of_ramp(limits, counts, account.plan.rate, ramp)
     else:
-        thresholds = thresholds_of(limits, ledger.counts, latency, result["timeline"])
+        thresholds = thresholds_of(limits, counts, result["latency_ms"], result["timeline"])
         result["thresholds"] = thresholds
         if busy := busy_machine(
             thresholds,
@@ -92,10 +103,6 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         ):
             result["busy_machine"] = busy
             result["valid"] = False
-    if result.get("missed_faults"):
-        result["valid"] = False
-    result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
-    return result
 
 
 def _add_stack_facts(result: LoadResult, folder: Path, usage: Sequence[UsageSample]) -> None:
@@ -138,14 +145,16 @@ def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:
-    return {
-        "scenario": options.scenario,
-        "rate_per_min": options.rate,
-        "duration_s": seconds_of(options, "duration"),
+    """Return the options of the load that its scenario uses."""
+    settings: dict[str, str | int | float] = {"scenario": options.scenario}
+    if options.scenario not in UNTIMED:
+        settings |= {"rate_per_min": options.rate, "duration_s": seconds_of(options, "duration")}
+    if options.scenario == "storm" and options.storm_users:
+        settings["storm_users"] = options.storm_users
+    if options.scenario == "recorded":
+        settings |= {"recording": options.recording, "speed": options.speed}
+    return settings | {
         "channel": options.channel,
-        "storm_users": options.storm_users,
-        "recording": options.recording,
-        "speed": options.speed,
         "drain_s": seconds_of(options, "drain"),
         "redeliver_s": seconds_of(options, "redeliver"),
     }

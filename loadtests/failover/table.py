@@ -79,9 +79,11 @@ def run_cases(run_ids: Sequence[RunId], load: Load, done: Done, *, logs: Logs, i
                     failure = failure or message
                 else:
                     done(*message)
+        for process in processes:
+            process.join()  # it may still be handing over its last row
     finally:
         for process in processes:
-            process.terminate()  # it has ended, unless this one was interrupted
+            process.terminate()  # has an effect only if this process was interrupted
             process.join()
     if failure:
         raise failure

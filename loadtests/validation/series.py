@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests.account.result import machine
+from loadtests.stack.queue_settings import queue_settings
 from loadtests.validation.runs import (
     LOOPBACK_REDIS,
     REDELIVER,
@@ -102,11 +103,6 @@ def _line(number: int, count: int, name: TrialName, live: int, run: TrialRun, to
 
 
 def _settings(series: Series) -> dict[str, str | int | float]:
-    rules = {
-        name: value
-        for name, value in sorted(series.deployment.environ.items())
-        if name.startswith("QUEUE_") and value
-    }
     return {
         "rate_per_min": series.load.rate,
         "duration_s": series.load.duration_s,
@@ -116,5 +112,5 @@ def _settings(series: Series) -> dict[str, str | int | float]:
         "concurrency": CONCURRENCY,
         "redeliver": REDELIVER,
         "simulated_redis_latency": LOOPBACK_REDIS,
-        **rules,
+        **queue_settings(series.deployment.environ),
     }

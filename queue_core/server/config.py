@@ -238,7 +238,7 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None, *, need
     named = {fault.partition(":")[0] for fault in faults}
     contradictions = _contradictions(settings, needs_ai=needs_ai)
     faults += [fault for fault in contradictions if fault.partition(":")[0] not in named]
-    warnings += _suspects(file_values, environ, names)
+    warnings += suspects(file_values, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)
     return Loaded(settings=settings, warnings=tuple(warnings))
@@ -329,7 +329,7 @@ def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
         )
 
 
-def _suspects(
+def suspects(
     file_values: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield a warning for each name that is probably a mistake.

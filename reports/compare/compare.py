@@ -103,7 +103,9 @@ def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Pa
         )
     return _Parts(
         notes=list(load_notes(old, new)),
-        changes=list(load_changes(old, new)),
+        changes=list(
+            load_changes(old, new, {limit["code"]: limit["limit"] for limit in result["thresholds"]})
+        ),
         effects=load_effects(old, new),
         checks=load_checks(result),
         figures=load_figures(old, new),

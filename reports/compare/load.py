@@ -28,7 +28,7 @@ _LATENCIES: Mapping[str, Threshold] = {
 }
 _SURROUNDINGS = ("ai", "generator_lag")
 """Latencies of the surroundings of the system; if they differ, all others may differ too."""
-_LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order")
+_LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order", "failed_requests")
 _BY_CHANCE = ("worker_died",)
 """Counts that luck decides, so that a rise from 0 proves nothing: a killed worker may or may not have been sending."""
 SYSTEM = "load"
@@ -79,17 +79,18 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
     return quantile(sorted(samples), share) if samples else None
 
 
-def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
-    """Compare the counts of messages that went wrong.
+def load_changes(before: BaselineLoad, after: BaselineLoad, allowed: Mapping[str, float]) -> Iterator[Change]:
+    """Compare the counts of what went wrong; `allowed` has the limits of the counts that have a threshold.
 
-    One more lost message is worse, and so is the first message of any other count that is not in _BY_CHANCE. Other
-    changes depend on faults: they are worse or better only if they are larger than luck explains.
+    One more lost message is worse, and so is the first of any other count that is not in _BY_CHANCE and of which the
+    threshold allows none. Other changes depend on faults: they are worse or better only if they are larger than luck
+    explains.
     """
     for name in _LEDGER:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
         new: int = after["ledger"][name]  # type: ignore[literal-required]
         if old != new:
-            is_strict = name == "lost" or (not old and name not in _BY_CHANCE)
+            is_strict = name == "lost" or (not old and name not in _BY_CHANCE and not allowed.get(name))
             level = _ledger_level(before, after, old, new, is_strict=is_strict)
             yield Change(level, after["scenario"], SYSTEM, count_name(name), f"{old:,}", f"{new:,}")
 

@@ -17,7 +17,7 @@ from reports.compare.messages import (
     wait_changes,
     wait_ms,
 )
-from reports.compare.thresholds import EXACT_CALLS, EXACT_TIME
+from reports.compare.thresholds import CALLS, EXACT_TIME
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import ReplayResult
@@ -179,9 +179,9 @@ def _overall_changes(
         before, after = (sum(runs[key]["ai_calls"] for key in keys) for runs in (old, new))
         if before != after:
             newly_answered = sum(pair.is_newly_answered for pair in pairs)
-            level = EXACT_CALLS.level(before, after - before)
+            level = CALLS.level(before, after - before)
             if level == "worse":
-                level = EXACT_CALLS.level(before, max(after - before - newly_answered, 0))
+                level = CALLS.level(before, max(after - before - newly_answered, 0))
             elif level == "better":
                 level = _AnsweredChange.of(pairs).level(level)
             yield Change(
@@ -242,7 +242,7 @@ def _effort_changes(before: BaselineRun, after: BaselineRun, answered: _Answered
         old: int = before.get(name, 0)  # type: ignore[assignment] # a count
         new: int = after.get(name, 0)  # type: ignore[assignment]
         if old != new:
-            level = answered.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
+            level = answered.level(CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
             write = exact_ms if unit_of(name) == "ms" else "{:,}".format
             yield Change(level, *where, figure_name(name), write(old), write(new))
 

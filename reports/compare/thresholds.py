@@ -27,6 +27,8 @@ class Threshold:
         """Write the threshold for a table."""
         if not self.relative and not self.absolute:
             return gettext("any")
+        if not self.absolute:
+            return share(self.relative)
         least = duration(self.absolute) if unit == "ms" else f"{self.absolute:g}"
         return gettext("%(relative)s and %(absolute)s", relative=share(self.relative), absolute=least)
 
@@ -35,7 +37,8 @@ ANY = Threshold(0, 0)
 """Threshold that every change exceeds."""
 EXACT_TIME = Threshold(0.05, 20)
 """Threshold of simulated times, in ms: they have no noise, but a round trip to Redis, 15 ms, is not a regression."""
-EXACT_CALLS = Threshold(0.05, 1)
+CALLS = Threshold(0.05, 0)
+"""Threshold of AI calls, of one run or in the mean of many: a call saved in some runs of a short recording counts."""
 REPLY_TIME = Threshold(0.1, 5)
 """Threshold of measured reply times, in ms, which are mostly the window and the AI's time."""
 LEDGER_COUNT = Threshold(0.5, 1)

@@ -18,7 +18,10 @@ LENGTH_MAX = 300
 
 
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:
-    """Sum up a comparison in one sentence: the worst first, and the queue before the other systems."""
+    """Sum up a comparison in one sentence: the worst first, and the queue before the other systems.
+
+    A failed check alone is not called worse, since it may have failed before too.
+    """
     worse = [
         *_worse_changes([change for change in changes if is_queue(change.system)]),
         *_worse_effects(effects),
@@ -38,17 +41,28 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
             )
         )
     if worse:
-        named = worse[:NAMED_MAX]
-        number = levels["worse"] + sum(check.ok is False for check in checks)
-        if number > len(named):
-            rest.insert(0, ngettext("%(num)s worse in all", "%(num)s worse in all", number))
-        parts = [gettext("Worse: %(named)s", named=named[0]), *named[1:], *rest]
+        first, *second = worse[:NAMED_MAX]
+        if levels["worse"]:
+            first = gettext("Worse: %(named)s", named=first)
+        parts = [first, *second, *_in_all(levels["worse"], checks, named=1 + len(second)), *rest]
     else:
         parts = (
             [gettext("Nothing is worse"), gettext(", ").join(rest)] if rest else [gettext("No difference")]
         )
-    first, others = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
-    return Verdict(first, f"{others}.") if others else Verdict(f"{first}.")
+    head, others = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
+    return Verdict(head, f"{others}.") if others else Verdict(f"{head}.")
+
+
+def _in_all(worse: int, checks: Sequence[Check], *, named: int) -> list[str]:
+    """Count what is worse and what failed, if that is more than what is named."""
+    failed = sum(check.ok is False for check in checks)
+    parts = []
+    if worse + failed > named:
+        if worse:
+            parts.append(ngettext("%(num)s worse in all", "%(num)s worse in all", worse))
+        if failed:
+            parts.append(ngettext("%(num)s failed in all", "%(num)s failed in all", failed))
+    return parts
 
 
 def _worse_changes(changes: Sequence[Change]) -> list[str]:

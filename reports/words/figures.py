@@ -41,7 +41,7 @@ def relative(before: float | None, after: float | None) -> str:
 
 
 def count_name(name: str) -> str:
-    """Name a count of messages that went wrong."""
+    """Name a count of what went wrong."""
     return {
         "lost": gettext("messages lost"),
         "twice": gettext("messages answered twice"),
@@ -51,6 +51,7 @@ def count_name(name: str) -> str:
         "out_of_order": gettext("messages out of order"),
         "dead": gettext("messages dead-lettered"),
         "waiting": gettext("messages still waiting"),
+        "failed_requests": gettext("failed requests"),
     }[name]
 
 
@@ -67,6 +68,7 @@ def figure_name(name: str) -> str:
         "out_of_order": gettext("out of order"),
         "dead": gettext("dead-lettered"),
         "waiting": gettext("still waiting"),
+        "failed_requests": gettext("failed requests"),
         "ai_calls": gettext("AI calls"),
         "turns": gettext("turns"),
         "superseded": gettext("answers dropped for a newer message"),

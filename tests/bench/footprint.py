@@ -338,7 +338,7 @@ def main() -> None:
         help="messages a minute (default %(default)s; the last takes long)",
     )
     parser.add_argument(
-        "--all", action="store_true", help="measure every redis-server found, not the first only"
+        "--all", action="store_true", help="measure every redis-server found, not the newest only"
     )
     options = parser.parse_args()
     for binary in find_all_redis_servers()[: None if options.all else 1]:

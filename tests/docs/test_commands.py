@@ -59,6 +59,7 @@ NOT_RUN = {
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
     "python -m loadtests failover": "it takes minutes: tests/loadtests/failover/",
+    "python -m tests.bench.footprint --rates": "it takes minutes, and measures the machine",
     "python -m loadtests sink": "it runs until Ctrl-C: tests/loadtests/sink/test_server.py",
 }
 SHORTER = {"--runs 100": "--runs 2"}

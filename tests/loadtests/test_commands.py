@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,23 @@ def test_a_plan_for_a_load_without_a_duration_is_not_refused(monkeypatch: pytest
         monkeypatch.setattr("loadtests.commands.carry_out", lambda run, _, runs=started: runs.append(run))
         run("run", *arguments)
         assert [str(fault) for fault in started[0].plan] == ["worker-dies@200s"]
+
+
+def test_a_misspelt_setting_of_the_queue_is_named_on_the_console_and_not_in_the_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("QUEUE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QUEUE_WINDOW", "5")
+    monkeypatch.setenv("QUEUE_LOCK_TTL_MS", "9000")
+    started: list[LoadRun] = []
+    monkeypatch.setattr("loadtests.commands.carry_out", lambda run, _: started.append(run))
+    run("run")
+    assert capsys.readouterr().err == (
+        "loadtests: QUEUE_WINDOW is not a setting and has no effect; did you mean QUEUE_WINDOW_MS?\n"
+    )
+    queue = {name: value for name, value in started[0].settings.items() if name.startswith("QUEUE_")}
+    assert queue == {"QUEUE_LOCK_TTL_MS": "9000"}
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:

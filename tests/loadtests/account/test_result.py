@@ -50,6 +50,23 @@ def test_a_fault_of_the_plan_that_did_not_happen_makes_the_result_invalid(
     assert result.get("missed_faults", []) == ([] if happened else missed)
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"scenario": "steady"}, {"rate_per_min", "duration_s"}),
+        ({"scenario": "storm"}, {"storm_users"}),
+        ({"scenario": "storm", "storm_users": 0}, set[str]()),
+    ],
+)
+def test_a_result_has_the_options_that_its_scenario_uses(
+    options: dict[str, str | int], names: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {limit.name: limit.default for limit in dataclasses.fields(Limits)}
+    account = opened(Outside(iter([0])), tmp_path, monkeypatch, **limits, channel="mixed", **options)
+    settings = result_of(account, account.settle())["settings"]
+    assert settings.keys() == {"scenario", "channel", "drain_s", "redeliver_s", *names}
+
+
 @pytest.mark.parametrize("is_one_lost", [False, True])
 def test_a_busy_machine_makes_a_slow_load_invalid_unless_a_message_was_lost(
     is_one_lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,8 @@ import loadtests.validation.series
 from loadtests.commands import main
 from reports.results.files import read_result
 from reports.results.validation import TrialRun
+from reports.words.language import speaking
+from reports.words.load import setting_name
 from tests.reports.validation_example import run
 
 REPOSITORY = Path(__file__).parents[3]
@@ -55,6 +57,20 @@ def test_the_exit_code_says_whether_the_simulator_agrees(
     assert [trial["name"] for trial in result["trials"]] == ["steady", "legacy"]
     assert result["ok"] is (code == 0)
     assert 'dir="rtl"' in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_every_setting_of_the_page_has_a_name_in_arabic(
+    validate: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of the environment keep their names, and misspelt ones are left out."""
+    monkeypatch.setenv("QUEUE_WINDOW_MS", "400")
+    monkeypatch.setenv("QUEUE_WINDOW", "5")
+    assert validate(_live(40)) == 0
+    result = read_result(tmp_path / "result.json")
+    assert result["kind"] == "validation"
+    with speaking("ar"):
+        names = [setting_name(code) for code in result["settings"]]
+    assert [name for name in names if name.isascii()] == ["QUEUE_WINDOW_MS"]
 
 
 def test_progress_and_table_leave_standard_output_to_the_result(

@@ -10,7 +10,7 @@ import pytest
 from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import ResultError
-from reports.results.load import LoadLedger, LoadResult
+from reports.results.load import LoadLedger, LoadResult, ThresholdCode
 from tests.reports import example, load_example, sweep_example
 from tests.reports.regression_example import BEFORE, load
 
@@ -165,12 +165,26 @@ def _with_ledger(result: LoadResult, **counts: int) -> LoadResult:
         ("dead", 40, 39, "changed"),
         ("dead", 4000, 5000, "changed"),
         ("waiting", 1, 0, "changed"),
+        ("failed_requests", 0, 1, "worse"),
+        ("failed_requests", 300, 310, "changed"),
+        ("failed_requests", 300, 700, "worse"),
     ],
 )
 def test_only_what_is_beyond_luck_is_worse_in_a_ledger(
     name: str, before: int, after: int, level: str
 ) -> None:
     comparison = compare(_with_ledger(load(1), **{name: before}), _with_ledger(load(1), **{name: after}))
+    assert [change.level for change in comparison.changes] == [level]
+
+
+@pytest.mark.parametrize("name", ["failed_requests", "duplicates", "out_of_order"])
+@pytest.mark.parametrize(("number", "level"), [(3, "changed"), (40, "worse")])
+def test_the_first_failure_is_not_worse_if_the_threshold_allows_some(
+    name: ThresholdCode, number: int, level: str
+) -> None:
+    after = _with_ledger(load(1), **{name: number})
+    after["thresholds"] = [{"code": name, "limit": 50, "measured": number, "ok": True, "unit": ""}]
+    comparison = compare(_with_ledger(load(1), **{name: 0}), after)
     assert [change.level for change in comparison.changes] == [level]
 
 

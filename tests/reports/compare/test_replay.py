@@ -190,12 +190,27 @@ def test_each_newly_answered_message_excuses_one_more_ai_call() -> None:
         assert [change.level for change in changes if change.subject == "AI calls"] == [level]
 
 
-def test_an_expectation_that_broke_is_worse() -> None:
+def test_an_expectation_that_fails_fails_the_comparison_and_is_not_called_worse() -> None:
+    """Nobody knows whether it failed before: a baseline does not say, and it fails again in the second comparison."""
     after = copy.deepcopy(BEFORE)
     after["expectations"][0]["held"] = False
-    comparison = compare(BEFORE, after)
-    assert comparison.is_worse
-    assert "incident.jsonl: queue: “lost” failed" in str(comparison.verdict)
+    for before in (BEFORE, copy.deepcopy(after)):
+        comparison = compare(before, after)
+        assert comparison.is_worse
+        assert str(comparison.verdict) == "incident.jsonl: queue: “lost” failed."
+
+
+def test_failed_checks_are_counted_apart_from_what_is_worse() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["expectations"] = [{**BEFORE["expectations"][0], "held": False} for _ in range(3)]
+    verdict = str(compare(BEFORE, after).verdict).replace("\u00a0", " ")
+    assert verdict.endswith("“lost” failed; incident.jsonl: queue: “lost” failed; 3 failed in all.")
+    lose(after["runs"][1])
+    verdict = str(compare(BEFORE, after).verdict).replace("\u00a0", " ")
+    assert verdict == (
+        "Worse: queue lost 1 message it answered before; queue: “loses no message” failed; 1 worse in all; "
+        "4 failed in all."
+    )
 
 
 def test_a_missing_system_is_worse_and_a_new_one_is_not() -> None:

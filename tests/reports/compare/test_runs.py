@@ -34,6 +34,15 @@ def test_replications_that_lose_or_slow_down_are_worse() -> None:
     assert [effect.name for effect in lossy.effects if effect.level == "worse"] == ["share of messages lost"]
 
 
+def test_a_fraction_of_an_ai_call_more_is_worse_if_a_run_has_few_calls() -> None:
+    """Two messages of one user take one call or two: 1.0 of them in the mean before, 1.3 now."""
+    before, after = replications(30, 1), replications(30, 1)
+    for number, (old, new) in enumerate(zip(before["runs"], after["runs"], strict=True)):
+        old["ai_calls"], new["ai_calls"] = 1, 2 if number % 3 == 0 else 1
+    (calls,) = [effect for effect in compare(before, after).effects if effect.name == "AI calls"]
+    assert (calls.level, calls.threshold.replace("\u00a0", " ")) == ("worse", "5.00 %")
+
+
 def test_few_replications_show_no_change_and_a_note_says_so() -> None:
     comparison = compare(replications(3, 1), replications(3, 2, slower_ms=4500))
     assert not comparison.is_worse

@@ -1,0 +1,73 @@
+"""The table, with played processes instead of those that run a deployment each."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.failover.running import Load
+from loadtests.failover.table import Logs, run_cases
+
+
+class PlayedProcess:
+    """Process that hands over its end as soon as it starts, and ends when it is waited for."""
+
+    started: list[PlayedProcess]
+
+    def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
+        self.rows: queue.SimpleQueue[None] = args[-1]
+        self.is_running, self.is_cut_off = False, False
+
+    def start(self) -> None:
+        self.started.append(self)
+        self.is_running = True
+        self.rows.put(None)
+
+    def join(self) -> None:
+        self.is_running = False
+
+    def terminate(self) -> None:
+        self.is_cut_off |= self.is_running
+
+
+class PlayedContext:
+    """Context that makes played processes."""
+
+    Process = PlayedProcess
+    SimpleQueue = queue.SimpleQueue
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[PlayedProcess]:
+    monkeypatch.setattr("multiprocessing.get_context", lambda _: PlayedContext)
+    monkeypatch.setattr(PlayedProcess, "started", [], raising=False)
+    return PlayedProcess.started
+
+
+def _run(folder: Path) -> None:
+    logs = Logs(folder, of_all_runs=False)
+    run_cases([], Load(), lambda _, __: None, logs=logs, is_side_by_side=True)
+
+
+def test_processes_that_have_handed_over_everything_end_by_themselves(
+    processes: list[PlayedProcess], tmp_path: Path
+) -> None:
+    """A process that is cut off while it ends prints a traceback."""
+    _run(tmp_path)
+    assert [(each.is_running, each.is_cut_off) for each in processes] == [(False, False)] * 2
+
+
+def test_processes_are_cut_off_by_an_interrupt(
+    processes: list[PlayedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PlayedContext, "SimpleQueue", type("Rows", (), {"put": print, "get": interrupted}))
+    with pytest.raises(KeyboardInterrupt):
+        _run(tmp_path)
+    assert [(each.is_running, each.is_cut_off) for each in processes] == [(False, True)] * 2
