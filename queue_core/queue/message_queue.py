@@ -5,9 +5,8 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -47,6 +46,7 @@ from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
 from queue_core.queue.watch import Entry
+from queue_core.queue.withdrawal import Withdrawal
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import LookAnswer, MovedAnswer, Standing
 from queue_core.redis.servers import partitions_of
@@ -111,6 +111,7 @@ class MessageQueue:
         self._claims = Claims(access, self._time, self._random_id)
         self._unanswered_claims = self._claims.unanswered
         self.aliases = Aliases(access)
+        self.withdraw = Withdrawal(access, self.aliases).withdraw
 
         # Parts for people and monitors, each documented in its class.
         self.notes = Notes(access, self.aliases)
@@ -213,42 +214,6 @@ class MessageQueue:
     def with_id(self, message: QueueMessage) -> QueueMessage:
         """Return the message, with an id that the queue makes if it has none."""
         return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
-
-    async def withdraw(self, message: QueueMessage) -> str:
-        """Note that a message was answered without the queue, so that the queue does not answer it too.
-
-        Returns "marked" if it was not stored. Returns "withdrawn" if it was stored: then it is removed, at the latest
-        before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
-        """
-        check_names(message)
-        places = self.aliases.places_of(message)
-        outcomes, further = await asyncio.gather(
-            self._withdraw_from(places, message), self.aliases.further_places(places)
-        )
-        outcomes += await self._withdraw_from(further, message)
-        return min(outcomes, key=("in flight", "withdrawn", "marked").index)
-
-    async def _withdraw_from(self, places: Sequence[Place], message: QueueMessage) -> list[str]:
-        return await asyncio.gather(*(self._withdraw(place, message) for place in places))
-
-    async def _withdraw(self, place: Place, message: QueueMessage) -> str:
-        message_id = well_formed(message.id)
-        answer: str | int = 0
-        while isinstance(answer, int):  # a long conversation is searched in several steps
-            answer = await self.transport.gathered(
-                scripts.Withdraw(
-                    place=place,
-                    seen=place.seen_of(message.id),
-                    rules=self.settings,
-                    now_ms=self._now(),
-                    message_id=message_id,
-                    quoted_id=msgspec.json.encode(message_id),
-                    skipped=answer,
-                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
-                )
-            )
-        return answer
 
     # Methods for workers. `Processor` calls them for you.
 
