@@ -89,6 +89,12 @@ def run_cases(run_ids: Sequence[RunId], load: Load, done: Done, *, logs: Logs, i
         raise failure
 
 
+def servers_of(deployment: str) -> ReplicatedServers:
+    """Make the servers of a deployment; those that come back after a crash have their data."""
+    has_proxies = deployment == "sentinel"  # only there are links cut
+    return SERVERS[deployment](proxied=has_proxies, append_only=True)
+
+
 def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
     """Put rows together."""
     ordered = [rows[run_id] for run_id in sorted(rows)]
@@ -128,11 +134,7 @@ def _run(run_ids: Sequence[RunId], load: Load, logs: Logs) -> Iterator[tuple[Run
         for run_id in run_ids:
             case = CASES[run_id.case - 1]
             if case.deployment not in started:
-                servers = SERVERS[case.deployment](
-                    proxied=case.deployment == "sentinel",  # only there are links cut
-                    append_only=True,
-                )
-                started[case.deployment] = stack.enter_context(servers)
+                started[case.deployment] = stack.enter_context(servers_of(case.deployment))
             run = Run(case, started[case.deployment], load)
             row = asyncio.run(run.carry_out())
             logs.keep(run_id, row, started[case.deployment], run.history)

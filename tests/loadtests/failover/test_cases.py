@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+
 import pytest
 
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import Load, Run
+from loadtests.failover.table import servers_of
 from loadtests.replicated_redis.servers import ReplicatedServers
 from reports.results.failover import faults_of
 
 SHORT = Load(rate_per_s=60, time_factor=0.15)
 QUICK = ("cluster-failovers-1-0", "sentinel-links_cut_and_killed-1-0")
 """Cases that `make test` runs: failovers by command, and a failover to a replica that lagged."""
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Callable[[str], ReplicatedServers]]:
+    """Return a function that starts a deployment once, as `make failover` does: its servers keep their data."""
+    with ExitStack() as stack:
+        yield cache(lambda deployment: stack.enter_context(servers_of(deployment)))
 
 
 def _name(case: Case) -> str:
@@ -25,9 +37,8 @@ def _marked(case: Case) -> object:
 
 
 @pytest.mark.parametrize("case", [_marked(case) for case in CASES])
-async def test_a_case_keeps_its_promises(case: Case, request: pytest.FixtureRequest) -> None:
-    servers: ReplicatedServers = request.getfixturevalue(f"{case.deployment}_servers")
-    row = await Run(case, servers, SHORT).carry_out()
+async def test_a_case_keeps_its_promises(case: Case, started: Callable[[str], ReplicatedServers]) -> None:
+    row = await Run(case, started(case.deployment), SHORT).carry_out()
     assert row["acknowledged"] > 50
     needs_quiet_machine = ("others_paused", "slow")
     assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row
