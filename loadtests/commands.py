@@ -191,8 +191,8 @@ PLAN: faults at times from the start of the load, such as
 {faults_in_words("load")}
 
 Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
-cannot be carried out as typed. 3: the run is not valid: the generator was late (in a ramp that only
-ends the ramp), a part of the stack ended by itself, a fault did not happen, or other programs left
+cannot be carried out as typed. 3: the run is not valid: the generator was late (a ramp then
+only ends), a part of the stack ended by itself, a fault did not happen, or other programs left
 the machine no CPU time."""
 
 

@@ -149,7 +149,7 @@ def _cut_links_and_kill(scene: Scene) -> None:
 
 
 def _lose_newest_replica(scene: Scene) -> None:
-    """Let only one replica have the newest data, then freeze it, and kill the primary: the other one is elected."""
+    """Let only one replica have the newest data, then freeze it, and kill the primary: the other replica is elected."""
     dead = scene.struck
     lagging, newest = scene.servers.replicas_of(dead)
     lagging.pause()

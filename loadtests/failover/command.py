@@ -31,7 +31,7 @@ def add_failover(commands: Any) -> None:
         "failover",
         help="run the queue on clusters and behind sentinels while their servers fail",
         description="Starts clusters and sentinels on this machine, sends messages through two workers while servers\n"
-        "are killed, frozen and replaced, and accounts for each message by a ledger outside of Redis.",
+        "are killed, frozen and replaced, and accounts for each message in a ledger outside of Redis.",
         epilog="Rows:\n"
         + "\n".join(f"  {number:>2}  {_words_of(case)}" for number, case in enumerate(CASES, 1))
         + "\n\nExit code: 0: every run kept its promises. 1: a run broke a promise. 2: options that cannot be used.",

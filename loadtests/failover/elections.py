@@ -26,7 +26,7 @@ class State:
 
     is_primary: bool
     replicas: int
-    """Number of replicas in step."""
+    """Number of replicas that it reports as online."""
     serves: bool
     """False while a cluster's node refuses commands, as for two seconds after its start."""
     offset: int = field(default=0, compare=False)

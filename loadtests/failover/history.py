@@ -35,5 +35,5 @@ def history_of(seen: Sequence[tuple[float, States]], ledger: Ledger) -> list[str
 def _words_of(state: State | None) -> str:
     if state is None:
         return "is away"
-    role = f"primary, {state.replicas} in step" if state.is_primary else "replica"
+    role = f"primary, replicas online: {state.replicas}" if state.is_primary else "replica"
     return f"{role}, offset {state.offset}{'' if state.serves else ', refuses commands'}"

@@ -79,7 +79,7 @@ class ClusterServers(ReplicatedServers):
         self.wait_for(self.is_as_new, "the cluster")
 
     def is_as_new(self) -> bool:
-        """Return True if each primary has a third of the slots and a replica in step, and all nodes know it."""
+        """Return True if each primary has a third of the slots and a replica with all data, and all nodes know it."""
         ranges = self.ranges()
         if sum(last - first + 1 for first, last, _ in ranges) != SLOTS or len(ranges) != PRIMARIES:
             return False

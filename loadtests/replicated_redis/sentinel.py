@@ -90,7 +90,7 @@ class SentinelServers(ReplicatedServers):
         self.wait_for(self.is_as_new, "the primary, its replicas and sentinels")
 
     def is_as_new(self) -> bool:
-        """Return True if the first server is the primary, its replicas are in step, and the sentinels see all that."""
+        """Return True if the first server is the primary, replicas have all data, and the sentinels see all that."""
         primary, *replicas = self.nodes
         return all(is_in_step(replica, primary) for replica in replicas) and all(
             self._sees_all(sentinel) for sentinel in self.sentinels

@@ -62,7 +62,7 @@ class ReplicatedServers(abc.ABC):
 
     @abc.abstractmethod
     def is_as_new(self) -> bool:
-        """Return True if each server plays the part that it had at first, and replicas are in step."""
+        """Return True if each server has the role that it had at first, and the replicas have all data."""
 
     @abc.abstractmethod
     def start(self) -> None:

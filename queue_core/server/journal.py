@@ -39,7 +39,7 @@ class Journal:
         self._tags = tags
         self._recorder = recorder
         self._answered_s: dict[tuple[str, str, int], float] = {}
-        """Seconds that the AI took to answer each turn in work, by conversation and token."""
+        """Seconds that the AI took to answer each running turn, by conversation and token."""
         self._named: set[tuple[str, str]] = set()
         """Events and kinds that were logged already."""
 
@@ -70,7 +70,11 @@ class Journal:
         waits = isinstance(error, OlderMessageWaitsError)
         self.metrics.rejected("older message waits" if waits else "unavailable")
         reason = f"{type(error).__name__}: {error}"
-        _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
+        _log.error(
+            "message not accepted, the provider must deliver it again: %s",
+            reason,
+            extra={"conversation": self._tag(message)},
+        )
 
     def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
         """Note that a message was too large for the queue. `characters` is the length of its text before the cut."""
@@ -144,7 +148,9 @@ class Journal:
         self.metrics.unreadable()
         if self._recorder:
             self._recorder.dead_letter(message, reason)
-        _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
+        _log.error(
+            "message cannot be read, see `dead list`: %s", reason, extra={"conversation": self._tag(message)}
+        )
 
     def _name_once(self, what: str, name: str, words: str) -> None:
         """Log a name when it first appears, up to NAMES_MAX names."""

@@ -129,18 +129,22 @@ class Metrics:
                 counter.labels(reason)
         self._acknowledgement = self._histogram(
             "acknowledgement_seconds",
-            "From the webhook's arrival until its message was safe",
+            "Time from the arrival of a webhook until its message was safe",
             ACKNOWLEDGEMENT_BUCKETS_S,
         )
         self.registry.register(self._recent)
 
     def _make_work(self) -> None:
-        self._batches = self._counter("batches", "Attempts at a turn that ended", "trigger", "outcome")
+        self._batches = self._counter(
+            "batches", "Attempts to answer a turn, counted when they end", "trigger", "outcome"
+        )
         for trigger, outcome in product(get_args(Trigger), get_args(Outcome)):
             self._batches.labels(trigger, outcome)
         self._size = self._histogram("batch_size", "Messages in a turn, at each attempt", SIZE_BUCKETS)
         self._lag = self._histogram(
-            "dispatch_lag_seconds", "From when a turn was due until a worker took it", LAG_BUCKETS_S
+            "dispatch_lag_seconds",
+            "Time from the moment a turn was due until a worker took it",
+            LAG_BUCKETS_S,
         )
         self._ai = self._histogram(
             "ai_seconds", "Time the AI took to answer or to fail", AI_BUCKETS_S, "backend", "outcome"
@@ -154,7 +158,9 @@ class Metrics:
         )
         self._backends, self._channels = _LabelValues(), _LabelValues()
         self._ai_outcomes, self._send_outcomes = _LabelValues(("ok",)), _LabelValues(("ok",))
-        self._outages = self._counter("outages", "Outages of an AI or a channel that began", "kind")
+        self._outages = self._counter(
+            "outages", "Outages of the AI or a channel, counted when they begin", "kind"
+        )
         for kind in get_args(BackendKind):
             self._outages.labels(kind)
         self._retries = self._counter("retries", "Attempts that failed and are followed by another")

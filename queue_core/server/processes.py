@@ -1,6 +1,6 @@
 """Processes of a deployment: how they start, end, and handle signals.
 
-At the first SIGTERM or SIGINT the web app takes no new requests and the worker no more turns. Turns in work have
+At the first SIGTERM or SIGINT the web app takes no new requests and the worker no more turns. Running turns have
 `grace_s` to finish; then they are handed back. The second signal ends the process at once. No message is lost, since
 leases run out and another worker takes the turns over.
 """
@@ -248,7 +248,9 @@ async def _settle(intake: Intake) -> None:
         await intake.settle()
     except QueueError as error:
         unsettled = {"messages": intake.unsettled}
-        _log.warning("messages answered directly may be answered again: %s", error, extra=unsettled)
+        _log.warning(
+            "messages answered directly may be answered again: Redis was not told: %s", error, extra=unsettled
+        )
 
 
 @asynccontextmanager
@@ -335,7 +337,7 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
             _log.warning("%s again: ending at once; other workers take the turns over", number.name)
             logging.shutdown()
             os._exit(EXIT_AT_ONCE)
-        _log.info("%s: finishing the turns in work", number.name)
+        _log.info("%s: finishing the running turns", number.name)
         stop.set()
         loop.call_later(end_within_s, _cut_off, end_within_s)
 

@@ -71,7 +71,7 @@ class Runtime:
             rescued = await self.queue.rescue()
             cleaned = msgspec.to_builtins(rescued)
         except QueueError as error:
-            _log.warning("the monitor could not search for stranded conversations: %s", error)
+            _log.warning("no search for stranded conversations until the monitor's next check: %s", error)
         await self._settle_reports()
         await self._expire_dead_letters()
         await self._make_room_for_dead_letters()
@@ -89,7 +89,7 @@ class Runtime:
         try:
             await self.deliveries.look(everywhere=True)
         except QueueError as error:
-            _log.warning("reports on replies could not be read: %s", error)
+            _log.warning("reports on replies could not be read, and are read at the next check: %s", error)
 
     async def _expire_dead_letters(self) -> None:
         ttl_s = self.settings.queue.dead_letters_ttl_s
@@ -98,7 +98,9 @@ class Runtime:
         try:
             deleted = await self.queue.expire_dead_letters(ttl_s * 1000)
         except QueueError as error:
-            _log.warning("old dead letters could not be deleted: %s", error)
+            _log.warning(
+                "old dead letters could not be deleted, and are deleted at the next check: %s", error
+            )
             return
         if deleted:
             _log.warning(
@@ -112,7 +114,7 @@ class Runtime:
         try:
             moved = await self.queue.move_dead_letters_out(DeadLettersFile(path).append)
         except (QueueError, OSError) as error:
-            _log.error("dead letters could not be moved to DEAD_LETTERS_FILE: %s", error)
+            _log.error("dead letters could not be moved to DEAD_LETTERS_FILE until the next check: %s", error)
             return
         if moved:
             _log.error(

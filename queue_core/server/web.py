@@ -112,7 +112,7 @@ class Web:
 
     async def _pass(self, work: Callable[[Processor], Awaitable[msgspec.Struct]]) -> web.Response:
         if self.stopping.is_set():
-            return json_answer({"error": "this process is stopping"}, status=503)
+            return json_answer({"error": "this process is stopping: send the request again"}, status=503)
         processor = self._runtime.new_processor()
         task = asyncio.ensure_future(work(processor))
         stopping = asyncio.ensure_future(self.stopping.wait())
@@ -126,7 +126,7 @@ class Web:
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
-            return json_answer({"error": "this process is stopping"}, status=503)
+            return json_answer({"error": "this process is stopping: send the request again"}, status=503)
         except QueueError as error:
             return json_answer({"error": str(error)}, status=503)
         finally:

@@ -12,8 +12,8 @@ from tests.docs.documents import ROOT, table_under
 EXAMPLE = ROOT / "deploy" / ".env.example"
 HEAD = """\
 Settings of a deployment, with their defaults. Copy this file, and keep it secret: it will hold keys. All processes
-need the same. docs/server.md has all settings. A value with a space, # or $ goes into single quotes. Secrets of
-webhooks and OPERATOR_TOKEN have at least 16 characters; `openssl rand -hex 24` makes one.
+need the same settings; docs/server.md has all of them. Put a value with a space, # or $ into single quotes.
+Secrets of webhooks and OPERATOR_TOKEN have at least 16 characters; `openssl rand -hex 24` makes one.
 """
 GROUPS = {
     "Redis. deploy/compose.yaml brings its own, and sets the address.": ("REDIS_URL", "QUEUE_WAIT_FOR_FSYNC"),

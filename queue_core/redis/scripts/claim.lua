@@ -3,16 +3,18 @@
 --
 -- While Redis is away no worker can renew a lease, so an expired lease does not prove that its holder is dead. It is taken
 -- over only when claims have come without a gap for `grace_ms`: then Redis could be reached, and a living holder would have
--- renewed it. From the middle of its time on, claims look at each lease that was not renewed. So even if no other claims
--- come, `grace_ms` is over when the lease ends, and a dead worker's lease is taken over without delay.
+-- renewed it. From the middle of a lease on, claims look at it if it was not renewed. So even if no other claims come,
+-- `grace_ms` is over when the lease ends, and a dead worker's lease is taken over without delay.
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed, if there are any.
--- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`. A late copy of a claim,
--- which the network delivers after that claim or a newer one, leases nothing, since no worker would read the answer.
--- `kept` lists conversations and tokens, alternating. Their leases are renewed first, since their worker failed to do it.
--- `expected_ms` is the time that Redis's clock would show if it had run like the worker's since an earlier answer; 0 if
--- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
--- at an earlier claim, it was set back: claims then search the whole index for conversations that would wait too long.
+-- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`. A late copy of a
+-- claim, which the network delivers after that claim or a newer one, leases nothing, since no worker would read the answer.
+-- `kept` lists conversations and tokens, alternating. The claim renews their leases first, since their worker could not
+-- renew them.
+-- `expected_ms` is the time that Redis's clock would show if it had run like the worker's clock since an earlier answer; 0
+-- if unknown. If Redis's clock shows more, it was set forward, and the wait of all messages counts from now. If it shows
+-- less than at an earlier claim, it was set back: claims then search the whole index for conversations that would wait too
+-- long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `watcher` is the worker if it watches the partition from now on (watch.py), else ''. `room` is the number of turns that it
 -- may still begin; a worker without room does not watch. `left_out` names workers that should have come before this claim:

@@ -7,7 +7,7 @@ if lock[1] ~= token then
 end
 allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
-if lock[3] then  -- messages that arrived after it waited for the backend, too
+if lock[3] then  -- the turn waited for a backend; so did the messages after it
   on_demand().restart_waits(place.base, now_ms)
 end
 local elements = redis.call('LRANGE', place.queue, 0, size)

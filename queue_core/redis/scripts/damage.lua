@@ -95,8 +95,9 @@ local function mend(keys, problem, now_ms)
   return count
 end
 
--- Runs a script, or a function with arguments. After an error it moves damaged keys aside and runs the script once more; if no key is damaged, it raises
--- the error. So before a script writes anything that must not be written twice, it must have read or written all other keys.
+-- Runs a script, or a function with arguments. After an error, moves damaged keys aside and runs the script once more. If
+-- no key is damaged, raises the error. So before a script writes anything that must not be written twice, it must have read
+-- or written all other keys.
 local function guarded(keys, now_ms, run, ...)
   local is_done, answer = pcall(run, ...)
   if is_done then

@@ -5,7 +5,7 @@
 --   | {'moved', target}
 
 local known = group.known
-group.known = nil  -- after an error nothing is passed on
+group.known = nil  -- after an error, the next calls get nothing from this one
 local since, layers, duplicate = find_arrival(place, seen, now_ms, dedupe_ttl_ms, confirms_duplicates, known)
 known = known or {since = since, layers = layers}
 if duplicate then

@@ -80,7 +80,7 @@ elseif is_limited and mode == 'retry' or is_sign and counts ~= '1' then
 else
   given_up = count_attempt()
 end
-if lock[3] and given_up > 0 then  -- messages that arrived after it waited for the backend, too
+if lock[3] and given_up > 0 then  -- the turn waited for a backend; so did the messages after it
   restart_waits(place.base, now_ms)
 end
 if is_sign then

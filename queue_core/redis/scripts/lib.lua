@@ -30,7 +30,7 @@ local function digits(number)
 end
 
 -- Reads the layout: {oldest, version, since, ids, partitions}, each false if it is not noted. Returns an error reply for a
--- damaged hash; callers go on then. Raises an error if only processes of a newer layout, or with another number of
+-- damaged hash; callers go on nevertheless. Raises an error if only processes of a newer layout, or with another number of
 -- partitions, may work here.
 local function read_layout(place)
   local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
@@ -130,7 +130,7 @@ local function place_in(partition, conversation)
   }
 end
 
--- A step of the clock by more than this means that it was set.
+-- A jump of the clock by more than this counts as setting the clock.
 local STEP_MS = 1000
 
 -- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. If the oldest
@@ -209,7 +209,7 @@ local function schedule_rest(place, rules, now_ms, latest)
   end
 end
 
--- Returns the time of the first look at a lease: in the middle of its time. A living worker renews the lease before;
+-- Returns the time of the first look at a lease: the middle of the lease. A living worker renews the lease before that;
 -- claim.lua says why the look is so early.
 local function look_at(now_ms, lock_ttl_ms)
   return now_ms + math.floor(lock_ttl_ms / 2)
@@ -341,8 +341,8 @@ local function count_gone(place, count, now_ms)
   end
 end
 
--- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
--- deleted when no attempts are left, else it stays, not held. Returns the remaining tries.
+-- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts. The lock is
+-- deleted when no attempts are left; otherwise it stays, without a holder. Returns the remaining tries.
 local function give_up(place, count, reason, now_ms)
   local tries = tries_of(place)
   local recorded = redis.call('HGET', place.reply, 'text')
@@ -388,7 +388,7 @@ local function standing(place, token)
 end
 
 -- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost', and counts the
--- messages that it finished, if any. The statistics live for at least three quarters of their time from then on.
+-- messages that it finished, if any. From then on, the statistics live for at least three quarters of their time.
 local function note_settled(place, token, now_ms, stats_ttl_ms, count)
   local known = redis.call('HMGET', place.stats, 'done', 'at')
   local done, quarter_ms = (tonumber(known[1] or nil) or 0) + (count or 0), math.ceil(stats_ttl_ms / 4)

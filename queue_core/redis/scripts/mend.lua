@@ -1,5 +1,5 @@
--- mend: moves damaged keys aside that all conversations of a partition share, and schedules conversations at the end of the
--- index earlier that would wait too long.
+-- mend: moves aside damaged keys that all conversations of a partition share. Conversations at the end of the index that
+-- would wait too long are scheduled earlier.
 -- Returns the number of keys that were moved aside.
 
 -- Number of conversations that are checked, from the end of the index.

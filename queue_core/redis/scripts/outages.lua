@@ -124,8 +124,8 @@ local function attend(backend, now_ms)
   end
 end
 
--- Lets a conversation wait for the backend. Its time in the index is only that of a look at whether it has waited too long;
--- `until_ms` is the time at which it has, if that is known.
+-- Lets a conversation wait for the backend. Its time in the index is only for a look whether it has waited too long;
+-- `until_ms` is the time from which it has, if that is known.
 local function put_off(place, backend, now_ms, until_ms)
   local look_at = math.min(now_ms + PUT_OFF_MS, math.max(until_ms or math.huge, now_ms) + 1)
   redis.call('ZADD', backend.waiting, 'NX', digits(now_ms), place.conversation)
@@ -297,7 +297,8 @@ local function note_failure(place, name, error, now_ms, asked_ms)
   end)
 end
 
--- Lets the backends that are away be probed now, since the clock was set back and the times of their probes lie too far away.
+-- Sets the next probe of each backend that is away to now: the clock was set back, so the times of the probes lie too far
+-- ahead.
 local function probe_at_once(base, now_ms)
   for _, name in ipairs(redis.call('ZRANGE', base .. 'outages', 0, -1)) do
     local backend = backend_in(base, name)

@@ -12,8 +12,8 @@ local UNLIMITED_PER_S = 20
 -- Time in which several refusals count as one, and time after a pause, without refusals, after which the rate doubles.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
--- Longest pause, and longest wait for a moment. A time further away than that means that the clock was set back; so does a
--- moment further away than `wait_max_ms`, since no message is given such a moment.
+-- Longest pause, and longest wait for a moment. A time further ahead than that means that the clock was set back. So does a
+-- moment further ahead than `wait_max_ms`, since no message is given such a moment.
 local PAUSE_MS_MAX, AHEAD_MS_MAX = 600000, 60000
 
 for _, key in ipairs({moments, slowdown}) do

@@ -52,7 +52,7 @@ end
 local sizes = {hash = 'HLEN', stream = 'XLEN', set = 'SCARD', zset = 'ZCARD', list = 'LLEN'}
 local place = place_in(partition, fields['conversation'])
 local elements, removal = first_messages()
-if kind ~= 'list' and kind ~= 'stream' then  -- the others keep no order, but messages have times of arrival
+if kind ~= 'list' and kind ~= 'stream' then  -- other types keep no order, so the times of arrival give it
   table.sort(elements, function(one, other)
     local at, other_at = stamp_of(one), stamp_of(other)
     return at < other_at or at == other_at and one < other

@@ -30,7 +30,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="find everything that would break the guarantees",
         description="""
             Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
-            persistence, a replica, stranded conversations and more; and says what to do about each. It also runs the
+            persistence, a replica, stranded conversations and more. It says what to do about each. It also runs the
             queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
             break the guarantees; warnings may do so later.
 

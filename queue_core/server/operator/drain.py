@@ -39,11 +39,11 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_drain,
         summary="wait until the queue is empty",
         description="""
-            Waits until no message waits or is in work. It answers nothing itself, so workers must be running. To switch
-            back to the legacy buffer, restart the web processes with USE_QUEUE_SYSTEM=false, then drain, then stop
-            the workers. Progress goes to standard error. Dead letters do not count, since they wait for you. Messages
-            in the legacy buffer do not count either, since the web processes answer them; the last line counts them.
-            """,
+            Waits until no message waits or is being answered. The command answers nothing, so workers must run. To
+            switch back to the legacy buffer, restart the web processes with USE_QUEUE_SYSTEM=false, then drain, then
+            stop the workers. Progress goes to standard error. Dead letters do not count, since they wait for you.
+            Messages in the legacy buffer do not count either, since the web processes answer them; the last line
+            counts them. """,
         epilog="""
             example:
               python -m queue_core drain --timeout 10m && systemctl stop bot-worker

@@ -29,7 +29,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("active", quantity(report.active_conversations, "conversation")),
         *(("node", _node(node)) for node in report.nodes),
         ("waiting", about + quantity(report.waiting, "message")),
-        ("in work", about + quantity(report.in_flight, "message")),
+        ("being answered", about + quantity(report.in_flight, "message")),
         ("oldest", oldest),
         *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),

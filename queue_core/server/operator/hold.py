@@ -29,10 +29,10 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run_hold,
         summary="stop workers from taking turns, and show what they would answer",
         description="""
-            Holds the queue: no worker takes a turn until `resume`. Turns in work are finished, and messages are stored
-            as always; waiting messages do not expire. The hold is kept in Redis, so it applies to all workers, also to
+            Holds the queue: no worker takes a turn until `resume`. Running turns are finished, and messages are stored
+            as always; waiting messages do not expire. The hold is kept in Redis, so it applies to all workers, even to
             workers that start later. The command shows what workers would answer: after a backup was restored, these
-            may be messages of yesterday, which were answered then.
+            may be messages that were already answered after the backup was made.
 
             `serve --hold` and `worker --hold` hold the queue before they take a turn.
             """,

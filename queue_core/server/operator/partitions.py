@@ -33,8 +33,8 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
             Without a number, shows how many partitions the processes must have. With a number, carries all
             conversations, with everything that is kept of them, into the partitions that this number gives them. Stop
             all processes first: messages wait in Redis, and the provider delivers the webhooks of this time again. The
-            command waits until no turn is in work. Until the change is complete, all processes are refused, and
-            afterwards processes with another number: set QUEUE_PARTITIONS to the new number, and start them all.
+            command waits until no turn is running. Until the change is complete, all processes are refused.
+            Afterwards, processes with another number are refused: set QUEUE_PARTITIONS to it, and start them all.
 
             If the command is interrupted, messages are refused until you type it again; it goes on where it stopped.
             Progress goes to standard error.
@@ -44,7 +44,7 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
               python -m queue_core partitions
               python -m queue_core partitions 32
 
-            exit codes: 0 shown or changed; 1 not complete: turns were in work for too long, Redis is not available, or
+            exit codes: 0 shown or changed; 1 not complete: turns ran for too long, Redis is not available, or
             conversations do not lie where they should (the output says what was done); 2 wrong usage or configuration
             """,
     )
@@ -56,7 +56,7 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         type=duration_s,
         default=600.0,
         metavar="TIME",
-        help="give up, before anything is carried, if turns are still in work after TIME (default: 10m)",
+        help="give up, before anything is carried, if turns still run after TIME (default: 10m)",
     )
 
 

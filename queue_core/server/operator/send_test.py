@@ -38,7 +38,7 @@ from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""Wait between two looks at the conversation; a batch that is done in less time is never seen in work."""
+"""Wait between two looks at the conversation; a batch that is done in less time is never seen while a worker has it."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -142,7 +142,7 @@ class _Progress(msgspec.Struct, kw_only=True):
     acknowledged_ms: list[float] = []
     """Duration of each post."""
     taken_at_ms: int | None = None
-    """Time at which a worker took the first batch; None when it was never seen in work."""
+    """Time at which a worker took the first batch; None if no look found it with a worker."""
     finished: dict[str, int] = {}
     """Ids of finished messages, with the time at which each finished."""
     pending: list[QueueMessage] = []
@@ -312,7 +312,7 @@ def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> No
         retries = max(message.retry_count for message in progress.pending)
         in_work = sum(message.status == "processing" for message in progress.pending)
         hint = "see `show`" if in_work or retries else "check that a worker runs; see `show`"
-        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; {hint}"
+        so_far = f"{in_work} being answered, {quantity(retries, 'failed attempt')}; {hint}"
         messages = quantity(len(progress.pending), "message")
         write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
     missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)

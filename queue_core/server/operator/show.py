@@ -46,7 +46,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run_show,
         summary="everything about one conversation, texts included",
         description="""
-            Shows one conversation: messages that wait or are in work, with attempts and age; which worker has it and
+            Shows one conversation: messages that are not finished, with attempts and age; which worker has it and
             until when; when it is tried again and why the last attempt failed; a reply that is recorded and not
             finished; dead letters; the last finished messages; statistics; messages in the legacy buffer, left from a
             time with USE_QUEUE_SYSTEM=false; and the AI's memory.
@@ -226,7 +226,7 @@ def _state(overview: _Overview) -> str:
     if lease := queued.lease:
         left_ms = lease.expires_at_ms - now_ms
         if left_ms > 0:
-            return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
+            return f"being answered; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
     if not queued.pending:
         return _state_of_nothing_queued(overview)

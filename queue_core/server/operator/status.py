@@ -41,10 +41,9 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         run_status,
         summary="figures of the queue, and the conversations that are due next",
         description="""
-            Shows what waits, what is in work, the age of the oldest message, dead letters, and the conversations that
-            need attention next. An overdue conversation means that too few workers run, or none. Messages in the legacy
-            buffer, left from a time with USE_QUEUE_SYSTEM=false, have a line of their own.
-            """,
+            Shows what waits, what is being answered, the age of the oldest message, dead letters, and the
+            conversations that need attention next. An overdue conversation means that too few workers run, or none.
+            Messages in the legacy buffer, left from a time with USE_QUEUE_SYSTEM=false, have a line of their own. """,
         epilog="""
             examples:
               python -m queue_core status

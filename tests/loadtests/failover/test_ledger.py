@@ -118,12 +118,12 @@ def test_the_history_says_who_had_what_and_when_a_lost_message_was_acknowledged(
         (13.0, {first: None, second: State(True, 0, False, 400)}),
     ]
     assert [line.split(" ", 1)[1] for line in history_of(seen, ledger)] == [
-        "node1 primary, 1 in step, offset 500",
+        "node1 primary, replicas online: 1, offset 500",
         "node2 replica, offset 400",
         "stood still for 0.50 s",
         "m1 was acknowledged, and never answered",
         "node1 is away",
-        "node2 primary, 0 in step, offset 400, refuses commands",
+        "node2 primary, replicas online: 0, offset 400, refuses commands",
     ]
 
 

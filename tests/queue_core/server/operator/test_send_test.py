@@ -117,7 +117,9 @@ async def test_without_a_worker_it_says_what_waits(console: Console) -> None:
         answer = await console.run("send-test", "--url", url, "--wait", "100ms")
         as_json = await console.run("send-test", "--url", url, "--wait", "1ms", "--json")
     assert answer.code == 1
-    assert answer.lines[-1].startswith("not finished after 0.1 s: 3 messages, 0 in work, 0 failed attempts")
+    assert answer.lines[-1].startswith(
+        "not finished after 0.1 s: 3 messages, 0 being answered, 0 failed attempts"
+    )
     assert [one["status"] for one in as_json.json["waiting"]] == ["pending"] * 3
     assert as_json.code == 1
 
@@ -132,7 +134,7 @@ async def test_retries_are_told(console: Console) -> None:
     async with serving(front) as url:
         answer = await console.run("send-test", "--url", url, "--wait", "1ms")
     assert answer.code == 1
-    assert "3 messages, 0 in work, 1 failed attempt;" in answer.lines[-1]
+    assert "3 messages, 0 being answered, 1 failed attempt;" in answer.lines[-1]
 
 
 async def test_dead_letters_end_the_wait(console: Console) -> None:

@@ -43,7 +43,7 @@ async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
     await console.queue.record_reply(batch, "the reply\x1b[2J\fits second part\f")
     await console.put("two", text="while it is answered")
     shown = await console.run("show", "bot", "201")
-    assert "in work; the lease is renewed, or runs out in " in shown.out
+    assert "being answered; the lease is renewed, or runs out in " in shown.out
     assert r"by worker\x1b-7" in shown.out
     assert r"the reply\x1b[2J | its second part" in shown.out
     assert r"\x0c" not in shown.out
