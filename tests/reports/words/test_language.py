@@ -170,6 +170,13 @@ def test_arabic_is_arabic() -> None:
     assert strange == []
 
 
+def test_arabic_has_one_word_for_an_instance() -> None:
+    """Another word for it means a replica too."""
+    about = [message for message in _messages("ar") if re.search(r"(?i)\binstance\b", str(message.id))]
+    assert about
+    assert [message.id for message in about if not all("مثيل" in form for form in _forms(message))] == []
+
+
 def test_arabic_has_a_form_for_each_number() -> None:
     with speaking("ar"):
         words = [ngettext("%(num)s message", "%(num)s messages", number) for number in NUMBERS]
