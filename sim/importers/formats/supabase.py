@@ -14,6 +14,7 @@ from typing import Any
 
 from queue_core.channels.values import label, mapping, objects
 from queue_core.recording.format import Fault
+from queue_core.text import quantity
 from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omission, Sample
 from sim.importers.formats.console.bodies import PrintedBodies
 from sim.importers.formats.console.inspected import InspectedError, read_value
@@ -156,8 +157,8 @@ class _Bursts:
         if self._bursts:
             first = datetime.fromtimestamp(min(self._bursts)[0] / 1000, UTC)
             context.note(
-                f"{self._number} times the log has 100 lines or more within 10 seconds, where Supabase drops the rest, "
-                f"first at {first:%Y-%m-%d %H:%M:%S} UTC: messages may be missing there."
+                f"{quantity(self._number, 'time')} the log has 100 lines or more within 10 seconds, where Supabase "
+                f"drops the rest, first at {first:%Y-%m-%d %H:%M:%S} UTC: messages may be missing there."
             )
         for begin, end in self._bursts:
             reason = "100 lines within 10 seconds: Supabase drops the rest"
