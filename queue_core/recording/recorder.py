@@ -231,7 +231,8 @@ class Recorder:
         header = Header(
             title="Recorded live" if kind == "recording" else "What became of messages recorded elsewhere",
             source="burstqueue",
-            notes=f"phones, ids and instances with a number in them are keyed hashes; {texts}",
+            notes="phones, ids, and instances with a number of seven digits or more in their names are keyed hashes; "
+            + texts,
         )
         return header_line(header).encode()
 

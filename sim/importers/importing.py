@@ -81,7 +81,10 @@ class Import:
         return Header(
             title=title,
             source=f"imported from {names}" if names else "",
-            notes="" if self._options.as_they_are else f"phones and ids are keyed hashes; {texts}",
+            notes=""
+            if self._options.as_they_are
+            else "phones, ids, and instances with a number of seven digits or more in their names are keyed hashes; "
+            + texts,
             precision=self.summary.precision,
             left_out={visible(reason)[:200]: number for reason, number in self.summary.left_out.items()},
         )

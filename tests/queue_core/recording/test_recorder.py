@@ -143,6 +143,7 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
     assert re.fullmatch(rf"recording-20260301T102000Z-{os.getpid()}\.jsonl", path.name)
     header, *events = lines_of(path)
     assert (header["event"], header["version"]) == ("recording", 2)
+    assert "a number of seven digits or more in their names are keyed hashes" in header["notes"]
     assert [event["at"] for event in events[:3:2]] == [
         "2026-03-01T10:20:00.060Z",
         "2026-03-01T10:20:00.360Z",
