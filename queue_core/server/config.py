@@ -64,7 +64,7 @@ class ServerSettings(EnvironmentSettings):
     """false: new messages go to the legacy buffer, which loses some; workers still drain the queue."""
 
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on; a public one needs a webhook secret, or `allow_unsigned_webhooks`."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port of the web app; 0: any free port."""
     monitor_port: Annotated[int, Field(ge=0, le=65_535)] = 0
@@ -78,7 +78,7 @@ class ServerSettings(EnvironmentSettings):
     operator_token: SecretStr = SecretStr("")
     """Bearer token of /queue-processor, /queue-monitor and /process-queued-messages; empty: these routes are off."""
     allow_unsigned_webhooks: bool = False
-    """true: listen on a public address without any webhook secret."""
+    """true: listen on a public address without any webhook secret, and take webhooks of channels without one."""
     ignored_kinds: _Words = ()
     """Kinds of message, such as reaction,sticker, that are acknowledged and not queued."""
     placeholder_language: Language = "en"
