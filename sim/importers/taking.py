@@ -29,6 +29,7 @@ from queue_core.recording.format import (
 )
 from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
 from sim.importers.base import Context, DateOrder, ImportedEvent, Omission
+from sim.importers.replies import ReplyKey, ReplyReports
 from sim.importers.spreading import Spreader
 from sim.importers.summary import FileSummary, Summary
 
@@ -73,13 +74,17 @@ class ImportOptions:
 
 
 class EventTaker:
-    """Taker of events, which applies range and instance, hashes, drops texts, spreads whole seconds, and counts."""
+    """Taker of events, which applies range and instance, hashes, drops texts, spreads whole seconds, and counts.
+
+    It takes each reply with an id once, but those of recordings as often as they stand there.
+    """
 
     def __init__(self, options: ImportOptions, key: bytes, summary: Summary) -> None:
         self._options = options
         self._pseudonyms = {keeps: Pseudonyms(key, keeps_hashes=keeps) for keeps in (False, True)}
         self._summary = summary
         self._spreader = Spreader(options.seed)
+        self._replies = ReplyReports()
         self._unnamed = 0
         """Number of messages without an id."""
 
@@ -88,6 +93,13 @@ class EventTaker:
     ) -> Iterator[RecordedEvent]:
         """Take an event; yields the events that are ready to be written."""
         event = imported.event
+        if isinstance(event, Reply) and event.id and not keeps_hashes:
+            key = self._key_of(event, self._pseudonyms[keeps_hashes])
+            if self._replies.is_known(key):
+                file.omit(Omission("another report of a reply", imported.place))
+                yield from self._replies.complete(key, event.who)
+                return
+            yield from self._replies.add(key, event.who)
         if reason := self._refusal(event):
             file.omit(Omission(reason, imported.place))
             return
@@ -97,13 +109,16 @@ class EventTaker:
         is_exact = imported.precision == "ms" or imported.is_drawn or self._options.keeps_seconds
         self._summary.take(event, imported.precision, is_drawn=not is_exact)
         if is_exact and not self._spreader.waits:
-            yield event
-        else:
-            yield from self._spreader.add(event, "ms" if is_exact else imported.precision)
+            yield from self._replies.ready(event)
+            return
+        for spread in self._spreader.add(event, "ms" if is_exact else imported.precision):
+            yield from self._replies.ready(spread)
 
     def rest(self) -> Iterator[RecordedEvent]:
         """Yield the remaining events at the end."""
-        return self._spreader.rest()
+        for spread in self._spreader.rest():
+            yield from self._replies.ready(spread)
+        yield from self._replies.rest()
 
     def _refusal(self, event: RecordedEvent) -> str:
         """Return the reason why an event is left out; "" if it is taken."""
@@ -118,9 +133,16 @@ class EventTaker:
             return "of another instance than --instance"
         return ""
 
+    def _key_of(self, reply: Reply, names: Pseudonyms) -> ReplyKey:
+        """Return instance, phone and id of a reply as they are recorded."""
+        return self._instance(reply, names), names.phone(reply.phone), names.message_id(reply.id)
+
+    def _instance(self, event: RecordedEvent, names: Pseudonyms) -> str:
+        return names.instance(event.instance or self._options.instance or NO_INSTANCE)
+
     def _private(self, event: RecordedEvent, names: Pseudonyms) -> RecordedEvent:
         """Return the event with hashed names and, unless they are asked for, without texts."""
-        instance = names.instance(event.instance or self._options.instance or NO_INSTANCE)
+        instance = self._instance(event, names)
         phone = names.phone(event.phone) if event.phone or not isinstance(event, Fault) else ""
         if isinstance(event, MessageEvent):
             message_id = names.message_id(event.id) if event.id else self._new_id(names)

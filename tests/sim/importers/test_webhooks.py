@@ -11,6 +11,8 @@ import pytest
 from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.recording.format import Delete, Edit, Presence, Recording, Reply
+from sim.audit.audit import audit
+from sim.audit.fates import Limits
 from sim.commands.import_options import parse_zone
 from sim.importers.base import ImportFailedError
 from tests.sim.importers.writers import Importing, iso
@@ -96,6 +98,46 @@ def test_a_reply_that_is_reported_twice_counts_once(dump: Any, imported: Importi
     )
     assert len(recording.others) == 1
     assert work.summary.left_out == {"another report of a reply": 1}
+
+
+UNKNOWN = upsert("M2", own=True, data={"source": "unknown"})
+BY_THE_BOT = upsert("M2", own=True, event="send.message")
+
+
+@pytest.mark.parametrize("reports", [(UNKNOWN, BY_THE_BOT), (BY_THE_BOT, UNKNOWN)])
+def test_any_report_of_a_reply_may_say_who_wrote_it(dump: Any, imported: Importing, reports: Any) -> None:
+    later = upsert("M3", own=True, data={"source": "android", "messageTimestamp": UNIX_S + 9})
+    path = dump(upsert(), *reports, UNKNOWN, later)
+    for options in ({}, {"keeps_seconds": True}):
+        recording, work = imported(path, **options)
+        assert [reply.who for reply in others(recording, Reply)] == ["bot", "human"]
+        assert work.summary.left_out == {"another report of a reply": 2}
+        total = audit([recording], Limits())["total"]
+        assert (total["by_bot"], total["by_human"], total["by_unknown"]) == (1, 0, 0)
+
+
+def test_another_file_may_say_who_wrote_a_reply(dump: Any, imported: Importing) -> None:
+    paths = dump(upsert(), UNKNOWN, name="messages-upsert.log"), dump(BY_THE_BOT, name="send-message.log")
+    assert [reply.who for reply in others(imported(*paths)[0], Reply)] == ["bot"]
+
+
+def test_a_reply_waits_for_its_writer_while_it_is_remembered(
+    dump: Any, imported: Importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.importers.replies.REPLIES_REMEMBERED", 2)
+    own = [upsert(f"R{number}", own=True) for number in range(4)]
+    events = list(imported(dump(upsert(), *own))[1].events())
+    assert len(events) == 5
+
+
+def test_a_status_and_an_echo_of_one_reply_count_once(dump: Any, imported: Importing) -> None:
+    """The Cloud API's status does not say who wrote a reply; an echo of the WhatsApp Business app does."""
+    status = {"id": "wamid.R", "status": "sent", "timestamp": str(UNIX_S), "recipient_id": PHONE}
+    echo = {**text("wamid.R"), "from": "15550000000", "to": PHONE}
+    bodies = [cloud(statuses=[status]), cloud(field="smb_message_echoes", message_echoes=[echo])]
+    for reports in (bodies, bodies[::-1]):
+        recording, _ = imported(dump(cloud(text("wamid.A")), *reports))
+        assert [reply.who for reply in others(recording, Reply)] == ["human"]
 
 
 def test_own_messages_to_a_hidden_number_belong_to_its_phone(dump: Any, imported: Importing) -> None:

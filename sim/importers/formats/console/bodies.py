@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from queue_core.channels.values import at, mapping, text
 from queue_core.channels.whatsapp_web.kinds import KINDS
@@ -24,12 +24,18 @@ _CUT_NOTE = (
 )
 
 
+class _Printed(NamedTuple):
+    form: str
+    instance: str
+    """Instance that the form names; "" if it names none."""
+
+
 class PrintedBodies:
     """Webhooks among the objects of one log."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._printed: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
+        self._printed: OrderedDict[tuple[str, str, bool], _Printed] = OrderedDict()
 
     def among(self, objects: Iterable[LogObject | Omission]) -> Iterator[Body | Omission]:
         """Yield the webhooks among objects, and an Omission for everything else."""
@@ -52,13 +58,18 @@ class PrintedBodies:
             instance = printed.instance or text(at(mapping(body.get("data")), "owner"))
             if instance and not (body.get("instance") or body.get("instanceName") or "entry" in body):
                 body = {**body, "instance": instance}
-            if self._is_printed_again(body, mapping(printed.value)):
-                yield Omission(PRINTED_AGAIN, printed.place)
-            else:
+            first = self._printed_before(body, mapping(printed.value))
+            if first is None:
                 yield Body(body, found.place, found.logged)
+            elif (
+                at(mapping(body.get("data")), "key", "fromMe") is True
+            ):  # it may be the one that says who wrote it
+                yield Body({**body, "instance": first.instance}, found.place, found.logged)
+            else:
+                yield Omission(PRINTED_AGAIN, printed.place)
 
-    def _is_printed_again(self, body: Mapping[str, Any], printed: Mapping[str, Any]) -> bool:
-        """Return True for a message that was printed before in another form.
+    def _printed_before(self, body: Mapping[str, Any], printed: Mapping[str, Any]) -> _Printed | None:
+        """Return the first form of a message that was printed before in another form; None for any other.
 
         The Evolution API prints the message itself, the webhook that it sends to the instance's address, and the
         webhook that it sends to the global address. A message that is printed twice in one form was delivered twice.
@@ -66,13 +77,13 @@ class PrintedBodies:
         data = mapping(body.get("data"))
         message_id = text(at(data, "key", "id"))
         if not message_id:
-            return False
+            return None
         form = text(printed.get("local")) or ("webhook" if "event" in printed else "message")
         chat = (text(at(data, "key", "remoteJid")), message_id, at(data, "key", "fromMe") is True)
-        first = self._printed.setdefault(chat, form)
+        first = self._printed.setdefault(chat, _Printed(form, text(body.get("instance"))))
         if len(self._printed) > REMEMBERED_MAX:
             self._printed.popitem(last=False)
-        return first != form
+        return first if first.form != form else None
 
     def _without_cuts(self, value: Any) -> Any:
         """Return a value without the printer's marks for cut values; a message keeps its kind."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
@@ -34,8 +34,6 @@ from sim.importers.times import Moment, ZoneFinder, moment_of
 
 NO_INSTANCE = "bot"
 """Instance of messages whose webhook was logged without its envelope."""
-REPLIES_REMEMBERED = 50_000
-"""Number of replies that are remembered, so that a reply that is reported several times counts once."""
 LOGGED_EARLY_MS = 300_000
 """Largest error of a log's clock: if its time is earlier than the sending by more than this, it is not the arrival."""
 SAME_ARRIVAL_MS = 3_000
@@ -50,9 +48,6 @@ class BodyReader:
         self._context = context
         self._log_zone = ZoneFinder(context, "The time before each line")
         self._body_zone = ZoneFinder(context, "date_time")
-        self._replies: OrderedDict[tuple[str, str, str], None] = context.state.setdefault(
-            "replies", OrderedDict()
-        )
 
     def read(self, logged_body: Body) -> Iterator[ImportedEvent | Omission]:
         """Yield the events in a body, and an Omission for each part that is left out."""
@@ -158,14 +153,8 @@ class BodyReader:
     def _reply(
         self, logged_body: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
     ) -> ImportedEvent | Omission:
-        """Return a reply, or an omission if it was reported before."""
+        """Return a reply, or an omission if it has no time."""
         instance, phone, message_id, words = reply
-        if message_id and (key := (instance, phone, message_id)) in self._replies:
-            return Omission("another report of a reply", logged_body.place)
-        if message_id:
-            self._replies[key] = None
-            if len(self._replies) > REPLIES_REMEMBERED:
-                self._replies.popitem(last=False)
         at, precision = self._arrival(logged_body, provider_ms)
         if at is None:
             return Omission("a reply without a time", logged_body.place)

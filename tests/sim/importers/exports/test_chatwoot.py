@@ -89,8 +89,8 @@ def test_a_name_of_the_bot_that_does_not_occur_is_named_with_those_that_do() -> 
 
 
 def test_a_name_of_the_bot_may_occur_in_one_file_of_an_import_only(tmp_path: Path) -> None:
-    for name, sender in (("1.json", AGENT), ("2.json", BOT)):
-        messages = [message(1, 0, "oi", CONTACT), message(2, 1, "bom dia", sender)]
+    for name, number, sender in (("1.json", 1, AGENT), ("2.json", 3, BOT)):
+        messages = [message(number, 0, "oi", CONTACT), message(number + 1, 1, "bom dia", sender)]
         tmp_path.joinpath(name).write_text(json.dumps(messages), "utf-8")
     work = Import([tmp_path], ImportOptions(bots=frozenset({"Assistente", "nobody"})))
     assert len(list(work.events())) == 4
