@@ -69,8 +69,8 @@ class Recorder:
     """Writer of recordings into `folder`. Folder and files are made when there is something to write.
 
     With the same `hash_key` a user has the same hash in all files; without a key each Recorder makes its own. Each line
-    is one write at the end of the file, so that a killed process leaves whole lines. If writing fails, there is one
-    warning, and events are only counted until it works again. Not thread-safe.
+    is one write at the end of the file, so that a killed process cuts the last line at most. If writing fails, there is
+    one warning, and events are only counted until it works again. Not thread-safe.
     """
 
     def __init__(
