@@ -46,8 +46,8 @@ WIDTH_MAX = 100_000
 LINE_EVERY_S = 15.0
 """Time between two lines about the progress where there is no terminal."""
 CAUSES_MAX = 6
-MATCHED_MAX = 12
-"""Largest number of matched expectations that are listed; more are only counted."""
+OUTCOMES_MAX = 12
+"""Largest numbers of matched and of unchecked outcomes that are listed; more are only counted."""
 NAMES_MAX = 8
 
 _DROPPED = "dropped"
@@ -305,11 +305,13 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
     console.print(Text("Expected outcomes", style="bold"))
     marks = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
-    matched = sum(result["held"] is True for result in expectations)
-    if matched > MATCHED_MAX:
-        console.print(Text(f"  matched      {_count(matched, 'outcome')}"))
+    counts = Counter(result["held"] for result in expectations)
+    folded = [held for held in (True, None) if counts[held] > OUTCOMES_MAX]
+    for held in folded:
+        mark, style = marks[held]
+        console.print(Text("  ").append(f"{mark:<12} ", style=style).append(_count(counts[held], "outcome")))
     for result in expectations:
-        if result["held"] is True and matched > MATCHED_MAX:
+        if result["held"] in folded:
             continue
         mark, style = marks[result["held"]]
         lead = Text("  ").append(f"{mark:<12} ", style=style)

@@ -24,7 +24,7 @@ from sim.engine.world import SimulatedFault, World, first_of
 from sim.faults import strikes_processes
 
 REST_LIMIT_MS = 2 * 3600 * 1000
-"""Time after the last message by which everything must have come to rest."""
+"""Time after the last message, or the last planned fault if that is later, by which all must have come to rest."""
 REST_CHECK_S = 1.0
 """Time between two checks of a system that is idle but not at rest."""
 DELIVER_AGAIN_S = (5.0, 300.0)
@@ -108,8 +108,9 @@ class _Replay:
             conversations.setdefault(Conversation(arrival.instance, arrival.phone), []).append(arrival)
         users = [world.env.process(self._user(arrivals)) for arrivals in conversations.values()]
         await world.loop.until(world.env.all_of(users))
+        faults_left_ms = max(0.0, world.faults.last_end_ms - world.now_ms())
         try:
-            async with asyncio.timeout(REST_LIMIT_MS / 1000):
+            async with asyncio.timeout((faults_left_ms + REST_LIMIT_MS) / 1000):
                 await self._rest()
         except TimeoutError:
             return False

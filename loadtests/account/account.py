@@ -32,6 +32,8 @@ LEAD_S = 2.0
 MEASURE_EVERY_S = 1.0
 MEASUREMENTS_PER_PROGRESS = 10
 HTTP_TIMEOUT_S = 10.0
+COUNT_TIMEOUT_S = 60.0
+"""Time within which a Redis that is up must be fast enough for a count of what waits."""
 
 _EVENTS = msgspec.json.Decoder(Event)
 _HOST_HINT = typed("start a stack with `python -m loadtests stack`, or name your web process with --host")
@@ -58,6 +60,10 @@ class _Measurement(NamedTuple):
     waiting: int | None = None
     dead: int | None = None
     redis_bytes: int | None = None
+    is_up: bool = False
+    """True when Redis answers, though perhaps too slowly for a count."""
+    is_estimated: bool = False
+    """True when only a part of what waits was counted, and the number was scaled up."""
 
 
 class Account:
@@ -91,7 +97,7 @@ class Account:
             for number, arrival in enumerate(arrivals_of(self.plan))
         ]
         _ask("POST", f"{self._sink}/sink/reset", _SINK_HINT)
-        _, self._dead_before = self._waiting_and_dead()
+        self._dead_before = self._waiting_and_dead()[1]
         self.start_at = time.time() + LEAD_S
         if options.stack_facts:
             write_whole(f"{self.start_at:.3f}\n", Path(options.stack_facts, STARTED))
@@ -188,7 +194,7 @@ class Account:
             self._measurements.append(_Measurement())
         if len(self._measurements) % MEASUREMENTS_PER_PROGRESS == 0:
             waiting = self._measurements[-1].waiting
-            queue = "" if waiting is None else f", {waiting:,} in the queue"
+            queue = ", the queue was not counted" if waiting is None else f", {waiting:,} in the queue"
             _log.info("%.0f s: messages: %s%s", time.time() - self.start_at, self._progress(), queue)
 
     def _progress(self) -> str:
@@ -224,20 +230,33 @@ class Account:
             if name.startswith("burstqueue_") and "{" not in name:
                 figures[name.removeprefix("burstqueue_")] = float(value)
         depth, in_flight = _known(figures, "depth"), _known(figures, "in_flight")
+        is_counted = (
+            figures.get("counted", 1) == 1
+        )  # else depth and dead letters are those of an earlier count
         return _Measurement(
-            waiting=None if depth is None or in_flight is None else depth + in_flight,
-            dead=_known(figures, "dead_letters_waiting"),
+            waiting=depth + in_flight if is_counted and depth is not None and in_flight is not None else None,
+            dead=_known(figures, "dead_letters_waiting") if is_counted else None,
             redis_bytes=_known(figures, "redis_memory_used_bytes"),
+            is_up=figures.get("redis_up") == 1,
+            is_estimated=figures.get("estimated") == 1,
         )
 
     def _waiting_and_dead(self) -> tuple[int, int]:
-        """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are unknown."""
+        """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are unknown.
+
+        An estimate could make waiting messages look lost, so it counts every message that it concerns as waiting.
+        """
+        until = time.time() + COUNT_TIMEOUT_S
         measured = self._measured()
+        while measured.is_up and measured.waiting is None and time.time() < until:
+            gevent.sleep(MEASURE_EVERY_S)
+            measured = self._measured()
         if measured.waiting is None or measured.dead is None:
+            why = "is fast enough to count them" if measured.is_up else "runs"
             raise AccountError(
-                f"{self.host}/metrics does not say how many messages wait: check that the Redis of this process runs"
+                f"{self.host}/metrics does not say how many messages wait: check that the Redis of this process {why}"
             )
-        return measured.waiting, measured.dead
+        return len(self.jobs) if measured.is_estimated else measured.waiting, measured.dead
 
 
 def _ask(method: str, url: str, hint: str) -> requests.Response:

@@ -64,7 +64,10 @@ class NodeShare(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """State of Redis and of the queue on it. None and "" stand for unknown facts."""
+    """State of Redis and of the queue on it. None and "" stand for unknown facts.
+
+    If Redis stops answering during the examination, counts that were not made are None, not 0.
+    """
 
     checked_at_ms: int
     """Unix ms by Redis's clock; by this machine's when Redis is away."""
@@ -88,24 +91,28 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Primaries of a cluster, in the order of their names; empty for a single Redis."""
     away_partitions: tuple[int, ...] = ()
     """Numbers of the partitions that cannot be read, since their primaries are away. The other facts leave them out."""
-    active_conversations: int = 0
-    waiting: int = 0
+    active_conversations: int | None = None
+    waiting: int | None = None
     """Messages that no worker holds, those in backoff included."""
-    in_flight: int = 0
+    in_flight: int | None = None
     is_estimated: bool = False
     """True when only a part of the conversations was counted, and the counts of messages and leases were scaled up."""
     oldest_age_ms: int | None = None
-    """Age of the oldest waiting message among those counted; None when none waits."""
-    dead_letters: int = 0
-    damaged_keys: int = 0
+    """Age of the oldest waiting message among those counted; None when none waits, or when `waiting` is None."""
+    dead_letters: int | None = None
+    damaged_keys: int | None = None
     """Keys that were damaged and moved aside."""
-    expired_leases: int = 0
+    expired_leases: int | None = None
     layout: int = LAYOUT_VERSION
     """Layout in which this release writes."""
     layout_since_ms: int | None = None
-    """Unix ms since which all partitions in use have this release's layout; 0 if always, None if not yet."""
-    outages: tuple[Outage, ...] = ()
+    """Unix ms since which all partitions in use have this release's layout; 0 if always, None if not yet.
+
+    Unknown while `is_held` is None.
+    """
+    outages: tuple[Outage, ...] | None = None
     """Backends that are away, or for which conversations still wait."""
+    is_held: bool | None = None
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
@@ -182,13 +189,11 @@ class _Examination:
         await self._leave_out(failures)
         await self._ask_servers(servers)
         if self._facts.get("away_partitions"):
-            await self._read_layouts()
-            await self._look_for_hold()
+            await self._read_notes()
             await self._count()
             return  # the check and the search for stranded conversations need all partitions
         await self._queue.check()
-        await self._read_layouts()
-        await self._look_for_hold()
+        await self._read_notes()
         await self._count()
         if self._is_thorough:
             await self._find_stranded()
@@ -253,20 +258,31 @@ class _Examination:
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 
-    async def _read_layouts(self) -> None:
+    async def _read_notes(self) -> None:
+        """Note since when the layout is written and the queue is held; neither if one of them cannot be read."""
         since = [layout.since_ms for layout in await self._queue.layouts() if layout.since_ms is not None]
-        self._facts["layout_since_ms"] = max(since, default=None)
-
-    async def _look_for_hold(self) -> None:
-        self._facts["held_since_ms"] = await self._queue.holding.since_ms()
-        if self._facts["held_since_ms"] is not None:
+        held_since_ms = await self._queue.holding.since_ms()
+        is_held = held_since_ms is not None
+        self._facts |= {
+            "layout_since_ms": max(since, default=None),
+            "is_held": is_held,
+            "held_since_ms": held_since_ms,
+        }
+        if is_held:
             self._warnings.append("the queue is held, so nothing is answered: end the hold with `resume`")
 
     async def _count(self) -> None:
         queue = self._queue
         sizes = await queue.sizes()
+        total = sum(sizes.conversations)
+        self._facts |= {
+            "active_conversations": total,
+            "dead_letters": sizes.dead_letters,
+            "damaged_keys": sizes.damaged_keys,
+        }
         self._spread(sizes)
-        counted = Counts()
+        self._judge_dead_letters(sizes)
+        counted, surveyed = Counts(), 0
         pages = [
             (partition, first)
             for partition, size in zip(queue.keys.partitions, sizes.conversations, strict=True)
@@ -277,20 +293,18 @@ class _Examination:
             if self._is_past(COUNTING_SHARE):
                 break
             counted.add(await queue.survey(partition, first, first + PAGE - 1))
+            surveyed += 1
+        if counted.conversations or surveyed == len(pages) or not total:
+            counted.estimate(total)
+            self._facts |= {
+                "waiting": counted.waiting,
+                "in_flight": counted.in_flight,
+                "is_estimated": counted.conversations < total,
+                "oldest_age_ms": counted.oldest_age_ms,
+                "expired_leases": counted.expired_leases,
+            }
         outages = await queue.outages()
-        total = sum(sizes.conversations)
-        counted.estimate(total)
-        self._facts |= {
-            "outages": tuple(outages),
-            "active_conversations": total,
-            "waiting": counted.waiting,
-            "in_flight": counted.in_flight,
-            "is_estimated": counted.conversations < total,
-            "oldest_age_ms": counted.oldest_age_ms,
-            "dead_letters": sizes.dead_letters,
-            "damaged_keys": sizes.damaged_keys,
-            "expired_leases": counted.expired_leases,
-        }
+        self._facts["outages"] = tuple(outages)
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
         if damaged := await queue.damage.not_moved():
@@ -309,7 +323,6 @@ class _Examination:
                 f"moved {quantity(sizes.damaged_keys, 'damaged key')} aside, which something other than the queue "
                 "changed: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
-        self._judge_dead_letters(sizes)
         self._judge(counted, outages)
 
     def _spread(self, sizes: Sizes) -> None:
@@ -350,7 +363,7 @@ class _Examination:
             )
         self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
-        if outages or self._facts.get("held_since_ms") is not None:
+        if outages or self._facts["is_held"]:
             return  # messages that wait for a backend, or for the end of a hold, do not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(

@@ -2,7 +2,8 @@
 
 Names begin with `burstqueue_`. Counters and histograms belong to one process; sum them over processes. Gauges come from
 a HealthReport, describe the whole queue, and are equal in every process. A gauge with an unknown value is NaN, so that
-alerts do not take it for 0.
+alerts do not take it for 0. While Redis answers too slowly for a count, the gauge keeps its last value, so that alerts
+go on; `burstqueue_counted` is 0 then.
 """
 
 from __future__ import annotations
@@ -327,6 +328,12 @@ class _HealthGauges:
             return gauges
 
         self._up = new("redis_up", "1 when Redis answers, else 0")
+        self._counted = new(
+            "counted", "1 when the last examination counted the messages, 0 when their numbers are older"
+        )
+        self._estimated = new(
+            "estimated", "1 when only a part was counted and the numbers were scaled up, else 0"
+        )
         self._held = new("held", "1 while the queue is held, so that no worker takes a turn, else 0")
         self._latency = new("redis_latency_seconds", "Round trip of a PING to Redis")
         self._memory = new("redis_memory_used_bytes", "Memory that Redis uses")
@@ -356,18 +363,30 @@ class _HealthGauges:
     def set(self, report: HealthReport) -> None:
         is_up = report.reachable
         self._up.set(1 if is_up else 0)
-        self._held.set(_or_nan(is_up, report.held_since_ms is not None))
+        is_counted = report.waiting is not None
+        self._counted.set(_or_nan(is_up, is_counted))
+        if is_counted or not is_up:
+            self._estimated.set(_or_nan(is_up, report.is_estimated))
+            self._oldest_age.set(_or_nan(is_up, report.oldest_age_ms or 0) / 1000)
+        _set_if_known(self._held, is_up, report.is_held)
         self._latency.set(_or_nan(is_up, report.latency_ms) / 1000)
         self._memory.set(_or_nan(is_up, report.memory_used_bytes))
-        self._oldest_age.set(_or_nan(is_up, report.oldest_age_ms or 0) / 1000)
         for kind in get_args(BackendKind):
-            outages = [outage for outage in report.outages if outage.kind == kind]
-            self._away[kind].set(_or_nan(is_up, sum(outage.is_away for outage in outages)))
-            self._waiting[kind].set(_or_nan(is_up, sum(outage.waiting for outage in outages)))
+            outages, is_known = (
+                [each for each in report.outages or () if each.kind == kind],
+                report.outages is not None,
+            )
+            away, waiting = sum(each.is_away for each in outages), sum(each.waiting for each in outages)
+            _set_if_known(self._away[kind], is_up, away if is_known else None)
+            _set_if_known(self._waiting[kind], is_up, waiting if is_known else None)
         for name, gauge in self._counts.items():
-            value = getattr(report, name)
-            if value is not None or not is_up:  # a gauge whose count was not made keeps its value
-                gauge.set(_or_nan(is_up, value))
+            _set_if_known(gauge, is_up, getattr(report, name))
+
+
+def _set_if_known(gauge: Gauge, is_up: bool, value: float | None) -> None:
+    """Set a gauge; while Redis is up, a gauge whose count was not made keeps its value."""
+    if value is not None or not is_up:
+        gauge.set(_or_nan(is_up, value))
 
 
 def _or_nan(is_up: bool, value: float | None) -> float:

@@ -8,14 +8,28 @@ from random import Random
 from reports.results.faults import FaultName, StruckFault
 from sim.faults import Fault
 
+REACH_MS = 2 * 3600 * 1000
+"""Time after the last message up to which faults strike: a run does not wait for later ones."""
+
 
 class Injector:
-    """Faults of a run. `stream` makes a random stream for a purpose, equal for all systems under test."""
+    """Faults of a run whose last message is sent at `last_sent_ms`.
+
+    `stream` makes a random stream for a purpose, equal for all systems under test.
+    """
 
     def __init__(
-        self, faults: Sequence[Fault], *, now_ms: Callable[[], float], stream: Callable[[str], Random]
+        self,
+        faults: Sequence[Fault],
+        *,
+        now_ms: Callable[[], float],
+        stream: Callable[[str], Random],
+        last_sent_ms: float = 0.0,
     ) -> None:
         self.faults = faults
+        self._planned = [
+            fault for fault in faults if fault.rate is None and fault.at_ms <= last_sent_ms + REACH_MS
+        ]
         self.streams = {
             fault.name: stream(f"fault {fault.name}") for fault in faults if fault.rate is not None
         }
@@ -27,16 +41,16 @@ class Injector:
 
     @property
     def last_end_ms(self) -> float:
-        """Return the time at which the last fault is over that has a time."""
-        return max((fault.at_ms + fault.lasts_ms for fault in self.faults if fault.rate is None), default=0.0)
+        """Return the time at which the last planned fault is over."""
+        return max((fault.at_ms + fault.lasts_ms for fault in self._planned), default=0.0)
 
     def has(self, *names: FaultName) -> bool:
         """Return True if the run may have one of these faults."""
         return any(name in self._by_name for name in names)
 
     def of(self, *names: FaultName) -> list[Fault]:
-        """Return the faults of these names that have a time."""
-        return [fault for fault in self.faults if fault.name in names and fault.rate is None]
+        """Return the planned faults of these names: those with a time, if it is not past REACH_MS."""
+        return [fault for fault in self._planned if fault.name in names]
 
     def strikes(self, name: FaultName) -> bool:
         """Return True, and count it, if a fault strikes at this occasion. Takes a draw from the stream of its rate."""

@@ -78,7 +78,12 @@ class World:
         self.log_lines: list[dict[str, int | str]] = []
         self._seed = seed
         self._system = system
-        self.faults = Injector(settings.faults, now_ms=lambda: self.env.now, stream=self.shared_random)
+        self.faults = Injector(
+            settings.faults,
+            now_ms=lambda: self.env.now,
+            stream=self.shared_random,
+            last_sent_ms=max((arrival.at_ms for arrival in recording.arrivals), default=0.0),
+        )
         self.incidents: list[tuple[int, CauseCode]] = []
         """Deaths of processes and losses of writes, which explain losses of messages."""
         self.took_step: Callable[[], None] = _nothing

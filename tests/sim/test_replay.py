@@ -10,7 +10,9 @@ from queue_core.recording.format import Arrival
 from reports.results.replay import Refusal, Run
 from sim.engine.settings import SimSettings
 from sim.engine.system import WebhookFailedError
+from sim.faults import parse_faults
 from sim.replay import DELIVERIES_MAX, replay
+from sim.systems import all_systems
 from tests.sim.engine.test_outcome import Scripted, arrival, recording
 
 
@@ -52,3 +54,22 @@ def test_it_gives_up_in_the_end_and_at_once_what_can_never_be_a_message(
     run = delivered(refusals, reason)
     assert len(moments(run, "refused")) == deliveries
     assert (moments(run, "acknowledged"), run["came_to_rest"]) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "struck"),
+    [
+        ("process-restarts@2h", 1),
+        ("redis-away@2h:1h", 1),
+        ("process-restarts@2h:30m", 1),
+        ("process-restarts@4h", 0),
+        ("redis-away@400d:1h", 0),
+    ],
+)
+def test_a_fault_long_after_the_last_message_does_not_keep_a_run_from_its_rest(
+    fault: str, struck: int
+) -> None:
+    settings = SimSettings(faults=parse_faults([fault], "sim"))
+    run = replay(recording(arrival(1000, "m")), all_systems()["queue"], settings)
+    assert run["came_to_rest"]
+    assert [each["struck"] for each in run["faults"]] == [struck]

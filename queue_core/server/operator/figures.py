@@ -18,25 +18,23 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         return [("Redis", "not reachable")]
     latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
     role = f"{report.role or 'role unknown'}{' of a cluster' if report.is_cluster else ''}"
-    oldest = "no message waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
-    stranded = report.stranded_conversations
     about = "about " if report.is_estimated else ""
     return [
         ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
         ("persistence", _persistence(report)),
         ("layout", _layout(report)),
-        ("active", quantity(report.active_conversations, "conversation")),
+        ("active", _counted(report.active_conversations, "conversation")),
         *(("node", _node(node)) for node in report.nodes),
-        ("waiting", about + quantity(report.waiting, "message")),
-        ("being answered", about + quantity(report.in_flight, "message")),
-        ("oldest", oldest),
+        ("waiting", about + _counted(report.waiting, "message")),
+        ("being answered", about + _counted(report.in_flight, "message")),
+        ("oldest", _oldest(report)),
         *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
-        ("dead letters", f"{report.dead_letters:,}"),
-        ("damaged", quantity(report.damaged_keys, "key")),
-        ("expired leases", f"{report.expired_leases:,}"),
-        *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages),
-        ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
+        ("dead letters", _counted(report.dead_letters)),
+        ("damaged", _counted(report.damaged_keys, "key")),
+        ("expired leases", _counted(report.expired_leases)),
+        *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages or ()),
+        ("stranded", _counted(report.stranded_conversations, "conversation")),
     ]
 
 
@@ -54,6 +52,19 @@ def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
             write_item(f"{word:<9}", visible(finding))
 
 
+def _counted(count: int | None, noun: str = "") -> str:
+    """Write a count, with the noun of what was counted; a count that was not made is not 0."""
+    if count is None:
+        return "not counted"
+    return quantity(count, noun) if noun else f"{count:,}"
+
+
+def _oldest(report: HealthReport) -> str:
+    if report.waiting is None:
+        return "not counted"
+    return "no message waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
+
+
 def _memory(report: HealthReport) -> str:
     used = (
         "unknown" if report.memory_used_bytes is None else f"{report.memory_used_bytes / 1_048_576:,.1f} MiB"
@@ -65,6 +76,8 @@ def _memory(report: HealthReport) -> str:
 
 def _layout(report: HealthReport) -> str:
     """Say since when data is written in this layout, and until when the previous release may run beside this one."""
+    if report.is_held is None:
+        return f"{report.layout}"
     since_ms = report.layout_since_ms
     if not since_ms:
         return f"{report.layout}" if since_ms == 0 else f"{report.layout}, from the first message on"

@@ -110,8 +110,9 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
             names = name(conversation.instance_name), name(conversation.user_phone)
             table.add(*names, _attention(conversation, now_ms))
         table.flush()
-        if report.active_conversations > len(due):
-            left_out = quantity(report.active_conversations - len(due), "conversation")
+        active = report.active_conversations or 0  # None when they were not counted
+        if active > len(due):
+            left_out = quantity(active - len(due), "conversation")
             write(f"and {left_out} more: --limit N lists more of them")
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from loadtests.account import account as module
-from loadtests.account.account import Account
+from loadtests.account.account import Account, AccountError
 from loadtests.account.ledger import Sample
 from loadtests.account.stack_facts import write_faults
 from loadtests.sink.event import Event
@@ -21,11 +21,15 @@ from loadtests.stack.chaos import InjectedFault
 
 
 class Outside:
-    """A deployment and a sink. `waiting` has the depth of the queue at each measurement; the last one stays."""
+    """A deployment and a sink. `waiting` has the depth of the queue at each measurement; the last one stays.
 
-    def __init__(self, waiting: Iterator[int]) -> None:
+    Where `waiting` has None, the queue was not counted, and the gauges keep their values.
+    """
+
+    def __init__(self, waiting: Iterator[int | None], *, estimated: int = 0) -> None:
         self.waiting = waiting
         self.depth = 0
+        self.estimated = estimated
         self.events: list[Event] = []
 
     def ask(self, method: str, url: str, hint: str) -> requests.Response:
@@ -33,8 +37,10 @@ class Outside:
         answer = requests.Response()
         body = b""
         if url.endswith("/metrics"):
-            self.depth = next(self.waiting, self.depth)
-            figures = {"depth": self.depth, "in_flight": 0, "dead_letters_waiting": 0}
+            depth = next(self.waiting, self.depth)
+            self.depth = self.depth if depth is None else depth
+            figures = {"depth": self.depth, "in_flight": 0, "dead_letters_waiting": 0, "redis_up": 1}
+            figures |= {"counted": int(depth is not None), "estimated": self.estimated}
             body = "".join(f"burstqueue_{name} {value}\n" for name, value in figures.items()).encode()
         elif "/sink/events" in url:
             after = int(url.rpartition("=")[2])
@@ -95,6 +101,34 @@ def test_the_progress_never_counts_more_messages_in_the_queue_than_were_sent(
     account._is_complete.set()
     account._measure()
     assert caplog.messages[-1] == "128 s: messages: 3 of 3 sent, 2 in the queue"
+
+
+def test_messages_are_not_lost_because_the_queue_was_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MEASUREMENTS_PER_PROGRESS", 1)
+    caplog.set_level("INFO", "loadtests")
+    account = opened(Outside(iter([0, None, None, 3])), tmp_path, monkeypatch)
+    account._measure()
+    assert caplog.messages[-1].endswith(", the queue was not counted")
+    assert account.timeline()[0]["depth"] is None
+    counts = account.settle().counts
+    assert (counts["waiting"], counts["lost"]) == (3, 0)
+
+
+def test_messages_are_not_lost_because_their_number_is_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = opened(Outside(iter([0, 1]), estimated=1), tmp_path, monkeypatch)
+    counts = account.settle().counts
+    assert (counts["waiting"], counts["lost"]) == (3, 0)
+
+
+def test_a_queue_that_is_never_counted_has_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COUNT_TIMEOUT_S", 0.0)
+    account = opened(Outside(iter([0, None])), tmp_path, monkeypatch)
+    with pytest.raises(AccountError, match="Redis of this process is fast enough to count them"):
+        account.settle()
 
 
 def test_the_drain_ends_after_its_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
-from queue_core import MessageQueue, connect
+from queue_core import MessageQueue, QueueUnavailableError, connect
 from queue_core.queue.health import PAGE, HealthReport, examine
 from queue_core.queue.outages import OutageSign
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
@@ -68,7 +68,7 @@ async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait
         await queue.fail(batch, "the AI answered 503", sign=OutageSign("ai", 10))
     now += 50_000
     report = await examine(queue)
-    assert [(outage.name, outage.waiting) for outage in report.outages] == [("the AI", 2)]
+    assert [(outage.name, outage.waiting) for outage in report.outages or ()] == [("the AI", 2)]
     assert about(report.warnings, "the AI has been away for 50.0 s; waiting for it: 2 conversations")
     assert about(report.warnings, "after 20 h. Its last error: the AI answered 503")
     assert not about(report.warnings, "the oldest message"), "what waits for the AI does not expire"
@@ -311,6 +311,43 @@ async def test_redis_that_stops_answering_half_way(
     assert about(report.errors, "stopped answering while it was examined")
     assert report.reachable
     assert (report.waiting, report.append_fsync) == (1, "always"), "what was learned before stays"
+
+
+@pytest.mark.parametrize(
+    ("call", "sizes", "is_held"),
+    [("layouts", None, None), ("sizes", None, False), ("survey", 1, False)],
+)
+async def test_counts_that_were_not_made_are_unknown_and_not_zero(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, call: str, sizes: int | None, is_held: bool | None
+) -> None:
+    queue = MessageQueue(redis_client, quick(**PATIENT))
+    await enqueue(queue, ["m1"])
+
+    async def too_slow(*_: object) -> Any:
+        raise QueueUnavailableError("Redis did not answer within 800 ms")
+
+    monkeypatch.setattr(queue, call, too_slow)
+    report = await examine(queue)
+    assert report.reachable
+    assert about(report.errors, "stopped answering while it was examined")
+    assert (report.waiting, report.in_flight, report.expired_leases, report.outages) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert (report.active_conversations, report.is_held) == (sizes, is_held)
+    assert (report.dead_letters is None, report.damaged_keys is None) == (sizes is None, sizes is None)
+
+
+async def test_messages_that_no_page_counted_are_not_estimated_as_none(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = MessageQueue(redis_client, quick(**PATIENT))
+    await enqueue(queue, ["m1"])
+    monkeypatch.setattr("queue_core.queue.health.COUNTING_SHARE", 0.0)
+    report = await examine(queue)
+    assert (report.active_conversations, report.waiting, report.is_estimated) == (1, None, False)
 
 
 async def test_redis_that_is_loading() -> None:

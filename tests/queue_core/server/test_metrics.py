@@ -190,6 +190,7 @@ def test_gauges_show_the_health_report() -> None:
             dead_letters=2,
             expired_leases=1,
             stranded_conversations=6,
+            is_held=True,
             held_since_ms=1,
         )
     )
@@ -206,10 +207,35 @@ def test_gauges_show_the_health_report() -> None:
         "expired_leases": 1,
         "stranded_conversations": 6,
         "held": 1,
+        "counted": 1,
+        "estimated": 0,
     }
     assert {name: samples[name] for name in expected} == expected
-    metrics.health(report(reachable=True, latency_ms=1.5))
+    metrics.health(report(reachable=True, latency_ms=1.5, waiting=0))
     assert scrape(metrics)["oldest_age_seconds"] == 0
+
+
+def test_gauges_keep_their_values_while_redis_is_too_slow_for_a_count() -> None:
+    metrics = Metrics()
+    outage = Outage(kind="ai", instance_name="", since_ms=1, error="503", is_away=True, waiting=3)
+    values = (
+        "waiting",
+        "in_flight",
+        "dead_letters",
+        "active_conversations",
+        "expired_leases",
+        "damaged_keys",
+    )
+    counts = dict.fromkeys((*values, "oldest_age_ms"), 9)
+    state: dict[str, Any] = {"outages": (outage,), "is_held": True, "is_estimated": True, "held_since_ms": 1}
+    metrics.health(report(reachable=True, latency_ms=1.5, **counts, **state))
+    before = scrape(metrics)
+    metrics.health(report(reachable=True, latency_ms=1.5))
+    after = scrape(metrics)
+    assert (before["counted"], after["counted"]) == (1, 0)
+    gauges = ("depth", "in_flight", "dead_letters_waiting", "oldest_age_seconds", "held", "estimated")
+    for name in (*gauges, 'backends_away{kind="ai"}', 'waiting_for_backend{kind="ai"}'):
+        assert after[name] == before[name] > 0, name
 
 
 def test_gauges_of_an_unreachable_redis_are_unknown_and_not_zero() -> None:
@@ -218,7 +244,14 @@ def test_gauges_of_an_unreachable_redis_are_unknown_and_not_zero() -> None:
     metrics.health(report())
     samples = scrape(metrics)
     assert samples["redis_up"] == 0
-    unknown = ("depth", "in_flight", "dead_letters_waiting", "oldest_age_seconds", "redis_latency_seconds")
+    unknown = (
+        "depth",
+        "in_flight",
+        "dead_letters_waiting",
+        "oldest_age_seconds",
+        "redis_latency_seconds",
+        "counted",
+    )
     assert all(math.isnan(samples[name]) for name in unknown)
 
 

@@ -23,6 +23,13 @@ def test_a_search_that_was_not_made_is_not_shown_as_none(counted: int | None, sh
     assert dict(figures(report))["stranded"] == shown
 
 
+def test_a_report_without_counts_shows_none() -> None:
+    shown = dict(figures(HealthReport(checked_at_ms=0, reachable=True)))
+    names = ("active", "waiting", "being answered", "oldest", "dead letters", "damaged", "expired leases")
+    assert {name: shown[name] for name in names} == dict.fromkeys(names, "not counted")
+    assert shown["layout"] == "2", "since when is unknown"
+
+
 def test_outages_are_shown_with_their_reason() -> None:
     away = Outage(
         kind="channel", instance_name="shop", is_away=True, since_ms=1_000, error="503\n", waiting=2
@@ -48,7 +55,7 @@ def test_outages_are_shown_with_their_reason() -> None:
     ],
 )
 def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | None, shown: str) -> None:
-    report = HealthReport(checked_at_ms=DAY_MS + 1, reachable=True, layout_since_ms=since_ms)
+    report = HealthReport(checked_at_ms=DAY_MS + 1, reachable=True, is_held=False, layout_since_ms=since_ms)
     assert dict(figures(report))["layout"] == shown
 
 
