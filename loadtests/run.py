@@ -77,9 +77,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
         if code == USAGE:
             return code
         has_started = (folder / STARTED).exists()
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(out / "logs", ignore_errors=True)
-        shutil.move(folder / "logs", out / "logs")
+        _move_logs(folder / "logs", out / "logs")
     problems = [f"a fault could not be carried out: {error}" for error in chaos.errors]
     problems += [
         f"a fault did not happen, since the load ended before its time: {fault}" for fault in chaos.missed
@@ -89,6 +87,15 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     for problem in problems:
         sys.stderr.write(f"loadtests: {problem}\n")
     return INVALID if problems else code
+
+
+def _move_logs(source: Path, target: Path) -> None:
+    """Replace the logs of the last run. Other files in the folder stay: with `--out .` it has the recordings."""
+    target.mkdir(parents=True, exist_ok=True)
+    for log in target.glob("*.log"):
+        log.unlink()
+    for log in source.glob("*.log"):
+        shutil.move(log, target / log.name)
 
 
 def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:

@@ -63,6 +63,8 @@ def files(folder: Path) -> dict[str, str]:
 
 def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) -> None:
     earlier = earlier_run(tmp_path)
+    recording = tmp_path / "logs" / "incident.jsonl"
+    recording.write_text("not of a load test, as with --out .")
     plan = "worker-dies@200ms,redis-hangs@300ms:300ms,ai-fails@0s:200ms"
     before = family(os.getpid())
     code = carry_out(load_run(tmp_path, plan, "--faults=3", "--seconds=3", "--exit=0"), ENVIRON)
@@ -75,7 +77,8 @@ def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) 
     assert (written.command, written.settings) == ("python -m loadtests run", {"workers": 1})
     assert written.system["redis"]
     assert {"web", "sink", "redis", "locust"} <= read_usage(tmp_path / "copy")[-1].cpu.keys()
-    assert files(tmp_path / "logs").keys() == {"redis.log", "sink.log", "web.log", "worker-1.log"}
+    names = {"redis.log", "sink.log", "web.log", "worker-1.log"}
+    assert files(tmp_path / "logs").keys() == {*names, recording.name}
     assert earlier["logs/web.log"] not in files(tmp_path / "logs").values()
     assert family(os.getpid()) == before
 
