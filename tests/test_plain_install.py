@@ -59,7 +59,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     name = command.split(maxsplit=1)[0]
     assert re.fullmatch(
         rf"{name}: the package \w+ is missing: in the checkout of burstqueue, type "
-        rf"pip install '\.\[{extra}\]', or make (serve|replay|load)\n",
+        rf"pip install '\.\[{extra}\]', or make "
+        r"(serve; without it only `python -m queue_core redis` works|replay|load)\n",
         ended.stderr,
     )
 

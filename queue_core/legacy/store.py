@@ -15,7 +15,7 @@ from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.servers import scan
 from queue_core.sent import SentPart
 
@@ -121,7 +121,7 @@ class LegacyStore:
             async with asyncio.timeout(self._deadline_s):
                 return await awaitable
         except FAILURES as error:
-            explained = explain(error)
+            explained = explain(error, is_single=is_single(self._redis))
             if isinstance(explained, QueueUnavailableError):
                 raise explained from error
             # The words of Redis are left out: they may quote a key, and so a phone number.

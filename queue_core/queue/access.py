@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from queue_core.keys import KeySpace
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import on_primaries
 from queue_core.redis.transport import Transport
@@ -50,7 +50,7 @@ class Access:
             _, run = (await on_primaries(self.redis))[0]
             seconds, microseconds = await run("TIME")
         except FAILURES as error:
-            raise explain(error) from error
+            raise explain(error, is_single=is_single(self.redis)) from error
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
@@ -65,7 +65,7 @@ class Access:
         try:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as error:
-            raise explain(error) from error
+            raise explain(error, is_single=is_single(self.redis)) from error
         return [_around_damage(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
     async def read_hashes(self, keys: Sequence[str], *fields: str) -> list[list[Any] | None]:

@@ -29,7 +29,9 @@ from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.nodes.client import NodesClient
+from queue_core.redis.nodes.refusals import ForeignServerError
+from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, UNKNOWN, Run, on_primaries, owners_of
 from queue_core.text import quantity
 from queue_core.waiting import cancellable
@@ -172,15 +174,18 @@ class _Examination:
                 "aside"
             )
         except FAILURES as error:
-            self._away(str(explain(error)))
+            self._away(str(explain(error, is_single=is_single(self._queue.redis))))
 
     def _away(self, why: str) -> None:
         if self._facts.get("reachable"):
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
-            self._errors.append(
-                f"{why.rstrip('.')}. Check that Redis runs, and check its address and password"
+            todo = (
+                "Check that Redis runs, and check its address and password"
+                if not isinstance(self._queue.redis, NodesClient)
+                else "Check that its servers run, each with its own data, and check their addresses and password"
             )
+            self._errors.append(f"{why.rstrip('.')}. {todo}")
 
     async def _steps(self) -> None:
         primaries = await on_primaries(self._queue.redis)
@@ -223,16 +228,10 @@ class _Examination:
         away = [number for number, owner in enumerate(owners) if owner in failures or owner == UNKNOWN]
         for name in dict.fromkeys((*failures, *(owner for owner in owners if owner == UNKNOWN))):
             numbers = [str(number) for number in away if owners[number] == name]
-            why = f" ({explain(failures[name])})" if name in failures else ""
-            who = (
-                f"{name} is away{why}, and no replica has taken over"
-                if name in failures
-                else "no primary is known"
-            )
             self._errors.append(
-                f"{who}: {quantity(len(numbers), 'partition')} of {len(owners)} cannot be read "
-                f"({', '.join(numbers) or 'none'}), and their messages wait. Start it, or let a replica take over "
-                "(CLUSTER FAILOVER TAKEOVER); all other figures leave these partitions out"
+                f"{_away_words(name, failures.get(name))}. So {quantity(len(numbers), 'partition')} of {len(owners)} "
+                f"cannot be read ({', '.join(numbers) or 'none'}), and their messages wait; all other figures leave "
+                "these partitions out"
             )
         if away:
             self._facts["away_partitions"] = tuple(away)
@@ -398,6 +397,18 @@ class _Examination:
 
     def _is_past(self, share: float) -> bool:
         return asyncio.get_running_loop().time() > self._began + self._deadline_s * share
+
+
+def _away_words(name: str, failure: Exception | None) -> str:
+    """Return words on a primary that cannot be used, or is not known, and what to do."""
+    if failure is None:
+        return "no primary is known: start the servers again, each with its own data"
+    if isinstance(failure, ForeignServerError):
+        return str(failure)
+    return (
+        f"{name} is away ({explain(failure)}), and no replica has taken over: start this node again, with its own "
+        "data, or let a replica take over (CLUSTER FAILOVER TAKEOVER)"
+    )
 
 
 async def _latency_s(run: Run, limit_s: float) -> float:

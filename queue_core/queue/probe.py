@@ -21,7 +21,7 @@ from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.settings import QueueSettings
 
 INSTANCE, PHONE = "probe", "probe"
@@ -118,7 +118,9 @@ async def probe(queue: MessageQueue, *, without: Collection[int] = ()) -> list[s
     try:
         errors = [*await _refused_commands(queue, numbers[0]), *await _refused_keys(queue, numbers[0])]
     except FAILURES as error:
-        return [_advice("Redis does not take commands", str(explain(error)))]
+        return [
+            _advice("Redis does not take commands", str(explain(error, is_single=is_single(queue.redis))))
+        ]
     for number in numbers[:PARTITIONS_MAX]:
         failure = await _Trial(queue, number, is_whole=not without).run()
         if failure and not (errors and _RIGHT_REFUSED.search(failure)):

@@ -16,7 +16,14 @@ from queue_core.redis.nodes.sources import read_slots
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide, Path
 from queue_core.redis.pending_calls import PendingCall
-from queue_core.redis.runner import FAILURES, LEAVE_AGAIN_S, check_lua, drop_connections, is_not_primary
+from queue_core.redis.runner import (
+    FAILURES,
+    LEAVE_AGAIN_S,
+    check_lua,
+    drop_connections,
+    explained,
+    is_not_primary,
+)
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
@@ -73,7 +80,8 @@ class LinkTransport(Transport):
 
         Raises QueueUnavailableError or UnsupportedRedisError.
         """
-        await check_lua(self._redis, self._deadline_s)
+        with explained(is_single=True):
+            await check_lua(self._redis, self._deadline_s)
         try:
             async with asyncio.timeout(self._deadline_s):
                 ranges = await self._redis.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]  # in redis-py

@@ -46,7 +46,7 @@ class PendingCall:
 
     def explain(self, error: Exception) -> QueueError:
         """Turn an error of redis-py into one of the queue's."""
-        return explain(error)
+        return explain(error, is_single=True)
 
     def fail(self, error: Exception) -> None:
         """Give the caller, if it still waits, the error, as one of the queue's."""

@@ -111,7 +111,8 @@ class ScriptRunner(Transport):
 
     async def load(self) -> None:
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-        await check_lua(self._redis, self._deadline_s)
+        with explained(is_single=is_single(self._redis)):
+            await check_lua(self._redis, self._deadline_s)
 
     async def _send_waiting(self) -> None:
         try:
@@ -151,7 +152,7 @@ class ScriptRunner(Transport):
                     for index, answer in zip(missing, again, strict=True):
                         answers[index] = answer
         except (*FAILURES, TimeoutError) as error:
-            raise explain(error) from error
+            raise explain(error, is_single=is_single(self._redis)) from error
         if any(isinstance(answer, Exception) and self._may_be_replaced(answer) for answer in answers):
             await self._leave_server()
         return answers
@@ -196,13 +197,10 @@ def _without_script(answers: Sequence[Any]) -> list[int]:
 
 
 async def check_lua(redis: Redis, deadline_s: float) -> None:
-    """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-    try:
-        async with asyncio.timeout(deadline_s):
-            sha = await redis.script_load("return 1")
-            answer = await redis.evalsha(text(sha), 0)
-    except (*FAILURES, TimeoutError) as error:
-        raise explain(error) from error
+    """Check that the server answers, and has Lua. Raises FAILURES, TimeoutError or UnsupportedRedisError."""
+    async with asyncio.timeout(deadline_s):
+        sha = await redis.script_load("return 1")
+        answer = await redis.evalsha(text(sha), 0)
     if int(answer) != 1:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
 
@@ -258,7 +256,7 @@ def _refusal(words: str) -> QueueError | None:
     return None
 
 
-def _without_raw_text(words: str, *, has_hint: bool) -> str:
+def reworded(words: str, *, is_single: bool = False) -> str:
     """Reword an error that quotes the hash of a script, OpenSSL's text, or an error number and asyncio's text."""
     words = _SCRIPT_NAME.sub("", words)
     if refused := refusal(words):
@@ -272,7 +270,7 @@ def _without_raw_text(words: str, *, has_hint: bool) -> str:
     cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
-    may_start = has_hint and host in _THIS_MACHINE
+    may_start = is_single and host in _THIS_MACHINE
     hint = typed(f": start Redis, or type python -m queue_core redis{option}") if may_start else ""
     return f"no connection to {address} ({cause}){hint}"
 
@@ -300,12 +298,27 @@ def other_partitions(noted: str, partitions: int) -> PartitionsError:
     )
 
 
-def explain(error: BaseException, *, has_hint: bool = True) -> QueueError:
+def is_single(redis: Any) -> bool:
+    """Return True for a client of one server that belongs to no cluster and has no sentinels."""
+    return type(redis) is Redis and not isinstance(redis.connection_pool, SentinelConnectionPool)
+
+
+@contextlib.contextmanager
+def explained(*, is_single: bool = False) -> Iterator[None]:
+    """Raise errors of redis-py, timeouts and broken connections as the queue's errors; see `explain`."""
+    try:
+        yield
+    except (*FAILURES, TimeoutError) as error:
+        raise explain(error, is_single=is_single) from error
+
+
+def explain(error: BaseException, *, is_single: bool = False) -> QueueError:
     """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors.
 
-    With `has_hint`, an address of this machine where nothing listens comes with the command that starts a Redis there.
+    With `is_single`, an address of this machine where nothing listens comes with the command that starts a Redis there.
+    In place of a node of a cluster, that one would be empty, and what it takes would be lost.
     """
-    words = _without_raw_text(str(error), has_hint=has_hint) or type(error).__name__
+    words = reworded(str(error), is_single=is_single) or type(error).__name__
     if sentence := _unavailable(error, words):
         return QueueUnavailableError(sentence)
     if "unknown command" in words.lower():

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from redis.asyncio import RedisCluster
 
 from queue_core.redis.nodes.client import NodesClient
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.scripts.loader import text
 
 SCAN_COUNT = 1_000
@@ -66,7 +66,7 @@ async def scan(
                 cursor, keys = await _scan_step(run, cursor or 0, pattern, "TYPE", redis_type)
                 yield keys
     except FAILURES as error:
-        raise explain(error) from error
+        raise explain(error, is_single=is_single(redis)) from error
 
 
 async def scan_part(
@@ -86,7 +86,7 @@ async def scan_part(
                 if cursors[name] == 0:
                     break
     except FAILURES as error:
-        raise explain(error) from error
+        raise explain(error, is_single=is_single(redis)) from error
 
 
 async def _scan_step(run: Run, cursor: int, pattern: str, *filters: str) -> tuple[int, list[str]]:

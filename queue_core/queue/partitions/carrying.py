@@ -13,6 +13,7 @@ from queue_core.keys import KeySpace, home_of
 from queue_core.queue.partitions.mover import COMMANDS_AT_ONCE_MAX, Mover, PartitionKey
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.scripts.partitions import Clear, Export, HandOver, Pack, UnpackBundles, packed
+from queue_core.text import quantity
 
 CONVERSATION_KINDS = (
     *(
@@ -210,7 +211,7 @@ class Carrying:
             if name := names.get(item.kind):
                 setattr(self._carried, name, getattr(self._carried, name) + 1)
         if self._carried.conversations:
-            self._note(f"carried conversations: {self._carried.conversations:,}")
+            self._note(f"carried so far: {quantity(self._carried.conversations, 'conversation')}")
 
     async def _deliver(self, number: int, target: int) -> int:
         """Carry out all bundles from one partition in another. Returns 1 if there were any, else 0."""

@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Connection, ConnectionPool, Redis
 
 from queue_core.redis.nodes.primary_connection import PrimaryConnection, primary_connection_class
-from queue_core.redis.nodes.refusals import is_passing, is_unreachable, moved_to
+from queue_core.redis.nodes.refusals import (
+    ForeignServerError,
+    is_of_no_cluster,
+    is_passing,
+    is_unreachable,
+    moved_to,
+)
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
@@ -43,7 +49,7 @@ class NodesClient(Redis):
         self.routes = routes
         self._connection_class = connection_class
         self._located_class = primary_connection_class(connection_class)
-        self._options = options
+        self._options = options | {"redis_connect_func": self._greet} if routes.is_cluster else options
         self.on_close: list[Callable[[], None]] = []
         """Functions to call before the connections are closed."""
         self._nodes: dict[Address, Redis] = {}
@@ -104,7 +110,7 @@ class NodesClient(Redis):
         ]
 
     async def check_lua(self, deadline_s: float) -> None:
-        """Check that every primary answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        """Check that every primary answers, and has Lua. Raises FAILURES, TimeoutError or UnsupportedRedisError."""
         table = await self.routes.known()
         await asyncio.gather(*(check_lua(self.node(address), deadline_s) for address in table.primaries))
 
@@ -141,6 +147,23 @@ class NodesClient(Redis):
         await self.routes.close()
         nodes, self._nodes = self._nodes, {}
         await asyncio.gather(*(node.connection_pool.aclose() for node in nodes.values()), *self._closing)
+
+    async def _greet(self, connection: Connection) -> None:
+        """Begin a new connection of a cluster. Raises ForeignServerError if its server is not a node of any.
+
+        A server that was started at a node's address, but without its data and settings, takes every key. When the
+        node comes back, they are gone.
+        """
+        await connection.on_connect()
+        await connection.send_command("CLUSTER", "MYID")
+        try:
+            await connection.read_response()
+        except exceptions.ResponseError as error:
+            if not is_of_no_cluster(error):
+                return  # such as for a user who may not ask
+            address = Address(connection.host, connection.port)
+            self.routes.suspect(address)
+            raise ForeignServerError(address) from error
 
     async def _run_once(
         self,

@@ -27,6 +27,15 @@ class WrongAddressError(exceptions.ConnectionError):
     """Raised when the servers of a URL are not what it says; the message says what to write."""
 
 
+class ForeignServerError(exceptions.ConnectionError):
+    """Raised for a server that listens at the address of a cluster's node, and is not one. It counts as away."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(
+            f"the server at {address} is not a node of the cluster: stop it, and start the node again with its own data"
+        )
+
+
 _REFUSED_FOR_GOOD = (
     WrongAddressError,
     exceptions.AuthenticationError,
@@ -40,6 +49,11 @@ def moved_to(error: BaseException, asked: Address) -> Address | None:
     if not isinstance(error, exceptions.AskError):
         return None
     return Address(error.host or asked.host, error.port)
+
+
+def is_of_no_cluster(error: exceptions.ResponseError) -> bool:
+    """Return True for the answer to CLUSTER of a server that is not a node of any cluster."""
+    return "cluster support disabled" in str(error)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
@@ -13,10 +13,12 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.nodes.asking import ANSWER_S_MAX, NewConnection, ask, first_answer
-from queue_core.redis.nodes.refusals import WrongAddressError
+from queue_core.redis.nodes.refusals import WrongAddressError, is_of_no_cluster, is_unreachable
 from queue_core.redis.nodes.table import SLOTS, Table
 from queue_core.redis.nodes.urls import Address
+from queue_core.redis.runner import reworded
 from queue_core.redis.scripts.loader import text
+from queue_core.redis.tls import refusal
 from queue_core.waiting import cancel_all, cancellable
 
 SWITCH_S_MAX = 3.0
@@ -71,7 +73,13 @@ class ClusterSource(Source):
         nodes = [*known.primaries, *known.replicas] if known else []
         random.shuffle(nodes)
         nodes.sort(key=lambda node: node in suspects)
-        return await first_answer(dict.fromkeys([*nodes, *self._seeds]), self._read)
+        asked = dict.fromkeys([*nodes, *self._seeds])
+        try:
+            return await first_answer(asked, self._read)
+        except exceptions.ConnectionError as error:
+            raise _none_answers(
+                error, "node of the cluster", "the nodes again, with their own data", asked
+            ) from error
 
     async def watch(self, changed: Changed) -> None:
         """Return at once, since the nodes of a cluster announce changes by MOVED."""
@@ -80,15 +88,27 @@ class ClusterSource(Source):
         try:
             (ranges,) = await ask(self._new_connection(node), ("CLUSTER", "SLOTS"))
         except exceptions.ResponseError as error:
-            if "cluster support disabled" in str(error):
+            if is_of_no_cluster(error):
                 raise WrongAddressError(
-                    f"{node} is not a node of a cluster: write redis:// instead of redis+cluster://"
+                    f"{node} is not a node of a cluster: if it should be one, stop it, and start the node again with "
+                    "its own data; for a single Redis write redis:// instead of redis+cluster://"
                 ) from error
             raise
         table = read_slots(ranges, node)
         if not table.primaries:
             raise exceptions.ClusterDownError(f"{node} knows no node that has slots")
         return table
+
+
+def _none_answers(error: BaseException, kind: str, to_start: str, asked: Iterable[Address]) -> BaseException:
+    """Return the error for people where no server answered: the last one itself if it says what to do."""
+    words = str(error)
+    if not is_unreachable(error) or refusal(words):
+        return error
+    addresses = ", ".join(map(str, asked))
+    return exceptions.ConnectionError(
+        f"no {kind} answers ({reworded(words)}): start {to_start} ({addresses})"
+    )
 
 
 def read_slots(ranges: Any, asked: Address) -> Table:
@@ -176,7 +196,8 @@ class SentinelSource(Source):
         finally:
             await cancel_all(tasks)
         if not answers:
-            raise errors[-1] if errors else exceptions.ConnectionError("no sentinel answers")
+            error = errors[-1] if errors else exceptions.ConnectionError("they are silent")
+            raise _none_answers(error, "sentinel", "the sentinels", self._sentinels) from error
         for answer in answers:
             self._note(answer)
         answer = max(answers)

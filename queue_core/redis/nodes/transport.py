@@ -23,7 +23,7 @@ from queue_core.redis.nodes.urls import Address
 from queue_core.redis.path import Guide
 from queue_core.redis.pending_calls import PendingCall
 from queue_core.redis.pool import CLOSED
-from queue_core.redis.runner import FAILURES, explain
+from queue_core.redis.runner import explain, explained
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
@@ -68,7 +68,7 @@ class NodeCall(PendingCall):
 
     def explain(self, error: Exception) -> QueueError:
         """Turn an error of redis-py into one of the queue's."""
-        return explain(error, has_hint=False)
+        return explain(error)
 
 
 class NodesTransport(Transport):
@@ -108,11 +108,9 @@ class NodesTransport(Transport):
 
     async def load(self) -> None:
         """Check that the primaries answer, and have Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
-        try:
+        with explained():
             async with asyncio.timeout(self._deadline_s):
                 await self._client.check_lua(self._deadline_s)
-        except (*FAILURES, TimeoutError) as error:
-            raise explain(error, has_hint=False) from error
 
     def _carry(self, call: Call[Any], *, is_urgent: bool) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()

@@ -255,7 +255,7 @@ async def test_a_cluster_whose_primary_dies_during_the_change(cluster_servers: C
 
         def note(words: str) -> None:
             phases.append(words)
-            if words.startswith("carried conversations: ") and not dying:
+            if words.startswith("carried so far: ") and not dying:
                 dying.append(asyncio.create_task(asyncio.to_thread(replace_primary)))
 
         def replace_primary() -> None:

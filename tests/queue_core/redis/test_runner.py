@@ -299,7 +299,7 @@ IN_A_SCRIPT = "Error running script (call to f_0d20): @user_script:162: @user_sc
         (
             exceptions.ConnectionError("Error 111 connecting to localhost:6379. Connect call failed."),
             QueueUnavailableError,
-            r"to localhost:6379 \(connection refused\): start Redis, or type python -m queue_core redis$",
+            r"to localhost:6379 \(connection refused\)$",
         ),
         (
             exceptions.ConnectionError("Error while reading from h:1 : (104, 'Connection reset by peer')"),
@@ -333,6 +333,15 @@ def test_errors_are_explained_in_the_queue_s_terms(
     assert type(explained) is kind
     with pytest.raises(kind, match=words):
         raise explained
+
+
+def test_the_command_that_starts_a_redis_is_for_a_single_server_of_this_machine() -> None:
+    for address, ends in (
+        ("localhost:6379", ": start Redis, or type python -m queue_core redis"),
+        ("h:1", ""),
+    ):
+        error = exceptions.ConnectionError(f"Error 111 connecting to {address}. Connect call failed.")
+        assert str(explain(error, is_single=True)).endswith(f"{address} (connection refused){ends}")
 
 
 def test_an_explanation_quotes_no_arguments() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,7 +31,11 @@ from queue_core.keys import KeySpace
 from queue_core.queue.health import examine
 from queue_core.queue.probe import probe
 from queue_core.redis import scripts
+from queue_core.redis.listening import listener_on
+from queue_core.redis.nodes.client import NodesClient
+from queue_core.redis.nodes.refusals import ForeignServerError
 from queue_core.redis.nodes.table import slot_of
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.operator.figures import figures
 from queue_core.text import quantity
 from tests.queue_core.server.operator.console import Console, settings_for
@@ -380,12 +385,94 @@ async def test_while_a_primary_is_away_the_others_can_be_read(
     assert (status.code, sum(line.startswith("bot ") for line in status.lines)) == (0, len(left))
     check = await console.run("check")
     assert (check.code, f"{dead.address} is away" in check.out) == (1, True)
+    for words in (status.out, check.out):
+        assert "start this node again, with its own data" in words
+        assert "queue_core redis" not in words
+
+
+async def test_a_server_that_is_not_a_node_is_not_used_in_place_of_one(
+    cluster_servers: ClusterServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a server would take messages, and they would be gone when the node comes back."""
+    dead = cluster_servers.primaries()[0]
+    words = f"the server at {dead.address} is not a node of the cluster: stop it"
+    async with AsyncExitStack() as stack:
+        rules = QueueSettings(redis_deadline_ms=1_000)
+        older, newer = [
+            MessageQueue(await stack.enter_async_context(connect(cluster_servers.url)), rules)
+            for _ in range(2)
+        ]
+        user, its = next(
+            (user, place)
+            for user in range(USERS)
+            if cluster_servers.primary_of((place := older.keys.of("bot", str(user))).active) is dead
+        )
+        await older.enqueue(message("m1", user))
+        listener = listener_on(cast("NodesClient", older.redis).near(its.wake), block_ms=1)
+        stack.push_async_callback(listener.aclose)
+        await listener.last_ids([its.wake])
+        for node in (*cluster_servers.replicas_of(dead), dead):
+            node.kill()
+        plain = await stack.enter_async_context(EmbeddedRedis(port=dead.own_port))
+        dead.proxy.open()
+
+        for queue in (older, newer):
+            with pytest.raises(QueueUnavailableError, match=words):
+                await queue.enqueue(message("m2", user))
+            with pytest.raises(QueueUnavailableError, match=words):
+                await queue.pending("bot", str(user))
+            report = await examine(queue)
+            assert report.errors[0].startswith(words)
+            assert not any("is away" in error for error in report.errors)
+        with pytest.raises(ForeignServerError):
+            await listener.last_ids([its.wake])
+        console = Console(settings_for(cluster_servers.url), capsys)
+        for command in ("status", "check"):
+            assert words in (await console.run(command)).out
+        async with connect(plain.url) as client:
+            assert await client.dbsize() == 0
+        await asyncio.to_thread(plain.stop)
+        await asyncio.to_thread(dead.start)
+        is_back = lambda: "cluster_state:ok" in str(dead.command("CLUSTER", "INFO"))  # noqa: E731
+        await asyncio.to_thread(cluster_servers.wait_for, is_back, "the node")
+        await older.enqueue(message("m3", user))
+
+
+async def test_where_no_server_answers_the_advice_starts_these_again(
+    servers: ReplicatedServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for node in servers.all_nodes():
+        node.kill()
+    if isinstance(servers, SentinelServers):
+        addresses = ", ".join(node.address for node in servers.sentinels)
+        words = f"start the sentinels ({addresses})"
+    else:
+        words = "start the nodes again, with their own data"
+    async with connect(servers.url) as client:
+        with pytest.raises(QueueUnavailableError, match=re.escape(words)):
+            await MessageQueue(client, QueueSettings(redis_deadline_ms=1_000)).enqueue(message("m", 1))
+    check = await Console(settings_for(servers.url), capsys).run("check")
+    assert (check.code, words in check.out, "queue_core redis" in check.out) == (1, True, False)
+
+
+async def test_a_primary_behind_sentinels_is_not_replaced_by_an_empty_server(
+    sentinel_servers: SentinelServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(settings_for(sentinel_servers.url), capsys)
+    for node in sentinel_servers.nodes:
+        node.kill()
+    check = await console.run("check")
+    assert check.code == 1
+    assert "queue_core redis" not in check.out + check.err
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("redis+cluster://{server}", "is not a node of a cluster: write redis://"),
+        (
+            "redis+cluster://{server}",
+            "is not a node of a cluster: if it should .* single Redis write redis://",
+        ),
         ("redis+sentinel://{server}/main", "is not a sentinel"),
         ("redis+sentinel://{sentinel}/other", "knows no service 'other'"),
     ],
