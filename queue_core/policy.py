@@ -34,7 +34,10 @@ def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt:
         return "retry"
     if due_ms >= oldest_ms + limit_ms(rules):
         return "window"
-    return "size" if 0 < rules.max_messages <= waiting else "idle"
+    if 0 < rules.max_messages <= waiting:
+        return "size"
+    # The due time comes before the end of the window, too, if an older message was deleted while it waited.
+    return "idle" if rules.idle_ms else "window"
 
 
 def limit_ms(rules: Rules) -> int:

@@ -167,7 +167,7 @@ class Attempts:
         if batch.reply is None:
             reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
-            raise GiveUpError("the reply may have been sent before a crash (unsure_sends = dead-letter)")
+            raise GiveUpError(await self._reason_of_unsure_send(attempt))
         else:
             reply = Reply(batch.reply)
         if reply.text and self._send and batch.send_state != "sent":
@@ -247,6 +247,13 @@ class Attempts:
             _log.warning("lease %d: the ids of a reply could not be noted: %s", attempt.batch.token, error)
         else:
             attempt.taken[:] = [part for part in attempt.taken if part not in parts]
+
+    async def _reason_of_unsure_send(self, attempt: Attempt) -> str:
+        batch, setting = attempt.batch, "(unsure_sends = dead-letter)"
+        read = partial(self._queue.error_of_last_send, batch.instance_name, batch.user_phone)
+        if error := await self._persist(attempt, read):
+            return f"the reply may have been sent {setting}; last error: {error}"
+        return f"the reply may have been sent, since its last try was cut off {setting}"
 
     async def _note_again(self, batch: Batch) -> None:
         """Note that the id of a reply may be lost. If that fails, only reports on that reply are misunderstood."""

@@ -170,6 +170,14 @@ class Inspection:
             undelivered=_undelivered(undelivered),
         )
 
+    async def error_of_last_send(self, instance_name: str, user_phone: str) -> str:
+        """Return the error that ended the last try to send the recorded reply; "" if that try was cut off."""
+        place = await self._place_of(instance_name, user_phone)
+        (error, failed_at), (recorded_at,) = await self._access.read(
+            ("HMGET", place.lock, "error", "failedAt"), ("HMGET", place.reply, "recordedAt")
+        )
+        return text(error) if error and whole(failed_at, 0) >= whole(recorded_at, 0) else ""
+
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the messages of a conversation that are not finished, in order, with status and retries.
 

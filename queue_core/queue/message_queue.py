@@ -122,6 +122,7 @@ class MessageQueue:
         self.completed = inspection.completed
         self.statistics = inspection.statistics
         self.conversation = inspection.conversation
+        self.error_of_last_send = inspection.error_of_last_send
         self.active_conversations = inspection.active_conversations
         self.finished_conversations = inspection.finished_conversations
         self.unfinished = inspection.unfinished

@@ -114,6 +114,7 @@ async def test_the_rule_in_lua_is_the_same_on_every_server(
         (SETTINGS, 0, 1, 8_000, 1, "window"),
         (SETTINGS, 0, 7, 8_000, 1, "window"),
         (SETTINGS, 0, 5, 7_999, 1, "size"),
+        (SETTINGS, 4_000, 1, 8_000, 1, "window"),  # an older message was deleted while it waited
         (IDLE, 0, 2, 7_999, 1, "idle"),
         (CAP, 0, 4, 19_999, 1, "idle"),
         (CAP, 0, 4, 20_000, 1, "window"),

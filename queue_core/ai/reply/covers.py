@@ -30,7 +30,7 @@ _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
 _DETAILS = re.compile(
-    r"<details(?:\s[^>]{0,40}?type=\"(?:reasoning|tool_calls|code_interpreter)\"[^>]{0,20000}+>"
+    r"<details(?:\s[^>]{0,40}?type=\"(?:reasoning|(?P<call>tool_calls|code_interpreter))\"[^>]{0,20000}+>"
     r"|[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>)",
     re.IGNORECASE,
 )
@@ -155,16 +155,17 @@ def _lost_thought(text: str, code: Code) -> Uncovered | None:
 
 def _folded(text: str, code: Code) -> Uncovered | None:
     """Remove folded text with reasoning or a call, as Open WebUI and Dify write it."""
-    parts, at = [], 0
+    parts, at, has_call = [], 0, False
     for begin in (
         islice(_DETAILS_BEGIN.finditer(text), DETAILS_MAX) if has_any(text, "<details", "<DETAILS") else ()
     ):
         opened = _DETAILS.match(text, begin.start()) if begin.start() >= at else None
         if opened and not code.holds(opened.start()):
             parts.append(text[at : opened.start()])
+            has_call = has_call or opened["call"] is not None
             end = text.find("</details>", opened.end())
             at = end + len("</details>") if end >= 0 else len(text)
-    return Uncovered(beside(*parts, text[at:]), "reasoning") if parts else None
+    return Uncovered(beside(*parts, text[at:]), "call" if has_call else "reasoning") if parts else None
 
 
 def _named_reasoning(text: str) -> Uncovered | None:

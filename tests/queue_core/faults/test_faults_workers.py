@@ -81,6 +81,8 @@ async def test_a_worker_killed_about_the_send_where_nothing_may_be_sent_twice(
             ("m1", "re m1 m2"),
             ("m2", "re m1 m2"),
         ]
+        reason = "the reply may have been sent, since its last try was cut off (unsure_sends = dead-letter)"
+        assert {letter.reason for letter in letters} == {reason}
         await check_ledger(queue, ["m1", "m2"], [])
 
 

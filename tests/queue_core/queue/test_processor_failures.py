@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
 from queue_core.errors import SendUncertainError
 from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, on_newest, quick, running
+from tests.queue_core.queue.conftest import Clock
 
 # Handlers that fail.
 
@@ -251,7 +252,32 @@ async def test_a_reply_that_was_perhaps_sent_is_never_sent_again_under_dead_lett
     assert len(bot.asked) == 1
     (letter,) = await queue.dead_letters()
     assert letter.reply == "re m1"
-    assert letter.reason == "the reply may have been sent before a crash (unsure_sends = dead-letter)"
+    error = "send: ConnectionResetError: after the request was written"
+    assert letter.reason == f"the reply may have been sent (unsure_sends = dead-letter); last error: {error}"
+
+
+async def test_a_send_that_was_cut_off_after_an_earlier_error_is_not_blamed_on_that_error(
+    redis_client: Redis,
+) -> None:
+    clock, bot = Clock(), Bot()
+    settings = quick(unsure_sends="dead-letter")
+    queue = MessageQueue(redis_client, settings, clock=clock, monotonic=clock.seconds)
+    await enqueue(queue, ["m1"])
+    clock.now_ms += settings.window_ms
+    (batch,) = (await queue.claim("w1")).batches
+    await queue.record_reply(batch, "re m1")
+    await queue.fail(batch, "the pair limit", not_sent=True, after_ms=0)
+    clock.now_ms += 1
+    (batch,) = (await queue.claim("w1")).batches
+    await queue.record_reply(batch, "re m1")
+    await queue.release(batch)  # the worker was stopped while it sent
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert (bot.asked, bot.sent) == ([], [])
+    (letter,) = await queue.dead_letters()
+    assert (
+        letter.reason
+        == "the reply may have been sent, since its last try was cut off (unsure_sends = dead-letter)"
+    )
 
 
 @on_newest

@@ -589,3 +589,11 @@ QUOTES_ELSEWHERE = {
 @pytest.mark.parametrize("answer", QUOTES_ELSEWHERE)
 def test_a_mark_that_no_quoted_phrase_holds_is_removed(answer: str) -> None:
     assert extract(answer).text == QUOTES_ELSEWHERE[answer]
+
+
+@pytest.mark.parametrize(
+    ("kind", "absence"), [("reasoning", "reasoning"), ("tool_calls", "call"), ("code_interpreter", "call")]
+)
+def test_folded_text_alone_says_whether_it_is_a_call(kind: str, absence: str) -> None:
+    folded = f'<details type="{kind}" done="true"><summary>Tool Executed</summary>9</details>'
+    assert extract(folded).absence == absence
