@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from queue_core.redis.link import Link, can_link
+from queue_core.redis.pool import close_at_once
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import closings_as_errors
 from queue_core.redis.scripts.loader import text
@@ -144,7 +145,7 @@ class LinkListener(Listener):
     async def aclose(self) -> None:
         """Close the connection."""
         self._drop()
-        await self._connection.disconnect(nowait=True)
+        await close_at_once(self._connection)
 
     async def _ask(self, limit_s: float, *commands: tuple[Any, ...]) -> list[Any]:
         """Send commands, and return their answers. Raises the first error among them."""
@@ -163,7 +164,7 @@ class LinkListener(Listener):
         return self._answers
 
     async def _open(self) -> Link:
-        await self._connection.disconnect(nowait=True)
+        await close_at_once(self._connection)
         await cancellable(self._connection.connect())  # type: ignore[no-untyped-call]  # in redis-py
         link = self._link = Link(self._connection, self)
         return link

@@ -15,6 +15,7 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.redis.durability import Command, DurableWait
 from queue_core.redis.link import Link
 from queue_core.redis.pending_calls import CallBuffer, CallGroup, PendingCall, Script, groups_of
+from queue_core.redis.pool import close_at_once
 from queue_core.redis.protocol import pack_fast
 from queue_core.redis.runner import settle
 from queue_core.redis.scripts.loader import Call
@@ -332,7 +333,7 @@ class Path:
         self._waits = await self._durable.commands() if self._durable else ()
         if self._connection is None:
             self._connection = self._make_connection()
-        await self._connection.disconnect(nowait=True)
+        await close_at_once(self._connection)
         await self._connection.connect()  # type: ignore[no-untyped-call]  # in redis-py
         return Link(self._connection, self)
 

@@ -1,4 +1,4 @@
-"""Pool of connections that opens none after it was closed."""
+"""Ends of connections: a pool that opens none after it was closed, and a close that does not wait for the server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 
 CLOSED = "the client was closed"
+
+
+async def close_at_once(connection: AbstractConnection) -> None:
+    """Close a connection in this turn of the event loop.
+
+    Over TLS, redis-py's `disconnect(nowait=True)` leaves the connection open until the server has answered.
+    """
+    if connection._writer is not None:
+        connection._writer.transport.abort()
+    await connection.disconnect(nowait=True)
 
 
 class Pool(BlockingConnectionPool):
@@ -31,7 +41,7 @@ class Pool(BlockingConnectionPool):
             await super().aclose()
         finally:  # a cancellation may come before the first of them is closed
             for connection in (*self._available_connections, *self._in_use_connections):
-                await connection.disconnect(nowait=True)
+                await close_at_once(connection)
 
     def make_connection(self) -> AbstractConnection:
         """Make a connection that is not connected yet."""
@@ -41,5 +51,5 @@ class Pool(BlockingConnectionPool):
 
     async def _refuse_after_end(self, connection: AbstractConnection) -> None:
         if self._ended_in is asyncio.get_running_loop():
-            await connection.disconnect(nowait=True)
+            await close_at_once(connection)
             raise exceptions.ConnectionError(CLOSED)

@@ -10,6 +10,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from queue_core.redis.nodes.urls import Address
+from queue_core.redis.pool import close_at_once
 from queue_core.waiting import cancel_all
 
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ async def ask(connection: AbstractConnection, *commands: Sequence[Any]) -> list[
     except (TimeoutError, OSError) as error:
         raise exceptions.ConnectionError(f"no answer of a server: {str(error) or 'it is silent'}") from error
     finally:
-        await connection.disconnect(nowait=True)
+        await close_at_once(connection)
 
 
 async def first_answer(

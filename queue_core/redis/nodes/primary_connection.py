@@ -11,6 +11,7 @@ from queue_core.redis.nodes.refusals import is_passing
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
+from queue_core.redis.pool import close_at_once
 
 
 class PrimaryConnection(AbstractConnection):
@@ -43,7 +44,7 @@ class PrimaryConnection(AbstractConnection):
             if not is_passing(error):
                 raise
             self._routes.look()
-            await self.disconnect(nowait=True)
+            await close_at_once(self)
             raise exceptions.ConnectionError(str(error)) from error
 
     async def _connect(self) -> None:

@@ -16,6 +16,7 @@ from queue_core.redis.nodes.asking import ANSWER_S_MAX, NewConnection, ask, firs
 from queue_core.redis.nodes.refusals import WrongAddressError, is_of_no_cluster, is_unreachable
 from queue_core.redis.nodes.table import SLOTS, Table
 from queue_core.redis.nodes.urls import Address
+from queue_core.redis.pool import close_at_once
 from queue_core.redis.runner import reworded
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.tls import refusal
@@ -295,7 +296,7 @@ class SentinelSource(Source):
             except (exceptions.RedisError, OSError, TimeoutError):
                 pass
             finally:
-                await connection.disconnect(nowait=True)
+                await close_at_once(connection)
             await asyncio.sleep(SUBSCRIBE_AGAIN_S)
 
     async def _hear_events(self, sentinel: Address, connection: AbstractConnection, changed: Changed) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from selectors import BaseSelector
 
 import pytest
 
@@ -15,9 +17,10 @@ from queue_core import (
     QueueUnavailableError,
     connect,
 )
+from queue_core.redis.pool import close_at_once
 from queue_core.redis.runner import explain
 from tests.queue_core.redis.nodes.test_real_nodes import message, traffic_on
-from tests.queue_core.redis.servers import CERTIFICATE
+from tests.queue_core.redis.servers import CERTIFICATE, server_tls
 from tests.queue_core.server.operator.console import Console, settings_for
 
 
@@ -25,6 +28,18 @@ from tests.queue_core.server.operator.console import Console, settings_for
 def servers(request: pytest.FixtureRequest) -> ReplicatedServers:
     servers: ReplicatedServers = request.getfixturevalue(f"{request.param}_servers")
     return servers
+
+
+@pytest.fixture(autouse=True)
+async def _all_sockets_are_closed() -> AsyncIterator[None]:
+    """Let the event loop run until its sockets are closed.
+
+    If an attempt to connect is cancelled at the end of its handshake, asyncio waits for the server's end of TLS.
+    """
+    yield
+    selector: BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]  # of asyncio
+    while len(selector.get_map()) > 1:  # the loop's own remains
+        await asyncio.sleep(0.01)
 
 
 def over_tls(servers: ReplicatedServers, options: str = "") -> str:
@@ -58,6 +73,26 @@ async def test_without_the_right_ca_people_read_what_to_do(
     assert check.code == 1
     assert "?ssl_ca_certs=ca.pem" in check.out + check.err
     assert "_ssl" not in check.out + check.err
+
+
+async def test_a_connection_is_closed_at_once() -> None:
+    """Over TLS a close waits for the server's; if the event loop ends before, the socket stays open."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            writer.write(b"+OK\r\n" * 3)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_tls())
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        client = connect(f"rediss://127.0.0.1:{port}?ssl_ca_certs={CERTIFICATE}&protocol=2")
+        connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
+        await connection.connect()
+        socket = connection._writer.get_extra_info("socket")
+        await close_at_once(connection)
+        await asyncio.sleep(0)
+        assert socket.fileno() == -1
 
 
 @pytest.mark.parametrize("address", ["rediss://h", "rediss+cluster://h", "rediss+sentinel://h/main"])
