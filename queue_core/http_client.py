@@ -10,6 +10,7 @@ import email.utils
 import io
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import aiohttp
@@ -104,7 +105,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date."""
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date, in UTC if it names no zone."""
     if not value:
         return None
     text = value.strip()
@@ -112,6 +113,8 @@ def _retry_after_s(value: str | None) -> float | None:
         return min(float(text[:9]), RETRY_AFTER_S_MAX)
     try:
         date = email.utils.parsedate_to_datetime(text)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
         return min(max(0.0, date.timestamp() - time.time()), RETRY_AFTER_S_MAX)
     except (ValueError, TypeError, OverflowError):
         return None

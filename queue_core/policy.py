@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 
@@ -60,3 +61,10 @@ def backoff_ms(settings: QueueSettings, attempt: int, rng: random.Random) -> int
     """Return the wait after failed attempt number `attempt`: doubling, capped, half of it random to spread retries."""
     full: int = min(settings.backoff_base_ms * 2 ** min(attempt - 1, 32), settings.backoff_max_ms)
     return full // 2 + rng.randint(0, full - full // 2)
+
+
+def asked_ms(settings: QueueSettings, after_ms: object) -> int | None:
+    """Return the wait that an error asks for, at most `outage_patience_s`; None for what is not a finite number."""
+    if not isinstance(after_ms, int | float) or not -math.inf < after_ms < math.inf:
+        return None
+    return int(min(max(0, after_ms), settings.outage_patience_s * 1000))

@@ -73,7 +73,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def _servers_by_label() -> dict[str, RedisBinary]:
     """Return one server for each major and minor version, oldest first."""
-    binaries = sorted(find_all_redis_servers(), key=lambda binary: binary.numbers)
+    binaries = sorted(find_all_redis_servers(), key=lambda binary: binary.rank)
     return {f"redis-{binary.version.rpartition('.')[0]}": binary for binary in binaries}
 
 

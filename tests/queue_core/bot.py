@@ -24,8 +24,8 @@ Hook = Callable[[Batch], Awaitable[None]]
 
 
 def _newest_server() -> str:
-    newest = max((binary.numbers for binary in find_all_redis_servers()), default=None)
-    return f"redis-{newest[0]}.{newest[1]}" if newest else "no-redis-server"
+    newest = max(find_all_redis_servers(), key=lambda binary: binary.rank, default=None)
+    return f"redis-{newest.version.rpartition('.')[0]}" if newest else "no-redis-server"
 
 
 on_newest = pytest.mark.parametrize("redis_client", [_newest_server()], indirect=True)

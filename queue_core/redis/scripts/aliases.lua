@@ -26,7 +26,7 @@ end
 -- Returns true if the message was stored under this name before. `seen` has its fingerprint, see seen.lua.
 local function was_stored(place, seen, now_ms, dedupe_ttl_ms)
   local layout = read_layout(place)
-  local since = tonumber(layout[3] or nil) or now_ms
+  local since = number_in(layout[3]) or now_ms
   return first_seen(place, seen, layers_in(layout[4]), since, now_ms, dedupe_ttl_ms) ~= nil
 end
 

@@ -150,7 +150,7 @@ local function seldom()
   local function settle_head(place, tries, awaited, lock, head)
     local count, reason = 0, lock[6]
     if reason and #tries > 0 then
-      count = tonumber(lock[7] or nil) or tries[1]
+      count = number_in(lock[7]) or tries[1]
     elseif #tries >= max_attempts then
       -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
       count = head.size or tries[1]
@@ -292,9 +292,9 @@ end
 -- Notes that this claim looked at the index.
 local function note_look()
   local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until', 'watchers')
-  local at = tonumber(looks[1] or nil)
-  since, sweep = tonumber(looks[2] or nil), tonumber(looks[4] or nil)
-  counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
+  local at = number_in(looks[1])
+  since, sweep = number_in(looks[2]), number_in(looks[4])
+  counts_from, held_until = number_in(looks[3]) or 0, number_in(looks[5]) or 0
   watchers = looks[6] or ''
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
   local is_back = at and now_ms < at - STEP_MS
@@ -332,7 +332,7 @@ end
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
   if not last_token then
-    local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+    local last = number_in(redis.call('GET', partition.token)) or 0
     last_token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
     redis.call('SET', partition.token, digits(last_token + limit))  -- first, so that no later claim has one of them
   else
@@ -412,7 +412,7 @@ local function visit(place, due)
   local is_bare = redis.call('EXISTS', place.lock, place.reply, place.changes, place.change_notes, place.behind) == 0
   local lock = is_bare and {} or redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited',
     'given_up', 'given_up_size', 'setbacks')
-  local expires = tonumber(lock[1] or nil)
+  local expires = number_in(lock[1])
   if expires and is_held(place, expires) then
     return true
   end
@@ -514,7 +514,7 @@ read_layout(partition)
 allow_when_full(partition.token)
 local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, read_last_claim)
 local has_leased = last[1] == claim_id and (last[2] or '') ~= ''
-if last[3] == run and not has_leased and claim_number <= (tonumber(last[4] or nil) or 0) then
+if last[3] == run and not has_leased and claim_number <= (number_in(last[4]) or 0) then
   return answer({})
 end
 note_look()

@@ -7,5 +7,5 @@ if noted and noted ~= before and noted ~= change then
   return noted
 end
 redis.call('HSET', partition.layout, 'partitions', change, 'mover', mover,
-  'oldest', math.max(LAYOUT_KNOWN, tonumber(oldest or nil) or 0))
+  'oldest', math.max(LAYOUT_KNOWN, number_in(oldest) or 0))
 return ''

@@ -4,7 +4,7 @@
 
 read_layout(place)
 local lock = redis.call('HMGET', place.lock, 'token', 'expiresAt', 'answered')
-if lock[1] and (tonumber(lock[2]) or 0) > now_ms then
+if lock[1] and (number_in(lock[2]) or 0) > now_ms then
   return 0
 end
 local count = older_messages(place, 0, before_ms)

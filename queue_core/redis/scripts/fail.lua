@@ -62,7 +62,7 @@ end
 local given_up = 0
 local lock = redis.call('HMGET', place.lock, 'answered', 'failedAt', 'awaited', 'changed', 'size')
 local answered = lock[1]
-local is_sign = backend ~= '' and not is_own_fault(place, backend, took_ms, tonumber(lock[2] or nil), now_ms)
+local is_sign = backend ~= '' and not is_own_fault(place, backend, took_ms, number_in(lock[2]), now_ms)
 if lock[4] then
   apply_changes(place, tonumber(lock[5]), now_ms, completed_ttl_ms)
 end

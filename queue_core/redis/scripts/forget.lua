@@ -11,7 +11,7 @@ local function count(command, key)
 end
 
 local lock = redis.pcall('HMGET', place.lock, 'token', 'expiresAt')
-local lease_left_ms = lock[1] and math.max(0, (tonumber(lock[2]) or 0) - now_ms) or 0
+local lease_left_ms = lock[1] and math.max(0, (number_in(lock[2]) or 0) - now_ms) or 0
 local waiting = count('LLEN', place.queue)
 local standing = 'forgotten'
 if lease_left_ms > 0 then

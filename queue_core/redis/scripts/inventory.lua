@@ -7,8 +7,8 @@ local conversations, messages, older, oldest, newest, unsure = 0, 0, 0, nil, nil
 
 local function count(place)
   local lock = redis.call('HMGET', place.lock, 'token', 'size', 'expiresAt')
-  local is_held = lock[1] and (tonumber(lock[3]) or 0) > now_ms
-  local held = is_held and tonumber(lock[2]) or 0
+  local is_held = lock[1] and (number_in(lock[3]) or 0) > now_ms
+  local held = is_held and count_in(lock[2]) or 0
   local length = redis.call('LLEN', place.queue)
   if length > held then
     conversations = conversations + 1

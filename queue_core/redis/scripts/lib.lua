@@ -24,6 +24,17 @@ local function clock_ms(given)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Reads a number that is stored; nil if there is none, or if the text is not a finite number. Comparisons with NaN are false.
+local function number_in(text)
+  local number = tonumber(text or nil)
+  return number and number - number == 0 and number or nil
+end
+
+-- Reads a number of messages that is stored; nil for everything else.
+local function count_in(text)
+  return number_in(string.match(text or '', '^%d+$'))
+end
+
 -- Writes a large number as plain digits; Lua's own conversion would write 1.7e+15.
 local function digits(number)
   return string.format('%d', number)
@@ -35,7 +46,7 @@ end
 local function read_layout(place)
   local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids', 'partitions')
   local oldest, noted = layout[1], layout[5]
-  if oldest and (tonumber(oldest) or 0) > LAYOUT_KNOWN then
+  if oldest and (number_in(oldest) or 0) > LAYOUT_KNOWN then
     error('NEWER_LAYOUT ' .. oldest)
   elseif noted and noted ~= place.partitions then
     error('PARTITIONS ' .. noted .. ' ' .. place.partitions)
@@ -48,9 +59,9 @@ end
 -- list of layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
-  local version = tonumber(layout[2] or nil)
+  local version = number_in(layout[2])
   if version and version >= LAYOUT_VERSION then
-    return tonumber(layout[3] or nil) or now_ms, layout[4]
+    return number_in(layout[3]) or now_ms, layout[4]
   end
   local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
   local since = is_used and now_ms or 0
@@ -187,7 +198,7 @@ end
 -- number is known: with 1, there is no due time to keep. `is_free` is true if there is no lock.
 local function schedule_arrival(place, rules, now_ms, waiting, is_free, group)
   local lock = is_free and {} or redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
-  if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
+  if not lock[1] and (number_in(lock[3]) or 0) <= now_ms then
     local is_only = waiting == 1
     local scheduled = not is_only and tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
@@ -232,7 +243,7 @@ local function pull_forward(place, rules, now_ms, lock_ttl_ms)
   if lock[1] then
     latest, at = now_ms + lock_ttl_ms, now_ms  -- claim.lua looks at the lease
   elseif lock[2] or lock[5] then
-    latest = now_ms + (tonumber(lock[3] or nil) or 3600000)
+    latest = now_ms + (number_in(lock[3]) or 3600000)
   else
     latest = math.max(no_later(due_at(place, rules, now_ms) or now_ms, lock[4]), now_ms)
   end
@@ -391,9 +402,9 @@ end
 -- messages that it finished, if any. From then on, the statistics live for at least three quarters of their time.
 local function note_settled(place, token, now_ms, stats_ttl_ms, count)
   local known = redis.call('HMGET', place.stats, 'done', 'at')
-  local done, quarter_ms = (tonumber(known[1] or nil) or 0) + (count or 0), math.ceil(stats_ttl_ms / 4)
+  local done, quarter_ms = (number_in(known[1]) or 0) + (count or 0), math.ceil(stats_ttl_ms / 4)
   redis.call('HSET', place.stats, 'token', token, 'at', digits(now_ms), 'done', digits(done))
-  if math.floor((tonumber(known[2] or nil) or 0) / quarter_ms) ~= math.floor(now_ms / quarter_ms) then
+  if math.floor((number_in(known[2]) or 0) / quarter_ms) ~= math.floor(now_ms / quarter_ms) then
     redis.call('PEXPIRE', place.stats, stats_ttl_ms)
   end
 end

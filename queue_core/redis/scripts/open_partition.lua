@@ -8,12 +8,12 @@ local noted, holder = unpack(redis.call('HMGET', partition.layout, 'partitions',
 if holder ~= mover then
   return noted == partition.partitions and '' or noted or 'none'
 end
-if (tonumber(redis.call('HGET', partition.base .. 'carried', 'waiting') or nil) or 0) > 0 then
+if (number_in(redis.call('HGET', partition.base .. 'carried', 'waiting')) or 0) > 0 then
   return 'left'
 end
 if is_used == '1' then
   redis.call('HSET', partition.layout, 'version', LAYOUT_VERSION, 'since', since, 'ids', ids)
-  if (tonumber(redis.call('GET', partition.token) or nil) or 0) < tonumber(token) then
+  if (number_in(redis.call('GET', partition.token)) or 0) < tonumber(token) then
     redis.call('SET', partition.token, token)
   end
   if type_of(partition.hold) ~= 'hash' then

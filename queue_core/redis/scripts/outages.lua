@@ -71,7 +71,7 @@ end
 -- Counts the turns that use the backend, without turns whose lease is over, since their worker died.
 local function count_trials(backend, now_ms)
   for _, conversation in ipairs(redis.call('ZRANGE', backend.trials, 0, -1)) do
-    local expires = tonumber(redis.call('HGET', backend.locks .. conversation, 'expiresAt') or nil)
+    local expires = number_in(redis.call('HGET', backend.locks .. conversation, 'expiresAt'))
     if expires and expires > now_ms then
       redis.call('ZADD', backend.trials, digits(expires), conversation)
     else
@@ -83,14 +83,14 @@ end
 
 -- Returns the time of the next probe. If it is further away than the wait before a probe, the clock was set back.
 local function probe_time(probe_at, probe_ms, now_ms)
-  local at = tonumber(probe_at or nil) or 0
-  return at <= now_ms + (tonumber(probe_ms or nil) or 0) and at or now_ms
+  local at = number_in(probe_at) or 0
+  return at <= now_ms + (number_in(probe_ms) or 0) and at or now_ms
 end
 
 -- Returns how many more turns may begin to use the backend now.
 local function free_slots(backend, now_ms)
   local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
-  local at_once = tonumber(known[2] or nil) or 1
+  local at_once = number_in(known[2]) or 1
   if known[1] == 'away' and probe_time(known[3], known[4], now_ms) > now_ms then
     return 0
   elseif at_once >= AT_ONCE_MAX then
@@ -102,7 +102,7 @@ end
 -- Returns the time at which a claim next has something to do for the backend.
 local function time_to_attend(backend, now_ms)
   local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
-  local at_once = tonumber(known[2] or nil) or 1
+  local at_once = number_in(known[2]) or 1
   local first = redis.call('ZRANGE', backend.trials, 0, 0, 'WITHSCORES')[2]
   if known[1] == 'away' and redis.call('EXISTS', backend.waiting) == 0 then
     return now_ms + PUT_OFF_MS
@@ -265,11 +265,11 @@ end
 local function fail_backend(place, backend, error, now_ms, asked_ms)
   local known = redis.call('HMGET', backend.state, 'state', 'failed', 'okAt', 'probeMs')
   local was_trial = known[1] and redis.call('ZREM', backend.trials, place.conversation) == 1
-  local ok_at, tag = tonumber(known[3] or nil), tag_of(place.conversation)
+  local ok_at, tag = number_in(known[3]), tag_of(place.conversation)
   if known[1] == 'away' then
     redis.call('HSET', backend.state, 'error', error)
     if was_trial then
-      set_probe(backend, math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX), now_ms, asked_ms)
+      set_probe(backend, math.min(2 * (number_in(known[4]) or PROBE_MS), PROBE_MS_MAX), now_ms, asked_ms)
     end
   elseif known[2] and known[2] ~= tag and not (ok_at and math.abs(now_ms - ok_at) < SILENT_MS) then
     begin_outage(backend, error, now_ms, asked_ms)

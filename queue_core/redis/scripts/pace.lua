@@ -24,8 +24,8 @@ for _, key in ipairs({moments, slowdown}) do
 end
 
 local known = redis.call('HMGET', slowdown, 'pausedUntil', 'halvings', 'slowedAt')
-local paused_until, slowed_at = tonumber(known[1] or nil) or 0, tonumber(known[3] or nil) or 0
-local halvings = tonumber(known[2] or nil) or 0
+local paused_until, slowed_at = number_in(known[1]) or 0, number_in(known[3]) or 0
+local halvings = number_in(known[2]) or 0
 if paused_until > now_ms + PAUSE_MS_MAX or slowed_at > now_ms + STEP_MS then
   redis.call('DEL', slowdown)
   paused_until, slowed_at, halvings = 0, 0, 0
@@ -51,12 +51,12 @@ end
 
 -- Returns the moment at which the next message may go.
 local function next_moment(in_a_second)
-  local last = tonumber(redis.call('LINDEX', moments, -1) or nil) or 0
+  local last = number_in(redis.call('LINDEX', moments, -1)) or 0
   if count > 0 and last > now_ms + math.min(wait_max_ms, AHEAD_MS_MAX) + STEP_MS then
     redis.call('DEL', moments)
     last = 0
   end
-  local before = in_a_second > 0 and tonumber(redis.call('LINDEX', moments, -in_a_second) or nil) or 0
+  local before = in_a_second > 0 and number_in(redis.call('LINDEX', moments, -in_a_second)) or 0
   return math.max(now_ms, paused_until, last, before + (before > 0 and 1000 or 0))
 end
 

@@ -67,7 +67,7 @@ end
 
 -- Returns a number greater than those of all bundles before, even after a failover that set the counter back.
 local function next_number()
-  local last = tonumber(redis.call('HGET', base .. 'carried', 'number') or nil) or 0
+  local last = number_in(redis.call('HGET', base .. 'carried', 'number')) or 0
   local number = digits(math.max(last + 1, now_ms * 1000))
   redis.call('HSET', base .. 'carried', 'number', number)
   return number
@@ -78,7 +78,7 @@ local function require_no_lease(words)
   for index = 1, #words, 3 do
     local lock = words[index + 1] == 'conversation' and place_in(partition, words[index + 2]).lock
     local expires = lock and redis.pcall('HGET', lock, 'expiresAt')
-    if type(expires) == 'string' and (tonumber(expires) or 0) > now_ms then
+    if type(expires) == 'string' and (number_in(expires) or 0) > now_ms then
       error('LEASED')
     end
   end

@@ -27,7 +27,7 @@ if string.sub(element, 1, 1) == '{' then
 end
 redis.call('RPUSH', place.queue, element)
 redis.call('XDEL', partition.dead, dead_id)
-if (tonumber(redis.pcall('HGET', place.stats, 'gone')) or 0) > 0 then
+if (number_in(redis.pcall('HGET', place.stats, 'gone')) or 0) > 0 then
   redis.pcall('HINCRBY', place.stats, 'gone', -1)
 end
 schedule_arrival(place, rules, now_ms)

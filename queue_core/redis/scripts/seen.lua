@@ -89,7 +89,7 @@ local function first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
     end
   end
   if since > 0 and now_ms < since + ROLLING_MS + dedupe_ttl_ms then
-    return tonumber(redis.call('GET', seen.old) or nil)
+    return number_in(redis.call('GET', seen.old))
   end
 end
 

@@ -8,10 +8,10 @@ local waiting, in_flight, oldest, expired, damaged = 0, 0, nil, 0, 0
 for _, conversation in ipairs(conversations) do
   local place = place_in(partition, conversation)
   local lock = redis.pcall('HMGET', place.lock, 'token', 'size', 'expiresAt')  -- a damaged key counts as missing
-  local size, expires_at = tonumber(lock[2] or 0), tonumber(lock[3] or 0)
+  local size, expires_at = count_in(lock[2]), number_in(lock[3])
   local length = redis.pcall('LLEN', place.queue)
   local is_list = type(length) == 'number'
-  if lock.err or not size or not expires_at or not is_list then
+  if lock.err or lock[1] and not (size and expires_at) or not is_list then
     damaged = damaged + 1
   end
   length = is_list and length or 0

@@ -37,7 +37,7 @@ end
 
 require_mover(partition, mover, absent)
 local carried, field = partition.base .. 'carried', 'from ' .. source
-local last = tonumber(redis.call('HGET', carried, field) or nil) or 0
+local last = number_in(redis.call('HGET', carried, field)) or 0
 for _, bundle in ipairs(unpacked(bundles)) do
   local head, commands = string.match(bundle, '^(%w+) (.*)$')
   local number = tonumber(head)

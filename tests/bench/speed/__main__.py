@@ -117,7 +117,7 @@ def main() -> int:
     if options.show:
         show(msgspec.json.decode(options.show.read_bytes(), type=Facts).results, options.markdown)
         return 0
-    newest = max(find_all_redis_servers(), key=lambda binary: binary.numbers)
+    newest = max(find_all_redis_servers(), key=lambda binary: binary.rank)
     try:
         with ExitStack() as stack:
             against = None

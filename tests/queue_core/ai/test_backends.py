@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -456,6 +456,27 @@ async def test_a_failure_blames_the_ai_or_the_turn(asking: Asking, answer: Answe
 
 async def test_retry_after_as_a_date(asking: Asking) -> None:
     at = email.utils.formatdate(time.time() + 100, usegmt=True)
+    async with stub(Answer({}, status=429, headers={"Retry-After": at})) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await HttpBackend(asking, server.url).answer(batch("x"))
+    assert raised.value.after_ms is not None
+    assert 60_000 < raised.value.after_ms <= 100_000
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is three hours behind UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "XYZ+3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["", " -0000", " UTC", " +0000"])
+@pytest.mark.usefixtures("far_from_utc")
+async def test_a_date_of_retry_after_without_a_zone_is_in_utc(asking: Asking, zone: str) -> None:
+    at = email.utils.formatdate(time.time() + 100).removesuffix(" -0000") + zone
     async with stub(Answer({}, status=429, headers={"Retry-After": at})) as server:
         with pytest.raises(RetryLaterError) as raised:
             await HttpBackend(asking, server.url).answer(batch("x"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -254,6 +256,17 @@ async def test_messages_at_the_same_time_keep_the_rate_while_redis_is_away(
     with pytest.raises(RetryLaterError, match="rate of 16 messages a second") as raised:
         await world.send()
     assert raised.value.after_ms == 3_000
+
+
+@pytest.mark.parametrize("pause_ms", [math.nan, "soon", [1]], ids=repr)
+async def test_a_pause_that_is_not_a_number_is_none(redis_client: Redis, pause_ms: Any) -> None:
+    world = World(redis_client)
+    world.refuses, world.pause_ms = 1, pause_ms
+    with pytest.raises(NumberLimitError):
+        await world.send(parts=2)
+    began_s = world.time.now_s
+    await world.send()
+    assert world.time.now_s - began_s <= 1, "slower, without a pause"
 
 
 async def test_the_channel_is_closed_when_the_sending_ends_early(redis_client: Redis) -> None:

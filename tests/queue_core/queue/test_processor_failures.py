@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -225,6 +227,42 @@ async def test_a_reply_that_was_perhaps_sent_waits_as_long_as_the_provider_asks(
     report = await Processor(queue, bot.handle, bot.send).process_all_queues()
     assert report.next_due_ms is not None
     assert report.next_due_ms >= began_ms + 500_000, "not the backoff, 20 ms"
+
+
+@on_newest
+@pytest.mark.parametrize("after_ms", [math.nan, math.inf, [1], "soon"], ids=repr)
+@pytest.mark.parametrize("kind", [RetryLaterError, SendUncertainError])
+async def test_a_wait_that_is_not_a_number_is_the_backoff(
+    redis_client: Redis, kind: type[RetryLaterError | SendUncertainError], after_ms: Any
+) -> None:
+    async def fail_once(batch: Batch) -> None:
+        if not failed:
+            failed.append(batch)
+            raise kind("the server failed", after_ms=after_ms)
+
+    failed: list[Batch] = []
+    queue, bot = MessageQueue(redis_client, quick()), Bot(on_send=fail_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(failed) == 1
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+@on_newest
+@pytest.mark.parametrize(
+    "after_ms", [10**12, 1e19, 10**19, 10**400], ids=["31 years", "float", "int64", "huge"]
+)
+async def test_a_wait_lasts_no_longer_than_the_patience(redis_client: Redis, after_ms: float) -> None:
+    async def fail(batch: Batch) -> None:
+        raise RetryLaterError("busy", after_ms=after_ms)  # type: ignore[arg-type]
+
+    queue, bot = MessageQueue(redis_client, quick(max_messages=1, outage_patience_s=600)), Bot(fail)
+    await enqueue(queue, ["m1"])
+    began_ms = await queue.now_ms()
+    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert report.next_due_ms is not None
+    assert began_ms + 600_000 <= report.next_due_ms <= await queue.now_ms() + 600_000
 
 
 async def _raise_reset() -> None:

@@ -110,6 +110,39 @@ class TestFinding:
         assert [binary.version for binary in find_all_redis_servers()] == ["6.0.0", "7.9.0"]
 
     @pytest.mark.parametrize(
+        "output",
+        [
+            "\\377 Redis server v=8.0.0",
+            f"Redis server v={'9' * 5_000}.0.0",
+            f"Redis server v=9.0.{'9' * 5_000}",
+            "Redis server v=255.255.255 sha=0",
+            "Valkey server v=9.1.0 sha=0",
+            "Valkey server v=255.255.255 sha=0",
+        ],
+        ids=["not UTF-8", "long major", "long patch", "unstable", "Valkey", "unstable Valkey"],
+    )
+    def test_a_release_of_redis_is_preferred(
+        self, bare: pytest.MonkeyPatch, tmp_path: Path, output: str
+    ) -> None:
+        other = fake_program(tmp_path / "other", "")
+        other.write_text(f"#!/bin/sh\nprintf '{output}'\n")
+        good = fake_program(tmp_path / "good", FAKE)
+        bare.setenv("PATH", os.pathsep.join([str(other.parent), str(good.parent)]))
+        assert choose_redis_server().path == good
+
+    def test_without_a_release_of_redis_another_server_is_chosen(
+        self, bare: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        unstable = fake_program(tmp_path / "unstable", "Redis server v=255.255.255 sha=0")
+        bare.setenv("PATH", str(unstable.parent))
+        assert choose_redis_server().path == unstable
+        fake_program(tmp_path / "old", "Valkey server v=8.0.0 sha=0")
+        valkey = fake_program(tmp_path / "valkey", "Valkey server v=8.1.0 sha=0")
+        folders = [tmp_path / "old", unstable.parent, valkey.parent]
+        bare.setenv("PATH", os.pathsep.join(map(str, folders)))
+        assert choose_redis_server().path == valkey
+
+    @pytest.mark.parametrize(
         ("named_by", "word"), [("argument", "the argument"), ("variable", "$REDIS_SERVER")]
     )
     def test_a_named_server_that_is_none_is_an_error(

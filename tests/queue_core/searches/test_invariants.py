@@ -375,8 +375,8 @@ BUGS = {
     "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  type(", "ever look at"),
     "enqueue disturbs the work under way": (
         "lib",
-        "if not lock[1] and (tonumber",
-        "if true or (tonumber",
+        "if not lock[1] and (number_in",
+        "if true or (number_in",
         "is due at",
     ),
     "enqueue lets what waits expire": (
@@ -712,7 +712,7 @@ BUGS = {
         "math.min(count, limit, room)",
         "dropped",
     ),
-    "drop_old takes what is in work": ("drop_old", "(tonumber(lock[2]) or 0) > now_ms", "false", "dropped"),
+    "drop_old takes what is in work": ("drop_old", "(number_in(lock[2]) or 0) > now_ms", "false", "dropped"),
     "drop_old schedules nothing": ("drop_old", "if #tries == 0 then", "if false then", "is due at"),
     "forget deletes what waits": ("forget", "drop_waiting ~= '1'", "false", "forgotten"),
     "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),

@@ -24,6 +24,13 @@ class TestExtend:
         batch = await steps.leased(8_000)
         assert await steps.extend(batch.token, 60_000) == "held"
 
+    @pytest.mark.parametrize("expires", ["nan", "-nan", "inf", "-inf", "abc"])
+    async def test_a_lease_without_a_time_is_taken_over(self, steps: Steps, expires: str) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        await steps.redis.hset(PLACE.lock, "expiresAt", expires)
+        assert (await steps.leased(23_000, "c2")).attempt == 2
+
 
 class TestRecords:
     async def test_reply_held(self, steps: Steps) -> None:

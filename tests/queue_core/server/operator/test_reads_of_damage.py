@@ -111,6 +111,27 @@ async def test_a_lock_with_odd_values_counts_as_damaged(console: Console) -> Non
         assert (await console.queue.survey(console.queue.keys.partitions[0], 0, -1)).damaged == 1
 
 
+@pytest.mark.parametrize("size", ["0.5", "nan", "inf", "-3", "1e1", "", None])
+async def test_an_odd_size_of_a_lease_falsifies_no_figure(console: Console, size: str | None) -> None:
+    await console.put("m1")
+    await console.put("m2", phone="202")
+    lock: dict[Any, Any] = {"token": "5", "expiresAt": "99999999999999"} | (
+        {} if size is None else {"size": size}
+    )
+    await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, mapping=lock)
+    found = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
+    assert (found.waiting, found.in_flight, found.damaged) == (2, 0, 1)
+    assert found.oldest_added_ms is not None
+
+
+async def test_a_lease_that_ends_at_no_time_counts_as_expired(console: Console) -> None:
+    await console.put("m1")
+    lock: dict[Any, Any] = {"token": "5", "size": "1", "expiresAt": "nan"}
+    await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, mapping=lock)
+    found = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
+    assert (found.in_flight, found.expired_leases, found.damaged) == (1, 1, 1)
+
+
 async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -> None:
     """Otherwise the next rescue would schedule messages that are answered although they are too old."""
     client, place = console.queue.redis, console.queue.keys.of("bot", "201")
