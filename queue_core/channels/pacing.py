@@ -8,7 +8,8 @@ for each process that does not ask. With a rate below 16, every message is asked
 While Redis is away, each process keeps the rate by itself.
 
 When a provider refuses a message as one too many, the number pauses, and then sends at half its rate, in all processes
-that ask. A process that does not ask finds out when a message of its own is refused.
+that ask. A message that waits for its moment asks again if its process has learned of a pause meanwhile. A process that
+does not ask finds out when a message of its own is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 
 from queue_core.channels.base import NumberLimitError
 from queue_core.errors import QueueError, RetryLaterError
-from queue_core.queue.pacing import Pacing
+from queue_core.queue.pacing import PaceAnswer, Pacing
 from queue_core.text import quantity, visible
 
 UNASKED_SHARE = 16
@@ -48,6 +49,8 @@ class _Number:
     """Number of messages that were sent without asking, so that Redis has not counted them."""
     careful_until: float = 0.0
     """Time until which each message is asked for, since the number has slowed down."""
+    paused_until_ms: int = 0
+    """End of the last pause in Redis's time, as far as this process knows; 0 without one."""
 
     def forget_before(self, time: float) -> None:
         while self.sent_at and self.sent_at[0] <= time:
@@ -80,12 +83,13 @@ class Pacer:
         async with aclosing(sending):
             while True:
                 await self._wait(channel, instance)
+                began = self._clock()
                 try:
                     await anext(sending)
                 except StopAsyncIteration:
                     return
                 except NumberLimitError as error:
-                    await self._slow_down(channel, instance, error.after_ms or 0)
+                    await self._slow_down(channel, instance, error.after_ms or 0, began)
                     raise
                 yield
 
@@ -101,27 +105,37 @@ class Pacer:
             number.sent_at.append(now)
             number.unasked += 1
             return
+        waited_ms, is_paused = 0, True
+        while is_paused:
+            try:
+                answer = await self._take(number, _name(channel, instance), per_s, waited_ms)
+            except QueueError as error:
+                _log.debug("the pace of messages is not limited for now: %s", error)
+                self._away_until = self._clock() + AWAY_S
+                await self._wait_alone(number, per_s)
+                return
+            if not answer.is_granted:
+                raise _put_off(per_s, answer.wait_ms, slows_down=answer.halvings > 0)
+            if answer.wait_ms:
+                await self._sleep(answer.wait_ms / 1000)
+            waited_ms += answer.wait_ms
+            is_paused = number.paused_until_ms > answer.paused_until_ms  # by a refusal during the wait
+        number.sent_at.append(self._clock())
+
+    async def _take(self, number: _Number, name: str, per_s: int, waited_ms: int) -> PaceAnswer:
+        """Ask Redis for a moment. It counts the messages that went unasked only if it gives one."""
         count, number.unasked = 1 + number.unasked, 0
+        is_granted = False
         try:
             answer = await self._shared.take(
-                _name(channel, instance), per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX
+                name, per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX, waited_ms=waited_ms
             )
-        except QueueError as error:
-            _log.debug("the pace of messages is not limited for now: %s", error)
-            self._away_until = self._clock() + AWAY_S
-            number.unasked += count - 1
-            await self._wait_alone(number, per_s)
-            return
-        except asyncio.CancelledError:
-            number.unasked += count - 1
-            raise
-        self._note(number, answer.halvings, answer.wait_ms)
-        if not answer.is_granted:
-            number.unasked += count - 1
-            raise _put_off(per_s, answer.wait_ms, slows_down=answer.halvings > 0)
-        if answer.wait_ms:
-            await self._sleep(answer.wait_ms / 1000)
-        number.sent_at.append(self._clock())
+            is_granted = answer.is_granted
+        finally:
+            if not is_granted:
+                number.unasked += count - 1
+        self._note(number, answer)
+        return answer
 
     async def _wait_alone(self, number: _Number, per_s: int) -> None:
         """Wait, while Redis is away, until this process by itself would keep the rate."""
@@ -138,10 +152,15 @@ class Pacer:
         if moment > now:
             await self._sleep(moment - now)
 
-    async def _slow_down(self, channel: str, instance: str, asked_ms: int) -> None:
+    async def _slow_down(self, channel: str, instance: str, asked_ms: int, began: float) -> None:
         number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
         try:
-            answer = await self._shared.slow_down(_name(channel, instance), per_s=per_s, asked_ms=asked_ms)
+            answer = await self._shared.slow_down(
+                _name(channel, instance),
+                per_s=per_s,
+                asked_ms=asked_ms,
+                ago_ms=int((self._clock() - began) * 1000),
+            )
         except QueueError as error:
             _log.debug("could not note that the provider refused a message: %s", error)
             return
@@ -150,12 +169,13 @@ class Pacer:
             channel,
             visible(instance),
         )
-        self._note(number, answer.halvings, answer.wait_ms)
+        self._note(number, answer)
 
-    def _note(self, number: _Number, halvings: int, wait_ms: int) -> None:
+    def _note(self, number: _Number, answer: PaceAnswer) -> None:
         """Note for how long the number pauses, and then is slower."""
-        if halvings:
-            number.careful_until = self._clock() + wait_ms / 1000 + halvings * RECOVERS_S
+        number.paused_until_ms = answer.paused_until_ms
+        if answer.halvings:
+            number.careful_until = self._clock() + answer.wait_ms / 1000 + answer.halvings * RECOVERS_S
 
     def _number(self, channel: str, instance: str) -> _Number:
         """Return the record of a number. Of too many records, the longest unused one is forgotten."""

@@ -238,8 +238,10 @@ class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
     per_s: Number
     count: Number
     wait_max_ms: Number
+    waited_ms: Number
     refused: Digits
     asked_ms: Number
+    ago_ms: Number
 
 
 @stub("keep")

@@ -113,6 +113,8 @@ class PaceAnswer(NamedTuple):
     """Wait until that moment; if none was given, the wait until one is free."""
     halvings: int
     """Number of times that the rate is halved now, since the provider refused messages."""
+    paused_until_ms: int
+    """End of the last pause; 0 without one."""
 
 
 class SurveyAnswer(NamedTuple):
@@ -230,8 +232,8 @@ def read_requeue(raw: Any) -> bool | str:
 
 def read_pace(raw: Any) -> PaceAnswer:
     """Return the answer of a pace."""
-    granted, wait_ms, halvings = raw
-    return PaceAnswer(granted == 1, int(wait_ms), int(halvings))
+    granted, wait_ms, halvings, paused_until_ms = raw
+    return PaceAnswer(granted == 1, int(wait_ms), int(halvings), int(paused_until_ms))
 
 
 def read_withdraw(raw: Any) -> str | int:

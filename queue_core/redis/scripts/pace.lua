@@ -3,13 +3,15 @@
 -- second after the message that is `per_s` before it, so a burst of up to `per_s` messages does not wait. `slowdown` is a
 -- hash: after the provider refused messages as too many, nothing goes until `pausedUntil`, and then at a rate that was
 -- halved `halvings` times, the last time at `slowedAt`.
--- `per_s` is the rate, 0 without a limit. `count` messages are given a moment if there is one within `wait_max_ms`.
--- `refused` is '1' if the provider refused a message as one too many; then it asks for a pause of `asked_ms`.
--- Returns {1 if the messages were given a moment, wait_ms until that moment, halvings}
+-- `per_s` is the rate, 0 without a limit. `count` messages are given a moment if there is one within `wait_max_ms`, of which
+-- they have waited `waited_ms` already.
+-- `refused` is '1' if the provider refused a message as one too many; then it asks for a pause of `asked_ms`. The send that
+-- it refused began `ago_ms` before.
+-- Returns {1 if the messages were given a moment, wait_ms until that moment, halvings, paused_until}
 
 -- Rate at which a number without a limit is assumed to send when it has to slow down.
 local UNLIMITED_PER_S = 20
--- Time in which several refusals count as one, and time after a pause, without refusals, after which the rate doubles.
+-- Time after a halving in which sends that begin halve nothing again if they are refused, and time after a pause, without refusals, after which the rate doubles.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
 -- Longest pause, and longest wait for a moment. A time further ahead than that means that the clock was set back. So does a
@@ -33,7 +35,8 @@ end
 local unrefused_ms = math.max(0, now_ms - math.max(slowed_at, paused_until))
 halvings = math.max(0, halvings - math.floor(unrefused_ms / RECOVERS_MS))
 if refused == '1' then
-  if now_ms - slowed_at >= TOGETHER_MS then
+  -- A send that began before the end of a pause did not know of it: a pause halves the rate once, however many it refuses.
+  if now_ms - ago_ms >= math.max(paused_until, slowed_at + TOGETHER_MS) then
     halvings, slowed_at = math.min(halvings + 1, HALVINGS_MAX), now_ms
   end
   paused_until = math.max(paused_until, now_ms + math.min(asked_ms, PAUSE_MS_MAX))
@@ -63,8 +66,8 @@ end
 local in_a_second = rate()
 local moment = next_moment(in_a_second)
 local wait_ms = moment - now_ms
-if count == 0 or wait_ms > math.min(wait_max_ms, AHEAD_MS_MAX) then
-  return {0, wait_ms, halvings}
+if count == 0 or waited_ms + wait_ms > math.min(wait_max_ms, AHEAD_MS_MAX) then
+  return {0, wait_ms, halvings, paused_until}
 end
 if in_a_second > 0 then
   for _ = 1, math.min(count, in_a_second) do
@@ -73,4 +76,4 @@ if in_a_second > 0 then
   redis.call('LTRIM', moments, -math.max(per_s, in_a_second), -1)
   redis.call('PEXPIRE', moments, 2 * wait_max_ms + 2000)
 end
-return {1, wait_ms, halvings}
+return {1, wait_ms, halvings, paused_until}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -44,12 +44,14 @@ class World:
         self.went_at: list[float] = []
         self.refuses = 0
         self.pause_ms = 3_000
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        """Happens at the beginning of the next wait."""
         world = self
 
         class Counted(Pacing):
-            async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+            async def take(self, number: str, **options: Any) -> PaceAnswer:
                 world.asked += 1
-                return await super().take(number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
+                return await super().take(number, **options)
 
         counted = Counted(self.queue.pacing._access)
         self.pacers = [
@@ -57,7 +59,11 @@ class World:
         ]
 
     async def sleep(self, seconds: float) -> None:
-        self.time.now_s += seconds
+        end_s = self.time.now_s + seconds
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            await meanwhile()
+        self.time.now_s = end_s
 
     async def parts(self, count: int) -> AsyncGenerator[None, None]:
         """A channel that sends so many parts."""
@@ -73,6 +79,30 @@ class World:
         """Send a reply; returns the number of stops between its parts."""
         paced = self.pacers[process].paced(channel, number, self.parts(parts))
         return len([stop async for stop in paced])
+
+    async def begin_refused(self, process: int = 0) -> Callable[[], Awaitable[None]]:
+        """Begin a send that the provider refuses when the returned function is called."""
+        begun, answers = asyncio.Event(), asyncio.Event()
+
+        async def parts() -> AsyncGenerator[None, None]:
+            begun.set()
+            await answers.wait()
+            self.refuses += 1
+            async for _ in self.parts(1):
+                yield
+
+        async def send() -> None:
+            async for _ in self.pacers[process].paced("cloud", "1", parts()):
+                pass
+
+        async def refuse() -> None:
+            answers.set()
+            with pytest.raises(NumberLimitError):
+                await sending
+
+        sending = asyncio.create_task(send())
+        await begun.wait()
+        return refuse
 
     def most_in_a_second(self) -> int:
         """Return the largest number of messages that went within a second."""
@@ -160,6 +190,82 @@ async def test_a_refusal_slows_all_processes_down(
     assert 30 <= world.most_in_a_second() <= 40
 
 
+async def test_a_message_that_was_given_its_moment_before_a_pause_keeps_the_pause(
+    redis_client: Redis,
+) -> None:
+    world = World(redis_client, per_s=16)
+    world.pause_ms = 1_500
+    world.meanwhile = await world.begin_refused()
+    await world.send(parts=15)
+    asked = world.asked
+    await world.send(parts=2)
+    assert world.went_at[15:] == [1_001.5, 1_001.5], "its moment was at 1,001"
+    assert world.asked == asked + 3, "the first part asks twice"
+
+
+async def test_a_message_that_waits_longer_through_a_pause_than_any_may_is_put_off(
+    redis_client: Redis,
+) -> None:
+    world = World(redis_client, per_s=16)
+    world.pause_ms = 2_500
+    world.meanwhile = await world.begin_refused()
+    await world.send(parts=15)
+    with pytest.raises(RetryLaterError, match="slows down") as raised:
+        await world.send()
+    assert raised.value.after_ms == 1_500, "it has waited for 1 s of the pause"
+    assert len(world.went_at) == 15
+
+
+async def test_a_pause_that_another_process_brought_about_is_kept_once_it_is_known(
+    redis_client: Redis,
+) -> None:
+    world = World(redis_client, processes=2, per_s=16)
+    refuse = await world.begin_refused(1)
+
+    async def learn() -> None:
+        await refuse()
+        with pytest.raises(RetryLaterError, match="slows down"):
+            await world.send()
+
+    await world.send(parts=16)
+    world.meanwhile = learn
+    with pytest.raises(RetryLaterError, match="slows down"):
+        await world.send()
+    assert len(world.went_at) == 16
+
+
+async def test_a_pause_that_redis_forgot_is_asked_for_once(redis_client: Redis) -> None:
+    world = World(redis_client, per_s=16)
+    refuse = await world.begin_refused()
+
+    async def refuse_and_forget() -> None:
+        await refuse()
+        await redis_client.delete(world.queue.keys.partitions[0].slowdown_of("cloud:1"))
+
+    await world.send(parts=15)
+    asked, world.meanwhile = world.asked, refuse_and_forget
+    await world.send()
+    assert (len(world.went_at), world.asked) == (16, asked + 2)
+
+
+async def test_sends_that_began_before_a_pause_halve_the_rate_once(redis_client: Redis) -> None:
+    """The provider takes its time to refuse them: each refusal comes after the pause that the one before began."""
+    world = World(redis_client, processes=2)
+    world.pause_ms = 2_000
+
+    async def halvings() -> int:
+        return (await world.queue.pacing.take("cloud:1", per_s=80, count=1, wait_ms_max=0)).halvings
+
+    refusals = [await world.begin_refused(number % 2) for number in range(5)]
+    for refuse in refusals:
+        await refuse()
+        assert await halvings() == 1
+        world.time.now_s += 2.4
+    refuse_another = await world.begin_refused()
+    await refuse_another()
+    assert await halvings() == 2, "this send began after the pause"
+
+
 @pytest.mark.parametrize("channel", ["cloud", "waha"])
 async def test_a_quiet_process_keeps_a_long_pause(redis_client: Redis, channel: str) -> None:
     """A process that sends nothing for a while must not go on without asking before the pause is over."""
@@ -214,11 +320,11 @@ async def test_messages_go_while_redis_is_away_or_refuses(
     world = World(redis_client, per_s=16)
 
     class Away(Pacing):
-        async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+        async def take(self, number: str, **options: Any) -> PaceAnswer:
             world.asked += 1
             raise kind("away")
 
-        async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
+        async def slow_down(self, number: str, **options: Any) -> PaceAnswer:
             raise kind("away")
 
     world.pacers = [
@@ -303,9 +409,9 @@ async def test_an_ask_that_fails_forgets_no_message(
         await world.send()
     take = Pacing.take
 
-    async def note(self: Pacing, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+    async def note(self: Pacing, number: str, *, count: int, **options: Any) -> PaceAnswer:
         asked.append(count)
-        return await take(self, number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
+        return await take(self, number, count=count, **options)
 
     shared = world.pacers[0]._shared
     monkeypatch.setattr(shared, "take", fail)

@@ -79,6 +79,29 @@ async def test_refusals_of_one_moment_count_once(queue: MessageQueue, clock: Clo
     assert await waits(queue, 2) == [0, 1_000], "one message in a second, and never none"
 
 
+async def test_a_send_that_began_before_the_end_of_a_pause_halves_nothing_again(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    async def halvings(ago_ms: int) -> int:
+        slowed = await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=0, ago_ms=ago_ms)
+        return slowed.halvings
+
+    await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=5_000)
+    clock.now_ms += 4_999
+    assert await halvings(0) == 1
+    clock.now_ms += 2_000
+    assert await halvings(2_000) == 1, "it began before the end of the pause"
+    clock.now_ms += 1
+    assert await halvings(0) == 2
+
+
+async def test_a_message_that_asks_again_has_waited_already(queue: MessageQueue) -> None:
+    await waits(queue, 80)
+    for waited_ms, is_granted in ((1_001, False), (1_000, True)):
+        answer = await queue.pacing.take("cloud:1", per_s=80, count=1, wait_ms_max=2_000, waited_ms=waited_ms)
+        assert (answer.is_granted, answer.wait_ms) == (is_granted, 1_000)
+
+
 async def test_the_rate_comes_back(queue: MessageQueue, clock: Clock) -> None:
     for _ in range(3):
         clock.now_ms += 1_500

@@ -89,7 +89,16 @@ def complete(token: int, phone: str) -> scripts.Complete:
 
 LOOK = scripts.Look(partition=SPACE.partitions[0], now_ms=NOW)
 PACE = scripts.Pace(
-    moments="{m}", slowdown="{m}s", now_ms=NOW, per_s=1, count=1, wait_max_ms=1, refused=0, asked_ms=0
+    moments="{m}",
+    slowdown="{m}s",
+    now_ms=NOW,
+    per_s=1,
+    count=1,
+    wait_max_ms=1,
+    waited_ms=0,
+    refused=0,
+    asked_ms=0,
+    ago_ms=0,
 )
 
 

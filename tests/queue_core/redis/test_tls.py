@@ -38,7 +38,7 @@ async def _all_sockets_are_closed() -> AsyncIterator[None]:
     """
     yield
     selector: BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]  # of asyncio
-    while len(selector.get_map()) > 1:  # the loop's own remains
+    while len(selector.get_map()) > 1:  # noqa: ASYNC110 - sockets close by themselves; the loop's own remains
         await asyncio.sleep(0.01)
 
 

@@ -464,7 +464,9 @@ _CALLS_OF_PEOPLE: dict[str, Callable[[_Ask], Awaitable[Any]]] = {
     "resume soon": lambda ask: ask.queue.holding.resume(),
     "settle reports": _settled_reports,
     "sizes": lambda ask: ask.queue.sizes(),
-    "slow down": lambda ask: ask.queue.pacing.slow_down("n", per_s=20, asked_ms=ask.age_ms),
+    "slow down": lambda ask: ask.queue.pacing.slow_down(
+        "n", per_s=20, asked_ms=ask.age_ms, ago_ms=ask.age_ms % 3_000
+    ),
     "statistics": lambda ask: ask.queue.statistics(*ask.user),
     "survey": lambda ask: ask.queue.survey(ask.queue.keys.partitions[0], 0, 100),
 }
