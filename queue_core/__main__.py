@@ -21,7 +21,7 @@ def main() -> int:
             raise  # a mistake in this code, or a broken Python: installing does not help
         print(
             f"queue_core: the package {package} is missing: in the checkout of burstqueue, type "
-            "pip install '.[server,embedded]', or make serve; without it only `python -m queue_core redis` works",
+            "pip install '.[server,embedded]', or make serve; without it only the command `redis` works",
             file=sys.stderr,
         )
         return 2

@@ -60,7 +60,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     assert re.fullmatch(
         rf"{name}: the package \w+ is missing: in the checkout of burstqueue, type "
         rf"pip install '\.\[{extra}\]', or make "
-        r"(serve; without it only `python -m queue_core redis` works|replay|load)\n",
+        r"(serve; without it only the command `redis` works|replay|load)\n",
         ended.stderr,
     )
 

@@ -126,8 +126,7 @@ class MessageQueue:
         self.active_conversations = inspection.active_conversations
         self.finished_conversations = inspection.finished_conversations
         self.unfinished = inspection.unfinished
-        self.depth = inspection.depth
-        self.sizes = inspection.sizes
+        self.depth, self.sizes = inspection.depth, inspection.sizes
         self.survey = inspection.survey
         layouts = Layouts(access)
         self.layouts, self.check_layout = layouts.read, layouts.check

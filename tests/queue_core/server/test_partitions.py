@@ -38,7 +38,7 @@ async def test_processes_refuse_until_they_are_restarted_and_all_is_answered_onc
             world.before_ai.open()
             assert (await changing).code == 0
             assert (await server.post("/webhook/evolution", webhook("b0")))[0] == 503
-            await server.says("message not accepted: PartitionsError")
+            await server.says("message not accepted, the provider must deliver it again: PartitionsError")
             await server.says("cannot claim, trying again")
         async with running(
             "worker", environment=environment, folder=tmp_path, ready=f"queue_core: {refusal}"

@@ -108,7 +108,7 @@ async def test_a_release_that_is_too_old_for_the_data_refuses(
             await client.xadd(partition.wake, {"at": "0"})
             status, _ = await serve.post("/webhook/evolution", evolution("m1"))
             assert status == 503
-            await serve.says("message not accepted: NewerLayoutError")
+            await serve.says("message not accepted, the provider must deliver it again: NewerLayoutError")
             await serve.says("cannot claim, trying again")
         async with running("worker", environment=environment, folder=tmp_path, ready=refusal) as late:
             assert await late.ended() == 1

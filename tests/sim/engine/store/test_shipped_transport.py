@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,8 @@ class _Socket:
         self.connection.server.send(_Bytes(self, commands))
 
     def abort(self) -> None:
-        self.connection.server.sockets.remove(self)
+        with suppress(ValueError):  # it may be closed already
+            self.connection.server.sockets.remove(self)
 
 
 class _Wire:
@@ -91,7 +93,7 @@ class _Wire:
         await handshake.answered
 
     async def disconnect(self, nowait: bool = False) -> None:
-        pass
+        self._writer = None
 
 
 class _Handshake(Request):
