@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import time
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from redis.crc import key_slot
 
 from loadtests.replicated_redis.node import Node
-from loadtests.replicated_redis.servers import ReplicatedServers, follows, is_in_step
+from loadtests.replicated_redis.servers import ReplicatedServers, ServersError, follows, is_in_step
 from queue_core.redis_server.ports import BUS
 
 SLOTS = 16_384
@@ -124,9 +125,17 @@ class ClusterServers(ReplicatedServers):
         ]
 
     def fail_over(self, primary: Node) -> Node:
-        """Let the replica of a primary take over in good order (CLUSTER FAILOVER), and return it."""
+        """Let the replica of a primary take over in good order (CLUSTER FAILOVER), and return it.
+
+        Redis gives such a failover up after 5 s, for instance if the other primaries have voted a moment before; then
+        it is ordered again.
+        """
         (replica,) = self.replicas_of(primary)
-        replica.command("CLUSTER", "FAILOVER")
+        for _ in range(3):
+            replica.command("CLUSTER", "FAILOVER")
+            with contextlib.suppress(ServersError):
+                self.wait_for(lambda: replica in self.primaries(), "the failover", 7.0)
+                return replica
         self.wait_for(lambda: replica in self.primaries(), "the failover")
         return replica
 
