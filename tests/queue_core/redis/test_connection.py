@@ -16,6 +16,7 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
     QueueUnavailableError,
+    Receipt,
     connect,
 )
 from queue_core.redis import tls
@@ -162,11 +163,8 @@ async def test_a_client_that_is_used_after_its_close_opens_no_connection(
     assert open_connections(client) == []
 
 
-async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
-    redis_server: EmbeddedRedis,
-) -> None:
-    """Their link is closed under them, and would be made anew, for nobody to close."""
-    client = connect(redis_server.url)
+async def under_way_while_closed(client: Redis, redis_server: EmbeddedRedis) -> asyncio.Task[Receipt]:
+    """Close a client while a call waits for the answer of a server that stands still, and let the server go on."""
     queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
     await queue.enqueue(MESSAGE)
     redis_server.pause()
@@ -175,6 +173,15 @@ async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
     await eventually(lambda: runner_of(queue).round_trips > writes, "the call is written")
     await client.aclose()
     redis_server.resume()
+    return call
+
+
+async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
+    redis_server: EmbeddedRedis,
+) -> None:
+    """Their link is closed under them, and would be made anew, for nobody to close."""
+    client = connect(redis_server.url)
+    call = await under_way_while_closed(client, redis_server)
     with pytest.raises(QueueUnavailableError, match="the client was closed"):
         await call
     assert open_connections(client) == []
@@ -185,14 +192,7 @@ async def test_calls_under_way_connect_again_when_a_plain_client_is_closed_and_a
 ) -> None:
     """A client of redis-py may be used after its close, so the queue does not keep it from that: docs/library.md."""
     client = Redis.from_url(redis_server.url)
-    queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
-    await queue.enqueue(MESSAGE)
-    redis_server.pause()
-    call = asyncio.create_task(queue.enqueue(MESSAGE))
-    writes = runner_of(queue).round_trips
-    await eventually(lambda: runner_of(queue).round_trips > writes, "the call is written")
-    await client.aclose()
-    redis_server.resume()
+    call = await under_way_while_closed(client, redis_server)
     assert (await call).status == "duplicate"
     assert len(open_connections(client)) == 1
     await client.aclose()
