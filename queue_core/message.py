@@ -231,15 +231,20 @@ class Change(NamedTuple):
 
 
 def as_edit(message: QueueMessage, target_id: str) -> QueueMessage:
-    """Return a message that gives its text to an earlier one."""
-    change = {"what": "edit", "id": target_id, "text": message.message}
-    return msgspec.structs.replace(message, message_data={**message.message_data, "change": change})
+    """Return a message that gives its text to an earlier one. Raises InvalidMessageError for an unusable id."""
+    return _as_change(message, {"what": "edit", "id": target_id, "text": message.message})
 
 
 def as_deletion(message: QueueMessage, target_id: str) -> QueueMessage:
-    """Return a message that deletes an earlier one."""
-    change = {"what": "deletion", "id": target_id}
-    return msgspec.structs.replace(message, message_data={**message.message_data, "change": change})
+    """Return a message that deletes an earlier one. Raises InvalidMessageError for an unusable id."""
+    return _as_change(message, {"what": "deletion", "id": target_id})
+
+
+def _as_change(message: QueueMessage, change: dict[str, str]) -> QueueMessage:
+    made = msgspec.structs.replace(message, message_data={**message.message_data, "change": change})
+    if change_of(made) is None:
+        raise InvalidMessageError(f"target_id is {change['id']!r:.80}, must be the id of another message")
+    return made
 
 
 def change_of(message: QueueMessage) -> Change | None:

@@ -198,16 +198,14 @@ class MessageQueue:
     async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
         """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text.
 
-        Raises InvalidMessageError when it can never be stored. If `target_id` cannot be the id of another message, such
-        as an empty one, the edit is stored like any message.
+        Raises InvalidMessageError when it can never be stored, or if `target_id` cannot be the id of another message.
         """
         return await self.enqueue(as_edit(message, target_id))
 
     async def delete(self, message: QueueMessage, target_id: str) -> Receipt:
         """Store that the user deleted an earlier message; `message` has an id of its own.
 
-        Raises InvalidMessageError when it can never be stored. If `target_id` cannot be the id of another message, such
-        as an empty one, the deletion is stored like any message.
+        Raises InvalidMessageError when it can never be stored, or if `target_id` cannot be the id of another message.
         """
         return await self.enqueue(as_deletion(message, target_id))
 

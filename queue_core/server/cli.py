@@ -111,8 +111,13 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="first hold the queue, as the command `hold` does: no worker takes a turn until `resume`",
         )
-        needs_ai = name in ("web", "worker")
-        command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve", needs_ai=needs_ai)
+        command.set_defaults(
+            run=_serve,
+            roles=roles,
+            starts_redis=name == "serve",
+            needs_ai=name in ("web", "worker"),
+            takes_webhooks="web" in roles,
+        )
     redis_server.add_command(commands)
     operator.add_commands(commands)
     tick = commands.add_parser(
@@ -142,8 +147,12 @@ def _run(chosen: argparse.Namespace) -> int:
             for name in ("host", "port")
             if (value := getattr(chosen, name, None)) is not None
         }
-        needs_ai = getattr(chosen, "needs_ai", False)
-        loaded = config.load({**os.environ, **overrides}, chosen.env_file, needs_ai=needs_ai)
+        loaded = config.load(
+            {**os.environ, **overrides},
+            chosen.env_file,
+            needs_ai=getattr(chosen, "needs_ai", False),
+            takes_webhooks=getattr(chosen, "takes_webhooks", False),
+        )
         settings = loaded.settings
         configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)

@@ -203,11 +203,18 @@ def environment_names() -> dict[str, str]:
     return names
 
 
-def load(environ: Mapping[str, str], env_file: Path | str | None = None, *, needs_ai: bool = False) -> Loaded:
+def load(
+    environ: Mapping[str, str],
+    env_file: Path | str | None = None,
+    *,
+    needs_ai: bool = False,
+    takes_webhooks: bool = False,
+) -> Loaded:
     """Read settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
     Without `env_file` the file is `.env`, if there is one; a file that is named must exist. With `needs_ai` it is a
-    fault if `lacks_ai`. Raises InvalidSettingsError, which lists every fault and shows no secret.
+    fault if `lacks_ai`; with `takes_webhooks`, if anybody could post them. Raises InvalidSettingsError, which lists
+    every fault and shows no secret.
     """
     file_values, warnings = _from_file(env_file)
     given = {name: value for name, value in {**file_values, **environ}.items() if value}
@@ -236,7 +243,7 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None, *, need
     queue = read(QueueSettings, "queue", rules)
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     named = {fault.partition(":")[0] for fault in faults}
-    contradictions = _contradictions(settings, needs_ai=needs_ai)
+    contradictions = _contradictions(settings, needs_ai=needs_ai, takes_webhooks=takes_webhooks)
     faults += [fault for fault in contradictions if fault.partition(":")[0] not in named]
     warnings += suspects(file_values, environ, names)
     if faults:
@@ -273,7 +280,7 @@ def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
     return {name: value for name, value in values.items() if value is not None}, warnings
 
 
-def _contradictions(settings: ServerSettings, *, needs_ai: bool) -> Iterator[str]:
+def _contradictions(settings: ServerSettings, *, needs_ai: bool, takes_webhooks: bool) -> Iterator[str]:
     if url := settings.redis_url.get_secret_value():
         try:
             connect(url)
@@ -288,7 +295,9 @@ def _contradictions(settings: ServerSettings, *, needs_ai: bool) -> Iterator[str
         )
     yield from _faults_of_ai(settings)
     yield from _faults_of_times(settings)
-    yield from _faults_of_secrets(settings)
+    yield from faults_of_secret("OPERATOR_TOKEN", settings.operator_token)
+    if takes_webhooks:
+        yield from _faults_of_access(settings)
 
 
 def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
@@ -318,8 +327,7 @@ def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
             yield f"{name}: is {time_s:g} s, must be below {limit_name} ({limit_ms} ms)"
 
 
-def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
-    yield from faults_of_secret("OPERATOR_TOKEN", settings.operator_token)
+def _faults_of_access(settings: ServerSettings) -> Iterator[str]:
     is_open = settings.is_public and not settings.allow_unsigned_webhooks
     if is_open and not any(provider.is_secured for provider in settings.providers):
         names = " or ".join(provider.environment_name(provider.secured_by) for provider in settings.providers)

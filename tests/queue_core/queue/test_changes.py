@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings
+from queue_core import Batch, InvalidMessageError, MessageQueue, Processor, QueueMessage, QueueSettings
 from queue_core.message import as_deletion, as_edit, change_of
 from queue_core.queue.changes import carried_out
 from queue_core.redis.scripts.loader import text
@@ -417,6 +417,14 @@ async def test_a_change_that_cannot_be_carried_out_is_read_as_it_is(
     assert change_of(odd) is None
     await queue.enqueue(odd)
     assert await texts(queue, clock) == ["text m1", "text e"]
+
+
+@pytest.mark.parametrize("target", ["", "e", "m" * 513, 'm"1'])
+async def test_a_change_needs_the_id_of_another_message(queue: MessageQueue, target: str) -> None:
+    for change in (queue.edit, queue.delete):
+        with pytest.raises(InvalidMessageError, match=r"^target_id is .*, must be the id of another message$"):
+            await change(message("e"), target)
+    assert await queue.depth() == 0
 
 
 async def test_an_edited_message_can_be_stored_anew(queue: MessageQueue, clock: Clock) -> None:

@@ -135,9 +135,9 @@ def test_its_settings_are_checked_like_all_others() -> None:
         config.load({"PIGEON_LOFT": "ftp://loft"}, os.devnull)
     public = {"HOST": "0.0.0.0"}
     with pytest.raises(InvalidSettingsError, match="CLOUD_APP_SECRET or PIGEON_SECRET"):
-        config.load(public, os.devnull)
+        config.load(public, os.devnull, takes_webhooks=True)
     settings = config.load(
-        {**public, "PIGEON_SECRET": SECRET, "PIGEON_LOFT": "http://loft"}, os.devnull
+        {**public, "PIGEON_SECRET": SECRET, "PIGEON_LOFT": "http://loft"}, os.devnull, takes_webhooks=True
     ).settings
     assert settings.has_channel
     assert SECRET not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
