@@ -422,7 +422,9 @@ async def test_a_change_that_cannot_be_carried_out_is_read_as_it_is(
 @pytest.mark.parametrize("target", ["", "e", "m" * 513, 'm"1'])
 async def test_a_change_needs_the_id_of_another_message(queue: MessageQueue, target: str) -> None:
     for change in (queue.edit, queue.delete):
-        with pytest.raises(InvalidMessageError, match=r"^target_id is .*, must be the id of another message$"):
+        with pytest.raises(
+            InvalidMessageError, match=r"^target_id is .*, must be the id of another message$"
+        ):
             await change(message("e"), target)
     assert await queue.depth() == 0
 
