@@ -181,7 +181,7 @@ class _Examination:
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
             todo = (
-                "Check that Redis runs, and check its address and password"
+                "Check that Redis runs, and check its address and password; rediss:// needs a port with TLS"
                 if not isinstance(self._queue.redis, NodesClient)
                 else "Check that its servers run, each with its own data, and check their addresses and password"
             )

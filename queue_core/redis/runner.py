@@ -53,6 +53,8 @@ _UNAVAILABLE = (
 )
 _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
+_CONNECTS_TOO_LONG = "Timeout connecting to server"
+"""Text of redis-py's error."""
 _READING = re.compile(r"Error while reading from (\S+) ?: \(\d+, '(.*)'\)")
 """A connection that broke while an answer was awaited, in redis-py's words: address, and the text of the system."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -261,6 +263,8 @@ def reworded(words: str, *, is_single: bool = False) -> str:
     words = _SCRIPT_NAME.sub("", words)
     if refused := refusal(words):
         return refused
+    if words == _CONNECTS_TOO_LONG:
+        return "no connection in time: is the address right? rediss:// needs a port with TLS"
     if broken := _READING.fullmatch(words):
         return f"the connection to {broken[1]} broke ({broken[2].lower()})"
     failed = _CONNECTING.fullmatch(words)
@@ -337,7 +341,7 @@ def _unavailable(error: BaseException, words: str) -> str:
     """Return a sentence on an error after which Redis may work again; "" for other errors."""
     if isinstance(error, exceptions.AuthenticationError):
         return f"Redis refused the user or password: {words}"
-    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+    if isinstance(error, TimeoutError | exceptions.TimeoutError) and str(error) != _CONNECTS_TOO_LONG:
         return f"Redis did not answer in time ({words}); it may or may not have run the command"
     if isinstance(error, exceptions.MovedError):
         return (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import InvalidSettingsError
+from queue_core import InvalidSettingsError, QueueUnavailableError
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.own_redis import own_redis, redis_url
@@ -111,6 +112,20 @@ async def test_check_fails_when_redis_does_not_answer(capsys: pytest.CaptureFixt
     assert answer.code == 1
     assert not answer.json["reachable"]
     assert answer.json["errors"]
+
+
+async def test_tls_to_a_port_without_tls_is_named_as_a_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Redis without TLS waits for the rest of what it takes for a command."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rediss://127.0.0.1:{silent.getsockname()[1]}"
+        console = Console(settings_for(url), capsys)
+        answer = await console.run("check")
+        with pytest.raises(
+            QueueUnavailableError, match=r"^Redis cannot be used now: .*rediss:// needs a port"
+        ):
+            await console.run("status")
+    assert answer.code == 1
+    assert "rediss:// needs a port with TLS" in answer.out
 
 
 async def test_check_fails_while_new_messages_go_to_the_legacy_buffer(
