@@ -149,11 +149,11 @@ class QueueSettings(TurnRules):
     def grace_ms(self) -> int:
         """Time for which claims must have come without a gap before a lease that ran out is taken over.
 
-        After an outage, a holder that lives renews its lease within this time, even if a call waits for the deadline
-        first. Where this is over half a lease, a dead worker's lease is taken over half a lease and this time after its
-        last renewal.
+        A holder that lives renews its lease within this time, even if Redis's clock was set forward right after the
+        last renewal, and if a call waits for the deadline first. Where this is over half a lease, a dead worker's lease
+        is taken over half a lease and this time after its last renewal.
         """
-        return min(self.lock_ttl_ms, max(self.lock_ttl_ms // 3, 2 * self.redis_deadline_ms))
+        return min(self.lock_ttl_ms, max(self.lock_renew_ms, self.redis_deadline_ms) + self.redis_deadline_ms)
 
     def __post_init__(self) -> None:
         faults = [*self._out_of_range(), *self._contradictions()]

@@ -79,7 +79,9 @@ class Claims:
             partition = chosen.partition
         entry = entry or Entry()
         claimer = processor_id, partition
-        claim_id = self.unanswered.pop(claimer, None) or self._new_id()
+        unanswered = self.unanswered.pop(claimer, None)
+        claim_id = unanswered or self._new_id()
+        earliest_ms, latest_ms = self._time.bounds_ms(partition)
         self._numbers[claimer] += 1
         shared = access.keys.partitions[partition]
         call = scripts.Claim(
@@ -91,7 +93,9 @@ class Claims:
             claim_id=claim_id,
             run=self._runs.setdefault(claimer, claim_id),
             claim_number=self._numbers[claimer],
-            expected_ms=self._time.expected_ms(partition),
+            earliest_ms=earliest_ms,
+            latest_ms=latest_ms,
+            was_unanswered=int(unanswered is not None),
             limit=limit,
             lock_ttl_ms=settings.lock_ttl_ms,
             grace_ms=settings.grace_ms,

@@ -103,7 +103,9 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     claim_id: str
     run: str
     claim_number: Number
-    expected_ms: Number
+    earliest_ms: Number
+    latest_ms: Number
+    was_unanswered: Number
     limit: Number
     lock_ttl_ms: Number
     grace_ms: Number

@@ -11,10 +11,12 @@
 -- claim, which the network delivers after that claim or a newer one, leases nothing, since no worker would read the answer.
 -- `kept` lists conversations and tokens, alternating. The claim renews their leases first, since their worker could not
 -- renew them.
--- `expected_ms` is the time that Redis's clock would show if it had run like the worker's clock since an earlier answer; 0
--- if unknown. If Redis's clock shows more, it was set forward, and the wait of all messages counts from now. If it shows
--- less than at an earlier claim, it was set back: claims then search the whole index for conversations that would wait too
--- long.
+-- Redis's clock shows a time between `earliest_ms` and `latest_ms` if it ran like the worker's clock since an earlier answer;
+-- both are 0 if unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows
+-- less, or less than at an earlier claim, it was set back: claims then search the whole index for conversations that would
+-- wait too long.
+-- `was_unanswered` is 1 if Redis did not answer the worker's claim before. No worker could take the messages meanwhile, so
+-- their wait counts from now, too.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `watcher` is the worker if it watches the partition from now on (watch.py), else ''. `room` is the number of turns that it
 -- may still begin; a worker without room does not watch. `left_out` names workers that should have come before this claim:
@@ -296,13 +298,13 @@ local function note_look()
   since, sweep = number_in(looks[2]), number_in(looks[4])
   counts_from, held_until = number_in(looks[3]) or 0, number_in(looks[5]) or 0
   watchers = looks[6] or ''
-  local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
-  local is_back = at and now_ms < at - STEP_MS
+  local is_forward = latest_ms > 0 and now_ms > latest_ms + STEP_MS
+  local is_back = at and now_ms < at - STEP_MS or now_ms < earliest_ms - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
     since = now_ms
   end
   redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
-  if is_forward or is_back and counts_from > now_ms then
+  if is_forward or was_unanswered == 1 or is_back and counts_from > now_ms then
     counts_from = now_ms
     redis.call('HSET', partition.looks, 'counts_from', digits(now_ms))
   end

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
 from queue_core.queue.outages import OutageSign
+from queue_core.queue.server_time import ServerTime
 from tests.queue_core.queue.conftest import EPOCH_MS
 
 HOUR_MS = 3_600_000
@@ -145,6 +146,26 @@ async def test_what_waits_does_not_wait_for_the_clock(world: World) -> None:
         phones |= {batch.user_phone for batch in batches}
 
 
+async def test_a_step_back_to_a_time_after_the_last_claim_is_noticed(world: World) -> None:
+    """The worker's clock shows that more time has passed since then."""
+    await world.claim()
+    world.clocks.pass_ms(12_000)
+    await world.put("m1")
+    world.clocks.step_ms(-15_000)
+    world.clocks.pass_ms(8_000)
+    assert len(await world.wait_for_claim(1_000)) == 1
+
+
+def test_an_answer_that_comes_late_is_not_a_step_back() -> None:
+    now_s = [0.0]
+    time = ServerTime(lambda: now_s[0])
+    assert time.bounds_ms(0) == (0, 0)
+    now_s[0] = 5.0
+    time.note(0, EPOCH_MS, asked_s=0.0)
+    now_s[0] = 7.0
+    assert time.bounds_ms(0) == (EPOCH_MS + 2_000, EPOCH_MS + 7_000)
+
+
 async def test_a_new_message_makes_an_old_one_due(world: World) -> None:
     """No claim came before the step."""
     await world.put("m1")
@@ -195,12 +216,13 @@ async def test_a_step_back_below_a_second_changes_nothing(world: World) -> None:
 
 
 async def test_the_monitor_brings_forward_what_no_claim_saw(world: World) -> None:
-    """The record of the last claims was lost with the step, as in a failover."""
+    """The record of the last claims was lost with the step, as in a failover, and all workers are new."""
     await world.put("m1")
     world.clocks.step_ms(-10 * 60_000)
-    assert await world.claim() == ()
-    await world.queue.rescue()
-    assert len(await world.claim()) == 1
+    worker = world.new_process()
+    assert (await worker.claim("p", limit=1)).batches == ()
+    await worker.rescue()
+    assert len((await worker.claim("p", limit=1)).batches) == 1
 
 
 async def test_a_stranded_turn_of_a_dead_worker_is_taken_over_in_time(world: World) -> None:

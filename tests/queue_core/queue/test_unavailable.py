@@ -22,6 +22,7 @@ from queue_core import (
 )
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
+from tests.queue_core.queue.conftest import EPOCH_MS
 
 NO_WAIT = QueueSettings(window_ms=0, backoff_base_ms=0, max_retry_count=1)
 
@@ -43,6 +44,31 @@ async def configured(redis: Redis, **directives: str) -> AsyncIterator[None]:
     finally:
         for name, value in before.items():
             await redis.config_set(name, value)
+
+
+class TestAway:
+    async def test_the_time_of_an_outage_does_not_count_as_waiting(
+        self, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Workers tried to take the message, and could not reach Redis."""
+        now_ms = [EPOCH_MS]
+        queue = MessageQueue(redis_client, clock=lambda: now_ms[0], monotonic=lambda: now_ms[0] / 1000)
+        await queue.enqueue(message("m1"))
+        now_ms[0] += 2 * 3_600_000
+        with monkeypatch.context() as patch:
+            patch.setattr(queue.transport, "alone", _unreachable)
+            with pytest.raises(QueueUnavailableError):
+                await queue.claim("worker", limit=1)
+        (batch,) = (await queue.claim("worker", limit=1)).batches
+        assert batch.ids == ("m1",)
+        await queue.complete(batch)
+        await queue.enqueue(message("m2"))
+        now_ms[0] += 2 * 3_600_000
+        assert (await queue.claim("worker", limit=1)).given_up == 1, "without an outage the time counts"
+
+
+async def _unreachable(_: object) -> None:
+    raise QueueUnavailableError("away")
 
 
 class TestFull:

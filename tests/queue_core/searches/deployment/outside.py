@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from queue_core import Batch, GiveUpError, Intake, QueueMessage, RetryLaterError
-from queue_core.message import as_deletion, as_edit
 from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.plan import Answer, BackendOutage, Message, Plan, Send
@@ -196,12 +195,15 @@ class Provider:
         if not webs:
             return False
         process, intake = webs[web % len(webs)]
+        text = f"text {name}"
+        change = {"what": message.change, "id": f"m{message.target}", "text": text}
         delivered = QueueMessage(
-            id=name, instance_name="bot", user_phone=message.conversation, message=f"text {name}"
+            id=name,
+            instance_name="bot",
+            user_phone=message.conversation,
+            message=text,
+            message_data={"change": change} if message.change else {},
         )
-        if message.change:
-            make = as_edit if message.change == "edit" else as_deletion
-            delivered = make(delivered, f"m{message.target}")
         self._trace.deliveries.append(Delivery(name, process, self._loop.now_ms()))
         self._trace.note(process, "delivered", f"{message.conversation} {name}")
         receiving = process.start(intake.receive(delivered), "webhook")

@@ -19,6 +19,8 @@ NOTICED_MS = 1_000
 DIRECT_SLACK_MS = 200
 CLAIMED_MS = 1_000
 """Time on top of the window until a worker claims what is due."""
+CLOCK_STEP_MS = 1_000
+"""Time by which Redis's clock may be set back without being noticed."""
 HEARD_AGAIN_MS = PROBED_MS + 600
 """Time until a doorbell notices that its connection is dead, and listens again."""
 BEGUN_MS = 4_000
@@ -271,10 +273,13 @@ class Promises:
         return self._licences.quiet_ms(worker, at_ms)
 
     def _claimed_in_time(self) -> Iterator[str]:
-        """O5: a message that begins a turn is claimed when the turn is due, if a worker can."""
+        """O5: a message that begins a turn is claimed when the turn is due, if a worker can.
+
+        When Redis's clock is set back, nobody knows how long a message waited: it waits for one more window at most.
+        """
         if self._result.plan.concurrency == 1:
             return
-        limit_ms = self._settings.window_ms + CLAIMED_MS
+        window_ms = self._settings.window_ms
         for step in self._trace.executed:
             if step.script == "enqueue" and step.waiting == 1:
                 claims = (
@@ -288,6 +293,10 @@ class Promises:
                 ready_ms = max(self._ready_ms(worker, claimed_ms) for worker in self._result.processes)
                 if self._trace.had_to_wait(step.at_ms, claimed_ms):
                     continue
+                limit_ms = window_ms + CLAIMED_MS
+                for clock in self._result.plan.clock_steps:
+                    if clock.by_ms < 0 and step.at_ms <= clock.at_ms <= claimed_ms:
+                        limit_ms += min(-clock.by_ms, window_ms + CLOCK_STEP_MS)
                 if min(ready_ms - HEARD_AGAIN_MS, claimed_ms - step.at_ms) > limit_ms:
                     yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
 

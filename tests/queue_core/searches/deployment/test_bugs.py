@@ -211,6 +211,13 @@ CASES: dict[str, Case] = {
         "not at rest",
         {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(-600_000))},
     ),
+    "steps_back_since_a_claim_of_long_ago_are_not_noticed": Case(
+        "waited",
+        {
+            "messages": st.just((Message(12_000),)),
+            "clock_steps": struck(ClockStep, at_ms=st.just(12_500), by_ms=st.just(-20_000)),
+        },
+    ),
     "steps_forward_are_not_noticed": Case(
         "expired",
         {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(7_200_000))},
