@@ -26,16 +26,19 @@ class Fitted(NamedTuple):
 
 
 def fit(message: QueueMessage, bytes_max: int) -> Fitted:
-    """Leave out the webhook if the message is too large, and cut the text if it is still too large.
+    """Leave out the webhook if the message is too large; then other data; cut the text if it is still too large.
 
     WhatsApp itself takes texts of up to 65,536 characters.
     """
     if _fits(message, bytes_max):
         return Fitted(message, None)
-    data = {name: value for name, value in message.message_data.items() if name in _KEPT}
-    bare = msgspec.structs.replace(message, message_data={**data, "webhook": {"omitted": "too large"}})
-    if _fits(bare, bytes_max):
-        return Fitted(bare, "webhook")
+    rest = {**message.message_data, "webhook": {"omitted": "too large"}}
+    kept = {name: value for name, value in rest.items() if name in _KEPT or name == "webhook"}
+    bare = message
+    for smaller in (rest, kept):
+        bare = msgspec.structs.replace(message, message_data=smaller)
+        if _fits(bare, bytes_max):
+            return Fitted(bare, "webhook")
     texts = 2 if _new_text(bare) else 1
     # Escaped as JSON, a character takes 6 bytes at most.
     bytes_left = bytes_max - len(encode(_with_texts(bare, 0, ""), 2**31))

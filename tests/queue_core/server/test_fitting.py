@@ -20,6 +20,25 @@ def test_both_texts_of_a_large_edit_are_cut() -> None:
     encode(fitted.message, 40_000)
 
 
+def test_a_large_webhook_is_left_out_and_nothing_else() -> None:
+    data = {"kind": "image", "media": {"url": "https://x/1"}, "addresses": {"phone": "1", "lid": "2@lid"}}
+    large = msgspec.structs.replace(message("m"), message_data={**data, "webhook": {"body": "x" * 50_000}})
+    fitted = fit(large, 40_000)
+    assert fitted.missing == "webhook"
+    assert fitted.message.message_data == {**data, "webhook": {"omitted": "too large"}}
+
+
+def test_large_data_are_left_out_with_the_webhook() -> None:
+    data = {"kind": "interactive", "reply_to": "1", "form": {"fields": {"a": "x" * 50_000}}, "webhook": {}}
+    fitted = fit(msgspec.structs.replace(message("m"), message_data=data), 40_000)
+    assert fitted.missing == "webhook"
+    assert fitted.message.message_data == {
+        "kind": "interactive",
+        "reply_to": "1",
+        "webhook": {"omitted": "too large"},
+    }
+
+
 def test_an_edit_that_fits_is_whole() -> None:
     edit = as_edit(message("e"), "m")
     assert fit(edit, 40_000).message == edit
