@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from queue_core.ai.generic_http import _text
 from queue_core.ai.reply import ABSENCE_WORDS, extract
 from queue_core.channels.form.markdown import converted
 from queue_core.http_client import HttpAnswer
-from tests.docs.documents import ROOT, table_under
+from tests.docs.documents import ROOT, block, table_under
 
 PAGE = "docs/answers.md"
 _FORM = re.compile(r"^\| (`+)(.+?)\1 \| (?:(`+)(.+?)\3|all of it) \|$", re.MULTILINE)
@@ -58,3 +61,15 @@ def test_the_form_is_as_the_page_says() -> None:
 def test_the_page_has_the_words_of_every_reason() -> None:
     page = " ".join((ROOT / PAGE).read_text("utf-8").split())
     assert [words for words in ABSENCE_WORDS.values() if f"- {words}" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"), [('{"response": "**We** open."}', "*We* open."), ("<think>hm</think>", "reasoning")]
+)
+def test_the_code_of_the_page_shows_an_answer(answer: str, shown: str, tmp_path: Path) -> None:
+    (tmp_path / "answer.txt").write_text(answer, "utf-8")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{block(PAGE, 'python')}"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == f"{shown}\n", run.stderr
