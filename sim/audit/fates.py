@@ -28,7 +28,7 @@ from reports.results.audit import State
 OPEN_MS = 600_000
 FURTHER_MS = 10_000
 TURN_GAP_MS = 300_000
-"""Longest pause within a turn, as in the figures on real chats in `docs/measurements.md`."""
+"""Longest pause within a turn."""
 CUT_MS = 5_000
 AI_TAKES_MS = 2_000
 NEEDS_NO_REPLY = frozenset({"reaction"})
