@@ -107,7 +107,7 @@ class Option(NamedTuple):
             "type": _checked(_choice(self.choices) if self.choices else self.read),
             "default": self.default,
             "metavar": self.unit,
-            "help": self.help if shown == "" else f"{self.help} ({shown})",
+            "help": self.help if shown == "" else f"{self.help} (default: {shown})",
         }
         parser.add_argument(f"--{self.name}", **(settings | changes))
 
@@ -117,7 +117,13 @@ _LOAD = (
     Option("rate", "N", 600.0, "messages a minute, on average", number(0.001, NUMBER_MAX)),
     Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
     Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
-    Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
+    Option(
+        "storm-users",
+        "N",
+        0,
+        "storm: users who write one message each within 1 s; 0: the storm of 8 users",
+        whole(0, NUMBER_MAX),
+    ),
     Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
     Option("speed", "N", 1.0, "recorded: factor by which the recording is sent faster", number(0.001, 1000)),
     Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=CHANNELS),

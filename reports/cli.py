@@ -92,18 +92,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=typed("python -m reports"),
         description="Makes reports from results, and compares results with accepted ones.",
+        epilog=typed("The options of a command: python -m reports COMMAND --help"),
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_build(commands)
     _add_compare(commands)
-    baseline = commands.add_parser("baseline", help="make a result the baseline of later comparisons")
+    baseline = commands.add_parser(
+        "baseline",
+        help="make a result the baseline of later comparisons",
+        description="Makes a result the baseline, with which `compare` compares later results.",
+    )
     _add_update(baseline.add_subparsers(title="actions", required=True, metavar="ACTION"))
     schemas = commands.add_parser(
         "schemas",
         help="write the JSON Schemas of result files",
         description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
     )
-    _add_output(schemas, "FOLDER", "(default: %(default)s)", FOLDER)
+    _add_output(schemas, "FOLDER", "the folder to write them into (default: %(default)s)", FOLDER)
     schemas.set_defaults(run=_write_schemas)
     return parser
 
@@ -114,7 +119,7 @@ def _add_build(commands: _Commands) -> None:
         help="make the HTML page of a replay, a load test, a sweep, an audit, a validation or failover runs",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
-    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="a result file")
     _add_output(
         parser, "FILE.html", "the page; - is standard output (default: beside the result, with .html)"
     )
@@ -136,8 +141,8 @@ def _add_compare(commands: _Commands) -> None:
         "otherwise 0.",
     )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
-    parser.add_argument("after", type=Path, metavar="RESULT.json")
-    page = "write the page; - is standard output, for one of this and the next three options (default: %(default)s)"
+    parser.add_argument("after", type=Path, metavar="RESULT.json", help="the result to compare with it")
+    page = "write the page (default: %(default)s); - is standard output, for only one of the options -o to --json"
     _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
@@ -160,8 +165,10 @@ def _add_update(actions: _Commands) -> None:
         description="Writes the baseline of later comparisons: a small file with a line for each conversation, without "
         "texts, phone numbers and ids.",
     )
-    parser.add_argument("result", type=Path, metavar="RESULT.json")
-    _add_output(parser, "FILE", "- is standard output (default: %(default)s)", BASELINE)
+    parser.add_argument("result", type=Path, metavar="RESULT.json", help="a result file")
+    _add_output(
+        parser, "FILE", "the baseline to write; - is standard output (default: %(default)s)", BASELINE
+    )
     parser.set_defaults(run=_update_baseline)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m sim replay`, `sweep`, `import`, `systems`, `synth`.
+"""The command line: `python -m sim replay`, `audit`, `sweep`, `import`, `systems`, `synth`.
 
 Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
 1 when not, or when a run failed; 2 for input or options that cannot be used; 130 when interrupted.
@@ -55,6 +55,7 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     parser = Parser(
         prog=typed("python -m sim"),
         description="Replays recorded conversations against message queues, in simulated time.",
+        epilog=typed("The options of a command: python -m sim COMMAND --help"),
     )
     commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
     for command in (replay, audit, sweep, importing, systems, synth):

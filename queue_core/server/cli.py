@@ -37,6 +37,7 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
            commands for the operator
 
 Settings come from the environment and from .env; docs/server.md lists them.
+Each command explains its options: COMMAND --help
 """
 
 _EXIT_CODES = (
@@ -67,7 +68,7 @@ messages itself, so it needs the same settings as a worker. Several may run on o
         "take turns from the queue, ask the AI, send the replies",
         f"""\
 Takes turns that are due, up to CONCURRENCY at a time, asks the AI, and sends the replies. Several may run on one
-REDIS_URL; 15 s after a worker has died, the others take over its turns.
+REDIS_URL; when a worker dies, the others take over its turns within about 15 s.
 {_EXIT_CODES}""",
     ),
     (
@@ -123,9 +124,9 @@ def parser() -> argparse.ArgumentParser:
     tick = commands.add_parser(
         "tick",
         formatter_class=raw,
-        help="make one pass over everything that is due",
-        description="Makes one pass over everything that is due: for cron, or to see what a worker would do.\n"
-        "Prints a ProcessingReport as JSON; exit code 0, or 1 when an attempt failed.",
+        help="answer everything that is due, once",
+        description="Takes all turns that are due, once, as a worker does: asks the AI and sends the replies.\n"
+        "For cron. Prints a report in JSON. Exit code: 0; 1 when an attempt failed or a message became a dead letter.",
     )
     tick.set_defaults(run=_tick, needs_ai=True)
     return top

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from queue_core.durations import format_duration_ms
 from queue_core.recording.format import Recording
 from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
@@ -39,10 +40,10 @@ _SETTINGS = ("engine", "ai", "redis-latency", *RULE_OPTIONS)
 _RULES = {
     "window_ms": "answer this long after a turn's first message",
     "max_messages": "answer at once when N messages wait",
-    "idle_ms": "answer after this much silence; 0 is off",
-    "cap_ms": "with --idle, instead of --window: answer this long after the first message at the latest; 0 is off",
-    "supersede_ms": "a message that comes while the AI works joins the turn, up to this long after its first message: "
-    "the answer is dropped, and the AI is asked again about all of it; 0 is off",
+    "idle_ms": "answer after this much silence; 0: off",
+    "cap_ms": "with --idle, instead of --window: answer this long after the first message at the latest; 0: off",
+    "supersede_ms": "up to this long after a turn's first message, a message that comes while the AI works joins the "
+    "turn: the answer is dropped, and the AI is asked again about all messages; 0: off",
 }
 
 _EPILOG = f"""\
@@ -60,9 +61,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "replay",
         help="replay recordings and show what each system loses, and why",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Replays every recording on the queue and the systems of the incident, or on those of --system,\n"
-        "prints what became of the messages, and writes a report. Equal recordings of the same name,\n"
-        "options and seed give the same bytes, with the same version of Python.",
+        description="Replays every recording on the queue and on four older systems, or on those of --system,\n"
+        "prints what became of the messages, and writes a report. The same files, options and seed give\n"
+        "the same result, byte for byte, with the same version of Python.",
         epilog=_EPILOG,
     )
     add_paths(parser)
@@ -83,8 +84,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     queue = parser.add_argument_group(
         "the queue",
-        "the rules of the older systems are fixed. A recording's settings override the defaults, a profile overrides "
-        "these settings, and a rule given here overrides the profile",
+        "when the queue answers; the older systems have rules of their own. A rule given here overrides the\n"
+        "profile, a profile overrides the settings in a recording, and these override the defaults",
     )
     queue.add_argument(
         "--profile",
@@ -96,8 +97,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "replayed once for each, the first as `queue`, the others as `queue (P)`",
     )
     for option, rule in RULE_OPTIONS.items():
-        metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
-        words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
+        value = getattr(SimSettings(), rule)
+        metavar, default = ("TIME", format_duration_ms(value)) if rule.endswith("_ms") else ("N", value)
+        words = f"{_RULES[rule]} (default: {default})"
         queue.add_argument(f"--{option}", metavar=metavar, help=words)
     parser.add_argument(
         "--explain-loss",
@@ -116,15 +118,15 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="S",
         help="only this system; may be repeated; `market` is the queue and the systems that people run today, `all` is "
-        "everything (default: the queue and the systems of the incident; see `systems`)",
+        "everything (default: the queue and four older systems; the command `systems` lists all)",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SYSTEM.NAME=VALUE",
-        help="change a setting of a single system, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
-        "them)",
+        help="change a setting of a single system, as in n8n-wait.wait=8s; may be repeated (the command "
+        "`systems` lists them)",
     )
 
 

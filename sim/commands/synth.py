@@ -19,7 +19,11 @@ from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSetti
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("synth", help="write a made-up recording that resembles real chats")
+    parser = commands.add_parser(
+        "synth",
+        help="write a made-up recording that resembles real chats",
+        description="Writes a recording of made-up chats, to replay when you have no messages of your own.",
+    )
     parser.set_defaults(run=run)
     defaults = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
@@ -37,13 +41,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     for option, convert, default, metavar, words in options:
         parser.add_argument(
-            option, type=convert, default=default, metavar=metavar, help=f"{words} (default {default})"
+            option, type=convert, default=default, metavar=metavar, help=f"{words} (default: {default})"
         )
     parser.add_argument(
         "--lang",
         choices=LANGUAGES,
         default=defaults.language,
-        help=f"language in which users write (default {defaults.language})",
+        help=f"language in which users write (default: {defaults.language})",
     )
     parser.add_argument(
         "-o",

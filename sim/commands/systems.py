@@ -15,7 +15,11 @@ from sim.tables import print_item
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("systems", help="list the systems against which recordings can be replayed")
+    parser = commands.add_parser(
+        "systems",
+        help="list the systems against which recordings can be replayed",
+        description="Lists the systems for `replay --system`, each with the settings that `replay --set` changes.",
+    )
     parser.set_defaults(run=run)
 
 

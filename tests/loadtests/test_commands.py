@@ -172,4 +172,4 @@ def test_the_help_of_run_has_every_scenario_every_fault_and_every_threshold_with
         assert f"{fault} {kind.spelling} {kind.meaning}" in words
     for limit in dataclasses.fields(Limits):
         option, unit = f"--{limit.name.replace('_', '-')}", limit.metadata["unit"]
-        assert f"{option} {unit} {limit.metadata['help']} ({limit.default:g})" in words
+        assert f"{option} {unit} {limit.metadata['help']} (default: {limit.default:g})" in words

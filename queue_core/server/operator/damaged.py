@@ -101,9 +101,10 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     for command in (repair, drop):
         command.add_argument("ids", nargs="*", metavar="ID", help="as `damaged list` shows it")
-        command.add_argument(
-            "--all", action="store_true", help="all damaged keys; repair leaves keys without messages"
-        )
+    repair.add_argument(
+        "--all", action="store_true", help="all damaged keys; those without messages stay as they are"
+    )
+    drop.add_argument("--all", action="store_true", help="all damaged keys")
     drop.add_argument("--yes", action="store_true", help="with --all: yes, delete them")
 
 
