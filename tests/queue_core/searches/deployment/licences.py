@@ -88,7 +88,7 @@ class Licences:
     def _is_refuted(self, work: Work) -> bool:
         """Return True if a call failed since its backend was away, and another conversation was served meanwhile.
 
-        Or since the last call for this conversation that failed so.
+        Or since the last call for this conversation that failed, for whatever reason.
         """
         if not isinstance(work, Ask | Sending) or work.end != "away":
             return False
@@ -97,9 +97,9 @@ class Licences:
             (
                 other.began_ms
                 for other in self._trace.works
-                if isinstance(other, type(work))
+                if isinstance(other, Ask | Sending)
                 and other.conversation == work.conversation
-                and other.end == "away"
+                and other.end in ("failed", "away", "refused", "uncertain")
                 and other.began_ms < work.began_ms
             ),
             default=work.began_ms,
