@@ -21,7 +21,8 @@ allow_when_full(place.lock, group)
 local size = tonumber(lock[2])
 
 -- True if a reply to this batch was recorded before.
-local is_kept = redis.call('EXISTS', place.reply) == 1
+local state = redis.call('HGET', place.reply, 'state')
+local is_kept = state ~= false
 
 if not is_kept then
   note_success(place, place.ai, now_ms, group)
@@ -39,5 +40,7 @@ elseif not is_kept and supersede_ms > 0 and size < max_batch and on_demand().is_
   on_demand().start_again(place, rules, token, latest, now_ms, stats_ttl_ms)
   return 'superseded'
 end
-redis.call('HSET', place.reply, 'text', text, 'size', size, 'state', 'unsure', 'recordedAt', digits(now_ms))
+if state ~= 'sent' then  -- a late copy of the call takes no note back
+  redis.call('HSET', place.reply, 'text', text, 'size', size, 'state', 'unsure', 'recordedAt', digits(now_ms))
+end
 return 'held'

@@ -77,6 +77,18 @@ class TestRecords:
         again = await steps.leased(38_000, "c3")
         assert (again.send_state, again.parts_sent, again.attempt) == ("unsure", 2, 2)
 
+    async def test_late_copies_of_earlier_calls_take_nothing_back(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.record_reply(batch.token)
+        await steps.record_sent(batch.token, 2, is_whole=False)
+        assert await steps.record_sent(batch.token, 1, is_whole=False) == "held"
+        assert (await steps.fields(PLACE.reply))["parts"] == "2"
+        await steps.record_sent(batch.token)
+        await steps.record_sent(batch.token, 2, is_whole=False)
+        await steps.record_reply(batch.token)
+        assert (await steps.leased(23_000, "c2")).send_state == "sent"
+
 
 class TestSupersede:
     """The batch is m1 at 0 s, claimed at 8 s; m2 comes at 9 s, and the reply at 10 s."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -244,9 +245,20 @@ class Deployment:
         for _, raw in self.server.run("XRANGE", "wa:{0}:dead_letters", "-", "+"):
             fields = dict(zip(raw[::2], raw[1::2], strict=True))
             message_id = str(fields[b"message"]).partition('"id":"')[2].partition('"')[0]
-            at_ms = float(fields[b"at"]) - EPOCH_MS
+            at_ms = self._even_ms(float(fields[b"at"]) - EPOCH_MS)
             dead[message_id] = (fields[b"reason"].decode(), at_ms)
         return dead
+
+    def _even_ms(self, redis_ms: float) -> float:
+        """Return a time of Redis's clock by the loop's, which is never set: that of an executed step if possible."""
+        ahead_ms, begins_ms, found = 0, 0.0, []
+        steps = sorted((step.at_ms, step.by_ms) for step in self.plan.clock_steps)
+        for ends_ms, by_ms in (*steps, (math.inf, 0)):
+            if begins_ms <= redis_ms - ahead_ms + 1 <= ends_ms + 2:
+                found.append(redis_ms - ahead_ms)
+            ahead_ms, begins_ms = ahead_ms + by_ms, ends_ms
+        executed = [step.at_ms for step in self.trace.executed]
+        return next((it for it in found if any(0 <= at_ms - it < 2 for at_ms in executed)), found[-1])
 
 
 async def _make_passes(process: Process, processor: Processor) -> None:

@@ -37,6 +37,13 @@ PLANS = {
     "the note of a part is refused": Plan(
         SETTINGS, ONE, parts=2, refusals=(Refusal("record_sent", 1, times=2),)
     ),
+    "a note of the first part comes late, after that of the second": Plan(
+        SETTINGS,
+        ONE,
+        sends=(Send(100), Send(100), Send(1_000, "refused")),
+        parts=3,
+        lost_calls=(LostCall("worker", "record_sent", 1, "late", times=2),),
+    ),
     "a claim's answer is read after its lease": Plan(
         SETTINGS,
         ONE,
