@@ -20,12 +20,12 @@ try:
     )
     from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt, Reply
     from queue_core.queue.claims import Claimed
-    from queue_core.queue.health import HealthReport, examine
-    from queue_core.queue.intake import Intake
+    from queue_core.queue.health.health import HealthReport, examine
+    from queue_core.queue.intake.intake import Intake
     from queue_core.queue.message_queue import MessageQueue
-    from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
-    from queue_core.queue.rescue import Rescued
-    from queue_core.queue.sent_replies import Report
+    from queue_core.queue.processing.processor import ProcessingObserver, ProcessingReport, Processor
+    from queue_core.queue.upkeep.rescue import Rescued
+    from queue_core.queue.upkeep.sent_replies import Report
     from queue_core.redis.connection import connect
     from queue_core.sent import note_sent
     from queue_core.settings import PROFILES, QueueSettings

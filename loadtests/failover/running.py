@@ -15,7 +15,7 @@ from loadtests.failover.ledger import Ledger, LedgerQueue
 from loadtests.replicated_redis.node import Node
 from loadtests.replicated_redis.servers import ReplicatedServers
 from queue_core import Batch, Processor, QueueMessage, QueueSettings, QueueUnavailableError, connect
-from queue_core.queue.intake import Intake
+from queue_core.queue.intake.intake import Intake
 from queue_core.waiting import cancel_all
 from reports.results.failover import FailoverRow, NodePause
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -109,11 +109,7 @@ class Claims:
             watcher=entry.name,
             left_out=" ".join(entry.left_out),
             room=entry.room,
-            kept=" ".join(
-                f"{place.conversation} {batch.token}"
-                for batch in kept
-                if (place := access.keys.of(batch.instance_name, batch.user_phone)).partition == partition
-            ),
+            kept=" ".join(self._leases_in(partition, kept)),
         )
         asked_s = self._time.now_s()
         try:
@@ -123,6 +119,12 @@ class Claims:
             raise
         self._time.note(partition, answer.now_ms, asked_s)
         return await self._claimed(answer, processor_id)
+
+    def _leases_in(self, partition: int, batches: Iterable[Batch]) -> Iterator[str]:
+        for batch in batches:
+            place = self._access.keys.of(batch.instance_name, batch.user_phone)
+            if place.partition == partition:
+                yield f"{place.conversation} {batch.token}"
 
     async def look(self, partition: int) -> LookAnswer:
         """Say when a partition next needs attention; `MessageQueue.look` describes it."""

@@ -31,20 +31,20 @@ from queue_core.message import (
 from queue_core.queue.access import Access
 from queue_core.queue.aliases import Aliases
 from queue_core.queue.claims import Claimed, Claims
-from queue_core.queue.damage import Damage
-from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
-from queue_core.queue.erasure import Erasure
 from queue_core.queue.holding import Holding
-from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.pacing import Pacing
 from queue_core.queue.partitions.change import Partitions
-from queue_core.queue.rescue import Rescue
-from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.queue.storing import storing_call
+from queue_core.queue.upkeep.damage import Damage
+from queue_core.queue.upkeep.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
+from queue_core.queue.upkeep.erasure import Erasure
+from queue_core.queue.upkeep.inspection import Inspection
+from queue_core.queue.upkeep.rescue import Rescue
+from queue_core.queue.upkeep.sent_replies import SentReplies
 from queue_core.queue.watch import Entry
 from queue_core.queue.withdrawal import Withdrawal
 from queue_core.redis import scripts

@@ -8,7 +8,7 @@ import logging
 from queue_core.channels.base import DeliveryFailure, OwnMessage
 from queue_core.errors import QueueError
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.sent_replies import MatchedReport, Report
+from queue_core.queue.upkeep.sent_replies import MatchedReport, Report
 from queue_core.server.journal import Journal
 
 LOOK_EVERY_S = 1.0

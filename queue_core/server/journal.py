@@ -11,8 +11,8 @@ from queue_core.channels.base import AddressChange, Inbound
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
-from queue_core.queue.processor import Outcome
-from queue_core.queue.sent_replies import Report, SentReply
+from queue_core.queue.processing.processor import Outcome
+from queue_core.queue.upkeep.sent_replies import Report, SentReply
 from queue_core.recording.format import FaultState
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part

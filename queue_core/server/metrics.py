@@ -31,9 +31,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from queue_core.message import BackendKind, Batch, Trigger
-from queue_core.queue.health import HealthReport
+from queue_core.queue.health.health import HealthReport
 from queue_core.queue.outages import OutageNews
-from queue_core.queue.processor import Outcome
+from queue_core.queue.processing.processor import Outcome
 from queue_core.server.fitting import Part
 
 SIZE_BUCKETS = (1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100)

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from queue_core.command_lines import typed
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
-from queue_core.queue.intake import Intake
+from queue_core.queue.intake.intake import Intake
 from queue_core.redis_server.address import WEB, announced, read_address
 from queue_core.server.config import SUPERSEDE_MS, ServerSettings
 from queue_core.server.own_redis import EXPECTED_WARNINGS, own_redis

@@ -18,9 +18,9 @@ from queue_core.channels.pacing import Pacer
 from queue_core.durations import DAY_MS
 from queue_core.errors import QueueError
 from queue_core.http_client import new_session
-from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.health.health import HealthReport, examine
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.processor import Processor
+from queue_core.queue.processing.processor import Processor
 from queue_core.recording.recorder import Recorder
 from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels

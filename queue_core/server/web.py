@@ -10,8 +10,8 @@ from aiohttp import web
 
 from queue_core.channels.authentication import bearer_token, is_secret
 from queue_core.errors import QueueError
-from queue_core.queue.health import HealthReport, examine
-from queue_core.queue.processor import Processor
+from queue_core.queue.health.health import HealthReport, examine
+from queue_core.queue.processing.processor import Processor
 from queue_core.server.answers import json_answer, refusal
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.runtime import Runtime

@@ -21,7 +21,7 @@ from queue_core import (
 )
 from queue_core.ai.base import UNAVAILABLE_WAITS_S, retry_after_ms
 from queue_core.queue.outages import OutageNews
-from queue_core.queue.processor import Outcome
+from queue_core.queue.processing.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
 from queue_core.redis.pending_calls import CALLS_MAX
 from queue_core.redis.scripts.loader import text
 from queue_core.redis_server.binaries import find_all_redis_servers

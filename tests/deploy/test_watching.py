@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from queue_core.queue.health import HealthReport
+from queue_core.queue.health.health import HealthReport
 from queue_core.server.metrics import Metrics
 from queue_core.settings import QueueSettings
 from tests.docs.documents import ROOT, table_under

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from queue_core.errors import InvalidSettingsError, QueueUnavailableError
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
+from queue_core.queue.health.probe import probe
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.probe import probe
 from queue_core.redis.connection import connect
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from queue_core.errors import DamagedKeyNotFoundError, QueueError
-from queue_core.queue.damage import CONTENTS_MAX, DamagedKey
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.upkeep.damage import CONTENTS_MAX, DamagedKey
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.output import (

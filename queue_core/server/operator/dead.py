@@ -15,7 +15,7 @@ from queue_core.durations import age
 from queue_core.errors import DeadLetterNotFoundError, QueueError
 from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.sent_replies import UNDELIVERED
+from queue_core.queue.upkeep.sent_replies import UNDELIVERED
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (

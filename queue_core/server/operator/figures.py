@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.durations import age
-from queue_core.queue.health import HealthReport, NodeShare
+from queue_core.queue.health.health import HealthReport, NodeShare
 from queue_core.queue.layout import PREVIOUS_RELEASE_MS
 from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import moment, write, write_item

@@ -12,8 +12,8 @@ from queue_core.durations import age
 from queue_core.legacy.buffer import Conversation
 from queue_core.legacy.inspection import read_buffer
 from queue_core.legacy.store import LegacyStore
-from queue_core.queue.erasure import Forgotten
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.upkeep.erasure import Forgotten
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, phone_spellings
 from queue_core.server.operator.output import complain, name, write, write_json

@@ -16,9 +16,9 @@ from queue_core.legacy.buffer import Buffer
 from queue_core.legacy.inspection import read_buffer
 from queue_core.legacy.store import StoredMessage
 from queue_core.message import DeadLetter, QueueMessage
-from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.sent_replies import words_of
+from queue_core.queue.upkeep.inspection import Conversation
+from queue_core.queue.upkeep.sent_replies import words_of
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (

@@ -12,10 +12,10 @@ import msgspec
 from queue_core.durations import age
 from queue_core.errors import QueueUnavailableError
 from queue_core.legacy.inspection import count_buffered
-from queue_core.queue.health import examine
-from queue_core.queue.inspection import ActiveConversation
+from queue_core.queue.health.health import examine
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.rescue import STEPS_MAX
+from queue_core.queue.upkeep.inspection import ActiveConversation
+from queue_core.queue.upkeep.rescue import STEPS_MAX
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
 from queue_core.server.operator.figures import figures, in_conversations, write_findings

@@ -25,7 +25,7 @@ class StoreClient(redis.asyncio.Redis):
     """Client of one process. Of redis-py's connection `options`, only `retry` and the timeout have an effect."""
 
     block_ms: int
-    """Length of a doorbell's blocking reads, if it differs from the one in `queue_core/queue/doorbell.py`."""
+    """Length of a doorbell's blocking reads, if it differs from that of `queue_core/queue/processing/doorbell.py`."""
 
     def __init__(self, server: StoreServer, name: str, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))

@@ -20,7 +20,7 @@ from queue_core import (
 )
 from queue_core.legacy.switch_back import adopt_leftovers
 from queue_core.message import as_deletion, as_edit
-from queue_core.queue.sent_replies import Report
+from queue_core.queue.upkeep.sent_replies import Report
 from queue_core.sent import note_sent
 from tests.queue_core.bot import happens, message, on_newest
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, Gate, World

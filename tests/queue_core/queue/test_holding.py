@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import MessageQueue, Processor
 from queue_core.message import Batch
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
 from queue_core.queue.holding import Inventory
 from tests.queue_core.bot import Bot, at_rest, enqueue, eventually, message, quick, running
 from tests.queue_core.queue.conftest import EPOCH_MS, Clock

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings, connect
-from queue_core.queue.sent_replies import Report
+from queue_core.queue.upkeep.sent_replies import Report
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.sent import SentPart
 

@@ -19,7 +19,7 @@ from queue_core import (
     UnsupportedRedisError,
     connect,
 )
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 

@@ -16,7 +16,7 @@ from queue_core import (
     QueueSettings,
     QueueUnavailableError,
 )
-from queue_core.queue.rescue import Rescued
+from queue_core.queue.upkeep.rescue import Rescued
 from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.forgetful import Forgetful
 from tests.queue_core.searches.changes import Edit, What

@@ -22,7 +22,7 @@ from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
 from queue_core.queue.outages import OutageNews
-from queue_core.queue.sent_replies import Report
+from queue_core.queue.upkeep.sent_replies import Report
 from queue_core.recording.recorder import Recorder
 from queue_core.server.bot import Bot
 from queue_core.server.journal import Journal

@@ -16,7 +16,7 @@ from aiohttp import web
 from queue_core import Batch, QueueMessage, QueueUnavailableError
 from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.cloud.example import webhook_of
-from queue_core.queue import sent_replies
+from queue_core.queue.upkeep import sent_replies
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.sent import SentPart
 from queue_core.server import deliveries

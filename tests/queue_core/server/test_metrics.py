@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from queue_core import Batch, QueueMessage
-from queue_core.queue.health import HealthReport
+from queue_core.queue.health.health import HealthReport
 from queue_core.queue.outages import Outage, OutageNews
-from queue_core.queue.processor import ProcessingObserver
+from queue_core.queue.processing.processor import ProcessingObserver
 from queue_core.server.metrics import RECENT_SAMPLES_MAX, Metrics
 
 

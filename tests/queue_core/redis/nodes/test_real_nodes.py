@@ -28,8 +28,8 @@ from queue_core import (
     connect,
 )
 from queue_core.keys import KeySpace
-from queue_core.queue.health import examine
-from queue_core.queue.probe import probe
+from queue_core.queue.health.health import examine
+from queue_core.queue.health.probe import probe
 from queue_core.redis import scripts
 from queue_core.redis.listening import listener_on
 from queue_core.redis.nodes.client import NodesClient

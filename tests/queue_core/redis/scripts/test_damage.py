@@ -16,7 +16,7 @@ from queue_core import (
     QueueSettings,
 )
 from queue_core.keys import KeySpace
-from queue_core.queue.damage import DamagedKey
+from queue_core.queue.upkeep.damage import DamagedKey
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.redis.scripts.test_partial_writes import queue_without, set_rights
 from tests.queue_core.searches.planting import plant
@@ -210,7 +210,7 @@ async def test_messages_of_a_wrong_type_go_back_by_command(redis_client: Redis) 
 async def test_messages_go_back_from_a_key_of_any_type(
     redis_client: Redis, kind: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queue_core.queue.damage._RESTORED_MAX", limit)
+    monkeypatch.setattr("queue_core.queue.upkeep.damage._RESTORED_MAX", limit)
     queue = queue_on(redis_client)
     for name in ("m1", "m2", "m3"):
         await queue.enqueue(message(name, "bad"))

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from queue_core import MessageQueue, QueueMessage, QueueSettings
 from queue_core.errors import NewerLayoutError
 from queue_core.keys import LAYOUT_KNOWN, LAYOUT_VERSION
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
 from queue_core.queue.layout import Layout
 from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED
 

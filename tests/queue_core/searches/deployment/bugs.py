@@ -17,10 +17,10 @@ from queue_core import (
     MessageQueue,
     QueueUnavailableError,
 )
-from queue_core.queue import renewals
-from queue_core.queue.attempt import Attempt, Attempts
-from queue_core.queue.intake import Acknowledgement, Arrival
-from queue_core.queue.renewals import Renewals
+from queue_core.queue.intake.intake import Acknowledgement, Arrival
+from queue_core.queue.processing import renewals
+from queue_core.queue.processing.attempt import Attempt, Attempts
+from queue_core.queue.processing.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender, send_reply
 from tests.queue_core.searches.planting import plant
 

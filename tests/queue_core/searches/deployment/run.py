@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueUnavailableError
-from queue_core.queue.attempt import Outcome
 from queue_core.queue.outages import OutageNews
+from queue_core.queue.processing.attempt import Outcome
 from sim.engine.network import server_time
 from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.network import EPOCH_MS, Server

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.channels.phrases import Phrases
 from queue_core.channels.unreadable import unreadable
-from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.upkeep.dead_letters import DeadLetters
 from queue_core.server.operator.dead import PAGE
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for

@@ -6,7 +6,7 @@ import re
 import time
 
 from queue_core import MessageQueue, QueueMessage
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import Console
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from queue_core.queue import damage
-from queue_core.queue.health import examine
+from queue_core.queue.health.health import examine
+from queue_core.queue.upkeep import damage
 from queue_core.redis.scripts.loader import library, text
 from tests.queue_core.server.operator.console import Console
 

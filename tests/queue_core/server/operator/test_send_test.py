@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from queue_core import GiveUpError, MessageQueue, Processor, QueueMessage, QueueUnavailableError
 from queue_core.channels.evolution.parser import parse_evolution
-from queue_core.queue.inspection import Inspection
+from queue_core.queue.upkeep.inspection import Inspection
 from tests.queue_core.bot import Bot, claimed_batch, running
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 

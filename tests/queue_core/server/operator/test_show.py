@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.queue.outages import OutageSign
-from queue_core.queue.sent_replies import Report, SentReply
+from queue_core.queue.upkeep.sent_replies import Report, SentReply
 from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for

@@ -33,7 +33,7 @@ from queue_core import (
     connect,
 )
 from queue_core.queue.outages import OutageSign
-from queue_core.queue.sent_replies import Report
+from queue_core.queue.upkeep.sent_replies import Report
 from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all
 from sim.engine.store.client import StoreClient

@@ -1,0 +1,1 @@
+"""The way in of a web process, also while Redis is away."""

@@ -1,0 +1,1 @@
+"""Workers: a processor claims turns, and an attempt has each one answered."""

@@ -1,0 +1,1 @@
+"""Parts of a queue that people and monitors look at, repair and delete."""
