@@ -117,7 +117,7 @@ class Claims:
         except (QueueUnavailableError, asyncio.CancelledError):
             self.unanswered[claimer] = claim_id
             raise
-        self._time.note(partition, answer.now_ms, asked_s)
+        self._time.note(partition, answer.now_ms, asked_s, of_claim=True)
         return await self._claimed(answer, processor_id)
 
     def _leases_in(self, partition: int, batches: Iterable[Batch]) -> Iterator[str]:
@@ -132,7 +132,8 @@ class Claims:
         call = scripts.Look(partition=access.keys.partitions[partition], now_ms=access.now())
         asked_s = self._time.now_s()
         answer = await access.transport.gathered(call)
-        self._time.note(partition, answer.now_ms, asked_s)
+        if not self._time.note(partition, answer.now_ms, asked_s):
+            return answer._replace(next_due_ms=answer.now_ms)  # a claim then finds what is due
         return answer
 
     async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+STEP_MS = 1_000
+"""Difference of two clocks that counts as setting one of them; claim.lua has the same."""
+
 
 class ServerTime:
     """Last time that each partition's server reported, with the moments of the request and of its answer.
@@ -20,18 +23,27 @@ class ServerTime:
         """Return this process's time in seconds, from an arbitrary start."""
         return self._monotonic() if self._monotonic else asyncio.get_running_loop().time()
 
-    def note(self, partition: int, now_ms: int, asked_s: float) -> None:
-        """Note an answer that has just come: the server's time, and the process's time when it was asked."""
-        self._seen[partition] = now_ms, asked_s, self.now_s()
+    def note(self, partition: int, now_ms: int, asked_s: float, *, of_claim: bool = False) -> bool:
+        """Note an answer that has just come: the server's time, and the process's time when it was asked.
 
-    def bounds_ms(self, partition: int) -> tuple[int, int]:
-        """Return the earliest and the latest time that the server's clock shows now; (0, 0) if unknown.
+        Return False if the server's clock was set since the last answer. Then only the answer of a claim is noted,
+        since only claims tell Redis of the step.
+        """
+        earliest_ms, latest_ms = self.bounds_ms(partition, asked_s)
+        is_even = not latest_ms or earliest_ms - STEP_MS <= now_ms <= latest_ms + STEP_MS
+        if is_even or of_claim:
+            self._seen[partition] = now_ms, asked_s, self.now_s()
+        return is_even
 
-        They hold if the server's clock ran as fast as this process's clock since the last answer. A slow request makes
-        the clock look as if it had been set forward, which only makes messages expire later.
+    def bounds_ms(self, partition: int, asked_s: float | None = None) -> tuple[int, int]:
+        """Return the earliest and the latest time of the server's clock when it answers; (0, 0) if unknown.
+
+        The request is made at `asked_s` (now if None). The bounds hold if the server's clock ran as fast as this
+        process's clock since the last answer.
         """
         if partition not in self._seen:
             return 0, 0
-        now_ms, asked_s, answered_s = self._seen[partition]
+        then_ms, then_asked_s, then_answered_s = self._seen[partition]
         now_s = self.now_s()
-        return now_ms + int((now_s - answered_s) * 1000), now_ms + int((now_s - asked_s) * 1000)
+        since_s = (now_s if asked_s is None else asked_s) - then_answered_s
+        return then_ms + int(since_s * 1000), then_ms + int((now_s - then_asked_s) * 1000)

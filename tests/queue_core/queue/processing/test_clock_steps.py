@@ -166,6 +166,16 @@ def test_an_answer_that_comes_late_is_not_a_step_back() -> None:
     assert time.bounds_ms(0) == (EPOCH_MS + 2_000, EPOCH_MS + 7_000)
 
 
+@pytest.mark.parametrize("step_ms", [-600_000, 600_000])
+def test_a_step_is_remembered_until_a_claim_tells_redis_of_it(step_ms: int) -> None:
+    time = ServerTime(lambda: 0.0)
+    assert time.note(0, EPOCH_MS, asked_s=0.0)
+    assert not time.note(0, EPOCH_MS + step_ms, asked_s=0.0)
+    assert time.bounds_ms(0) == (EPOCH_MS, EPOCH_MS)
+    assert not time.note(0, EPOCH_MS + step_ms, asked_s=0.0, of_claim=True)
+    assert time.bounds_ms(0) == (EPOCH_MS + step_ms, EPOCH_MS + step_ms)
+
+
 async def test_a_new_message_makes_an_old_one_due(world: World) -> None:
     """No claim came before the step."""
     await world.put("m1")

@@ -7,6 +7,7 @@ import pytest
 from queue_core import QueueSettings
 from tests.queue_core.searches.deployment.plan import (
     Answer,
+    ClockStep,
     LostCall,
     Message,
     Outage,
@@ -43,6 +44,11 @@ PLANS = {
         sends=(Send(100), Send(100), Send(1_000, "refused")),
         parts=3,
         lost_calls=(LostCall("worker", "record_sent", 1, "late", times=2),),
+    ),
+    "Redis's clock is set back, and a worker looks before the turn is due": Plan(
+        QueueSettings(window_ms=8_000, max_messages=0, lock_renew_ms=7_500),
+        ONE,
+        clock_steps=(ClockStep(500, -600_000),),
     ),
     "a claim's answer is read after its lease": Plan(
         SETTINGS,
