@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos validate failover test lint types unit bench bench-peers footprint soak fuzz format clean
+.PHONY: help serve replay regress baseline load load-chaos validate failover test lint types unit bench bench-peers footprint soak explore fuzz format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,10 @@ footprint: $(VENV)/.test ## measure how much memory the queue takes, and its slo
 
 soak: $(VENV)/.test ## run the long tests that unit leaves out, and the random tests with many more examples
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile=soak --timeout 3600
+
+EXPLORE ?=
+explore: $(VENV)/.test ## search whole deployments in simulated time for faults that break a promise, until Ctrl-C: EXPLORE="--runs 1000 --seed 7"
+	$(BIN)/python -m tests.queue_core.searches.deployment $(EXPLORE)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.test ## test the parsers of webhooks and of AI answers with damaged input, FUZZ_SECONDS=60 each
