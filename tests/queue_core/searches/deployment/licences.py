@@ -104,13 +104,14 @@ class Licences:
             ),
             default=work.began_ms,
         )
+        known_ms = min((step.at_ms for step in self._trace.of_token(work.token, "fail")), default=math.inf)
         return any(
             step.script in scripts
             and step.conversation != work.conversation
             and step.answer in ("held", "superseded")
             and step.at_ms >= began_ms - 2 * HALF_TRIP_MS
             for step in self._trace.executed
-            if step.at_ms <= (work.ended_ms or math.inf) + 2 * HALF_TRIP_MS + self._settings.redis_deadline_ms
+            if step.at_ms <= known_ms
         )
 
     # Replies that were sent twice.
