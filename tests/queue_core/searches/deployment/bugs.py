@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,13 +17,14 @@ from queue_core import (
     QueueUnavailableError,
 )
 from queue_core.queue.intake.intake import Acknowledgement, Arrival
-from queue_core.queue.processing import renewals
 from queue_core.queue.processing.attempt import Attempt, Attempts
 from queue_core.queue.processing.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender, send_reply
 from tests.queue_core.searches.planting import plant
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+
+DAY_S = 86_400
 
 
 def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
@@ -119,18 +119,17 @@ def withdraw_before_the_send(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Intake, "__init__", made)
 
 
-def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
-    """Renew leases no more often while Redis is away, and not by claims either."""
+def failed_renewals_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
+    """Renew a lease no more once a renewal failed, and not by claims either."""
     is_renewed = Renewals._is_renewed
 
     async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
-        try:
-            return await is_renewed(self, attempt, in_work)
-        finally:
+        if not await is_renewed(self, attempt, in_work):
+            attempt.held_since_s += DAY_S
             self.failed.clear()
+        return True
 
     patch.setattr(Renewals, "_is_renewed", renewed)
-    patch.setattr(renewals, "RETRY_S_MAX", math.inf)
 
 
 def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
             "settings": queue_settings(direct_after_ms=st.just(0)),
         },
     ),
-    "renewals_are_not_hurried": Case("asked again", long_outage),
+    "failed_renewals_are_not_repeated": Case("asked again", long_outage),
     "reply_is_not_recorded": Case("without a confirmation"),
     "frozen_processes_trust_old_answers": Case(
         "on a confirmation of",
