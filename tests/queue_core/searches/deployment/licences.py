@@ -88,22 +88,17 @@ class Licences:
     def _is_refuted(self, work: Work) -> bool:
         """Return True if a call failed since its backend was away, and another conversation was served meanwhile.
 
-        Or since the last call for this conversation that failed, for whatever reason.
+        Or since the last attempt on this conversation failed, for whatever reason.
         """
         if not isinstance(work, Ask | Sending) or work.end != "away":
             return False
         scripts = ("record_reply", "complete") if isinstance(work, Ask) else ("record_sent", "complete")
-        began_ms = max(
-            (
-                other.began_ms
-                for other in self._trace.works
-                if isinstance(other, Ask | Sending)
-                and other.conversation == work.conversation
-                and other.end in ("failed", "away", "refused", "uncertain")
-                and other.began_ms < work.began_ms
-            ),
-            default=work.began_ms,
+        failed_ms = (
+            step.at_ms
+            for step in self._trace.executed
+            if step.script == "fail" and step.conversation == work.conversation and step.at_ms < work.began_ms
         )
+        began_ms = max(failed_ms, default=work.began_ms)
         known_ms = min((step.at_ms for step in self._trace.of_token(work.token, "fail")), default=math.inf)
         return any(
             step.script in scripts
