@@ -33,7 +33,7 @@ SIGNS_MAX = 40_000
 UNQUOTED_MAX = 4_000
 """Limit on the length of a string whose first quote is missing."""
 
-_SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
+_SKIPPED = re.compile(r"(?:[\s,]++|//[^\n]*+|/\*.*?\*/)*", re.DOTALL)
 _KEY = re.compile(
     r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
     r"(?:\s{0,100}(?:=>|:\.?)|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
@@ -58,7 +58,8 @@ text belongs to the string."""
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
 _STRINGS = {
     (quote, after): re.compile(
-        rf"(?:[^\\{closing}]++|\\.|[{closing}](?!{after.pattern}))*+[{closing}]", re.DOTALL
+        rf"[^\\{closing}]*+(?:(?:\\.|[{closing}](?!{after.pattern}))[^\\{closing}]*+)*[{closing}](?={after.pattern})",
+        re.DOTALL,
     )
     for quote, closing in _QUOTES.items()
     for after in (_AFTER_STRING, _AFTER_ITEM)

@@ -67,7 +67,8 @@ _ERROR = re.compile(
 """Errors as the clients of AIs put them into words: axios, OpenAI, Anthropic, LiteLLM, Google."""
 _TRACE = re.compile(
     r"Traceback \(most recent call last\):\n +File \".*"
-    r"|(?:Uncaught )?[\w.$]{0,80}(?:Error|Exception)(?:: [^\n]*+)?(?:\n\s++at [^\n]++)++(?:\n[\s}\])][^\n]*+|\n)*+",
+    r"|(?:Uncaught )?[\w.$]{0,80}(?:Error|Exception)(?:: [^\n]*+)?"
+    r"(?=(?P<places>(?:\n\s++at [^\n]++)+(?:\n[\s}\])][^\n]*+|\n)*))(?P=places)",
     re.DOTALL,
 )
 """Error with the places in a program where it was raised, in Python, JavaScript or Java."""

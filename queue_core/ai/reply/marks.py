@@ -68,9 +68,9 @@ LOOP_SAMPLE, LOOP_ROW = 1_000, 20
 shortest loop has 1,200 characters."""
 TOKEN_MAX = 50
 """Length of the longest token of a loop, with what stands before the next one."""
-_TOKEN, _AGAIN = r"(<\|[a-z_]{2,40}\|>)", r"(?:(?:\n\n| |\n)?+\1)"
+_TOKEN, _AGAIN = r"(<\|[a-z_]{2,40}\|>)", r"(?:(?:\n\n| |\n)?\1)"
 _ROW = re.compile(f"{_TOKEN}{_AGAIN}{{{LOOP_ROW - 1}}}")
-_LOOP = re.compile(f"{_TOKEN}{_AGAIN}{{{LOOP_ROW - 1},}}+")
+_LOOP = re.compile(f"{_TOKEN}{_AGAIN}{{{LOOP_ROW - 1},}}")
 _UNKNOWN = re.compile(r"<\|/?\w[\w:-]{0,59}\|>")
 _BEGIN = re.compile(r"(?<![a-z])(?:begin|start)(?![a-z])")
 _UNKNOWN_OPENING = re.compile(

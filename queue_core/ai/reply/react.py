@@ -29,11 +29,11 @@ _LABEL = re.compile(
 )
 
 _CODE_OF_AGENT = re.compile(
-    r"Thoughts?:[^\n]{0,4000}+(?:\n(?!Code:|<code>)[^\n]{0,4000}+){0,40}+\n(?:Code:\s{0,3}```|<code>)"
+    r"Thoughts?:[^\n]{0,4000}+(?:\n(?!Code:|<code>)[^\n]{0,4000}+){0,40}\n(?:Code:\s{0,3}```|<code>)"
 )
 _FINAL_CALL = re.compile(
-    r"\nfinal_answer\(\s{0,9}(?:answer\s?=\s?)?(?:\"\"\"(?P<text>(?:[^\"\\]|\\.|\"(?!\"\"))*+)\"\"\""
-    r"|\"(?P<line>(?:[^\"\\\n]|\\.)*+)\"|'(?P<single>(?:[^'\\\n]|\\.)*+)')\s{0,9}\)",
+    r"\nfinal_answer\(\s{0,9}(?:answer\s?=\s?)?(?:\"\"\"(?P<text>[^\"\\]*+(?:(?:\\.|\"(?!\"\"))[^\"\\]*+)*)\"\"\""
+    r"|\"(?P<line>[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*)\"|'(?P<single>[^'\\\n]*+(?:\\.[^'\\\n]*+)*)')\s{0,9}\)",
     re.DOTALL,
 )
 """Answer of an agent of smolagents, which writes code."""

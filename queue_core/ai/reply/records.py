@@ -26,7 +26,7 @@ _RECORD = re.compile(
     r"|Previous assistant tool use\]"
     r"|(?i:tool (?:call|result|output): |(?:tool use|call(?:ed|ing) tools?)(?:: | )[\w.-]{1,80}(?=[\](,{]| with | \()))"
 )
-_BRACKET = re.compile(r"[\[\]]|(?<=[{\[:,])\s?\"(?:[^\"\\\n]|\\.)*+\"(?=\s?[,}\]:])")
+_BRACKET = re.compile(r"[\[\]]|(?<=[{\[:,])\s?\"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*\"(?=\s?[,}\]:])")
 """Bracket, or a string of JSON, whose brackets do not count."""
 _LABEL = re.compile(
     r"(?:\s{0,9}\n(?:Arguments|Tool|Input|Result|Output):| with (?:args|arguments|input):?)[ \t]{0,9}"

@@ -543,7 +543,7 @@ BUGS = {
     ),
     "record_reply replaces a reply that was kept": (
         "record_reply",
-        "local is_kept = redis.call('EXISTS', place.reply) == 1",
+        "local is_kept = state ~= false",
         "local is_kept = false",
         "reply",
     ),
@@ -604,8 +604,8 @@ BUGS = {
     ),
     "record_sent notes nothing": (
         "record_sent",
-        "'sent' or 'unsure'",
-        "'unsure' or 'unsure'",
+        "'state', 'sent',",
+        "'state', 'unsure',",
         "the reply of",
     ),
     "complete and fail obey anybody": (

@@ -245,8 +245,10 @@ class Promises:
             yield f"not at rest at {self._result.ended_ms / 1000:.1f} s: {waiting} wait; in Redis: {self._result.left}"
 
     def _taken_over(self) -> Iterator[str]:
-        """A dead worker's turn is taken over by a worker that lives within `lock_ttl_ms` of Redis being reachable."""
-        limit_ms = self._settings.lock_ttl_ms + TAKEOVER_SLACK_MS
+        """A dead worker's turn is taken over by a worker that lives within `lock_ttl_ms` of Redis being reachable.
+
+        When Redis's clock is set back, nobody knows how old a lease is: it lasts for one more at most.
+        """
         for claim in [it for it in self._trace.executed if it.script == "claim"]:
             died_ms = claim.process.died_ms
             if died_ms is None or claim.process.stopped_ms is not None or died_ms < claim.at_ms:
@@ -256,6 +258,10 @@ class Promises:
             after = self._next_step(claim, died_ms)
             if self._result.plan.concurrency == 1 or self._trace.had_to_wait(died_ms, after):
                 continue  # the worker that lives may have its slot in use, or the turn waits for the AI or the channel
+            limit_ms = self._settings.lock_ttl_ms + TAKEOVER_SLACK_MS
+            for clock in self._result.plan.clock_steps:
+                if clock.by_ms < 0 and claim.at_ms <= clock.at_ms <= after:
+                    limit_ms += min(-clock.by_ms, self._settings.lock_ttl_ms)
             for worker in self._result.processes:
                 ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
                 if min(ready_ms, after - died_ms) > limit_ms:
