@@ -23,7 +23,7 @@ LAYOUT_VERSION = 2
 """Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
 
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
-of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
+of its first claim or message, Unix ms; 0 if no older process had used the partition then.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
 `partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
 the conversations are carried it is both numbers, as in "16>32", and no process may work: see `queue/partitions/`.

@@ -19,9 +19,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Layout of a partition; `queue_core/keys.py` describes the hash in Redis that holds it."""
 
     version: int
-    """Newest layout that was written to the partition; 1 if no release that numbers its layout stored a message yet."""
+    """Newest layout that was written to the partition; 1 if no release that numbers its layout used it yet."""
     since_ms: int | None
-    """Unix ms of the first message in that layout; 0 if the partition was empty before, None for layout 1."""
+    """Unix ms since which it is used; 0 if no older process had used the partition before, None for layout 1."""
     oldest: int
     """Oldest layout whose processes may still work on the partition."""
     partitions: str = ""

@@ -512,8 +512,11 @@ local function read_last_claim()
   return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
 end
 
-read_layout(partition)
+local layout = read_layout(partition)
 allow_when_full(partition.token)
+if not number_in(layout[2]) then
+  layout_since(partition, now_ms)
+end
 local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, read_last_claim)
 local has_leased = last[1] == claim_id and (last[2] or '') ~= ''
 if last[3] == run and not has_leased and claim_number <= (number_in(last[4]) or 0) then

@@ -54,16 +54,18 @@ local function read_layout(place)
   return layout
 end
 
--- Returns the time, in Unix ms, since which messages are stored in this layout, and notes it before the first message; 0 if
--- the partition was empty then. keys.py describes the hash. Raises an error if this layout is too old. Also returns the
--- list of layers of ids, see seen.lua.
+-- Returns the time, in Unix ms, since which messages are stored in this layout, and notes it before the first claim or
+-- message; 0 if no older process had used the partition then. An older worker that only waits leaves `looks`: the web
+-- process beside it may store its first message at any time. keys.py describes the hash. Raises an error if this layout is
+-- too old. Also returns the list of layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
   local version = number_in(layout[2])
   if version and version >= LAYOUT_VERSION then
     return number_in(layout[3]) or now_ms, layout[4]
   end
-  local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
+  local looks = string.gsub(place.layout, 'layout$', 'looks')  -- few scripts have its name
+  local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead, looks) > 0
   local since = is_used and now_ms or 0
   redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
   return since, layout[4]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_core import MessageQueue, connect
+from queue_core import MessageQueue, QueueSettings, connect
 from queue_core.keys import LAYOUT_KNOWN
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import at_rest
@@ -93,6 +93,29 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
         world.answered_once(sorted(ids))
         letters = await queue.dead_letters()
         assert {letter.message.id for letter in letters if letter.message} == DEAD
+
+
+async def test_both_releases_know_what_the_other_one_stored_in_unused_partitions(
+    redis_server: EmbeddedRedis, tmp_path: Path, before: Path
+) -> None:
+    """An older worker runs, and has had nothing to do in most partitions, or in none."""
+    ids = [f"u{number}" for number in range(16)]
+    async with outside() as world, connect(redis_server.url) as client:
+        environment = {
+            **QUICK, **world.environment(), "REDIS_URL": redis_server.url, "QUEUE_PARTITIONS": "4"
+        }  # fmt: skip
+        async with (
+            web_and_worker(before, environment, tmp_path) as (old_web, _),
+            running("web", environment=environment, folder=tmp_path) as new_web,
+        ):
+            for number, message_id in enumerate(ids):
+                first, again = (old_web, new_web) if number % 4 == 3 else (new_web, old_web)
+                webhook = evolution(message_id, phone=f"9665000000{number:02}")
+                for web, status in ((first, "queued"), (again, "duplicate")):
+                    assert await web.post("/webhook/evolution", webhook) == (200, {status: 1})
+            await world.has_sent(ids)
+            await at_rest(MessageQueue(client, QueueSettings(partitions=4)))
+        world.answered_once(ids)
 
 
 async def test_a_release_that_is_too_old_for_the_data_refuses(

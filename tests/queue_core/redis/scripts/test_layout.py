@@ -39,6 +39,15 @@ async def test_the_first_message_in_an_empty_redis_says_that_nothing_older_is_th
     assert await queue.layouts() == layout(0)
 
 
+async def test_an_older_worker_that_only_waits_counts_as_older_data(
+    queue: MessageQueue, redis_client: Redis
+) -> None:
+    """It has claimed, as all releases do."""
+    await redis_client.hset(SHARED.looks, mapping={"at": NOW - 5_000, "since": NOW - 5_000})
+    await queue.enqueue(MESSAGE)
+    assert await queue.layouts() == layout(NOW)
+
+
 async def test_the_first_message_beside_older_data_says_since_when_the_new_layout_is_written(
     queue: MessageQueue, redis_client: Redis
 ) -> None:
