@@ -261,7 +261,7 @@ class Promises:
             limit_ms = self._settings.lock_ttl_ms + TAKEOVER_SLACK_MS
             for clock in self._result.plan.clock_steps:
                 if clock.by_ms < 0 and claim.at_ms <= clock.at_ms <= after:
-                    limit_ms += min(-clock.by_ms, self._settings.lock_ttl_ms)
+                    limit_ms += self._settings.lock_ttl_ms
             for worker in self._result.processes:
                 ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
                 if min(ready_ms, after - died_ms) > limit_ms:
