@@ -29,7 +29,7 @@ MISSES_MAX = 500
 """Limit on brackets that open no link; after that many no more are looked at."""
 
 _SIGN = re.compile(r"[\n$\\`~*_\[\]<&:!wW](?:(?<![:!wW])|(?<=:)(?=//)|(?<=!)(?=\[)|(?<=[wW])(?=[wW]{2}\.))")
-"""Characters at which a rule for the text of a paragraph may apply. With a class at its beginning the search is fast."""
+"""Characters at which a rule for the text of a paragraph may apply. A class at its beginning makes the search fast."""
 _SIGNS_OF_RULES = {
     "newline": "\n",
     "formula": "$\\",
