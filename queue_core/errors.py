@@ -71,11 +71,12 @@ class DeadLettersFullError(QueueError):
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 
-    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After. The wait is at most
-    `outage_patience_s`; what is not a finite number counts as None. `blames` says what the reason lies in: "backend",
-    the AI or the channel, which may be away, so that the attempt does not count unless other turns succeed; "turn",
-    such as its content, so that it counts; or "limit": too much was sent in a short time, so that the attempt does not
-    count, and no other turn waits.
+    `after_ms` is the shortest wait, for answers such as HTTP 429 with Retry-After. It is at most `outage_patience_s`;
+    what is not a finite number counts as None. `blames` says what the reason lies in: "backend", the AI or the channel,
+    which may be away, so that the attempt does not count unless other turns succeed; "turn", such as its content, so
+    that it counts; or "limit": too much was sent in a short time, so that the attempt does not count, and no other turn
+    waits. An attempt that does not count waits longer with each try, up to `backoff_max_ms`; after a limit, up to four
+    times `after_ms`.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class RetryLaterError(QueueError):
 class SendUncertainError(QueueError):
     """Raised by a sender when the current part may have reached the user.
 
-    `after_ms` replaces the backoff of the settings, as in RetryLaterError.
+    `after_ms` replaces the backoff of the settings.
     """
 
     def __init__(self, reason: str, *, after_ms: int | None = None) -> None:

@@ -347,7 +347,9 @@ def suspects(
     """
     prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
     for name in sorted({*file_values, *environ} - set(names)):
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in file_values else 0.9)
+        cutoff = 0.85 if name in file_values else 0.9
+        plain = name.replace("QUEUE_QUEUE_", "QUEUE_", 1)  # of a setting whose own name begins with queue_
+        close = [plain] if plain in names else difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
         if close or name.startswith(prefixes if name in file_values else "QUEUE_"):
             close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f"; did you mean {close[0]}?" if close else ""

@@ -64,7 +64,12 @@ def test_the_page_has_the_words_of_every_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"), [('{"response": "**We** open."}', "*We* open."), ("<think>hm</think>", "reasoning")]
+    ("answer", "shown"),
+    [
+        ('{"response": "**We** open."}', "*We* open."),
+        ("<think>hm</think>", ABSENCE_WORDS["reasoning"]),
+        ("NO_REPLY", "no reply is wanted"),
+    ],
 )
 def test_the_code_of_the_page_shows_an_answer(answer: str, shown: str, tmp_path: Path) -> None:
     (tmp_path / "answer.txt").write_text(answer, "utf-8")

@@ -84,7 +84,8 @@ def objects_beside(text: str, code: Code) -> Beside:
     for candidate in _candidates(text, effort):
         fence = code.fence_around(candidate.start)
         is_span = fence is None and code.holds(candidate.start)
-        before = text[fence.body_start : candidate.start].strip() if fence else is_span
+        last = found.answers[-1].end if found.answers else 0
+        before = _code_in(text, max(fence.body_start, last), candidate.start) if fence else is_span
         if before and not (
             is_span and _INLINE_FENCE.search(text, max(0, candidate.start - 20), candidate.start)
         ):  # a part of code
@@ -106,6 +107,11 @@ def objects_beside(text: str, code: Code) -> Beside:
     if "[" in text and not effort.is_dense:
         found.shown = sorted([*found.shown, *((*span, "") for span in _lists_of_calls(text, code))])
     return found
+
+
+def _code_in(text: str, start: int, end: int) -> str:
+    """Return the code before an object or between two; the bracket and the commas of a list do not count."""
+    return text[start:end].strip().strip("[,")
 
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
@@ -221,11 +227,12 @@ def without_leftovers(text: str, code: Code) -> str:
     pattern = _pattern_of_leftovers(text[-END_CHARACTERS:])
     if pattern is None:
         return text
-    read, effort = 0, Effort(text)
+    read, code_end, effort = 0, 0, Effort(text)
     found = pattern.finditer(text, max(0, len(text) - END_CHARACTERS))
     for key in islice(found, KEYS_MAX):
         is_response = key[0].startswith("{")
-        if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
+        fence = code.fence_around(key.start())
+        if key.start() < code_end or (code.holds(key.start()) and (is_response or fence is None)):
             continue
         if is_response and _is_embedded(text, key.start(), len(text)):
             continue
@@ -237,7 +244,11 @@ def without_leftovers(text: str, code: Code) -> str:
             continue
         brace = text.rfind("{", 0, key.start())
         is_inside = brace >= 0 and "}" not in text[brace : key.start()]
-        return _without_separator(text[: brace if is_inside else key.start()].rstrip()).strip()
+        start = brace if is_inside else key.start()
+        if fence is not None and _code_in(text, fence.body_start, start):
+            code_end = fence.end  # a part of code, as all that follows in it
+            continue
+        return _without_separator(text[:start].rstrip()).strip()
     return text
 
 

@@ -18,7 +18,7 @@ from markdown_it.token import Token
 from queue_core.channels.form import html_tags
 from queue_core.channels.form.html_tags import Style
 from queue_core.channels.form.latex_commands import SUBSCRIPTS, SUPERSCRIPTS
-from queue_core.channels.form.links import SCHEME_MAX, address_of, is_named_by
+from queue_core.channels.form.links import SCHEME_MAX, WRITTEN_ADDRESS, address_of, is_named_by
 from queue_core.channels.form.tokens import Text, partners_of
 
 MARKS: dict[Style, str] = {"bold": "*", "italic": "_", "strike": "~"}
@@ -33,9 +33,11 @@ URL = re.compile(
 
 _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
 _LOOSE_BOLD = re.compile(
-    r"\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
+    rf"{WRITTEN_ADDRESS}"
+    r"|\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
 )
-"""Bold that CommonMark does not recognise, since a letter follows its punctuation: `**Note:**text`."""
+"""Bold that CommonMark does not recognise, since a letter follows its punctuation: `**Note:**text`; addresses are read
+to be passed over."""
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
@@ -83,7 +85,11 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
 
 def has_loose_bold(text: str) -> bool:
     """Return True if the text has bold that CommonMark does not recognise. Its marks are dropped later."""
-    return "**" in text and _LOOSE_BOLD.search(text) is not None
+    return "**" in text and any(bold[1] for bold in _LOOSE_BOLD.finditer(text))
+
+
+def _without_loose_bold(text: str) -> str:
+    return _LOOSE_BOLD.sub(lambda bold: bold[1] or bold[0], text) if "**" in text else text
 
 
 def _line(pieces: list[Piece]) -> str:
@@ -208,8 +214,7 @@ class _Reader:
                 if not self._is_line_empty or not self._is_block_tag(index - 1):
                     self._add("\n", is_fixed=True)
             case "text":
-                text = _LOOSE_BOLD.sub(r"\1", token.content) if "**" in token.content else token.content
-                self._add(_with_footnotes(text, self._dialect.footnotes))
+                self._add(_with_footnotes(_without_loose_bold(token.content), self._dialect.footnotes))
             case "text_special":
                 self._add(_literal(token))
             case "formula":

@@ -7,6 +7,9 @@ import re
 SCHEME_MAX = len("https://www.")
 """Length of what the text of a link may have before its address."""
 
+WRITTEN_ADDRESS = r"(?i:https?://|www\.)(?:(?!\*\*[^!-~])[!-_a-~])+"
+"""Pattern of an address in a text. It ends before bold that stands beside a letter which is not ASCII."""
+
 _OPENED = re.compile(r"(?:https?://|www\.)\S|(?:mailto:|tel:|sms:|whatsapp:|geo:)\S", re.IGNORECASE)
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,4}\.[a-z]{2,24}(?:[/?#]\S*)?", re.IGNORECASE)
 _WRITTEN_OUT = re.compile(r"(?:mailto:|tel:)", re.IGNORECASE)

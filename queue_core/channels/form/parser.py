@@ -23,16 +23,17 @@ from markdown_it.rules_inline.state_inline import Delimiter, Scanned
 from markdown_it.token import Token
 
 from queue_core.channels.form.formulas import add_formulas
+from queue_core.channels.form.links import WRITTEN_ADDRESS
 
 MISSES_MAX = 500
 """Limit on brackets that open no link; after that many no more are looked at."""
 
-_SIGN = re.compile(r"[\n$\\`~*_\[\]<&]|:(?=//)|!(?=\[)")
-"""Characters at which a rule for the text of a paragraph may apply."""
+_SIGN = re.compile(r"[\n$\\`~*_\[\]<&:!wW](?:(?<![:!wW])|(?<=:)(?=//)|(?<=!)(?=\[)|(?<=[wW])(?=[wW]{2}\.))")
+"""Characters at which a rule for the text of a paragraph may apply. A class at its beginning makes the search fast."""
 _SIGNS_OF_RULES = {
     "newline": "\n",
     "formula": "$\\",
-    "address": ":",
+    "address": ":wW",
     "escape": "\\",
     "backticks": "`",
     "strikethrough": "~",
@@ -54,20 +55,25 @@ _SIGNS_OF_BLOCKS = {
 """First characters of the blocks of a rule; blocks of all other rules may begin with any character."""
 _HAS_SPACED_BOLD = re.compile(r"\*\*[ \t]|[ \t]\*\*")
 _SPACED_BOLD = re.compile(
-    r"`[^`\n]+`"
+    rf"`[^`\n]+`|{WRITTEN_ADDRESS}"
     r"|\*\*(?![\s*])[^*\n]{0,499}[^\s*]\*\*(?!\*)"
     r"|(?<!\*)\*\*(?![\s*])(?P<begun>[^*\n]{0,499}[^\s*])[ \t]\*\*(?!\*)"
     r"(?:(?=[^\w\s]|[ \t]*$)|(?<=[:：؛.,،!?؟)\]][ \t]\*\*)|(?<=[^\W\d_]{2}[ \t]\*\*)(?=[ \t]))"
     r"|^\*\*[ \t](?P<line>[^*\n]{0,499}[^\W\d_][^*\n]{0,499}?)[ \t]?\*\*(?![\w*])",
     re.MULTILINE,
 )
-"""Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code and other bold are read to be
-passed over."""
+"""Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code, addresses and other bold are
+read to be passed over."""
 _STRUCK = re.compile(r"`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w~])~(?!\s)([^~\n]*[^\s~])~(?![\w~])")
 """Text between WhatsApp's marks of strikethrough; code and addresses are read to be passed over."""
 _WORD = re.compile(r"[\w.+#-]{0,40}")
-_SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
-_ADDRESS = re.compile(r"://[^\s<>\"`\]]+")
+_ADDRESS = re.compile(
+    r"(?:(?:(?<=http)(?<![a-z0-9]http)|(?<=https)(?<![a-z0-9]https))://|(?<![a-z0-9])www\.(?=[^\W_]))[^\s<>\"`\]]+",
+    re.IGNORECASE,
+)
+_MARKS_AFTER_ADDRESS = re.compile(r"(?:\*\*|~~)(?![A-Za-z0-9/.?&=#%*_~-])|(?<=[^!-~])(?:\*\*|~~)")
+"""Marks of bold or strikethrough that end an address: an address does not go on after them. An address beside letters
+that are not ASCII, as in Chinese, may have no space after it."""
 _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 
@@ -250,10 +256,9 @@ def _end_of_table(state: StateBlock, start: int, _: int, silent: bool) -> bool:
 
 def _address(state: StateInline, silent: bool) -> bool:
     """Read an address as it stands, so that no marks are searched for in it."""
-    at = state.pos
-    if state.src[at] != ":" or not _SCHEME_BEFORE.search(state.src[max(at - 6, 0) : at]):
+    if state.src[state.pos] not in ":wW":
         return False
-    match = _ADDRESS.match(state.src, at, state.posMax)
+    match = _ADDRESS.match(state.src, state.pos, state.posMax)
     address = _end_of_address(match[0]) if match else ""
     if len(address) < 4:
         return False
@@ -284,10 +289,12 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
 
 def _end_of_address(address: str) -> str:
     """Return an address without trailing marks and punctuation, or a bracket that it does not open."""
+    if marks := _MARKS_AFTER_ADDRESS.search(address):
+        address = address[: marks.start()]
     depth = 0
     for index, character in enumerate(address):
         depth += (character == "(") - (character == ")")
-        if depth < 0 or address.startswith(("**", "~~"), index):
+        if depth < 0:
             address = address[:index]
             break
     return _AFTER_ADDRESS.sub("", address)

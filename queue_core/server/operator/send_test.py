@@ -69,7 +69,7 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--url",
         type=_url,
         metavar="URL",
-        help="address of the server (default: HOST and PORT of the settings, http://127.0.0.1:8080)",
+        help="address of the server (default: the `serve` that runs in this folder, else HOST and PORT)",
     )
     parser.add_argument(
         "--count",

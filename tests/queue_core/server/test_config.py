@@ -217,6 +217,12 @@ def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
     assert raised.value.warnings == warnings, "warnings stand beside faults too"
 
 
+def test_the_prefix_of_a_setting_is_not_doubled() -> None:
+    """`queue_ttl_s` is set by QUEUE_TTL_S."""
+    (warning,) = load({"QUEUE_QUEUE_TTL_S": "7200"}, NO_FILE).warnings
+    assert warning.endswith("did you mean QUEUE_TTL_S?")
+
+
 def test_lines_of_the_file_that_set_nothing_are_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

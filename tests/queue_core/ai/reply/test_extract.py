@@ -25,6 +25,10 @@ TEXTS = {
     "fenced": (f"```json\n{OBJECT}\n```", "We open at 9."),
     "fenced without a language": (f"```\n{OBJECT}\n```", "We open at 9."),
     "a fence that is never closed": (f"```json\n{OBJECT}", "We open at 9."),
+    "a list, fenced, with text around": (
+        f"Here:\n```json\n[{OBJECT}, {OBJECT.replace('9', '8')}]\n```\nBye",
+        "We open at 9.\nWe open at 8.",
+    ),
     "fenced, with text around": (f"Here:\n```json\n{OBJECT}\n```\nBye", "We open at 9."),
     "trailing commas": ('{"response": "Hi", "requestedFields": ["a",],}', "Hi"),
     "raw line breaks in a string": ('{"response": "one\ntwo"}', "one\ntwo"),
@@ -236,9 +240,10 @@ def test_the_text_of_a_clean_object_comes_through_as_it_is(text: str) -> None:
         "\\",
         "/*",
         "{response:",
+        '"needsDataCollection": true ',
     ],
 )
 def test_a_megabyte_of_nonsense_takes_linear_time(piece: str) -> None:
     """Code that read the same text again and again would take hours."""
-    for before in ("", '{"response": "', '{"a": '):
+    for before in ("", '{"response": "', '{"a": ', "```\nx = "):
         extract(before + piece * (1_000_000 // len(piece)))

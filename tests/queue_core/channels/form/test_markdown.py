@@ -26,6 +26,19 @@ WRITTEN_ANEW = [
     ("[wiki](https://a.example/b_(c))", "wiki (https://a.example/b_(c))"),
     ("**[our site](https://a.example)**", "*our site* (https://a.example)"),
     ("**https://a.example/x_**, soon", "https://a.example/x_, soon"),
+    ("www.a.example/*p*/x and **b**, **c: **d", "www.a.example/*p*/x and *b*, *c:* d"),
+    (
+        "**b** https://a.example/**p:**x, https://b.example/**.js, **c**",
+        "*b* https://a.example/**p:**x, https://b.example/**.js, *c*",
+    ),
+    (
+        "**www.a.example/x_**(new), ~~https://a.example~~(old)",
+        "www.a.example/x_(new), https://a.example(old)",
+    ),
+    (
+        "见https://a.example/b，**注意**，www.a.example**注意：**请",
+        "见https://a.example/b，*注意*，www.a.example注意：请",
+    ),
     ("<https://a.example/b> and <a@b.example>", "https://a.example/b and a@b.example"),
     ("[mail](mailto:a@b.example) [call](tel:+9665)", "mail (a@b.example) call (+9665)"),
     ("[site][s] and [S]\n\n[s]: https://a.example", "site (https://a.example) and S (https://a.example)"),
@@ -105,6 +118,8 @@ STAYS = [
     "$5 - $10, 5*10=50, 100%",
     "https://a.example/_foo_/*bar*/__baz__?x=a_b_c&y=~1~",
     "www.a.example/x_y_z and first_last@b.example",
+    "https://a.example/**path** is new, https://a.example/~~path~~/x, www.a.example/**/a:**b",
+    "https://a.example/**/*.js and https://b.example/**.js, **",
     "*bold* _italic_ ~strike~ `code` ```code```",
     "*Hours:*\n* one\n* two\n- three\n1. four\n> quote",
     "*_both_* and _*both*_",

@@ -97,6 +97,7 @@ PIECES = (
         "@",
         "x@y.com",
         "www.a.b",
+        "/*c*/**d**/",
         "\u200f",
         "\u00a0",
         "é",
@@ -140,6 +141,7 @@ NAMES = st.sampled_from(
         ),
         *(
             "https://a.example/_b_/c_d",
+            "www.a.example/*b*/**c**/x",
             "x_y@b.example",
             "A&B",
             "x<y",
@@ -224,7 +226,23 @@ def test_marks_are_where_whatsapp_reads_them(text: str) -> None:
                 assert pair[2] == pair[2].strip() != ""
 
 
+PATHS = st.lists(
+    st.sampled_from(["**", "~~", "*", "_", "__", "~", "a", "b.c", "/", "?d=", "%20", "-"]), max_size=12
+)
+ADDRESSES = st.tuples(
+    st.sampled_from(["https://a.example/", "www.a.example/"]), PATHS.map("".join), st.sampled_from(["a", "/"])
+).map("".join)
+
+
+@at_least(300)
+@given(LINE, ADDRESSES, LINE)
+def test_an_address_stays_as_it_is(before: str, address: str, after: str) -> None:
+    assert f" {address} " in converted(f"{before} {address} {after}")
+
+
 SLOW, QUICK = markdown_parser(), quick(markdown_parser())
+for letter in "wW":  # which begin an address
+    SLOW.inline.add_terminator_char(letter)
 
 
 @at_least(300)

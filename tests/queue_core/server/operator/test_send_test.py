@@ -16,7 +16,7 @@ from queue_core import GiveUpError, MessageQueue, Processor, QueueMessage, Queue
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.queue.upkeep.inspection import Inspection
 from tests.queue_core.bot import Bot, claimed_batch, running
-from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
+from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, parser, settings_for
 
 SECRET = "s3cret-of-the-webhook"
 TOGETHER = {"QUEUE_WINDOW_MS": "20000", "QUEUE_MAX_MESSAGES": "3"}
@@ -200,6 +200,13 @@ async def test_the_address_of_the_settings(real_redis: Redis, capsys: pytest.Cap
         answer = await console.run("send-test")
     assert "418" in answer.err
     assert front.posts[0][1] == "", "no secret is set"
+
+
+def test_help_says_which_server_gets_the_burst(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["send-test", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: the `serve` that runs in this folder, else HOST and PORT)" in shown
 
 
 async def test_nothing_is_posted_when_the_queue_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
