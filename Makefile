@@ -24,7 +24,8 @@ regress: $(VENV)/.sim ## replay logs/ and compare with the baseline, as CI does;
 		--junit reports/out/junit.xml --summary reports/out/summary.md --history reports/out/history.jsonl
 
 baseline: $(VENV)/.sim ## replay logs/ and accept the result as the new baseline: reports/baseline.json
-	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json
+	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json || \
+		{ echo "nothing was accepted: reports/baseline.json is as it was" >&2; exit 1; }
 	@$(BIN)/python -m reports baseline update reports/out/replay.json
 
 serve: $(VENV)/.serve ## run a whole bot on 127.0.0.1:8080, with an AI that echoes; replies appear on the terminal

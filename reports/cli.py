@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         help="write the JSON Schemas of result files",
         description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
     )
-    _add_output(schemas, "FOLDER", "the folder to write them into (default: %(default)s)", FOLDER)
+    folder = "the folder to write them into (default: reports/results/schemas, in the package)"
+    _add_output(schemas, "FOLDER", folder, FOLDER)
     schemas.set_defaults(run=_write_schemas)
     return parser
 

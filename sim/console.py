@@ -205,9 +205,9 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
     rows = []
     for loss in estimates:
         interval = terminal_text(f"{share(loss['low'])} to {share(loss['high'])}")
-        counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
-        rows.append([loss["system"], *counts, terminal_text(share(loss["probability"])), interval])
-    headers = ("system", "runs", "runs with a loss", "probability of a loss", "95 % interval")
+        probability = terminal_text(share(loss["probability"]))
+        rows.append([loss["system"], str(loss["runs"]), probability, interval, str(loss["runs_with_loss"])])
+    headers = ("system", "runs", "probability of losing a message", "95 % interval", "runs with a loss")
     print_table(console, headers, rows)
 
 
@@ -283,7 +283,7 @@ def _latency(waits: Waits) -> tuple[Quantiles, Quantiles]:
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
     """Print why a system lost messages, grouped by reason."""
     system = runs[0]["system"] if runs else ""
-    losses = recording.losses(runs)
+    losses = recording.losses_of(system)
     for loss in losses[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")

@@ -1,7 +1,7 @@
-"""Folding of runs: of a recording that is replayed many times, only the first run is kept whole.
+"""Folding of runs: of a recording that is replayed many times, one run is kept whole, which pages draw.
 
-Of the others a result keeps the counts, the losses and the times of their turns, so that its size does not depend on
-how many messages all runs have together.
+It is the first in which a system lost something, or else the first of all. Of the others a result keeps the counts, the
+losses and the times of their turns, so that its size does not depend on how many messages all runs have together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from reports.results.replay import FoldedRun, LedgerEntry, PooledTimes, Recordin
 
 
 class Fold:
-    """Runs of one recording on one system. `keep` takes each run as it ends, and returns what is kept of it."""
+    """Runs of one recording on one system. `keep` takes each run as it ends, and returns what is kept of it.
+
+    Until all runs have ended, the first is kept whole.
+    """
 
     def __init__(self, info: RecordingInfo, system: str, *, keeps_log: bool) -> None:
         self._info = info
@@ -28,7 +31,11 @@ class Fold:
     def keep(self, run: Run) -> Run:
         """Count the run's times; return the run if it is the first, else its folded form."""
         self._waits.add(run, self._arrivals)
-        return run if run["run"] == 0 else folded(run, self._info, keeps_log=self._keeps_log)
+        return run if run["run"] == 0 else self.folded(run)
+
+    def folded(self, run: Run) -> Run:
+        """Return the folded form of a run."""
+        return folded(run, self._info, keeps_log=self._keeps_log)
 
     def times(self) -> PooledTimes:
         """Return the times of all runs so far."""

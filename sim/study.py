@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Any
 
 from queue_core.recording.format import Recording
+from reports.analysis.recording import first_with_loss
 from reports.analysis.statistics import wilson
 from reports.results.replay import (
     REASON_LENGTH_MAX,
@@ -73,7 +74,7 @@ class Study:
     command: str = ""
     profiles: Sequence[str] = ()
     keeps_all: bool = False
-    """True if every run is kept whole, not only the first of each recording on each system (`folding.py`)."""
+    """True if every run is kept whole, not only one of each recording on each system (`folding.py`)."""
 
     @property
     def contenders(self) -> list[Contender]:
@@ -157,6 +158,8 @@ def carry_out_all(
     remaining = _parallel(recordings, flat, jobs, keep) if jobs > 1 else _serial(recordings, flat, keep)
     for study, planned, of_study in zip(studies, work, folds, strict=True):
         runs = list(islice(remaining, len(planned)))
+        if any(of_study.values()):
+            runs = _with_loss_whole(recordings, planned, runs, of_study)
         result = _result(study, runs, _expectations(study, runs))
         if times := [fold.times() for fold in of_study.values() if fold]:
             result["times"] = times
@@ -189,6 +192,27 @@ def _folds(study: Study) -> dict[tuple[int, str], Fold | None]:
                 Fold(info, contender.name, keeps_log=bool(expected and expected.log)) if info else None
             )
     return folds
+
+
+def _with_loss_whole(
+    recordings: Sequence[Recording],
+    planned: Sequence[_Task],
+    runs: Sequence[Run],
+    folds: Mapping[tuple[int, str], Fold | None],
+) -> list[Run]:
+    """Return the runs, of each recording whole the first in which a system lost something. That run is done again."""
+    by_recording: dict[int, list[Run]] = {}
+    for task, run in zip(planned, runs, strict=True):
+        by_recording.setdefault(task.recording, []).append(run)
+    whole = {recording: first_with_loss(of_it) or 0 for recording, of_it in by_recording.items()}
+
+    def kept(task: _Task, run: Run) -> Run:
+        fold, number = folds[_group(task)], whole[task.recording]
+        if fold and number and task.run == 0:
+            return fold.folded(run)
+        return _do_run(recordings, task) if number and task.run == number else run
+
+    return list(map(kept, planned, runs))
 
 
 def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:

@@ -32,8 +32,8 @@ class ReplayedRecording:
 
     @cached_property
     def drawn(self) -> list[Run]:
-        """The first run on each system, in the order of the systems: the runs that pages draw."""
-        return first_runs(self.runs, self.systems)
+        """The runs that pages draw, in the order of the systems: those of the first run with a loss, if it is whole."""
+        return drawn_runs(self.runs, self.systems)
 
     @cached_property
     def in_order(self) -> list[Conversation]:
@@ -60,9 +60,9 @@ class ReplayedRecording:
         """The moments and the reply times of the drawn runs' turns by system."""
         return {run["system"]: reply_moments_ms(run, self.info) for run in self.drawn}
 
-    def losses(self, runs: Iterable[Run]) -> list[Loss]:
-        """Return the losses of one system in these runs of the recording, by kind, the most frequent first."""
-        return losses(runs, self.numbers)
+    def losses_of(self, system: str) -> list[Loss]:
+        """Return the losses of a system in all its runs, by kind, the most frequent first."""
+        return losses((run for run in self.runs if run["system"] == system), self.numbers)
 
 
 def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
@@ -73,10 +73,17 @@ def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
     return [ReplayedRecording(info, runs[info["name"]], result["systems"]) for info in result["recordings"]]
 
 
-def first_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
-    """Return the run with the lowest number of each system that has runs."""
-    first: dict[str, Run] = {}
-    for run in runs:
-        if run["system"] not in first or run["run"] < first[run["system"]]["run"]:
-            first[run["system"]] = run
-    return [first[system] for system in systems if system in first]
+def drawn_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
+    """Return a run of each system that has whole runs: of the first number with a loss, else its first run."""
+    whole = sorted((run for run in runs if "folded" not in run), key=lambda run: run["run"])
+    number = first_with_loss(whole)
+    drawn: dict[str, Run] = {}
+    for run in whole:
+        if run["system"] not in drawn or run["run"] == number:
+            drawn[run["system"]] = run
+    return [drawn[system] for system in systems if system in drawn]
+
+
+def first_with_loss(runs: Iterable[Run]) -> int | None:
+    """Return the lowest number of a run in which a system lost something; None if there was none."""
+    return min((run["run"] for run in runs if run["lost"]), default=None)

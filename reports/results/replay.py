@@ -138,8 +138,9 @@ class Run(TypedDict):
     `lost`. `log` has the lines that the system itself logged. `superseded` counts answers that were dropped because a
     newer message joined the turn, and `superseded_ai_ms` is the time of their AI calls, which are among `ai_calls`.
 
-    If a recording is replayed several times, all runs but the first are folded: `folded` has figures of their turns,
-    `batches` is empty, and `ledger` has the lost messages only, without their stories.
+    If a recording is replayed several times, only one run is kept whole on all systems: the first in which one of them
+    lost something, or else the first of all. The others are folded: `folded` has figures of their turns, `batches` is
+    empty, and `ledger` has the lost messages only, without their stories.
     """
 
     recording: str

@@ -87,7 +87,11 @@ def failover_verdict(result: FailoverResult) -> Verdict:
     safe = [row for row in rows if loses_nothing(row)]
     others = [row for row in rows if row not in safe]
     if not safe:
-        return Verdict(gettext("The queue waited for enough replicas in no run"), _lost(others))
+        lost = sum(row["lost"] for row in others)
+        return Verdict(
+            gettext("The queue waited for enough replicas in no run"),
+            ngettext("the runs lost %(num)s message.", "the runs lost %(num)s messages.", lost),
+        )
     return Verdict(
         gettext(
             "No message was lost where the queue waited for enough replicas (runs: %(runs)s)", runs=len(safe)

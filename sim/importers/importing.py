@@ -32,7 +32,8 @@ PROGRESS_EVERY = 2_000
 class Import:
     """Import of some files. `events` may be called once; afterwards `summary` is complete.
 
-    `progress` is called every PROGRESS_EVERY events; `meter` counts the bytes that were read.
+    `sources` are the files at the paths, if they were opened before: standard input can be read only once. `progress`
+    is called every PROGRESS_EVERY events; `meter` counts the bytes that were read.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Import:
         paths: Iterable[Path],
         options: ImportOptions,
         *,
+        sources: Iterable[Source] | None = None,
         progress: Callable[[], None] = lambda: None,
         meter: Meter | None = None,
     ) -> None:
         self._paths = list(dict.fromkeys(paths))
+        self._sources = sources
         self._options = options
         self._progress = progress
         self._meter = meter or Meter()
@@ -55,7 +58,8 @@ class Import:
         taker: EventTaker | None = None
         importer = importer_named(self._options.format) if self._options.format else None
         is_fixed = importer is not None
-        for source in sources_of(self._paths, self._meter):
+        sources = sources_of(self._paths, self._meter) if self._sources is None else self._sources
+        for source in sources:
             sample = source.sample()
             if is_fixed and importer:
                 evidence = importer.recognise(sample) or Evidence(0, "as --format says")

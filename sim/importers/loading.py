@@ -102,19 +102,19 @@ class _Loader:
         files = [file for file in files_of(folder) if self._is_new(file)]
         top = [file for file in files if file.parent == folder]
         live = [file for file in top if FILE_NAME.fullmatch(file.name)]
-        named = [file for file in top if file.suffix == ".jsonl" and file not in live]
-        if not live and not named:
+        others = [file for file in top if not FILE_NAME.fullmatch(file.name)]
+        own = [
+            file
+            for file in others
+            if file.suffix == ".jsonl" and self._is_own(plain_source(file, self._meter), file)
+        ]
+        if not live and not own:
             self._import_by_format(files, folder)
             return
         if live:
             self._import(live, folder, replace(self._options, as_they_are=True))
-        foreign = []
-        for file in named:
-            if self._is_own(plain_source(file, self._meter), file):
-                self._entries.append(_Entry(file, partial(self._own, file)))
-            else:
-                foreign.append(file)
-        foreign += [file for file in top if file not in [*live, *named]]
+        self._entries += [_Entry(file, partial(self._own, file)) for file in own]
+        foreign = [file for file in others if file not in own]
         self._below += [file for file in files if file.parent != folder]
         self._import_by_format(foreign, folder, has_recordings=True)
 
@@ -146,7 +146,7 @@ class _Loader:
     def _take_file(self, path: Path) -> None:
         sources = list(sources_of([path], self._meter))
         if not sources or not all(self._is_own(source, path) for source in sources):
-            self._import([path], path, self._options)
+            self._import([path], path, self._options, sources)
             return
         for source in sources:
             inner = path if len(sources) == 1 else Path(source.name)
@@ -164,9 +164,15 @@ class _Loader:
             raise unknown(sample)
         return isinstance(choice[0], Recordings)
 
-    def _import(self, paths: list[Path], name_path: Path, options: ImportOptions) -> None:
+    def _import(
+        self,
+        paths: list[Path],
+        name_path: Path,
+        options: ImportOptions,
+        sources: Sequence[Source] | None = None,
+    ) -> None:
         def read(name: str) -> Recording:
-            work = Import(paths, options, progress=self._progress, meter=self._meter)
+            work = Import(paths, options, sources=sources, progress=self._progress, meter=self._meter)
             recording = work.recording(name)
             if options.as_they_are and not self._skip_bad_lines and work.summary.left_out:
                 reason, number = next(iter(work.summary.left_out.items()))

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from sim.importers.unpacking import (
     Unpacked,
     Utf8Stream,
     failure,
+    is_hidden,
     members,
     unpacker,
 )
@@ -144,8 +146,7 @@ def files_of(path: Path) -> list[Path]:
             raise ImportFailedError(f"{visible(str(path))}: is neither a file nor a folder")
         files = []
         for file in sorted(path.rglob("*")):
-            is_hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.is_file() and not is_hidden and not _is_about_others(file):
+            if file.is_file() and not is_hidden(file.relative_to(path)) and not _is_about_others(file):
                 files.append(file)
                 if len(files) > FILES_MAX:
                     raise ImportFailedError(
@@ -229,8 +230,10 @@ def _standard_input() -> Source:
     file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the source
     shutil.copyfileobj(sys.stdin.buffer, file, 1024 * 1024)
     file.flush()
+    path = Path(file.name)
 
     def opener() -> BinaryIO:
-        return Path(file.name).open("rb")
+        return path.open("rb")
 
+    weakref.finalize(opener, file.close)
     return Source("standard input", opener)

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import PurePath, PurePosixPath
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from queue_core.text import visible
@@ -194,9 +195,13 @@ def members(name: str, opener: Opener) -> Iterator[tuple[str, int, Callable[[], 
     if sum(info.file_size for info in infos) > UNPACKED_BYTES_MAX:
         raise too_large(name)
     for info in sorted(infos, key=lambda info: info.filename):
-        file = info.filename.rpartition("/")[2]
-        if not file.startswith(".") and "__MACOSX/" not in info.filename:
+        if not is_hidden(PurePosixPath(info.filename)) and "__MACOSX/" not in info.filename:
             yield visible(info.filename), max(info.compress_size, 1), _member_opener(opener, info)
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Return True if a file, or a folder in its path, is hidden: its name begins with a dot."""
+    return any(part.startswith(".") and part != ".." for part in path.parts)
 
 
 def _member_opener(opener: Opener, info: zipfile.ZipInfo) -> Callable[[], Unpacked]:

@@ -125,7 +125,7 @@ class TestSeveralProfiles:
 
 
 class TestManyRuns:
-    """Of many runs, only the first is kept whole; nothing that is shown of them changes."""
+    """Of many runs, only one is kept whole; nothing that is shown of them changes."""
 
     RUNS = 6
 
@@ -140,7 +140,7 @@ class TestManyRuns:
         assert folded["expectations"] == whole["expectations"]
         losses = [
             [
-                recording.losses([run for run in recording.runs if run["system"] == system])
+                recording.losses_of(system)
                 for recording in recordings_of(result)
                 for system in result["systems"]
             ]
@@ -158,11 +158,23 @@ class TestManyRuns:
     def test_a_run_takes_memory_for_its_losses_only(self) -> None:
         folded, whole = self.results()
         kept = [run for run in folded["runs"] if run["system"] == "queue"]
-        assert [len(run["ledger"]) for run in kept] == [5, *[0] * (self.RUNS - 1)]
-        assert not any(run["batches"] or run["log"] for run in kept[1:])
-        assert kept[0] == whole["runs"][self.RUNS]
+        (number,) = [run["run"] for run in kept if "folded" not in run]
+        assert [len(run["ledger"]) for run in kept] == [5 * (run["run"] == number) for run in kept]
+        assert not any(run["batches"] or run["log"] for run in kept if run["run"] != number)
+        assert kept[number] == whole["runs"][self.RUNS + number]
         (times,) = [times for times in folded["times"] if times["system"] == "queue"]
         assert sum(count for _, count in times["first_ms"]) == 2 * self.RUNS
+
+    def test_the_run_that_is_kept_whole_is_the_first_with_a_loss(self) -> None:
+        planned = replace(study(ai="lognormal:4.5s:9s"), runs=4)
+        folded, whole = carry_out(planned), carry_out(replace(planned, keeps_all=True))
+        lost = [bool(run["lost"]) for run in whole["runs"] if run["system"] == "buffer-v1"]
+        assert lost[:2] == [False, True]
+        kept = [run for run in folded["runs"] if "folded" not in run]
+        assert [(run["system"], run["run"]) for run in kept] == [("buffer-v1", 1), ("queue", 1)]
+        assert kept == [run for run in whole["runs"] if run["run"] == 1]
+        assert [recording.drawn for recording in recordings_of(folded)] == [kept]
+        assert [recording.drawn for recording in recordings_of(whole)] == [kept]
 
 
 def test_folded_runs_from_other_processes_share_their_texts() -> None:

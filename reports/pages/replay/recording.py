@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from reports.analysis.conversations import Conversation
 from reports.analysis.losses import Loss
-from reports.analysis.recording import ReplayedRecording
+from reports.analysis.recording import ReplayedRecording, first_with_loss
 from reports.command_lines import typed
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.drawing.reply_time_course import reply_time_course
@@ -78,6 +78,16 @@ class RecordingView:
         return f"{self.id}c{index}"
 
     @property
+    def run_words(self) -> str:
+        """Number of the run that is drawn; empty if there is only one."""
+        if self.run_count == 1:
+            return ""
+        drawn, last = self.recording.drawn, self.run_count - 1
+        if (number := first_with_loss(drawn)) is None:
+            return gettext("Run %(run)s (of 0 to %(last)s)", run=drawn[0]["run"] if drawn else 0, last=last)
+        return gettext("Run %(run)s (of 0 to %(last)s), the first with a loss", run=number, last=last)
+
+    @property
     def explanation_words(self) -> str:
         """Sentence on which system explains best what really happened."""
         return explanation_words(self.explanations)
@@ -133,10 +143,10 @@ def recording_view(
     result_file: Path | None,
 ) -> RecordingView:
     """Make the section of one recording; conversations with a number in `draw` come first."""
-    first_runs = recording.drawn
+    drawn = recording.drawn
     run_count = len({run["run"] for run in recording.runs})
     estimates = [row for row in result["loss"] if row["recording"] == recording.name]
-    has_plot = len(result["recordings"]) == 1 or _has_many_replies(first_runs)
+    has_plot = len(result["recordings"]) == 1 or _has_many_replies(drawn)
     return RecordingView(
         id=identifier,
         recording=recording,
@@ -144,15 +154,15 @@ def recording_view(
         contents=_contents(recording),
         tallies=tallies,
         run_count=run_count,
-        remarks=[words for run in first_runs for words in _remarks(run)],
-        faults=_faults(first_runs),
-        losses=[loss for run in first_runs for loss in recording.losses([run])],
+        remarks=[words for run in drawn for words in _remarks(run)],
+        faults=_faults(drawn),
+        losses=[loss for system in recording.systems for loss in recording.losses_of(system)],
         checks=_checks(result, recording),
         estimates=Estimates(estimates) if estimates and run_count > 1 else None,
         plot=reply_plot(f"{identifier}-plot", recording.reply_times_ms, recording.systems)
         if has_plot
         else None,
-        course=_course(f"{identifier}-course", recording) if _has_many_replies(first_runs) else None,
+        course=_course(f"{identifier}-course", recording) if _has_many_replies(drawn) else None,
         explanations=[each for each in result.get("explanations", ()) if each["recording"] == recording.name],
         ordered=sorted(recording.conversations, key=lambda conversation: conversation.number not in draw),
         result_file=result_file,

@@ -61,6 +61,12 @@ class Page:
         return any(conversation.faults for view in self.recordings for conversation in view.ordered)
 
     @property
+    def story_run(self) -> str:
+        """Number of the run that the story is of; empty if there is only one."""
+        name = self.story.recording if self.story else ""
+        return next((view.run_words for view in self.recordings if view.recording.name == name), "")
+
+    @property
     def run_count(self) -> int:
         """Number of runs of each recording on each system."""
         return max((view.run_count for view in self.recordings), default=0)

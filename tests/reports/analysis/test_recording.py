@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.analysis.recording import first_runs, recordings_of
+from reports.analysis.recording import drawn_runs, recordings_of
 from reports.analysis.replay import AnalysedReplay
 from tests.reports import example
 
@@ -23,10 +23,24 @@ def test_the_first_run_of_each_system_is_drawn_in_the_order_of_the_systems() -> 
     (recorded,) = result["recordings"]
     again = [example.run(recorded, name, number=2) for name in ("buffer-v1", "queue")]
     runs = [*again, *result["runs"]]
-    assert first_runs(runs, ["queue", "list-v1", "buffer-v1"]) == [result["runs"][1], result["runs"][0]]
+    assert drawn_runs(runs, ["queue", "list-v1", "buffer-v1"]) == [result["runs"][1], result["runs"][0]]
     (recording,) = recordings_of({**result, "runs": runs})
     assert recording.drawn == result["runs"]
     assert recording.reply_times_ms == {"buffer-v1": [15_000], "queue": [15_000]}
+
+
+def test_the_first_run_with_a_loss_is_drawn_on_all_systems_if_it_is_whole() -> None:
+    (recorded,) = example.incident()["recordings"]
+    systems = ["buffer-v1", "queue"]
+    first, second, third = (
+        [example.run(recorded, system, number=number, lost=lost) for system in systems]
+        for number, lost in enumerate(((), [(recorded["messages"][3]["phone"], "m4")], ()))
+    )
+    second[1] = example.run(recorded, "queue", number=1)
+    assert drawn_runs([*first, *second, *third], systems) == second
+    for run in second:
+        run["folded"] = {"turns": 1, "mean_first_ms": None}
+    assert drawn_runs([*first, *second, *third], systems) == first
 
 
 def test_properties_are_computed_once() -> None:

@@ -276,6 +276,22 @@ def test_loss_probabilities_are_shown_if_there_were_several_runs() -> None:
     assert re.search(r'<small class="muted">5\.67\u00a0% to 51\.0\u00a0%</small>', html)
 
 
+def test_of_several_runs_the_first_with_a_loss_is_drawn_and_all_losses_are_explained() -> None:
+    made = example.incident(expectations=[])
+    (recorded,) = made["recordings"]
+    lossy, of_queue = made["runs"]
+    clean = example.run(recorded, "buffer-v1")
+    folded = {**lossy, "run": 2, "batches": [], "folded": {"turns": 0, "mean_first_ms": None}}
+    made["runs"] = [clean, {**lossy, "run": 1}, folded, of_queue, {**of_queue, "run": 1}]  # type: ignore[list-item]
+    html = render_replay_report(made)
+    words = "Run 1 (of 0 to 2), the first with a loss"
+    assert f'<p class="muted">{words}</p>' in html.split('id="story">')[1].split("</section>")[0]
+    assert f"<caption>{words}. The faults, conversations and reply times below are of this run too; " in html
+    seen = "".join(Page(html).text)
+    assert "buffer-v1 lost 4\u00a0messages: m4, m5. " in re.sub("[\u2068\u2069]", "", seen)
+    assert "Run " not in "".join(Page(render_replay_report(example.incident())).text)
+
+
 def test_settings_seed_and_command_are_shown() -> None:
     seen = "".join(Page(render_replay_report(example.incident())).text)
     for words in (

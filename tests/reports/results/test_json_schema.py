@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_codes_are_listed_and_every_type_is_described() -> None:
     assert schema["$defs"]["ReplayResult"]["properties"]["schema"] == {"const": 3}
     assert "marked_unread" in schema["$defs"]["Cause"]["properties"]["code"]["enum"]
     assert all(definition["description"] for definition in schema["$defs"].values())
+
+
+def test_the_help_names_no_folder_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schemas", "--help"])
+    said = capsys.readouterr().out
+    assert "reports/results/schemas" in said
+    assert str(FOLDER.parent) not in re.sub(r"\s", "", said)
 
 
 def test_the_command_writes_them_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

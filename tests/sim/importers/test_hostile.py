@@ -214,6 +214,13 @@ def test_an_object_that_does_not_end_costs_no_webhook_after_it(tmp_path: Path) -
     assert taken(path) == 2
 
 
+def test_hidden_files_and_folders_of_an_archive_are_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "logs.zip", "w") as archive:
+        for name in ("./a.log", "sub/.x/b.log", ".c.log", ".git/sub/d.log"):
+            archive.writestr(name, LINE)
+    assert taken(tmp_path / "logs.zip") == 1
+
+
 def test_unknown_files_in_a_folder_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

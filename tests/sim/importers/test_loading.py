@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from sim.commands.import_words import unread_lines
 from sim.importers.base import ImportFailedError
 from sim.importers.importing import Import
 from sim.importers.loading import load_any
+from sim.importers.sources import STANDARD_INPUT
 from sim.importers.taking import ImportOptions
 from tests.sim.importers.writers import SHAPES, bodies
 
@@ -199,6 +201,28 @@ def test_a_broken_recording_names_its_line(tmp_path: Path) -> None:
     path.write_text("hello\n")
     with pytest.raises(RecordingError, match="is not JSON"):
         load_any([path], NO_OPTIONS)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input_is_read_once(
+    tmp_path: Path, day: Recording, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    content = write_dump(tmp_path / "dump.log", day).read_bytes()
+    stream = BytesIO(gzip.compress(content) if packed else content)
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(stream))
+    assert names(STANDARD_INPUT) == {"-": len(day.arrivals)}
+
+
+def test_a_dump_with_the_ending_of_a_recording_does_not_hide_the_folders_below(
+    tmp_path: Path, day: Recording
+) -> None:
+    folder = tmp_path / "week"
+    (folder / "mon").mkdir(parents=True)
+    write_dump(folder / "sunday.jsonl", day)
+    write_dump(folder / "mon" / "monday.jsonl", day)
+    loaded = load_any([folder], NO_OPTIONS)
+    assert [len(recording.arrivals) for recording in loaded.recordings] == [2 * len(day.arrivals)]
+    assert not loaded.below
 
 
 def test_from_to_and_instance_take_a_part_of_a_recording(tmp_path: Path, day: Recording) -> None:
