@@ -144,6 +144,16 @@ class Licences:
             and (step.script == "complete" or step.parts == ALL_PARTS or step.parts >= sending.part)
         ]
 
+    def of_unknown_storing(self, message_id: str, dead_ms: float) -> bool:
+        """Return True if a worker gave a message up before the web process that answered it could tell Redis of that.
+
+        The web process had not heard that it stored the message.
+        """
+        return any(
+            step.script == "withdraw" and step.ids == (message_id,) and step.at_ms >= dead_ms
+            for step in self._trace.executed
+        )
+
     def of_direct_path(self, message_id: str, direct: Sending) -> str | None:
         """Return the licence of a message that was answered on the direct path and once more."""
         deliveries = {

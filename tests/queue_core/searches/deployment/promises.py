@@ -116,7 +116,10 @@ class Promises:
         for message_id, (reason, dead_ms) in self._result.dead.items():
             if self._is_sent(message_id):
                 last = self._sendings[message_id, self._result.plan.parts][-1]
-                direct = last.token == 0 and self._licences.of_direct_path(message_id, last)
+                direct = last.token == 0 and (
+                    self._licences.of_direct_path(message_id, last)
+                    or self._licences.of_unknown_storing(message_id, dead_ms)
+                )
                 if not direct and not self._licences.to_send_again(last, dead_ms):
                     yield f"{message_id} was sent, and is a dead letter without a licence: {reason}"
 
