@@ -124,7 +124,7 @@ def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
     code, result, output = run(
         tmp_path,
         *("--scenario", "steady", "--rate", "1200", "--duration", "60s", "--max-redis-mb", "0", *PATIENT),
-        locust=("--run-time", "8s", *processes),
+        locust=("--run-time", "12s", *processes),
     )
     assert code == 1, output
     assert (result["ok"], result["valid"]) == (False, True)
