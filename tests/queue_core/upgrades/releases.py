@@ -25,7 +25,8 @@ COMMIT_BEFORE = "ec9e12b"
 def unpack(release: str, folder: Path) -> Path:
     """Unpack an archive into a folder, which is then the root to import that release from."""
     with tarfile.open(FOLDER / "releases" / f"{release}.tar.xz") as archive:
-        archive.extractall(folder)  # our own archive; Python 3.11.2 has no filters
+        archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # not in Python 3.11.2
+        archive.extractall(folder)
     return folder
 
 
