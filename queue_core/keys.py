@@ -246,13 +246,14 @@ class KeySpace:
         self._all = self.partitions = tuple(
             self._partition(f"{prefix}:{{{number}}}:", str(partitions)) for number in range(partitions)
         )
+        self.numbers = tuple(range(partitions))
+        """Numbers of `partitions`."""
 
     def without(self, partitions: Collection[int]) -> KeySpace:
-        """Return the keys of all other partitions, for counts only. The partition of a conversation does not change."""
+        """Return the keys of all other partitions. The partition of a conversation does not change."""
         view = copy(self)
-        view.partitions = tuple(
-            keys for number, keys in enumerate(self.partitions) if number not in partitions
-        )
+        view.numbers = tuple(number for number in self.numbers if number not in partitions)
+        view.partitions = tuple(self._all[number] for number in view.numbers)
         return view
 
     def pattern(self, *kinds: Kind) -> str:

@@ -43,7 +43,7 @@ class Holding:
         self._access = access
 
     async def hold(self) -> int:
-        """Hold the queue. Turns that are in work go on. Returns since when it is held, Unix ms."""
+        """Hold the queue. Turns that are in work go on. Returns the same as `since_ms`."""
         now_ms = await self._access.now_ms()
         partitions = self._access.keys.partitions
         missing = [
@@ -60,15 +60,17 @@ class Holding:
         return now_ms if since_ms is None else since_ms
 
     async def since_ms(self) -> int | None:
-        """Return the time from which the queue is held, Unix ms; None if it is not held."""
+        """Return the time from which the queue is held, Unix ms; None if it is not held, 0 if the time is unknown."""
         return min((since for since in await self._since_ms() if since is not None), default=None)
 
     async def _since_ms(self) -> list[int | None]:
         """Return since when each partition is held; 0, an unknown time, for a partition whose key is damaged."""
         keys = [partition.hold for partition in self._access.keys.partitions]
-        answers = await self._access.read_hashes(keys, "since")
-        values = ["0" if answer is None else answer[0] for answer in answers]
-        return [None if value is None else whole(value, 0) for value in values]
+        answers = await self._access.read(
+            *(("EXISTS", key) for key in keys), *(("HMGET", key, "since") for key in keys)
+        )
+        exist, values = answers[: len(keys)], answers[len(keys) :]
+        return [whole(value, 0) if exists else None for exists, (value,) in zip(exist, values, strict=True)]
 
     async def resume(self) -> None:
         """Let workers take turns again. The time of the hold does not count towards the expiry of messages."""

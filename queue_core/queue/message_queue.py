@@ -149,9 +149,9 @@ class MessageQueue:
         self.unscheduled, self.unscheduled_in_part = rescue.unscheduled, rescue.unscheduled_in_part
 
     def without(self, partitions: Collection[int]) -> MessageQueue:
-        """Return this queue for counts that leave some partitions out, as while a node of a cluster is away.
+        """Return this queue without some partitions, as while a node of a cluster is away.
 
-        Nothing else may be done with it: ids of dead letters and damaged keys count the partitions that are left.
+        Use it only to count, to list dead letters, and to hold the queue.
         """
         if not partitions:
             return self

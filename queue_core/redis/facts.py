@@ -144,7 +144,8 @@ def errors_of(facts: ServerFacts, *, waits_for_replicas: int = 0) -> list[str]:
         )
     if facts.append_only is False:
         errors.append(
-            "the append-only file is off, so a restart of Redis loses all messages: set appendonly yes"
+            "the append-only file is off, so a restart of Redis loses everything since its last snapshot, if it makes "
+            "any: set appendonly yes"
         )
     if facts.append_fsync == "no" and facts.append_only is not False:
         errors.append(

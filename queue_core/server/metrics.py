@@ -349,6 +349,10 @@ class _HealthGauges:
             "dead_letters": new(
                 "dead_letters_waiting", "Dead letters that nobody has requeued or dropped yet"
             ),
+            "dead_letters_share": new(
+                "dead_letters_share",
+                "Share of the room for dead letters that is taken, from 0 to 1, in the fullest partition",
+            ),
             "damaged_keys": new(
                 "damaged_keys", "Keys that were damaged and moved aside; always 0 if all is well"
             ),

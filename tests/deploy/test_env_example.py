@@ -26,10 +26,13 @@ GROUPS = {
     "The WhatsApp Cloud API.": ("CLOUD_ACCESS_TOKEN", "CLOUD_APP_SECRET", "CLOUD_VERIFY_TOKEN"),
     "The turns.": ("QUEUE_PROFILE", "CONCURRENCY"),
     "The operator. With a longer GRACE_S, raise stop_grace_period (compose) or TimeoutStopSec (systemd) too.": (
-        *("GRACE_S", "OPERATOR_TOKEN", "LOG_FORMAT", "LOG_KEY"),
+        *("GRACE_S", "OPERATOR_TOKEN", "DEAD_LETTERS_FILE", "LOG_FORMAT", "LOG_KEY"),
     ),
 }
-ANSWERED = {"REDIS_URL": "redis://127.0.0.1:6379/0"}
+ANSWERED = {
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "DEAD_LETTERS_FILE": "/var/lib/burstqueue/dead-letters.jsonl",
+}
 """Settings that have a value in the example, and no default."""
 
 
@@ -74,7 +77,9 @@ def test_the_example_is_read_without_a_warning_and_shows_the_defaults() -> None:
     loaded = load({}, EXAMPLE)
     assert loaded.warnings == ()
     assert loaded.settings.redis_url.get_secret_value() == ANSWERED["REDIS_URL"]
-    assert loaded.settings.model_copy(update={"redis_url": bare.redis_url}) == bare
+    assert str(loaded.settings.dead_letters_file) == ANSWERED["DEAD_LETTERS_FILE"]
+    answered = {name.lower(): getattr(bare, name.lower()) for name in ANSWERED}
+    assert loaded.settings.model_copy(update=answered) == bare
     defaults = dict(re.findall(r"^#(\w+)=(.+)$", EXAMPLE.read_text("utf-8"), re.MULTILINE))
     assert set(defaults) <= set(environment_names())
     assert load(defaults, os.devnull).settings == bare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server import cli
-from queue_core.server.config import ServerSettings
+from queue_core.server.config import ServerSettings, load
 from queue_core.server.processes import ALL_ROLES, END_S
 from tests.docs.documents import ROOT
 
@@ -31,6 +32,17 @@ DEFAULTS_OF_REDIS = {
 def test_every_process_runs() -> None:
     assert [COMPOSE[role]["command"] for role in ALL_ROLES] == [[role] for role in ALL_ROLES]
     assert sorted(re.findall(r"^ExecStart=.* -m queue_core (\w+)$", UNITS, re.MULTILINE)) == sorted(ALL_ROLES)
+
+
+def test_the_commands_know_the_file_of_dead_letters() -> None:
+    """`forget` names it. Commands read the settings that processes share, and not the units."""
+    name = load({}, DEPLOY / ".env.example").settings.dead_letters_file
+    assert name is not None
+    assert f"DEAD_LETTERS_FILE={name}" in (DEPLOY / "Dockerfile").read_text("utf-8").split()
+    assert "DEAD_LETTERS_FILE" not in UNITS
+    (folder,) = re.findall(r"^StateDirectory=(\S+)$", UNITS, re.MULTILINE)
+    assert name.parent == Path("/var/lib") / folder
+    assert f"files:{name.parent}" in COMPOSE["monitor"]["volumes"]
 
 
 def test_a_process_has_time_to_stop() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,12 +25,12 @@ from queue_core.errors import (
 )
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.health.counting import Counts
+from queue_core.queue.health.words import words_of_away, words_of_dead_letters, words_of_outage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
 from queue_core.queue.upkeep.inspection import Sizes
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.nodes.client import NodesClient
-from queue_core.redis.nodes.refusals import ForeignServerError
 from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.servers import PARTITIONS_OF_CLUSTER, UNKNOWN, Run, on_primaries, owners_of
 from queue_core.text import quantity
@@ -48,8 +48,6 @@ COUNTING_SHARE = 0.5
 """Share of the deadline after which counting stops; the report then says that its counts are estimates."""
 SCANNING_SHARE = 0.8
 """Share of the deadline after which the search for stranded conversations stops."""
-DEAD_LETTERS_SHARES = (0.9, 0.5)
-"""Shares of the room for dead letters above which a warning names the share."""
 
 
 Servers = list[tuple[str, Run]]
@@ -102,6 +100,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     oldest_age_ms: int | None = None
     """Age of the oldest waiting message among those counted; None when none waits, or when `waiting` is None."""
     dead_letters: int | None = None
+    dead_letters_share: float | None = None
+    """Share of the room for dead letters that is taken, in the fullest partition."""
     damaged_keys: int | None = None
     """Keys that were damaged and moved aside."""
     expired_leases: int | None = None
@@ -116,7 +116,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Backends that are away, or for which conversations still wait."""
     is_held: bool | None = None
     held_since_ms: int | None = None
-    """Unix ms; None when the queue is not held."""
+    """Unix ms; None when the queue is not held, 0 when the time is unknown, since the key of the hold is damaged."""
     stranded_conversations: int | None = None
     """Conversations with messages that no worker will look at, among the keys searched; None without a search."""
     warnings: tuple[str, ...] = ()
@@ -134,7 +134,14 @@ async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthRep
     Only a thorough examination looks for stranded conversations, each time among the next 100,000 keys.
     """
     examination = _Examination(queue, is_thorough=is_thorough)
-    await examination.run()
+    await examination.run(examination.steps)
+    return examination.report()
+
+
+async def examine_primaries(queue: MessageQueue) -> HealthReport:
+    """Examine only whether primaries are away, as `examine` does: errors and `away_partitions` name them."""
+    examination = _Examination(queue, is_thorough=False)
+    await examination.run(examination.leave_out_away)
     return examination.report()
 
 
@@ -157,10 +164,10 @@ class _Examination:
         warnings, errors = dict.fromkeys(self._warnings), dict.fromkeys(self._errors)
         return HealthReport(**self._facts, warnings=tuple(warnings), errors=tuple(errors))
 
-    async def run(self) -> None:
+    async def run(self, steps: Callable[[], Awaitable[Any]]) -> None:
         try:
             async with asyncio.timeout(self._deadline_s):
-                await cancellable(self._steps())
+                await cancellable(steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
@@ -187,11 +194,17 @@ class _Examination:
             )
             self._errors.append(f"{why.rstrip('.')}. {todo}")
 
-    async def _steps(self) -> None:
+    async def leave_out_away(self) -> Servers:
+        """Return the primaries that answer. The partitions of the others are left out from now on."""
         primaries = await on_primaries(self._queue.redis)
         self._primaries = len(primaries)
         servers, failures = await self._ping(primaries)
         await self._leave_out(failures)
+        return servers
+
+    async def steps(self) -> None:
+        """Take all steps of an examination."""
+        servers = await self.leave_out_away()
         await self._ask_servers(servers)
         if self._facts.get("away_partitions"):
             await self._read_notes()
@@ -229,7 +242,7 @@ class _Examination:
         for name in dict.fromkeys((*failures, *(owner for owner in owners if owner == UNKNOWN))):
             numbers = [str(number) for number in away if owners[number] == name]
             self._errors.append(
-                f"{_away_words(name, failures.get(name))}. So {quantity(len(numbers), 'partition')} of {len(owners)} "
+                f"{words_of_away(name, failures.get(name))}. So {quantity(len(numbers), 'partition')} of {len(owners)} "
                 f"cannot be read ({', '.join(numbers) or 'none'}), and their messages wait; all other figures leave "
                 "these partitions out"
             )
@@ -277,10 +290,13 @@ class _Examination:
         self._facts |= {
             "active_conversations": total,
             "dead_letters": sizes.dead_letters,
+            "dead_letters_share": sizes.dead_letters_share,
             "damaged_keys": sizes.damaged_keys,
         }
         self._spread(sizes)
-        self._judge_dead_letters(sizes)
+        if sizes.dead_letters:
+            findings = self._errors if sizes.dead_letters_share >= 1 else self._warnings
+            findings.append(words_of_dead_letters(sizes, queue.settings))
         counted, surveyed = Counts(), 0
         pages = [
             (partition, first)
@@ -339,29 +355,14 @@ class _Examination:
                 + typed(f"type `python -m queue_core partitions {PARTITIONS_OF_CLUSTER}`")
             )
 
-    def _judge_dead_letters(self, sizes: Sizes) -> None:
-        if not sizes.dead_letters:
-            return
-        share, words = sizes.dead_letters_share, quantity(sizes.dead_letters, "dead letter")
-        if share >= 1:
-            self._errors.append(
-                f"{words}, and no room for more: a message that fails now stays in its conversation and holds up the "
-                "messages after it. Requeue or drop some (see `dead list`), or raise dead_letters_max "
-                f"({self._queue.settings.dead_letters_max:,}). With DEAD_LETTERS_FILE set, the monitor moves the "
-                "oldest into that file: check that one runs"
-            )
-            return
-        passed = next((limit for limit in DEAD_LETTERS_SHARES if share >= limit), None)
-        room = f", over {passed:.0%} of dead_letters_max" if passed else ""
-        self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
-
     def _judge(self, counted: Counts, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over: check that workers run"
             )
-        self._warnings += [self._words_of(outage) for outage in outages]
-        ttl_ms = self._queue.settings.queue_ttl_s * 1000
+        now_ms, settings = self._facts["checked_at_ms"], self._queue.settings
+        self._warnings += [words_of_outage(outage, now_ms, settings) for outage in outages]
+        ttl_ms = settings.queue_ttl_s * 1000
         if outages or self._facts["is_held"]:
             return  # messages that wait for a backend, or for the end of a hold, do not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
@@ -369,17 +370,6 @@ class _Examination:
                 f"the oldest message has waited for {age(counted.oldest_age_ms)}, and becomes a dead letter after "
                 f"{age(ttl_ms)} if no worker takes it: check that enough workers run"
             )
-
-    def _words_of(self, outage: Outage) -> str:
-        waiting = quantity(outage.waiting, "conversation")
-        if not outage.is_away:
-            return f"{outage.name} is back; the waiting turns are answered step by step, still waiting: {waiting}"
-        away = age(self._facts["checked_at_ms"] - outage.since_ms)
-        return (
-            f"{outage.name} has been away for {away}; waiting for it: {waiting}. Their messages are answered when it "
-            f"is back, or become dead letters after {age(self._queue.settings.outage_patience_s * 1000)}. "
-            f"Its last error: {outage.error}"
-        )
 
     async def _find_stranded(self) -> None:
         unscheduled = await self._queue.unscheduled_in_part(self._began + self._deadline_s * SCANNING_SHARE)
@@ -397,18 +387,6 @@ class _Examination:
 
     def _is_past(self, share: float) -> bool:
         return asyncio.get_running_loop().time() > self._began + self._deadline_s * share
-
-
-def _away_words(name: str, failure: Exception | None) -> str:
-    """Return words on a primary that cannot be used, or is not known, and what to do."""
-    if failure is None:
-        return "no primary is known: start the servers again, each with its own data"
-    if isinstance(failure, ForeignServerError):
-        return str(failure)
-    return (
-        f"{name} is away ({explain(failure)}), and no replica has taken over: start this node again, with its own "
-        "data, or let a replica take over (CLUSTER FAILOVER TAKEOVER)"
-    )
 
 
 async def _latency_s(run: Run, limit_s: float) -> float:

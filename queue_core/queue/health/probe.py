@@ -177,7 +177,8 @@ async def _refused_keys(queue: MessageQueue, partition: int) -> list[str]:
 def _keys_of(shared: Partition, place: Place) -> list[str]:
     """Return a key of each kind."""
     seen = place.seen_of(PHONE)
-    return [key for key in (*shared, *place.keys, place.absent, seen.ids, seen.old) if key != shared.base]
+    candidates = (*shared, *place.keys, place.absent, seen.ids, seen.old)
+    return [key for key in candidates if key.startswith(shared.base) and key != shared.base]
 
 
 async def _answers(queue: MessageQueue, commands: list[tuple[str, ...]]) -> list[Any]:

@@ -35,6 +35,7 @@ _KEPT: dict[str, tuple[str, str]] = {
     "undelivered": ("list", "replies that did not reach the user"),
     "last_claim": ("hash", "last claim of a worker"),
     "looks": ("hash", "times of the last claims"),
+    "hold": ("hash", "hold"),
     "layout": ("hash", "version of the data"),
     "active": ("zset", "index of conversations"),
     "wake": ("stream", "doorbell"),
@@ -56,6 +57,7 @@ _OF_PARTITION = (
     "token",
     "dead",
     "looks",
+    "hold",
     "layout",
     "damaged",
     "outages",
@@ -139,7 +141,7 @@ class Damage:
             for (name, _), kind in zip(keys, types, strict=True)
             if text(kind) not in ("none", _KEPT[name][0])
         ]
-        odd = await self._with_odd_values(place) if place else []
+        odd = await (self._with_odd_values(place) if place else self._odd_holds())
         return [_KEPT[name][1] for name in dict.fromkeys([*wrong, *odd])]
 
     async def _with_odd_values(self, place: Place) -> list[str]:
@@ -155,6 +157,13 @@ class Damage:
         ]
         has_odd_tries = tries is not None and not _TRIES.fullmatch(text(tries))
         return [*odd, *(("lock",) if has_odd_tries else ())]
+
+    async def _odd_holds(self) -> list[str]:
+        """Return ["hold"] if a partition is held since a time that no script writes."""
+        keys = [partition.hold for partition in self._access.keys.partitions]
+        holds = await self._access.read(*(("HGETALL", key) for key in keys))
+        since = [{text(name): value for name, value in hold.items()}.get("since") for hold in holds if hold]
+        return ["hold"] if any(whole(value, -1) < 0 for value in since) else []
 
     async def get(self, damaged_id: str) -> DamagedKey:
         """Return one damaged key. Raises DamagedKeyNotFoundError."""

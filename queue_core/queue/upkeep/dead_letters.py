@@ -34,11 +34,11 @@ class DeadLetters:
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield the dead letters that exist when the iteration begins, oldest first within a partition."""
-        partitions = self._access.keys.partitions
+        numbers, partitions = self._access.keys.numbers, self._access.keys.partitions
         newest = await self._access.read(
             *(("XREVRANGE", partition.dead, "+", "-", "COUNT", 1) for partition in partitions)
         )
-        for number, (partition, entries) in enumerate(zip(partitions, newest, strict=True)):
+        for number, partition, entries in zip(numbers, partitions, newest, strict=True):
             first, last = "-", text(entries[0][0]) if entries else ""
             while last:
                 page = await self._entries(partition, first, last, _PAGE)

@@ -287,7 +287,7 @@ class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
 class Mend(Call[int], frozen=True, kw_only=True):
     """Moves damaged keys of a partition aside, and counts them."""
 
-    partition: Annotated[Partition, "active wake token dead looks damaged base"]
+    partition: Annotated[Partition, "active wake token dead looks hold damaged base"]
     rules: Rules
     now_ms: Now
     lock_ttl_ms: Number

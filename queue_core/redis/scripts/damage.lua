@@ -1,5 +1,5 @@
--- damage: functions about damaged keys: keys of a wrong type, and locks and replies with values that no script writes. Other
--- programs or people cause them. The loader puts these functions after `lib`, and runs each script in `guarded`.
+-- damage: functions about damaged keys: keys of a wrong type, and locks, replies and holds with values that no script writes.
+-- Other programs or people cause them. The loader puts these functions after `lib`, and runs each script in `guarded`.
 --
 -- A damaged key is moved aside, so that it does not stop other conversations: it is renamed to `damaged:<id>`, and the entry
 -- of that id in the stream `damaged` says what the key was, and which error it caused.
@@ -47,8 +47,14 @@ local function is_count(value)
   return not value or string.match(value, '^%d+$') and #value <= 16
 end
 
--- Returns true for a lock or a reply whose values a script can have written.
-local function is_sound(key, is_reply)
+-- Returns true for a hash whose values the queue can have written. Only those of locks, replies and holds are looked at.
+local function is_sound(key, name)
+  if name == 'hold' then
+    local since = redis.call('HGET', key, 'since')
+    return since and is_count(since)
+  elseif name ~= 'lock' and name ~= 'reply' then
+    return true
+  end
   local fields = {}
   local raw = redis.call('HGETALL', key)
   for index = 1, #raw, 2 do
@@ -63,7 +69,7 @@ local function is_sound(key, is_reply)
       return false
     end
   end
-  if is_reply then
+  if name == 'reply' then
     return fields.text and fields.size and string.match(fields.size, '^[1-9]%d*$') and #fields.size <= 9
   end
   local answered = fields.answered or '[]'
@@ -71,11 +77,12 @@ local function is_sound(key, is_reply)
     and type(cjson.decode(answered)) == 'table'
 end
 
--- Moves every damaged key of a conversation or a partition aside. Returns their number.
+-- Moves every damaged key of a conversation or a partition aside. Returns their number. A damaged hold is replaced by a sound
+-- one, since workers must not begin by themselves.
 local function mend(keys, problem, now_ms)
   local types = {
     {'damaged', 'stream'}, {'queue', 'list'}, {'completed', 'list'}, {'lock', 'hash'}, {'reply', 'hash'},
-    {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
+    {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'hold', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
     {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
     {'changes', 'hash'}, {'change_notes', 'hash'},
     {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
@@ -86,9 +93,11 @@ local function mend(keys, problem, now_ms)
   for _, wanted in ipairs(types) do
     local name = wanted[1]
     local kind = keys[name] and type_of(keys[name]) or 'none'
-    if kind ~= 'none' and kind ~= wanted[2]
-      or kind == 'hash' and (name == 'lock' or name == 'reply') and not is_sound(keys[name], name == 'reply') then
+    if kind ~= 'none' and kind ~= wanted[2] or kind == 'hash' and not is_sound(keys[name], name) then
       set_aside(keys, name, problem, now_ms)
+      if name == 'hold' then
+        redis.call('HSET', keys[name], 'since', digits(now_ms))
+      end
       count = count + 1
     end
   end

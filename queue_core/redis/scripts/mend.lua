@@ -7,7 +7,7 @@ local PAGE = 100
 
 local shared = {
   active = partition.active, wake = partition.wake, dead = partition.dead, token = partition.token,
-  looks = partition.looks, damaged = partition.damaged,
+  looks = partition.looks, hold = partition.hold, damaged = partition.damaged,
 }
 local count = mend(shared, 'the key has a wrong type', now_ms)
 

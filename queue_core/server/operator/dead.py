@@ -18,6 +18,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.sent_replies import UNDELIVERED
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
+from queue_core.server.operator.away import without_away
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -83,7 +84,8 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
               python -m queue_core dead list --instance mybot --phone +55-11-99999-0000
               python -m queue_core dead list --reason "status 401" --limit 0 --json
 
-            exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
+            exit codes: 0 listed, even if there are none, or only in part because a node of a cluster is away; 1 Redis
+            is not available; 2 wrong usage or configuration
             """,
         json_is_by_lines=True,
     )
@@ -188,22 +190,26 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
     table = Table(*columns, numbers=("attempts",))
     shown = 0
     is_cut = False
-    async with open_queue(settings) as queue, aclosing(_matching(queue, args)) as letters:
-        async for letter in letters:
-            if args.limit and shown == args.limit:
-                is_cut = True
-                break
-            shown += 1
-            if args.json:
-                write_json(_as_json(letter, with_text=args.text), on_one_line=True)
-                continue
-            table.add(*_row(letter, with_text=args.text))
-            if shown % PAGE == 0:
-                table.flush()
+    async with open_queue(settings) as queue:
+        part, findings = await without_away(queue)
+        async with aclosing(_matching(part, args)) as letters:
+            async for letter in letters:
+                if args.limit and shown == args.limit:
+                    is_cut = True
+                    break
+                shown += 1
+                if args.json:
+                    write_json(_as_json(letter, with_text=args.text), on_one_line=True)
+                    continue
+                table.add(*_row(letter, with_text=args.text))
+                if shown % PAGE == 0:
+                    table.flush()
     if shown and not args.json:
         table.flush()
     elif not args.json:
         write("no dead letters" + (f" with {_filters(args)}" if _filters(args) else ""))
+    for finding in findings:
+        complain(finding)
     if is_cut:
         write_remark(f"these are the first {quantity(shown, 'dead letter')}; --limit 0 lists all of them")
     return OK

@@ -29,13 +29,20 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("waiting", about + _counted(report.waiting, "message")),
         ("being answered", about + _counted(report.in_flight, "message")),
         ("oldest", _oldest(report)),
-        *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
+        *((("held", held_since(report.held_since_ms)),) if report.held_since_ms is not None else ()),
         ("dead letters", _counted(report.dead_letters)),
         ("damaged", _counted(report.damaged_keys, "key")),
         ("expired leases", _counted(report.expired_leases)),
         *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages or ()),
         ("stranded", _counted(report.stranded_conversations, "conversation")),
     ]
+
+
+def held_since(since_ms: int) -> str:
+    """Say since when the queue is held; 0 stands for an unknown time."""
+    return (
+        f"since {moment(since_ms)}" if since_ms else "since when is unknown: the key of the hold is damaged"
+    )
 
 
 def in_conversations(messages: int, conversations: int) -> str:

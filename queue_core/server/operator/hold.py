@@ -10,9 +10,11 @@ from queue_core.command_lines import typed
 from queue_core.durations import age
 from queue_core.queue.holding import Inventory
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.upkeep.inspection import Sizes
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, duration_s
-from queue_core.server.operator.figures import in_conversations
+from queue_core.server.operator.arguments import FAILED, OK, add_command, duration_s
+from queue_core.server.operator.away import without_away
+from queue_core.server.operator.figures import held_since, in_conversations
 from queue_core.server.operator.output import complain, moment, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
@@ -41,7 +43,8 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
               python -m queue_core hold
               python -m queue_core resume --drop-older-than 1h
 
-            exit codes: 0 held; 1 Redis is not available; 2 wrong usage or configuration
+            exit codes: 0 held; 1 Redis is not available, or only a part is held because a node of a cluster is away
+            (the output says so); 2 wrong usage or configuration
             """,
     )
     resume = add_command(
@@ -77,27 +80,34 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Hold the queue, and write what workers would answer."""
     async with open_queue(settings) as queue:
-        since_ms = await queue.holding.hold()
-        inventory = await queue.holding.inventory()
-        sizes = await queue.sizes()
+        part, findings = await without_away(queue)
+        since_ms = await part.holding.hold()
+        inventory = await part.holding.inventory()
+        sizes = await part.sizes()
+    _write_hold(args, settings, since_ms, inventory, sizes)
+    for finding in findings:
+        complain(f"type `hold` again later, since these partitions are not held: {finding}")
+    return FAILED if findings else OK
+
+
+def _write_hold(
+    args: argparse.Namespace, settings: ServerSettings, since_ms: int, inventory: Inventory, sizes: Sizes
+) -> None:
     if args.json:
         facts = {**msgspec.to_builtins(inventory), "deadLetters": sizes.dead_letters}
         del facts["older"]  # meaningless, since no age was asked about
         write_json({"heldSinceMs": since_ms, **facts})
-        return OK
+        return
     write_fields(
         [
             (
                 "held",
-                typed(
-                    f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"
-                ),
+                typed(f"{held_since(since_ms)}; no worker takes a turn until `python -m queue_core resume`"),
             ),
             *_figures(inventory, settings),
             ("dead letters", f"{sizes.dead_letters:,}"),
         ]
     )
-    return OK
 
 
 def _figures(inventory: Inventory, settings: ServerSettings) -> list[tuple[str, str]]:
@@ -128,11 +138,12 @@ async def run_resume(args: argparse.Namespace, settings: ServerSettings) -> int:
                 args.wrong_usage(
                     "the queue is not held: type `hold` first, so that no worker takes old messages"
                 )
-            return _write_outcome(args, None, 0)
+            return _write_not_held(args)
+        held_ms = now_ms - since_ms if since_ms else None
         if not (args.drop_older_than or args.answer_all):
-            expired = await _expired_before(queue, now_ms - since_ms)
+            expired = await _expired_before(queue, held_ms or 0)
             if expired:
-                return _refuse(args, expired, settings)
+                return _refuse(args, expired, held_ms, settings)
         dropped = 0
         if args.drop_older_than:
             limit_ms = round(args.drop_older_than * 1000)
@@ -140,7 +151,7 @@ async def run_resume(args: argparse.Namespace, settings: ServerSettings) -> int:
                 limit_ms, f"dropped at resume: older than {age(limit_ms)}"
             )
         await queue.holding.resume()
-    return _write_outcome(args, now_ms - since_ms, dropped)
+    return _write_outcome(args, held_ms, dropped)
 
 
 async def _expired_before(queue: MessageQueue, held_ms: int) -> int:
@@ -149,23 +160,35 @@ async def _expired_before(queue: MessageQueue, held_ms: int) -> int:
     return (await queue.holding.inventory(older_than_ms=ttl_ms + held_ms)).older
 
 
-def _refuse(args: argparse.Namespace, expired: int, settings: ServerSettings) -> int:
+def _refuse(args: argparse.Namespace, expired: int, held_ms: int | None, settings: ServerSettings) -> int:
     ttl = age(settings.queue.queue_ttl_s * 1000)
     if args.json:
         write_json({"held": True, "older": expired})
+    waited = (
+        f"of over {ttl}, and it is unknown when the hold began"
+        if held_ms is None
+        else f"that had waited for over {ttl} when the hold began"
+    )
     complain(
-        f"still held, with {quantity(expired, 'message')} that had waited for over {ttl} when the hold began: add "
-        "--drop-older-than TIME (older messages become dead letters) or --answer-all"
+        f"still held, with {quantity(expired, 'message')} {waited}: add --drop-older-than TIME (older messages "
+        "become dead letters) or --answer-all"
     )
     return UNDECIDED
+
+
+def _write_not_held(args: argparse.Namespace) -> int:
+    if args.json:
+        write_json({"held": False, "heldMs": None, "deadLettered": 0})
+    else:
+        write("the queue is not held")
+    return OK
 
 
 def _write_outcome(args: argparse.Namespace, held_ms: int | None, dropped: int) -> int:
     if args.json:
         write_json({"held": False, "heldMs": held_ms, "deadLettered": dropped})
-    elif held_ms is None:
-        write("the queue is not held")
-    else:
-        words = f"; {quantity(dropped, 'message')} became dead letters: see `dead list`" if dropped else ""
-        write(f"resumed after {age(held_ms)}{words}")
+        return OK
+    became = "became a dead letter" if dropped == 1 else "became dead letters"
+    words = f"; {quantity(dropped, 'message')} {became}: see `dead list`" if dropped else ""
+    write(f"resumed{words}" if held_ms is None else f"resumed after {age(held_ms)}{words}")
     return OK

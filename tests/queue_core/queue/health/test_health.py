@@ -77,6 +77,34 @@ async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait
     assert about((await examine(queue)).warnings, "still waiting: 1 conversation")
 
 
+async def test_an_outage_for_which_no_turn_waits_ends_with_the_next_turn(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(**PATIENT), clock=lambda: now)
+    for user in ("ali", "mona"):
+        await enqueue(queue, [user], user)
+    now += 20
+    for batch in (await queue.claim("p", limit=2)).batches:
+        await queue.fail(batch, "the AI answered 503", sign=OutageSign("ai", 10))
+    for user in ("ali", "mona"):
+        await queue.forget("bot", user, drop_waiting=True)
+    for _ in range(60):
+        now += 60_000
+        assert (await queue.claim("p")).batches == ()
+    warnings = (await examine(queue)).warnings
+    assert about(
+        warnings, "the AI has been away for 1 h; no turn waits for it, so the next turn tries it. Its last"
+    )
+    await enqueue(queue, ["later"], "omar")
+    now += 20
+    (batch,) = (await queue.claim("p")).batches
+    await queue.fail(batch, "no text for the user")
+    assert [outage.is_away for outage in await queue.outages()] == [True], "this is not a success"
+    now += 60_000
+    (batch,) = (await queue.claim("p")).batches
+    await queue.record_reply(batch, "hello")
+    assert [outage.is_away for outage in await queue.outages()] == [False]
+
+
 async def test_an_empty_queue(redis_client: Redis) -> None:
     report = await examine(MessageQueue(redis_client, quick(partitions=4, **PATIENT)))
     assert (report.active_conversations, report.oldest_age_ms, report.dead_letters) == (0, None, 0)
@@ -196,7 +224,9 @@ async def test_a_redis_that_breaks_the_guarantee(binary: Any) -> None:
         async with connect(server.url) as redis:
             report = await examine(MessageQueue(redis, quick(**PATIENT)))
     assert about(report.errors, "maxmemory-policy is allkeys-lru")
-    assert about(report.errors, "append-only file is off")
+    assert about(
+        report.errors, "append-only file is off, so a restart of Redis loses everything since its last snap"
+    )
     assert len(report.errors) == 2
     assert about(report.warnings, "maxmemory is not set")
 
@@ -486,7 +516,11 @@ def test_healthy_is_without_errors() -> None:
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(4, "4 dead letters: see"), (5, "over 50% of dead_letters_max"), (9, "over 90% of dead_letters_max")],
+    [
+        (4, "4 dead letters: see"),
+        (5, "over 50% of a partition's share of dead_letters_max"),
+        (9, "over 90% of a partition's share"),
+    ],
 )
 async def test_dead_letters_are_a_warning_that_says_how_much_room_they_take(
     redis_client: Redis, count: int, words: str
@@ -503,4 +537,11 @@ async def test_dead_letters_without_room_for_more_are_an_error(redis_client: Red
     queue = MessageQueue(redis_client, quick(dead_letters_max=20, partitions=2, **PATIENT))
     for _ in range(10):
         await redis_client.xadd(queue.keys.partitions[1].dead, {"conversation": "bot:1"})
-    assert about((await examine(queue)).errors, "no room for more: a message that fails now stays")
+    report = await examine(queue)
+    words = "10 dead letters, and a partition has used up its share of dead_letters_max (20): a message that fails now"
+    assert about(report.errors, words)
+    assert report.dead_letters_share == 1
+    alone = MessageQueue(redis_client, quick(dead_letters_max=5, prefix="alone", **PATIENT))
+    for _ in range(5):
+        await redis_client.xadd(alone.keys.partitions[0].dead, {"conversation": "bot:1"})
+    assert about((await examine(alone)).errors, "no room for more within dead_letters_max (5)")

@@ -106,6 +106,21 @@ async def test_keys_that_may_not_be_used_are_named(real_redis: Redis) -> None:
     await real_redis.acl_deluser("limited")
 
 
+async def test_a_user_who_may_use_the_keys_of_the_queue_only_is_enough(real_redis: Redis) -> None:
+    queue, client = await queue_without(real_redis, "incr")
+    async with client:
+        await real_redis.acl_setuser("limited", enabled=True, reset_keys=True, keys=["wa:*"])
+        assert await probe(queue) == []
+    await real_redis.acl_deluser("limited")
+
+
+async def test_keys_of_others_stay(real_redis: Redis) -> None:
+    """The keys of a partition come with a number, which is not a key."""
+    await real_redis.set("1", "of another program")
+    assert await probe(MessageQueue(real_redis)) == []
+    assert await real_redis.get("1")
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 import time
@@ -35,6 +36,7 @@ from queue_core.redis.listening import listener_on
 from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.refusals import ForeignServerError
 from queue_core.redis.nodes.table import slot_of
+from queue_core.redis.servers import on_primaries
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.operator.figures import figures
 from queue_core.text import quantity
@@ -359,15 +361,23 @@ async def test_the_settings_of_a_cluster_that_need_attention(cluster_servers: Cl
 async def test_while_a_primary_is_away_the_others_can_be_read(
     cluster_servers: ClusterServers, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dead, *others = cluster_servers.primaries()
-    partitions = KeySpace("wa", 4).partitions
-    its = [
-        number for number, keys in enumerate(partitions) if cluster_servers.primary_of(keys.active) is dead
-    ]
     async with connect(cluster_servers.url) as client:
-        queue = MessageQueue(client, QueueSettings(partitions=4, redis_deadline_ms=3_000))
+        queue = MessageQueue(client, QueueSettings(redis_deadline_ms=3_000))
+        first, _ = (await on_primaries(client))[0]
+        (dead,) = [node for node in cluster_servers.primaries() if node.address == first]
+        others = [node for node in cluster_servers.primaries() if node is not dead]
+        its = [
+            number
+            for number, keys in enumerate(queue.keys.partitions)
+            if cluster_servers.primary_of(keys.active) is dead
+        ]
         await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
         left = [user for user in range(USERS) if queue.keys.of("bot", str(user)).partition not in its]
+        for user in range(USERS):
+            await queue.keep_unreadable(message("d", user), "cannot be read")
+        letters = [
+            letter.id for letter in await queue.dead_letters() if int(letter.id.split("/")[0]) not in its
+        ]
         for node in (*cluster_servers.replicas_of(dead), dead):
             node.kill()
         report = await examine(queue)
@@ -376,11 +386,11 @@ async def test_while_a_primary_is_away_the_others_can_be_read(
     assert (report.active_conversations, report.waiting) == (len(left), len(left))
     numbers = ", ".join(map(str, its))
     assert f"{dead.address} is away" in report.errors[0]
-    assert f"{quantity(len(its), 'partition')} of 4 cannot be read ({numbers})" in report.errors[0]
+    assert f"{quantity(len(its), 'partition')} of 16 cannot be read ({numbers})" in report.errors[0]
     assert ("node", f"{dead.address}: away, {quantity(len(its), 'partition')} left out") in figures(report)
     assert {node.name for node in report.nodes if node.conversations} == {node.address for node in others}
 
-    console = Console(settings_for(cluster_servers.url, QUEUE_PARTITIONS="4"), capsys)
+    console = Console(settings_for(cluster_servers.url), capsys)
     status = await console.run("status", "--limit", "100")
     assert (status.code, sum(line.startswith("bot ") for line in status.lines)) == (0, len(left))
     check = await console.run("check")
@@ -388,6 +398,16 @@ async def test_while_a_primary_is_away_the_others_can_be_read(
     for words in (status.out, check.out):
         assert "start this node again, with its own data" in words
         assert "queue_core redis" not in words
+
+    listed = await console.run("dead", "list", "--limit", "0", "--json")
+    assert [json.loads(line)["id"] for line in listed.lines] == letters
+    assert (listed.code, f"{dead.address} is away" in listed.err) == (0, True)
+    once, again = [await console.run("hold", "--json") for _ in range(2)]
+    for held in (once, again):
+        assert (held.code, held.json["messages"], held.json["deadLetters"]) == (1, len(left), len(letters))
+        assert f"since these partitions are not held: {dead.address} is away" in held.err
+    status = await console.run("status", "--json")
+    assert status.json["heldSinceMs"] == once.json["heldSinceMs"] == again.json["heldSinceMs"]
 
 
 async def test_a_server_that_is_not_a_node_is_not_used_in_place_of_one(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
+
+import pytest
 
 from queue_core import MessageQueue, QueueMessage
 from queue_core.queue.health.health import examine
@@ -35,7 +38,7 @@ async def test_hold_shows_what_would_be_answered(console: Console) -> None:
     assert held.code == 0
     words = "\n".join(held.lines)
     assert re.search(
-        r"^held +since .*: no worker takes a turn until `python -m queue_core resume`$", words, re.MULTILINE
+        r"^held +since .*; no worker takes a turn until `python -m queue_core resume`$", words, re.MULTILINE
     )
     assert re.search(r"^waiting +2 messages of 2 conversations$", words, re.MULTILINE)
     assert re.search(r"^oldest +26 h old, of ", words, re.MULTILINE)
@@ -72,7 +75,7 @@ async def test_resume_asks_what_becomes_of_old_messages(console: Console) -> Non
     resumed = await console.run("resume", "--drop-older-than", "1h")
     assert resumed.code == 0
     assert re.fullmatch(
-        r"resumed after .* s; 1 message became dead letters: see `dead list`", resumed.lines[0]
+        r"resumed after .* s; 1 message became a dead letter: see `dead list`", resumed.lines[0]
     )
     assert await dead_ids(console) == ["yesterday"]
     assert await console.queue.holding.since_ms() is None
@@ -100,6 +103,33 @@ async def test_the_time_of_the_hold_makes_no_message_old(console: Console) -> No
     await put_old(console, "shortly before", hours=3.9)
     assert (await console.run("resume")).code == 0
     assert await console.queue.depth() == 2
+
+
+@pytest.mark.parametrize("value", ["a string", {"since": "soon"}, {"other": "1"}], ids=str)
+async def test_a_damaged_hold_is_reported_and_moved_aside_by_resume(
+    console: Console, value: str | dict[Any, Any]
+) -> None:
+    client, key = console.queue.redis, console.queue.keys.partitions[0].hold
+    await put_old(console, "old", hours=2)
+    await (client.set(key, value) if isinstance(value, str) else client.hset(key, mapping=value))
+    for command in ("status", "check"):
+        words = " ".join((await console.run(command)).out.split())
+        assert "held since when is unknown: the key of the hold is damaged" in words
+        assert "damaged data of the queue cannot be read (hold)" in words
+    assert "since when is unknown" in (await console.run("hold")).out
+    refused = await console.run("resume")
+    assert refused.code == 3
+    assert "1 message of over 1 h, and it is unknown when the hold began" in refused.err
+    assert await console.queue.holding.since_ms(), "the queue stays held, since a time that is known"
+    assert (await console.run("resume", "--answer-all")).code == 0
+    assert await console.queue.holding.since_ms() is None
+    (moved,) = [key async for key in console.queue.damage.iterate()]
+    assert (moved.key, moved.holds) == (key, "hold")
+
+
+async def test_the_end_of_a_damaged_hold_names_no_time(console: Console) -> None:
+    await console.queue.redis.set(console.queue.keys.partitions[0].hold, "x")
+    assert (await console.run("resume")).out == "resumed\n"
 
 
 async def test_resume_of_a_queue_that_is_not_held(console: Console) -> None:

@@ -54,7 +54,7 @@ async def write_wrong_types(console: Console, kind: str) -> None:
         console.queue.keys.partitions[0],
     )
     keys = [getattr(place, name) for name in (*damage._OF_CONVERSATION, "memory", "sent_again")]
-    keys += [getattr(partition, name) for name in (*damage._OF_PARTITION, "hold")]
+    keys += [getattr(partition, name) for name in damage._OF_PARTITION]
     for key in (*keys, console.queue.keys.searches_key):
         await client.delete(key)
         await (client.set(key, "oops") if kind == "string" else client.sadd(key, "oops"))
@@ -142,7 +142,7 @@ async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -
     await client.set(place.active, "oops")
     assert (await console.run("resume")).code == 3
     dropped = await console.run("resume", "--drop-older-than", "1h")
-    assert "1 message became dead letters" in dropped.out
+    assert "1 message became a dead letter" in dropped.out
 
 
 def test_python_and_lua_know_the_same_types() -> None:
