@@ -250,7 +250,7 @@ class Promises:
     def _taken_over(self) -> Iterator[str]:
         """A dead worker's turn is taken over by a worker that lives within `lock_ttl_ms` of Redis being reachable.
 
-        When Redis's clock is set back, nobody knows how old a lease is: it lasts for one more at most.
+        When Redis's clock is set, nobody knows how old a lease is: it lasts for one more at most.
         """
         for claim in [it for it in self._trace.executed if it.script == "claim"]:
             died_ms = claim.process.died_ms
@@ -263,7 +263,7 @@ class Promises:
                 continue  # the worker that lives may have its slot in use, or the turn waits for the AI or the channel
             limit_ms = self._settings.lock_ttl_ms + TAKEOVER_SLACK_MS
             for clock in self._result.plan.clock_steps:
-                if clock.by_ms < 0 and claim.at_ms <= clock.at_ms <= after:
+                if claim.at_ms <= clock.at_ms <= after:
                     limit_ms += self._settings.lock_ttl_ms
             for worker in self._result.processes:
                 ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
