@@ -96,7 +96,7 @@ format: $(VENV)/.test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove what the targets made
+clean: ## remove what the targets made, but not data/ (the Redis of make serve)
 	rm -rf $(VENV) tests/bench/peers/node_modules reports/out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # A .venv is made anew if it does not run, or if it was moved or copied with its folder.

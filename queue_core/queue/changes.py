@@ -22,13 +22,13 @@ class Changes(msgspec.Struct, frozen=True):
     beside: Mapping[bytes, bytes] = {}
     """Changes of messages in the list, by id."""
     notes: Mapping[bytes, bytes] = {}
-    """Changes of messages that were not in the list, or that a worker was answering."""
+    """Deletions, and edits of messages that were not in the list, or that a worker was answering."""
 
     def applied_to(self, messages: Iterable[QueueMessage]) -> list[QueueMessage]:
         """Return waiting messages as the handler will read them; those that it will not read are marked `changed`."""
         beside, notes = _texts(self.beside), _texts(self.notes)
         return [
-            _changed(message, beside.get(message.id, ""), notes.get(message.id, "")) for message in messages
+            _changed(message, beside.get(message.id, ""), _note_on(message, notes)) for message in messages
         ]
 
 
@@ -50,6 +50,13 @@ def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
             new = [edited(other, message, keeps_text=False) if other in targets else other for other in left]
             left = [other for other in new if other is not message]
     return tuple(left)
+
+
+def _note_on(message: QueueMessage, notes: Mapping[str, str]) -> str:
+    """Return the note on a message. Of an edit, the deletion of the edited message counts more than its own note."""
+    change = change_of(message)
+    note = notes.get(change.target_id, "") if change and change.what == "edit" else ""
+    return note if note.startswith("d") else notes.get(message.id, "")
 
 
 def _changed(message: QueueMessage, beside: str, note: str) -> QueueMessage:

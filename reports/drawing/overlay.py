@@ -32,7 +32,7 @@ def overlay_plot(identifier: str, title: str, samples: Sequence[tuple[str, Seque
     last_ms = series[-1].times_ms
     gap = max((largest_gap(other.times_ms, last_ms) for other in series[:-1]), key=lambda each: each.distance)
     distance = gettext(
-        "The largest distance is %(distance)s, at %(moment)s.",
+        "The largest distance to one live run is %(distance)s, at %(moment)s.",
         distance=f"{gap.distance:.3f}",
         moment=moment(round(gap.at_ms)),
     )

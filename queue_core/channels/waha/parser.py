@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from queue_core.channels import content as contents
 from queue_core.channels.base import (
     DeliveryFailure,
@@ -120,18 +122,24 @@ def _profile_name(data: Object) -> Any:
 
 def _new(phrases: Phrases, body: Object) -> Content:
     """Read a new message from the engine's own message if that has the content, else from WAHA's fields."""
-    data = mapping(body.get("_data"))
     try:
-        if "Message" in data:
-            content = read_go_content(phrases, data)
-        elif "message" in data or "messageStubType" in data:
-            content = read_content(phrases, data.get("message"), data)
-        else:
-            return read_fields(phrases, body)
+        content = _of_engine(phrases, body)
     except SkippedError as reason:
         if str(reason) != "undecrypted" or not text(body.get("body")):
             raise
-        return read_fields(phrases, body)
+        content = None
+    return content or read_fields(phrases, body)
+
+
+def _of_engine(phrases: Phrases, body: Object) -> Content | None:
+    """Read the engine's own message; None if it does not have the content. Raises SkippedError."""
+    data = mapping(body.get("_data"))
+    if "Message" in data:
+        content = read_go_content(phrases, data)
+    elif "message" in data or "messageStubType" in data:
+        content = read_content(phrases, data.get("message"), data)
+    else:
+        return None
     media = {**media_facts(body), **content.facts.get("media", {})}
     return contents.with_notes(content, [], {"media": media}) if media else content
 
@@ -146,6 +154,12 @@ def _reaction(phrases: Phrases, body: Object) -> Content:
 def _edit(phrases: Phrases, body: Object) -> Content:
     target = id_parts(text(body.get("editedMessageId")) or body.get("id"))[1]
     words = text(body.get("body")) or text(body.get("newBody"))
+    try:
+        made = _of_engine(phrases, body)
+    except (SkippedError, InvalidWebhookError):
+        made = None
+    if made and made.change and made.change.what == "edit" and isinstance(made.change.kind, str):
+        return replace(made, change=replace(made.change, id=target or made.change.id))
     return contents.edit(phrases, target, Content(kind="text", text=words) if words else None)
 
 

@@ -8,7 +8,8 @@
 -- The hash `change_notes` holds notes on messages that were not in the list when they were changed, or could not be changed
 -- any more, such as 'ek1790000000000:ID': 'e' for an edit or 'd' for a deletion, the letter, the provider's time, and the id
 -- of the edit or deletion that is in the list instead, '' if there is none. If such a message turns up in the list later
--- (it came after its change, its attempt failed, or it was requeued), it is taken out unread. Notes expire.
+-- (it came after its change, its attempt failed, or it was requeued), it is taken out unread. A deletion is always noted, and
+-- counts for all edits of its message too. Notes expire.
 
 -- Limit on notes of a conversation: beyond it, the earlier ones are deleted.
 local NOTES_MAX = 200
@@ -37,6 +38,28 @@ local function note_change(place, id, note)
   end
   redis.call('HSET', place.change_notes, id, note)
   redis.call('PEXPIRE', place.change_notes, NOTES_TTL_MS)
+end
+
+-- Returns the id of the message that an element edits; nil if it is not an edit.
+local function edited_id(element)
+  if string.find(element, '"change":{', 1, true) then
+    local is_read, message = pcall(cjson.decode, element)
+    local data = is_read and type(message) == 'table' and message['messageData']
+    local change = type(data) == 'table' and data['change']
+    return type(change) == 'table' and change['what'] == 'edit' and change['id'] or nil
+  end
+end
+
+-- Returns the note on a message. Of an edit, the deletion of the message that it edits counts more than its own note.
+local function note_on(place, element, id)
+  local target_id = edited_id(element)
+  local note = type(target_id) == 'string' and redis.call('HGET', place.change_notes, target_id)
+  return note and string.sub(note, 1, 1) == 'd' and note or redis.call('HGET', place.change_notes, id)
+end
+
+-- Returns the letter of a note if it notes a deletion.
+local function letter_of_deletion(note)
+  return string.match(note or '', '^d(%a)')
 end
 
 -- Returns an element without its texts, unless they are kept (letter 'k'). `how` says why no worker reads it.
@@ -90,8 +113,13 @@ local function take_out(place, count, is_gone)
   return rest
 end
 
--- Puts an edit at the end of the list as a message of its own, when its target cannot be changed any more.
+-- Puts an edit at the end of the list as a message of its own, when its target cannot be changed any more. If the target was
+-- deleted, the edit goes to the archive.
 local function push_edit(place, id, edit, now_ms)
+  local letter = letter_of_deletion(note_on(place, edit, id))
+  if letter then
+    return archive(place, unread(edit, 'noted', letter), now_ms)
+  end
   local message = cjson.decode(edit)
   redis.call('RPUSH', place.queue, stamp(unstamped(edit), now_ms))
   note_change(place, id, 'es' .. digits(tonumber(message['timestamp']) or 0) .. ':' .. message['id'])
@@ -107,12 +135,10 @@ local function release_changes(place, elements, now_ms)
   for index, element in ipairs(elements) do
     local id = quick_id_of(element) or ''
     local change = redis.call('HGET', place.changes, id)
-    local note = redis.call('HGET', place.change_notes, id)
-    local letter = change and string.sub(change, 1, 1) or note and string.sub(note, 1, 1) == 'd' and string.sub(note, 2, 2)
+    local letter = change and #change == 1 and change or letter_of_deletion(note_on(place, element, id))
     redis.call('HDEL', place.changes, id)
     if change and #change > 1 then
       push_edit(place, id, string.sub(change, 2), now_ms)
-      letter = false
     end
     released[index] = letter and unread(element, 'deleted', letter) or element
   end
@@ -149,15 +175,17 @@ local function apply_to_page(place, first, limit, now_ms)
   local is_gone, count = {}, 0
   for index, element in ipairs(elements) do
     local id = quick_id_of(element) or ''
-    local change, note = redis.call('HGET', place.changes, id), redis.call('HGET', place.change_notes, id)
-    local letter = string.sub(change or '', 1, 1)
-    if change and #change > 1 then
-      local edit = string.sub(change, 2)
-      redis.call('LSET', place.queue, first + index - 1, edited(element, edit, letter))
+    local change, note = redis.call('HGET', place.changes, id), note_on(place, element, id)
+    local what, kept, stands_for = string.match(note or '', '^(%a)(%a)%d*:(.*)$')
+    local letter, edit = string.match(change or '', '^(%a)(.*)$')
+    edit = edit ~= '' and edit
+    if edit then
       archive(place, unread(edit, 'noted', 's'), now_ms)
+    end
+    if edit and what ~= 'd' then
+      redis.call('LSET', place.queue, first + index - 1, edited(element, edit, letter))
     elseif change or note then
-      local what, kept, stands_for = string.match(note or '', '^(%a)(%a)%d*:(.*)$')
-      if what == 'd' and stands_for ~= '' then
+      if (edit or not change) and what == 'd' and stands_for ~= '' then
         redis.call('HSETNX', place.changes, stands_for, kept)  -- the deletion in the list is not read either
       end
       is_gone[first + index], count = true, count + 1
@@ -187,7 +215,6 @@ local function apply_changes(place, limit, now_ms, completed_ttl_ms)
     end
   end
   redis.call('HDEL', place.lock, 'changed')
-  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
   if redis.call('LLEN', place.queue) <= first + limit then
     local left = redis.call('HGETALL', place.changes)
     for index = 1, #left, 2 do
@@ -197,5 +224,6 @@ local function apply_changes(place, limit, now_ms, completed_ttl_ms)
     end
     redis.call('DEL', place.changes)
   end
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
   return gone == 0
 end

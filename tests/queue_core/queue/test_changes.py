@@ -273,6 +273,169 @@ async def test_a_dead_letter_that_its_user_deleted_is_not_answered_when_it_is_re
     assert await queue.depth() == 0
 
 
+# A deletion of a message that was edited: no text of it stays, whatever became of the message and of its edits.
+
+
+async def answered(queue: MessageQueue, clock: Clock) -> Batch:
+    """Return the next turn, which is answered."""
+    batch = await due(queue, clock)
+    assert batch is not None
+    await queue.complete(batch)
+    return batch
+
+
+async def test_a_deletion_erases_a_message_whose_edit_waits(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await queue.enqueue(edit("m1"))
+    assert (await queue.enqueue(deletion("m1"))).status == "changed"
+    assert await due(queue, clock) is None
+    assert [it[1:] for it in await finished(queue)] == [("", "deleted"), ("", "noted"), ("", "deleted")]
+    stored = await everything(redis_client)
+    assert "text m1" not in stored
+    assert "new text" not in stored
+
+
+async def test_a_deletion_erases_all_edits_that_were_answered(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await enqueue(queue, ["m1", "m2"])
+    await answered(queue, clock)
+    for number in (1, 2):
+        await queue.enqueue(edit("m1", f"e{number}", words=f"newer text {number}"))
+        assert (await answered(queue, clock)).text == f"[edited] newer text {number}"
+    await queue.enqueue(deletion("m1"))
+    stored = await everything(redis_client)
+    assert "text m1" not in stored
+    assert "newer text" not in stored
+    assert "text m2" in stored
+
+
+async def test_a_deletion_erases_a_message_in_work_whose_edit_waits(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await enqueue(queue, ["m1"])
+    batch = await due(queue, clock)
+    assert batch is not None
+    assert (await queue.enqueue(edit("m1"))).status == "queued"
+    assert (await queue.enqueue(deletion("m1"))).status == "queued"
+    await queue.complete(batch)
+    assert (await answered(queue, clock)).text == "[deleted a message]"
+    stored = await everything(redis_client)
+    assert "text m1" not in stored
+    assert "new text" not in stored
+
+
+@pytest.mark.parametrize("is_replied", [False, True])
+async def test_a_deletion_erases_an_edit_in_work(
+    queue: MessageQueue, clock: Clock, redis_client: Redis, is_replied: bool
+) -> None:
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await queue.enqueue(edit("m1"))
+    batch = await due(queue, clock)
+    assert batch is not None
+    if is_replied:
+        await queue.record_reply(batch, "hello")
+    status = (await queue.enqueue(deletion("m1"))).status
+    assert status == ("changed" if is_replied else "queued")
+    await queue.complete(batch)
+    assert "new text" not in await everything(redis_client)
+
+
+async def test_an_edit_in_work_is_not_read_again_after_a_deletion(queue: MessageQueue, clock: Clock) -> None:
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await queue.enqueue(edit("m1"))
+    batch = await due(queue, clock)
+    assert batch is not None
+    await queue.enqueue(deletion("m1"))
+    await queue.fail(batch, "no luck", after_ms=0)
+    assert [it.message for it in await queue.pending("bot", PHONE)] == ["", "[deleted a message]"]
+    assert await due(queue, clock) is None
+    assert await queue.depth() == 0
+
+
+async def test_an_edit_that_waits_for_a_reply_to_be_made_anew_ends_with_a_deletion(
+    redis_client: Redis, clock: Clock
+) -> None:
+    queue = queue_with(redis_client, clock, supersede_ms=45_000)
+    await enqueue(queue, ["m1"])
+    batch = await due(queue, clock)
+    assert batch is not None
+    assert (await queue.enqueue(edit("m1"))).status == "changed"
+    clock.now_ms += 40_000
+    await queue.enqueue(deletion("m1"))
+    await queue.complete(batch)
+    assert await texts(queue, clock) == ["[deleted a message]"]
+    assert "new text" not in await everything(redis_client)
+
+
+async def test_an_edit_that_comes_long_after_the_deletion_is_not_read(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await enqueue(queue, ["m1"])
+    await queue.enqueue(deletion("m1"))
+    assert await due(queue, clock) is None
+    assert (await queue.enqueue(edit("m1"))).status == "changed"
+    assert await queue.depth() == 0
+
+
+async def test_an_edit_does_not_undo_a_deletion_whose_note_expired(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await enqueue(queue, ["m1"])
+    await queue.enqueue(deletion("m1"))
+    assert await redis_client.delete(queue.keys.of("bot", PHONE).change_notes) == 1
+    assert (await queue.enqueue(edit("m1"))).status == "changed"
+    assert await due(queue, clock) is None
+
+
+async def test_an_edit_that_became_a_dead_letter_is_not_answered_after_a_deletion(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await queue.enqueue(edit("m1"))
+    batch = await due(queue, clock)
+    assert batch is not None
+    await queue.fail(batch, "no luck", dead=True)
+    await queue.enqueue(deletion("m1"))
+    (letter,) = await queue.dead_letters()
+    await queue.requeue(letter.id)
+    assert await due(queue, clock) is None
+    assert await queue.depth() == 0
+
+
+async def test_a_deletion_through_an_alias_erases_the_archive_of_its_name(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await redis_client.set(
+        queue.keys.of("bot", PHONE).alias, queue.keys.of("bot", "201000000002").conversation
+    )
+    assert (await queue.enqueue(deletion("m1"))).user_phone == "201000000002"
+    assert "text m1" not in await everything(redis_client)
+
+
+async def test_deleted_texts_of_edits_are_kept_for_the_operator_on_demand(
+    redis_client: Redis, clock: Clock
+) -> None:
+    queue = queue_with(redis_client, clock, keep_deleted_texts=True)
+    await enqueue(queue, ["m1"])
+    await answered(queue, clock)
+    await queue.enqueue(edit("m1"))
+    await answered(queue, clock)
+    await queue.enqueue(deletion("m1"))
+    assert (await finished(queue))[:2] == [
+        ("m1", "text m1", "deleted"),
+        ("e", "[edited] new text", "deleted"),
+    ]
+
+
 # While the message is being answered.
 
 

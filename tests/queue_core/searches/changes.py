@@ -10,11 +10,12 @@ What = Literal["edit", "deletion"]
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edit that waits for its message. `ms` is the provider's time."""
+    """An edit that waits for its message. `ms` is the provider's time, `target` the id of the message that it edits."""
 
     id: str
     ms: int
     text: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,23 @@ class Changes:
         note = self.notes.get(target)
         return note.stands_for if note and note.stands_for else target
 
-    def keep(self, target: str, change_id: str, edit: Edit | None) -> list[str]:
+    def note_on(self, message_id: str, target: str) -> Note | None:
+        """Return the note on a message; for an edit of `target`, the deletion of that message counts more."""
+        note = self.notes.get(target)
+        return note if note and note.what == "deletion" else self.notes.get(message_id)
+
+    def is_deleted(self, message_id: str, target: str) -> bool:
+        """Return True if the deletion of a message, or of what it edits, is noted."""
+        note = self.note_on(message_id, target)
+        return note is not None and note.what == "deletion"
+
+    def keep(self, target: str, edit: Edit | None) -> list[str]:
         """Keep a change for a message that waits. Return the ids of the changes that nobody needs any more."""
         if target in self.beside:
             earlier = self.beside[target]
             if edit and (earlier is None or 0 < edit.ms < earlier.ms):
-                return [change_id]
+                return [edit.id]
             self.beside[target] = edit
-            return ([earlier.id] if earlier else []) + ([] if edit else [change_id])
+            return [earlier.id] if earlier else []
         self.beside[target] = edit
-        return [] if edit else [change_id]
+        return []

@@ -82,3 +82,38 @@ async def messages_in_work_are_changed(driver: Driver) -> None:
     assert await driver.change(C, "edit", "c177", "e27") == "changed"
     await driver.fail(batch, dead=True)
     assert await driver.claim("p1") == ()
+
+
+async def edited_messages_are_deleted(driver: Driver) -> None:
+    """With edits in the archive, in the list, in work, and in work twice."""
+    await driver.enqueue(C, "c180")
+    for number in (40, 41):
+        driver.pass_time(8_000)
+        (batch,) = await driver.claim("p1")
+        await driver.complete(batch)
+        assert await driver.change(C, "edit", "c180", f"e{number}") == "queued"
+    assert await driver.change(C, "deletion", "c180", "e42") == "changed"
+    assert await driver.change(C, "edit", "c180", "e48") == "changed"
+    await driver.enqueue(C, "c181")
+    for number in (43, 44):
+        driver.pass_time(8_000)
+        (batch,) = await driver.claim("p1")
+        driver.pass_time(8_000)
+        assert await driver.change(C, "edit", "c181", f"e{number}") == "queued"
+        await driver.complete(batch)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    driver.pass_time(8_000)
+    assert await driver.change(C, "deletion", "c181", "e45") == "queued"
+    await driver.complete(batch)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert batch.ids == ("e45",)
+    await driver.complete(batch)
+    await driver.enqueue(C, "c182")
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert await driver.change(C, "edit", "c182", "e46") == "queued"
+    assert await driver.change(C, "deletion", "c182", "e47") == "queued"
+    await driver.fail(batch, after_ms=0)
+    assert await driver.claim("p1") == ()

@@ -105,7 +105,7 @@ class Driver:
     ) -> str:
         """An edit or a deletion of an earlier message. Return the status of its receipt."""
         provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
-        change = Edit(change_id, provider_ms, f"text of {change_id}")
+        change = Edit(change_id, provider_ms, f"text of {change_id}", target)
         message = QueueMessage(
             id=change_id,
             instance_name=name[0],

@@ -32,6 +32,8 @@ class Waiting:
     provider_ms: int
     added_ms: int
     text: str = TEXT
+    target: str = ""
+    """Id of the message that this one edits."""
     attempts: int = 0
     """Number of attempts that it was part of since it was added."""
 
@@ -93,6 +95,7 @@ class Dead:
     attempts: int
     reply: str | None
     text: str = TEXT
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class Contract:
         self.conversations: dict[Name, Conversation] = {}
         self.seen: dict[tuple[Name, str], int] = {}
         self.acknowledged: set[tuple[Name, str]] = set()
+        self.deleted: set[tuple[Name, str]] = set()
+        """Messages of which a deletion came that counts."""
         self.archive: dict[Name, list[tuple[int, str]]] = {}
         self.dead: list[Dead] = []
         self.gone: set[tuple[Name, str]] = set()
@@ -183,35 +188,60 @@ class Contract:
         self.seen[name, change.id] = self.now_ms
         self.acknowledged.add((name, change.id))
         conversation = self.conversations.setdefault(name, Conversation(name))
-        changes, edit = conversation.changes, change if what == "edit" else None
-        target_id = changes.id_of(target)
-        index = next((at for at, it in enumerate(conversation.messages) if it.id == target_id), -1)
+        changes = conversation.changes
         if changes.counts_less(what, change.ms, target):
             self._archive(name, [change.id])
-        elif index >= (conversation.reply.size if conversation.reply else 0):
-            if conversation.lease and index < conversation.lease.size:
-                if not self.now_ms - conversation.messages[0].added_ms < self.settings.supersede_ms:
-                    return self._append_change(conversation, what, target, change)
-                changes.is_reply_outdated = True
-            self._archive(name, changes.keep(target_id, change.id, edit))
-        elif edit:
+            return "changed", self.now_ms, len(conversation.messages)
+        if what == "deletion":
+            return self._delete(conversation, target, change)
+        target_id = changes.id_of(target)
+        states = [
+            self._state(conversation, at) for at, it in enumerate(conversation.messages) if it.id == target_id
+        ]
+        if states != ["open"]:
             return self._append_change(conversation, what, target, change)
-        else:
-            changes.notes[target] = Note(what, change.ms, "")
-            self._archive(name, [change.id])
+        self._archive(name, changes.keep(target_id, change))
         return "changed", self.now_ms, len(conversation.messages)
+
+    def _delete(self, conversation: Conversation, target: str, change: Edit) -> tuple[str, int, int]:
+        """Carry out a deletion on a message and its edits."""
+        self.deleted.add((conversation.name, target))
+        states = []
+        for at, message in enumerate(conversation.messages):
+            if target in (message.id, message.target):
+                states.append(self._state(conversation, at))
+                if states[-1] == "open":
+                    self._archive(conversation.name, conversation.changes.keep(message.id, None))
+        if "read" in states:
+            return self._append_change(conversation, "deletion", target, change)
+        conversation.changes.notes[target] = Note("deletion", change.ms, "")
+        self._archive(conversation.name, [change.id])
+        return "changed", self.now_ms, len(conversation.messages)
+
+    def _state(self, conversation: Conversation, at: int) -> Literal["replied", "read", "open"]:
+        """Return what a change can still do to a message. A turn that is answered again for it is noted."""
+        if at < (conversation.reply.size if conversation.reply else 0):
+            return "replied"
+        if conversation.lease and at < conversation.lease.size:
+            if not self.now_ms - conversation.messages[0].added_ms < self.settings.supersede_ms:
+                return "read"
+            conversation.changes.is_reply_outdated = True
+        return "open"
 
     def _append_change(
         self, conversation: Conversation, what: What, target: str, change: Edit
     ) -> tuple[str, int, int]:
         """Make a change a message of its own, unless it is too late for that."""
+        edited = target if what == "edit" else ""
         too_old = change.ms > 0 and self.now_ms - change.ms > self.settings.dedupe_ttl_s * 1000
         if too_old and self.settings.late_messages == "dead-letter":
-            self.dead.append(Dead(conversation.name, change.id, change.ms, "late", 0, None, change.text))
+            self.dead.append(
+                Dead(conversation.name, change.id, change.ms, "late", 0, None, change.text, edited)
+            )
             conversation.changes.notes[target] = Note(what, change.ms, "")
             return "late", self.now_ms, 0
         conversation.changes.notes[target] = Note(what, change.ms, change.id)
-        waiting = self._append(conversation.name, change.id, change.ms, change.text)
+        waiting = self._append(conversation.name, change.id, change.ms, change.text, edited)
         return "queued", self.now_ms, waiting
 
     def _release(self, conversation: Conversation, messages: Iterable[Waiting]) -> None:
@@ -219,8 +249,10 @@ class Contract:
         changes = conversation.changes
         for message in messages:
             edit = changes.beside.pop(message.id, None)
-            if edit:
-                conversation.messages.append(Waiting(edit.id, edit.ms, self.now_ms, edit.text))
+            if edit and changes.is_deleted(edit.id, edit.target):
+                self._archive(conversation.name, [edit.id])
+            elif edit:
+                conversation.messages.append(Waiting(edit.id, edit.ms, self.now_ms, edit.text, edit.target))
                 changes.notes[message.id] = Note("edit", edit.ms, edit.id)
 
     def _apply(self, conversation: Conversation, limit: int) -> None:
@@ -241,14 +273,17 @@ class Contract:
         """Return the messages that are not to be read."""
         changes, gone = conversation.changes, []
         for message in messages:
-            note = changes.notes.get(message.id)
-            if edit := changes.beside.get(message.id):
-                message.text = edit.text
+            note = changes.note_on(message.id, message.target)
+            is_deleted = changes.is_deleted(message.id, message.target)
+            edit, is_kept = changes.beside.get(message.id), message.id in changes.beside
+            if edit:
                 self._archive(conversation.name, [edit.id])
-            elif message.id in changes.beside or note:
+            if edit and not is_deleted:
+                message.text, message.target = edit.text, edit.target
+            elif is_kept or note:
                 gone.append(message)
                 self._finish(conversation.name, [message])
-                if note and note.what == "deletion" and note.stands_for:
+                if note and is_deleted and note.stands_for and (edit or not is_kept):
                     changes.beside.setdefault(note.stands_for, None)
             changes.beside.pop(message.id, None)
         return gone
@@ -468,7 +503,7 @@ class Contract:
     def requeue(self, index: int) -> None:
         """Put the dead letter at that place of the list back at the end of its conversation."""
         letter = self.dead.pop(index)
-        self._append(letter.name, letter.id, letter.provider_ms, letter.text)
+        self._append(letter.name, letter.id, letter.provider_ms, letter.text, letter.target)
 
     def drop(self, index: int) -> None:
         """Delete it."""
@@ -527,16 +562,19 @@ class Contract:
         conversation.messages = []
         conversation.answered = []
         conversation.changes = Changes()
+        self.deleted = {it for it in self.deleted if it[0] != name}
         conversation.lease = conversation.reply = conversation.attention_ms = conversation.latest_ms = None
         conversation.settled_token = 0
         return "forgotten"
 
     # Steps.
 
-    def _append(self, name: Name, message_id: str, provider_ms: int, text: str = TEXT) -> int:
+    def _append(
+        self, name: Name, message_id: str, provider_ms: int, text: str = TEXT, target: str = ""
+    ) -> int:
         conversation = self.conversations.setdefault(name, Conversation(name))
         untouched = conversation.lease is None and conversation.attempts == 0
-        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms, text))
+        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms, text, target))
         if untouched:
             before = conversation.attention_ms
             if before is None or before > self.now_ms:
@@ -644,6 +682,7 @@ class Contract:
                     attempts,
                     recorded,
                     message.text,
+                    message.target,
                 )
             )
         del conversation.messages[:count]

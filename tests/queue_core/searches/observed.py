@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from queue_core import DeadLetter, MessageQueue, QueueMessage
 from queue_core.keys import decode_conversation
-from queue_core.message import decode
+from queue_core.message import change_of, decode
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.searches.model import Contract, Name, Reason
 
@@ -147,6 +147,7 @@ def check_all(contract: Contract, seen: Snapshot, prefix: str) -> None:
     check_nobody_is_stranded(seen)
     check_due_times(contract, seen)
     check_holders(contract, seen)
+    check_deletions(contract, seen)
     check_replies(contract, seen)
     check_dead_letters(contract, seen)
     check_lifetimes(seen, prefix)
@@ -179,6 +180,18 @@ def check_order(contract: Contract, seen: Snapshot) -> None:
         finished = [message_id for _, message_id in contract.archive.get(name, [])]
         kept = [message.id for message in seen.archives.get(name, [])]
         _require(kept == finished, f"of {name} are finished {kept}, it should be {finished}")
+
+
+def check_deletions(contract: Contract, seen: Snapshot) -> None:
+    """No finished message that its user deleted has a text, and none of its edits."""
+    for name, messages in seen.archives.items():
+        for message in messages:
+            change = change_of(message)
+            edited = change.target_id if change and change.what == "edit" else ""
+            is_deleted = contract.deleted & {(name, message.id), (name, edited)}
+            _require(
+                not is_deleted or not message.message, f"{message.id} of {name} has a text, and was deleted"
+            )
 
 
 def check_nobody_is_stranded(seen: Snapshot) -> None:

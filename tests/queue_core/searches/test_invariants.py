@@ -10,7 +10,11 @@ from redis.asyncio import Redis
 
 from queue_core import QueueSettings
 from tests.conftest import store_client
-from tests.queue_core.searches.changing import messages_are_changed, messages_in_work_are_changed
+from tests.queue_core.searches.changing import (
+    edited_messages_are_deleted,
+    messages_are_changed,
+    messages_in_work_are_changed,
+)
 from tests.queue_core.searches.driver import Driver
 from tests.queue_core.searches.observed import InvariantBrokenError
 from tests.queue_core.searches.planting import plant
@@ -31,6 +35,7 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await messages_in_flight_are_answered_elsewhere(driver)
     await messages_are_changed(driver)
     await messages_in_work_are_changed(driver)
+    await edited_messages_are_deleted(driver)
     await redis_is_away(driver)
     await workers_die(driver)
     await attempts_fail(driver)
@@ -267,7 +272,7 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 75
+    assert len(driver.contract.acknowledged) == 87
 
 
 async def test_the_time_that_a_run_takes_does_not_count() -> None:
@@ -300,7 +305,7 @@ BUGS = {
         "complete",
         "elements = on_demand().release_changes(place, elements, now_ms)",
         "",
-        "in .* wait",
+        "in .* wait|has a text",
     ),
     "withdraw forgets an edit": (
         "withdraw",
@@ -318,9 +323,9 @@ BUGS = {
     ),
     "change lets an edit undo a deletion": (
         "change",
-        "(is_deleted or",
-        "(false or",
-        "batches|in .* places|finished",
+        "if noted_what == 'd' or noted_what and",
+        "if noted_what and",
+        "receipt|batches|in .* places|finished",
     ),
     "change does not note that a reply is out of date": (
         "change",
@@ -336,9 +341,21 @@ BUGS = {
     ),
     "change does not look at a recorded reply": (
         "change",
-        "index > (reply_size(place) or 0)",
-        "index > 0",
+        "index <= (reply_size(place) or 0)",
+        "false",
         "receipt|places|finished",
+    ),
+    "change leaves deleted texts in the archive": (
+        "change",
+        "  erase_finished()\n  if is_read",
+        "  if is_read",
+        "has a text",
+    ),
+    "an edit in work outlives the deletion of its message": (
+        "changes",
+        "return note and string.sub(note, 1, 1) == 'd' and note or",
+        "return",
+        "has a text",
     ),
     "change forgets what is not there": ("change", "  note('')\n", "", "batches|finished"),
     "change does not mark the id": (

@@ -27,12 +27,12 @@ def test_the_largest_distance_equals_that_of_an_exhaustive_search() -> None:
 
 def test_distributions_are_drawn_over_each_other_with_the_largest_distance_to_the_last() -> None:
     same = overlay_plot("a", "A", [("first", [3.0, 1.0, 2.0]), ("second", [1.0, 2.0, 3.0])])
-    assert "The largest distance is 0.000" in same.description
+    assert "The largest distance to one live run is 0.000" in same.description
     assert 'class="gap"' not in same.svg
     apart = overlay_plot(
         "b", "B", [("<b>", range(1000, 2000)), ("$x$", range(1100, 2100)), ("last", range(1250, 2250))]
     )
-    assert "The largest distance is 0.250" in apart.description
+    assert "The largest distance to one live run is 0.250" in apart.description
     assert apart.svg.count('class="gap"') == 1
     assert len(set(re.findall(r'<path stroke="(var\(--series-\d\))"', apart.svg))) == 3
     assert "<b>" not in apart.svg

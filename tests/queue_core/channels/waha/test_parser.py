@@ -113,6 +113,40 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             {"change": {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}},
         ),
         (
+            "message.edited",
+            {
+                "body": "two",
+                "editedMessageId": "M1",
+                "_data": {
+                    "message": {
+                        "protocolMessage": {
+                            "key": {"id": "M1"},
+                            "type": 14,
+                            "editedMessage": {"imageMessage": {"caption": "two"}},
+                        }
+                    }
+                },
+            },
+            "[edited] [image] two",
+            {"change": {"what": "edit", "id": "M1", "text": "[image] two", "kind": "image"}},
+        ),
+        (
+            "message.edited",
+            {
+                "body": "two",
+                "editedMessageId": "M1",
+                "_data": {"Info": {"Edit": "1"}, "Message": {"imageMessage": {"caption": "two"}}},
+            },
+            "[edited] [image] two",
+            {"change": {"what": "edit", "id": "M1", "text": "[image] two", "kind": "image"}},
+        ),
+        (
+            "message.edited",
+            {"body": "two", "editedMessageId": "M1", "_data": {"messageStubType": 2}},
+            "[edited] two",
+            {"change": {"what": "edit", "id": "M1", "text": "two", "kind": "text"}},
+        ),
+        (
             "message.revoked",
             {"after": {"id": f"false_{PHONE}@c.us_M2", "from": f"{PHONE}@c.us"}, "revokedMessageId": "M1"},
             "[deleted a message]",

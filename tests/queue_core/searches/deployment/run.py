@@ -49,6 +49,8 @@ class Result:
     """Keys of Redis that hold messages, leases or replies."""
     dead: dict[str, tuple[str, float]]
     """Reasons of dead letters and their times, by message id."""
+    archive: str
+    """All finished messages, as Redis keeps them."""
 
 
 class _Observer:
@@ -207,6 +209,7 @@ class Deployment:
             ended_ms=self.loop.now_ms(),
             left=self._left(),
             dead=self._dead(),
+            archive=self._archive(),
         )
         for task in deliveries:
             task.cancel()
@@ -239,6 +242,10 @@ class Deployment:
         kinds = ("msg_queue", "processing_lock", "reply", "active_queues")
         keys = [key.decode() for key in self.server.run("KEYS", "wa:*")]
         return sorted(key for key in keys if key.split(":")[2] in kinds)
+
+    def _archive(self) -> str:
+        keys = self.server.run("KEYS", "wa:*:completed:*")
+        return " ".join(str(self.server.run("LRANGE", key, 0, -1)) for key in keys)
 
     def _dead(self) -> dict[str, tuple[str, float]]:
         dead: dict[str, tuple[str, float]] = {}

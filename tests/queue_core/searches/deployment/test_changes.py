@@ -51,6 +51,7 @@ class ChangePromises:
         if not self._result.is_at_rest:
             yield f"not at rest; in Redis: {self._result.left}"
         yield from self._old_texts_are_not_read()
+        yield from self._deleted_texts_are_nowhere()
         yield from self._edits_are_read()
         yield from self._others_are_answered()
 
@@ -66,6 +67,16 @@ class ChangePromises:
                 is_later = claimed_ms.get(ask.token, 0.0) > change.at_ms
                 if is_later and f"text {target}" in ask.text.split("\n"):
                     yield f"{target} was read as it was, after {change.ids[0]} had changed it"
+
+    def _deleted_texts_are_nowhere(self) -> Iterator[str]:
+        """Neither a deleted message nor one of its edits leaves a text among the finished messages."""
+        deletions = [it.ids[0] for it in self._executed if self._plan[it.ids[0]].change == "deletion"]
+        plain = {message_id for message_id, message in self._plan.items() if not message.change}
+        deleted = plain & {self._target(it) for it in deletions}
+        for message_id, message in self._plan.items():
+            target = self._target(message_id) if message.change == "edit" else message_id
+            if target in deleted and f"text {message_id}" in self._result.archive:
+                yield f"{target} was deleted, and the text of {message_id} is kept"
 
     def _edits_are_read(self) -> Iterator[str]:
         """An edit that was acknowledged is in a turn that was answered, unless another change came for its message."""
@@ -137,6 +148,7 @@ def test_a_long_search_finds_no_fault_that_breaks_one(plan: Plan) -> None:
         ),
         ("change", "letter .. (what == 'edit' and element or '')", "letter", "was not read"),
         ("changes", "elseif change or note then", "elseif change then", "was read as it was"),
+        ("change", "  erase_finished()\n  if is_read", "  if is_read", "was deleted, and the text"),
     ],
 )
 def test_a_planted_bug_is_found(
