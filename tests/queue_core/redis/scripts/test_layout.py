@@ -42,7 +42,7 @@ async def test_the_first_message_in_an_empty_redis_says_that_nothing_older_is_th
 async def test_an_older_worker_that_only_waits_counts_as_older_data(
     queue: MessageQueue, redis_client: Redis
 ) -> None:
-    """It has claimed, as all releases do."""
+    """Such a worker has claimed, as those of all releases do."""
     await redis_client.hset(SHARED.looks, mapping={"at": NOW - 5_000, "since": NOW - 5_000})
     await queue.enqueue(MESSAGE)
     assert await queue.layouts() == layout(NOW)
