@@ -156,7 +156,9 @@ class Driver:
                 self.pass_time(later_ms)
             else:
                 raise InvariantBrokenError("the claim did not notice that its answer was lost")
-        expected, given_up = self.contract.claim(processor_id, self._claims, limit, only, tokens)
+        expected, given_up = self.contract.claim(
+            processor_id, self._claims, limit, only, tokens, is_repeated=lost
+        )
         claimed = await self.queue.claim(processor_id, limit=limit, only=only, kept=kept)
         _same("batches", [_as_handed(batch) for batch in claimed.batches], expected)
         _same("given up by claim", claimed.given_up, given_up)

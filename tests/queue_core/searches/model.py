@@ -331,10 +331,15 @@ class Contract:
         limit: int,
         only: Name | None = None,
         kept: Iterable[tuple[Name, int]] = (),
+        *,
+        is_repeated: bool = False,
     ) -> tuple[list[Handed], int]:
-        """The batches, in order, and how many messages became dead letters."""
+        """The batches, in order, and how many messages became dead letters.
+
+        The time for which a worker gets no answer, and repeats its claim, is not waiting.
+        """
         self.spared = 0
-        self._look()
+        self._look(is_repeated=is_repeated)
         for name, token in kept:
             lease = self.conversations[name].lease
             if lease and lease.token == token:
@@ -368,12 +373,14 @@ class Contract:
                 break
         return handed, len(self.dead) - dead_before
 
-    def _look(self) -> None:
-        """Claim at most a quarter of a lease apart are without a gap."""
+    def _look(self, *, is_repeated: bool) -> None:
+        """Note a claim. Claims at most a quarter of a lease apart are without a gap."""
         gap_ms = self.settings.lock_ttl_ms // 4
         if self._looked_ms is None or self.now_ms - self._looked_ms > gap_ms:
             self._looked_since_ms = self.now_ms
         self._looked_ms = self.now_ms
+        if is_repeated:
+            self._counts_from_ms = self.now_ms
 
     def _is_held(self, conversation: Conversation) -> bool:
         """Return True if the holder may still renew its lease; then it is looked at again in an eighth of its time."""
@@ -417,8 +424,9 @@ class Contract:
             conversation.latest_ms = oldest_ms + self.settings.supersede_ms
             self._schedule_rest(conversation)
             return False
-        parts = conversation.reply.parts if conversation.reply else 0
-        conversation.reply = Reply(text, size, parts=parts)
+        parts, state = (conversation.reply.parts, conversation.reply.state) if conversation.reply else (0, "")
+        if state != "sent":
+            conversation.reply = Reply(text, size, parts=parts)
         return True
 
     def record_sent(self, name: Name, token: int, parts: int | None) -> None:
@@ -427,9 +435,11 @@ class Contract:
         assert conversation.lease is not None
         for at, message in enumerate(conversation.messages):
             message.attempts = int(at < conversation.lease.size)
-        if conversation.reply:
-            conversation.reply.state = "sent" if parts is None else "unsure"
-            conversation.reply.parts = parts or conversation.reply.parts
+        reply = conversation.reply
+        if reply and parts is None:
+            reply.state = "sent"
+        elif reply and parts is not None and reply.state != "sent" and parts >= reply.parts:
+            reply.state, reply.parts = "unsure", parts
 
     def complete(self, name: Name, token: int) -> None:
         """Finish what the lease covers."""

@@ -129,9 +129,10 @@ class QueueMachine(RuleBasedStateMachine):
         conversation = self.driver.contract.conversations.get(name)
         waiting = [message.id for message in conversation.messages] if conversation else []
         last = [f"m{number}" for number in range(max(1, self.sent - 1), self.sent + 2)]
-        target = data.draw(st.sampled_from([*waiting, *last]))
         self.changed += not again
-        self.wait(self.driver.change(name, what, target, f"c{self.changed}", age_ms=age_ms, lost=lost))
+        change_id = f"c{self.changed}"
+        target = data.draw(st.sampled_from([it for it in (*waiting, *last) if it != change_id]))
+        self.wait(self.driver.change(name, what, target, change_id, age_ms=age_ms, lost=lost))
 
     # Time, and what happens to servers.
 
@@ -140,7 +141,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Up to and just past each of the limits."""
         self.driver.pass_time(ms)
 
-    @rule(ms=st.sampled_from([4_999, 5_000, 15_000, 20_001]))
+    @rule(ms=st.sampled_from([6_499, 6_500, 15_000, 20_001]))
     def workers_look_on(self, ms: int) -> None:
         """Leases of workers that died run out in this time."""
         self.wait(self.driver.look_on(ms))
