@@ -1,4 +1,4 @@
-"""Bugs to plant in the scripts, to see that the checks find each: script, sound code, broken code, and the complaint."""
+"""Bugs to plant in the scripts, to see that the checks find each: script, sound code, broken code, and complaint."""
 
 from __future__ import annotations
 

@@ -144,6 +144,16 @@ class Licences:
             and (step.script == "complete" or step.parts == ALL_PARTS or step.parts >= sending.part)
         ]
 
+    def to_expire(self) -> bool:
+        """Return True if Redis's clock was set forward far, and a worker's first claim, or a late one, may come next.
+
+        Such a claim cannot tell the step from time in which no worker ran.
+        """
+        expires_ms = self._settings.queue_ttl_s * 1000
+        is_far = any(step.by_ms >= expires_ms for step in self._plan.clock_steps)
+        claims = [lost for lost in self._plan.lost_calls if lost.script == "claim"]
+        return is_far and bool(claims or self._plan.process_faults)
+
     def of_unknown_storing(self, message_id: str, dead_ms: float) -> bool:
         """Return True if a worker gave a message up before the web process that answered it could tell Redis of that.
 

@@ -78,7 +78,8 @@ class Promises:
             elif dead is not None and not dead[0]:
                 yield f"{message_id} is a dead letter without a reason"
             elif dead is not None and dead[0].startswith("expired"):
-                yield f"{message_id} expired, though no run is as long as that takes"
+                if not self._licences.to_expire():
+                    yield f"{message_id} expired, though no run is as long as that takes"
             elif dead is not None and dead[0].startswith("given up after"):
                 yield from self._all_attempts_made(message_id)
 
