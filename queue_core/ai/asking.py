@@ -35,7 +35,7 @@ class RefusedError(RetryLaterError):
 
 
 class NoTextError(RetryLaterError):
-    """Raised when a turn's first attempt gets an answer without a text for the user. The AI is then asked once more."""
+    """Raised when an answer has no text for the user, and the AI is asked again."""
 
 
 def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
@@ -43,11 +43,12 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
 
     At the first attempt of a turn the AI is asked once more. At a later one, whatever the earlier ones failed for, the
     turn's messages become dead letters, which can be requeued once the AI or flow is corrected. HTML pages and errors
-    count as an outage of the AI, and turns wait.
+    count as an outage of the AI, and turns wait; the queue counts an attempt if others are answered meanwhile.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
-    if batch.attempt < ATTEMPTS_WITHOUT_TEXT_MAX:
-        blames: Blamed = "backend" if absence in _OUTAGES else "turn"
+    is_outage = absence in _OUTAGES
+    if is_outage or batch.attempt < ATTEMPTS_WITHOUT_TEXT_MAX:
+        blames: Blamed = "backend" if is_outage else "turn"
         return NoTextError(reason, after_ms=after_ms, blames=blames)
     return GiveUpError(reason)
 

@@ -26,7 +26,6 @@ from queue_core.errors import (
     QueueUnavailableError,
     UnsupportedRedisError,
 )
-from queue_core.keys import LAYOUT_KNOWN
 from queue_core.redis.durability import Durability, wait_of
 from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.tls import refusal
@@ -282,8 +281,8 @@ def reworded(words: str, *, is_single: bool = False) -> str:
 def newer_layout(needed: int) -> NewerLayoutError:
     """Make the error of a process that is too old for the data in Redis."""
     return NewerLayoutError(
-        f"a newer release converted the data in this Redis (to layout {needed}; this release knows layout "
-        f"{LAYOUT_KNOWN}), and this process changed nothing: upgrade it too. docs/upgrade.md says how"
+        f"a newer release converted the data in this Redis (to layout {needed}, which this release cannot read), "
+        "and this process changed nothing: upgrade it too. docs/upgrade.md says how"
     )
 
 

@@ -117,6 +117,13 @@ class Webhooks:
             f"{provider.environment_name(provider.enabled_by)}",
         )
 
+    def _authenticate(self, provider: Provider, post: Post) -> None:
+        if provider.is_secured:
+            provider.authenticate(post)
+        elif self._must_be_signed:
+            name = provider.environment_name(provider.secured_by)
+            raise UnauthorizedError("no secret", f"{name} is not set, so no webhook of this channel is taken")
+
     async def _post(self, provider: Provider, request: web.Request) -> web.Response:
         if self._is_unused(provider):
             return self._not_configured(provider)
@@ -124,8 +131,7 @@ class Webhooks:
         try:
             body = await read_body(request)
             post = Post(body, request.headers, request.match_info, parse_json)
-            if self._must_be_signed or provider.is_secured:
-                provider.authenticate(post)
+            self._authenticate(provider, post)
             inbound = provider.parse(
                 post,
                 media_bytes_max=self._media_bytes_max(body),

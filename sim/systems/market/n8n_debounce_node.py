@@ -124,7 +124,7 @@ class N8nDebounceNode(FlowSystem):
     ) -> tuple[Sequence[BufferedMessage], str] | None:
         """Treat a duplicate or a keyword; returns None for any other message."""
         options = self.options
-        if options.on_duplicate != "include":
+        if options.on_duplicate != "include" and message.text:
             last = await self.redis.lindex(key, -1)
             if last is not None and json.loads(last)["text"] == message.text:
                 if options.on_duplicate == "flush":

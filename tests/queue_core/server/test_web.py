@@ -162,12 +162,13 @@ async def test_on_a_public_address_a_provider_without_a_secret_takes_nothing(mak
     async with make_site(HOST="0.0.0.0", EVOLUTION_WEBHOOK_SECRET=SECRET) as site:
         for headers in ({}, example_headers(body, "")):
             status, answer = await site.raw("/webhook/cloud", body, **headers)
-            assert (status, answer["error"]) == (401, "X-Hub-Signature-256 does not match CLOUD_APP_SECRET")
+            unset = "CLOUD_APP_SECRET is not set, so no webhook of this channel is taken"
+            assert (status, answer["error"]) == (401, unset)
     async with make_site(HOST="0.0.0.0", CLOUD_APP_SECRET=APP_SECRET) as site:
         for headers in ({}, {"apikey": ""}, {"Authorization": "Bearer "}):
             status, answer = await site.post("/webhook/evolution", evolution("m1"), headers=headers)
             assert status == 401
-            assert answer["error"] == "the header or field apikey does not match EVOLUTION_WEBHOOK_SECRET"
+            assert answer["error"].startswith("EVOLUTION_WEBHOOK_SECRET is not set")
 
 
 async def test_meta_checks_a_subscription(make_site: MakeSite) -> None:

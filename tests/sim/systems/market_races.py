@@ -6,6 +6,7 @@ A command that is sent at t is executed at t + 50. Where nothing else is said, t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from queue_core.recording.format import Arrival
@@ -171,6 +172,12 @@ CASES: tuple[Case, ...] = (
         "a text that is repeated, and sends all on",
         same((0, "m1"), (1000, "m2")),
         options={"on-duplicate": "flush"},
+    ),
+    case(
+        "n8n-debounce-node",
+        "texts that were left out of the recording",
+        tuple(replace(arrival, text="") for arrival in same((0, "m1"), (1000, "m2"))),
+        options={"on-duplicate": "ignore"},
     ),
     case("n8n-debounce-node", "the first message at once", said((0, "m1")), options={"first": "immediate"}),
     case(

@@ -93,7 +93,7 @@ async def test_where_only_a_newer_release_may_work_nothing_is_stored_and_nothing
     before = await redis_client.keys()
     second = QueueMessage(id="m2", instance_name="bot", user_phone="2", message="x")
     for call in (queue.check, lambda: queue.enqueue(second), lambda: queue.withdraw(second)):
-        with pytest.raises(NewerLayoutError, match=f"layout {LAYOUT_KNOWN + 1}; .* upgrade it too"):
+        with pytest.raises(NewerLayoutError, match=f"layout {LAYOUT_KNOWN + 1}, .* upgrade it too"):
             await call()
     with pytest.raises(NewerLayoutError):
         await queue.claim("p")
