@@ -291,6 +291,7 @@ class Link:
             loop.later(LATE_MS if loss == "late" else HALF_TRIP_MS, self._server.arrive, request)
             if loss == "twice":  # as after a retry of redis-py: the second answer counts
                 first = _Request(commands, self.process, loop.create_future())
+                first.answer.add_done_callback(_look_at, context=loop.outside)
                 loop.later(HALF_TRIP_MS / 2, self._server.arrive, first)
         answers: list[Any] = await request.answer
         return answers
@@ -376,3 +377,9 @@ def _emptied_socket() -> FakeSocket:
         socket._process_command(command)
         socket.responses.get_nowait()  # type: ignore[union-attr]
     return socket
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    """Read the error of an answer that nobody waits for, so that asyncio does not log it."""
+    if not answer.cancelled():
+        answer.exception()

@@ -285,7 +285,8 @@ class Promises:
     def _claimed_in_time(self) -> Iterator[str]:
         """O5: a message that begins a turn is claimed when the turn is due, if a worker can.
 
-        When Redis's clock is set back, nobody knows how long a message waited: it waits for one more window at most.
+        When Redis's clock is set back, nobody knows how long a message waited; when it is set forward, workers look at
+        the times that they knew before. So a message waits for one more window or lease at most.
         """
         if self._result.plan.concurrency == 1:
             return
@@ -305,8 +306,9 @@ class Promises:
                     continue
                 limit_ms = window_ms + CLAIMED_MS
                 for clock in self._result.plan.clock_steps:
-                    if clock.by_ms < 0 and step.at_ms <= clock.at_ms <= claimed_ms:
-                        limit_ms += min(-clock.by_ms, window_ms + CLOCK_STEP_MS)
+                    if clock.at_ms <= claimed_ms:
+                        longest_ms = max(window_ms, self._settings.lock_ttl_ms) + CLOCK_STEP_MS
+                        limit_ms += min(abs(clock.by_ms), longest_ms)
                 if min(ready_ms - HEARD_AGAIN_MS, claimed_ms - step.at_ms) > limit_ms:
                     yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
 
