@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 STEP_MS = 1_000
-"""Difference of two clocks that counts as setting one of them; claim.lua has the same."""
+"""Difference of two clocks that counts as setting one of them; lib.lua has the same."""
 
 
 class ServerTime:

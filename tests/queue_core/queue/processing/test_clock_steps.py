@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
 from queue_core.queue.outages import OutageSign
-from queue_core.queue.server_time import ServerTime
+from queue_core.queue.server_time import STEP_MS, ServerTime
+from queue_core.redis import scripts
 from tests.queue_core.queue.conftest import EPOCH_MS
 
 HOUR_MS = 3_600_000
+SCRIPTS = Path(scripts.__file__).parent
 
 
 @dataclass
@@ -164,6 +167,10 @@ def test_an_answer_that_comes_late_is_not_a_step_back() -> None:
     time.note(0, EPOCH_MS, asked_s=0.0)
     now_s[0] = 7.0
     assert time.bounds_ms(0) == (EPOCH_MS + 2_000, EPOCH_MS + 7_000)
+
+
+def test_processes_and_scripts_mean_the_same_by_a_step() -> None:
+    assert f"local STEP_MS = {STEP_MS}\n" in (SCRIPTS / "lib.lua").read_text("utf-8")
 
 
 @pytest.mark.parametrize("step_ms", [-600_000, 600_000])
