@@ -54,10 +54,7 @@ class Intake:
     succeeds, it drops the direct reply and leaves the message to the workers. After a send, it records the message's id
     in Redis before it enqueues anything else, since Redis may have stored the message and only its answer was lost.
 
-    A message can still be answered twice in two cases. First, Redis stored it and only the answer was lost, and then
-    this process dies before it reaches Redis again, or a worker records a reply before that. Second, the provider
-    delivers it again to another process while Redis is away: processes that cannot reach Redis know nothing of each
-    other.
+    docs/guarantees.md, "Direct answers", lists the cases in which a message is answered twice all the same.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
