@@ -73,9 +73,24 @@ class Licences:
         ends = (min(ended_ms, at_ms) for began_ms, ended_ms in troubles if began_ms <= at_ms)
         return at_ms - max(ends, default=at_ms)
 
+    def has_forgotten_claims(self, at_ms: float) -> bool:
+        """Return True if Redis may have leased turns to a late copy of a claim, since it forgot that claim.
+
+        A step of its clock forward by the time for which it remembers a worker's last claim lets that memory expire.
+        """
+        is_far = any(
+            step.at_ms <= at_ms and step.by_ms >= self._settings.queue_ttl_s * 1000
+            for step in self._plan.clock_steps
+        )
+        return is_far and any(
+            lost.script == "claim" and lost.kind in ("late", "twice") for lost in self._plan.lost_calls
+        )
+
     def of_attempt(self, claim: Executed, again_ms: float) -> bool:
         """Return True if something happened for which the attempt that began with a claim may count as failed."""
         token = claim.token
+        if self.has_forgotten_claims(claim.at_ms):
+            return True
         if any(self._is_refuted(work) for work in self._trace.works if work.token == token):
             return True
         return (

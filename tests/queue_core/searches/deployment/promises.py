@@ -316,6 +316,8 @@ class Promises:
         """Nothing is held for nobody: a worker begins what it claimed."""
         claims = {it.token: it for it in reversed(self._trace.executed) if it.script == "claim"}
         for token, claim in claims.items():
+            if self._licences.has_forgotten_claims(claim.at_ms):
+                continue
             signs = [work.began_ms for work in self._trace.works if work.token == token]
             signs += [it.at_ms for it in self._trace.executed if it.token == token and it.script != "claim"]
             signs += [at_ms for at_ms, _, _, refused in self._trace.struck if refused == token]

@@ -7,6 +7,7 @@ import pytest
 from queue_core import QueueSettings
 from tests.queue_core.searches.deployment.plan import (
     Answer,
+    BackendOutage,
     ClockStep,
     LostCall,
     Message,
@@ -61,6 +62,13 @@ PLANS = {
         ONE,
         outages=(Outage("refuses", 1_100, 14_000),),
         lost_calls=(LostCall("worker-1", "claim", 4, "answer lost"),),
+    ),
+    "a copy of a claim comes after a step of the clock that let Redis forget the claim": Plan(
+        SETTINGS,
+        ONE,
+        backend_outages=(BackendOutage("ai", 0, 5_000),),
+        lost_calls=(LostCall("worker", "claim", 1, "late"),),
+        clock_steps=(ClockStep(3_500, 7_200_000),),
     ),
     "a worker answers what the direct path answered": stored_unknown(Answer(1_000), Answer(20_000)),
 }
