@@ -146,6 +146,11 @@ def meaning_of(code: int | str) -> Meaning:
     return Meaning(code=str(code)[:20], consequence="later", words="an error that is not in the table")
 
 
+def meaning_of_error(code: int, error: Mapping[str, Any]) -> Meaning:
+    """Return the meaning of Meta's error object, which has this code."""
+    return UNKNOWN_ID if _is_unknown_id(code, error) else meaning_of(code)
+
+
 def refusal_of(answer: HttpAnswer) -> Refusal:
     """Read an answer that is not 2xx. Its error code decides if the table has a row for it, else its status."""
     status_words = f"the Cloud API answered {answer.status}"
@@ -154,7 +159,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
     if code is None or (code not in CODES and answer.status != 400):
         meaning = meaning_of_status(answer.status)
     else:
-        meaning = UNKNOWN_ID if _is_unknown_id(code, error) else meaning_of(code)
+        meaning = meaning_of_error(code, error)
     if answer.status < 500:  # Meta refused the request, rather than failed while it sent
         meaning = msgspec.structs.replace(meaning, not_sent=True)
     detail = status_words if code is None else f"{status_words}, error {code}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from queue_core.channels.cloud.errors import meaning_of
+from queue_core.channels.cloud.errors import meaning_of_error
 from queue_core.channels.errors import Meaning, Refusal
 from queue_core.channels.values import at, mapping, whole_number
 from queue_core.channels.whatsapp_web.errors import FORM, USER, refusal_in, row
@@ -56,7 +56,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
     if answer.is_success and ("key" in body or not (has_code or body.get("error") or body.get("error_data"))):
         return None
     if answer.is_success and has_code:
-        return _refusal(answer, meaning_of(code), f"error {code} of Meta")
+        return _refusal(answer, meaning_of_error(code, body), f"error {code} of Meta")
     if answer.status in (400, 404, 422) and _is_unknown_number(body):
         return _refusal(answer, NOT_FOUND, NOT_FOUND.code)
     default = RAISED if answer.status == 400 and not _is_about_the_request(body) else None

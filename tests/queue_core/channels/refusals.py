@@ -92,6 +92,15 @@ EVOLUTION = {
     "meta, token": Case(
         201, {"message": "Authentication Error", "code": 0, "type": "OAuthException"}, "operator"
     ),
+    "meta, unknown number": Case(
+        201,
+        {"message": "Unsupported post request. Object with ID '1' does not exist", "code": 100},
+        "operator",
+    ),
+    "meta, unknown number, with a subcode": Case(
+        201, {"message": "x", "code": 100, "error_subcode": 33, "type": "GraphMethodException"}, "operator"
+    ),
+    "meta, parameter": Case(201, {"message": "(#100) Invalid parameter", "code": 100}, "never"),
     "meta, pair limit": Case(
         201, {"message": "(#131056) x", "code": 131056, "type": "OAuthException"}, "pair limit"
     ),
