@@ -23,8 +23,9 @@ from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.pacing import Pacer
-from queue_core.errors import GiveUpError
+from queue_core.errors import GiveUpError, QueueError
 from queue_core.message import PART_END, Batch, QueueMessage, Reply
+from queue_core.queue.replying import line_of
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.waiting import cancel_all
@@ -42,6 +43,10 @@ FORMED_IN_THREAD_MIN = 8_192
 """Length above which a reply is brought into its form in a separate thread, since that may take about 100 ms."""
 
 _log = logging.getLogger(__name__)
+
+
+class UnexpectedError(Exception):
+    """Raised in place of an error that nobody foresaw, with its type and line: its message may quote a user."""
 
 
 class Bot:
@@ -72,16 +77,16 @@ class Bot:
 
         The AI's memory is saved only when the reply is recorded, so that a dropped answer leaves no trace.
         """
-        with _timed(
-            lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
-        ):
-            answer = await self._backend.answer(batch)
-        reply = extract(answer.text)
-        if reply.absence:  # the backend did not check its answer
-            raise no_text(reply.absence, batch)
-        return Reply(
-            await self._formed(batch, reply.text), partial(self._recorded, batch, reply, answer.memory)
-        )
+        with _quoting_nobody():
+            with _timed(
+                lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
+            ):
+                answer = await self._backend.answer(batch)
+            reply = extract(answer.text)
+            if reply.absence:  # the backend did not check its answer
+                raise no_text(reply.absence, batch)
+            text = await self._formed(batch, reply.text)
+        return Reply(text, partial(self._recorded, batch, reply, answer.memory))
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Send a reply through the channel of the newest message. Yields and raises as Channel.send does."""
@@ -95,7 +100,10 @@ class Bot:
         if batch.parts_sent and PART_END not in reply:
             reply = form.formed_by_old_release(reply)
         following = iter(form.parts_of(reply)[batch.parts_sent + 1 :])
-        with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
+        with (
+            _quoting_nobody(),
+            _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)),
+        ):
             sending = channel.send(batch, reply)
             async with aclosing(self._pacer.paced(channel.name, batch.instance_name, sending)) as paced:
                 async for _ in paced:
@@ -177,6 +185,17 @@ class _Typing:
 
     async def close(self) -> None:
         await cancel_all(tuple(self._tasks))
+
+
+@contextmanager
+def _quoting_nobody() -> Iterator[None]:
+    """Raise UnexpectedError in place of errors whose messages may quote a user, since the log shows reasons."""
+    try:
+        yield
+    except (QueueError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the message of any other error may be a user's text
+        raise UnexpectedError(line_of(error)) from None
 
 
 @contextmanager

@@ -55,10 +55,14 @@ class Ai:
         self.asks_for = ""
         """Name of the data that it asks the user for, in all further answers."""
         self.is_silent = False
+        self.fails = False
+        """True to fail with an error that quotes the turn."""
         self.says = ""
         """Answer, if it is not to be made from the turn."""
 
     async def answer(self, batch: Batch) -> Answer:
+        if self.fails:
+            raise KeyError(batch.text)
         known = await self._memory.load(*USER)
         memory = known or Memory()
         self.asked.append(" ".join([*(turn.text for turn in memory.history), batch.text]).replace("\n", " "))
@@ -83,6 +87,8 @@ class Words:
     def __init__(self) -> None:
         self.form = Form(characters_max=4_096)
         self.sent: list[str] = []
+        self.fails_at = ""
+        """Word at which it fails with an error that quotes the word."""
         self.refuses: list[str] = []
         """Words that it refuses once."""
 
@@ -90,6 +96,8 @@ class Words:
         return send_all(reply.split(), self._send_word, after=batch.parts_sent)
 
     async def _send_word(self, word: str) -> None:
+        if word == self.fails_at:
+            raise ValueError(f"cannot send {word}")
         if word in self.refuses:
             self.refuses.remove(word)
             raise RetryLaterError("not sent")
@@ -289,6 +297,25 @@ async def test_a_refused_part_is_sent_again_without_another_answer(world: World)
     for outcome in ("ok", "RetryLaterError"):
         assert samples[f'send_seconds_count{{channel="words",outcome="{outcome}"}}'] == 1
     assert [len(world.recorded(event)) for event in ("reply", "sent")] == [1, 1]
+
+
+@pytest.mark.parametrize("who", ["the AI's client", "the channel"])
+async def test_an_error_that_nobody_foresaw_quotes_no_user(
+    world: World, caplog: pytest.LogCaptureFixture, who: str
+) -> None:
+    world.ai.fails = who == "the AI's client"
+    world.channel.fails_at = "secret"
+    await world.enqueue("secret")
+    with caplog.at_level(logging.DEBUG, "queue_core"):
+        for _ in range(4):
+            await world.work(120_000)
+    (letter,) = await world.queue.dead_letters()
+    assert "test_bot.py" in letter.reason
+    assert "secret" not in letter.reason
+    logged = json.dumps(
+        [{**vars(record), "text": record.getMessage()} for record in caplog.records], default=str
+    )
+    assert "secret" not in logged
 
 
 async def test_a_direct_answer_is_remembered_and_recorded(
