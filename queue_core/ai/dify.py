@@ -42,8 +42,9 @@ class DifyBackend:
         fields = body if isinstance(body, dict) else {}
         text = self._asking.text(fields.get("answer"), batch, body)
         conversation_id = fields.get("conversation_id")
-        if not known or not isinstance(conversation_id, str) or conversation_id == known.conversation_id:
+        if not known or not isinstance(conversation_id, str):
             return Answer(text)
+        # Saved even if the id is the same, since the memory is kept for a time after its last write.
         return Answer(text, msgspec.structs.replace(known, conversation_id=conversation_id))
 
     async def _ask(self, batch: Batch, conversation_id: str) -> HttpAnswer:

@@ -49,8 +49,9 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="list, show, requeue or drop messages that the queue gave up on",
         description="""
             A message becomes a dead letter, with the reason, when all its attempts failed, when it can never
-            succeed, when it arrived too late, or when no worker took it for QUEUE_TTL_S. Dead letters stay until
-            somebody requeues or drops them.
+            succeed, when it cannot be read, when it arrived too late, when no worker took it for QUEUE_TTL_S, or when
+            the AI or the channel was away for QUEUE_OUTAGE_PATIENCE_S. Dead letters stay until somebody requeues or
+            drops them, or until a setting deletes them (QUEUE_DEAD_LETTERS_TTL_S) or moves them (DEAD_LETTERS_FILE).
             """,
         epilog="""
             examples:

@@ -42,8 +42,9 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         summary="figures of the queue, and the conversations that are due next",
         description="""
             Shows what waits, what is being answered, the age of the oldest message, dead letters, and the
-            conversations that need attention next. An overdue conversation means that too few workers run, or none.
-            Messages in the legacy buffer, left from a time with USE_QUEUE_SYSTEM=false, have a line of their own. """,
+            conversations that need attention next. If a conversation is overdue, too few workers run, or the queue is
+            held. Messages in the legacy buffer, left from a time with USE_QUEUE_SYSTEM=false, have a line of their own.
+            """,
         epilog="""
             examples:
               python -m queue_core status

@@ -243,6 +243,19 @@ async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationM
     assert "966500000001" not in first["user"]
 
 
+async def test_each_turn_with_dify_renews_the_time_for_which_its_conversation_is_kept(
+    asking: Asking, memory: ConversationMemory, redis_client: Redis
+) -> None:
+    key = MessageQueue(redis_client).keys.of("bot", "966500000001").memory
+    async with stub(dify_answer(), dify_answer()) as server:
+        dify = DifyBackend(asking, server.url, KEY, memory)
+        await used(dify, batch("a"), memory)
+        await redis_client.expire(key, 60)
+        await used(dify, batch("b"), memory)
+    assert await redis_client.ttl(key) > 60
+    assert (await remembered(memory)).conversation_id == "c-1"
+
+
 async def test_dify_begins_anew_when_it_has_forgotten(asking: Asking, memory: ConversationMemory) -> None:
     gone = Answer({"code": "not_found", "message": "Conversation Not Exists."}, status=404)
     async with stub(dify_answer(), gone, dify_answer("again", "c-2")) as server:
