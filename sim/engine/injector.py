@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from reports.results.faults import FaultName, StruckFault
-from sim.faults import Fault
+from sim.faults import FAULTS, Fault
 
 REACH_MS = 2 * 3600 * 1000
 """Time after the last message up to which faults strike: a run does not wait for later ones."""
@@ -62,8 +62,9 @@ class Injector:
     def drawn(self, name: FaultName) -> Fault | None:
         """Return the fault that strikes at this occasion, without counting it; None if none strikes."""
         for fault in self._by_name.get(name, ()):
-            if fault.rate is None:
-                strikes = fault.at_ms <= self._now_ms() < fault.at_ms + fault.lasts_ms
+            if fault.rate is None:  # a death at a time is carried out once, and is not an occasion for others
+                lasts_ms = fault.lasts_ms if FAULTS[fault.name].length == "duration" else 0.0
+                strikes = fault.at_ms <= self._now_ms() < fault.at_ms + lasts_ms
             else:
                 strikes = fault.rate > 0 and self.streams[name].random() < fault.rate
             if strikes:
@@ -72,7 +73,8 @@ class Injector:
 
     def struck(self, fault: Fault) -> None:
         """Count a fault that struck."""
-        self._struck[self.faults.index(fault)] += 1
+        number = next(number for number, each in enumerate(self.faults) if each is fault)  # two may be equal
+        self._struck[number] += 1
 
     def results(self) -> list[StruckFault]:
         """Return the faults with their counts."""

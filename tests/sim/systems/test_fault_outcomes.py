@@ -216,3 +216,11 @@ def test_no_fault_makes_the_queue_lose_or_double_a_message_without_a_licence(row
         (fault,) = parse_faults([text], "sim")
         words = rows[text].rsplit("|", 2)[1].replace(",", " ").split()
         assert set(words) <= {*LICENSED.get(fault.name, ()), "late", SAME, "never"}, rows[text]
+
+
+@pytest.mark.parametrize(
+    "faults", [["worker-dies@41s:20s"], ["worker-dies@41s", "worker-dies@41s"], ["web-dies@31s:5s"]]
+)
+def test_a_death_at_a_time_strikes_once(faults: Sequence[str]) -> None:
+    run = replayed("queue", *faults)
+    assert [fault["struck"] for fault in run["faults"]] == [1] * len(faults)
