@@ -66,9 +66,14 @@ class Web:
         return json_answer({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Answer 200 if the process can take work. A web process can while Redis is away, but not when it refuses."""
+        """Answer 200 if the process can take work.
+
+        A web process can while Redis is away, but not when it refuses, nor with the legacy buffer, which has no direct
+        path.
+        """
         report = await self._health()
-        can_work = (report.reachable or self._webhooks is not None) and not report.is_refused
+        answers_directly = self._webhooks is not None and self._runtime.settings.use_queue_system
+        can_work = (report.reachable or answers_directly) and not report.is_refused
         is_ready = can_work and not self.stopping.is_set()
         body = {
             "ready": is_ready,

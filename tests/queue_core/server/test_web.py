@@ -452,8 +452,19 @@ async def test_health_with_redis_and_without(make_site: MakeSite, redis_server: 
     redis_server.kill()
     async with make_site(QUEUE_REDIS_DEADLINE_MS="300") as site:
         assert (await site.client.get("/healthz")).status == 200
-        assert (await (await site.client.get("/readyz")).json())["redis"] == "down"
+        ready = await site.client.get("/readyz")
+        assert (ready.status, (await ready.json())["redis"]) == (200, "down")
         assert "burstqueue_redis_up 0.0" in await (await site.client.get("/metrics")).text()
+
+
+async def test_without_redis_the_legacy_buffer_is_not_ready(
+    make_site: MakeSite, redis_server: EmbeddedRedis
+) -> None:
+    redis_server.kill()
+    async with make_site(USE_QUEUE_SYSTEM="false", QUEUE_REDIS_DEADLINE_MS="300") as site:
+        response = await site.client.get("/readyz")
+        assert response.status == 503
+        assert await response.json() == {"ready": False, "stopping": False, "redis": "down"}
 
 
 async def test_a_process_that_redis_refuses_is_not_ready(make_site: MakeSite) -> None:
