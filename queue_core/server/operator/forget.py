@@ -44,7 +44,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core forget mybot 5511999990000 --yes
               python -m queue_core forget mybot 5511999990000 --drop-waiting --yes
 
-            exit codes: 0 nothing is kept about the user any more; 1 Redis is not available; 2 wrong usage (without
+            exit codes: 0 deleted, or there was nothing to delete; 1 Redis is not available; 2 wrong usage (without
             --yes) or configuration; 3 nothing was deleted, since messages wait or are being answered
             """,
     )
