@@ -32,7 +32,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         run_forget,
         summary="delete everything that is kept about one user",
         description="""
-            Deletes for good what Redis keeps about one user: finished messages, dead letters, the AI's memory,
+            Deletes for good what Redis keeps about one user, such as finished messages, dead letters, the AI's memory,
             statistics, a recorded reply, and the legacy buffer; and says what it deleted. While messages are being
             answered it deletes nothing. While messages wait it deletes nothing either, unless --drop-waiting says to
             delete them unanswered. The command may be repeated.
@@ -44,8 +44,8 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core forget mybot 5511999990000 --yes
               python -m queue_core forget mybot 5511999990000 --drop-waiting --yes
 
-            exit codes: 0 deleted, or there was nothing to delete; 1 Redis is not available; 2 wrong usage (without
-            --yes) or configuration; 3 nothing was deleted, since messages wait or are being answered
+            exit codes: 0 deleted, or nothing was kept; 1 Redis is not available; 2 wrong usage (without --yes) or
+            configuration; 3 nothing was deleted, since messages wait or are being answered
             """,
     )
     parser.add_argument(
