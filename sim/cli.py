@@ -1,7 +1,8 @@
 """The command line: `python -m sim replay`, `audit`, `sweep`, `import`, `systems`, `synth`.
 
-Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
-1 when not, or when a run failed; 2 for input or options that cannot be used; 130 when interrupted.
+Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and finished its work, and every
+expected outcome that was checked matched; 1 when not, or when a run failed; 2 for input or options that cannot be
+used; 130 when interrupted.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from typing import Any
 from queue_core.recording.format import Expectation, Recording
 from reports.results.replay import ExpectationResult, Outcome, Run, SettingChange
 from reports.results.systems import QUEUE
+from sim.engine.options import read_options, written
 from sim.engine.settings import SimSettings
+from sim.systems import all_systems
 
 _ID_OUTCOMES: tuple[Outcome, ...] = ("lost", "duplicated", "reordered", "dead_lettered")
 
@@ -66,9 +68,19 @@ def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[
         now, then = getattr(used, name), getattr(recorded, name)
         if now != then:
             yield SettingChange(setting=name, now=now, then=then)
+    yield from _own_changes(system, used)
     for fault in used.faults:
         if fault.rate != 0:
             yield SettingChange(setting="fault", now=str(fault), then="")
+
+
+def _own_changes(system: str, used: SimSettings) -> Iterator[SettingChange]:
+    """Yield the differences between a system's own settings (`--set`) and their defaults, which recordings expect."""
+    kind = all_systems()[system].options_type
+    defaults = written(read_options(kind, {}))
+    for name, now in written(read_options(kind, used.of_systems.get(system, {}))).items():
+        if now != defaults[name]:
+            yield SettingChange(setting=f"{system}.{name}", now=now, then=defaults[name])
 
 
 def _compare(outcome: ExpectationResult, recording: Recording, runs: Iterable[Run]) -> None:

@@ -51,8 +51,9 @@ faults: NAME@TIME and NAME@TIME:DURATION count from the start of the recording; 
 at each occasion with a probability from 0 to 1. docs/faults.md says what each fault does to each system.
 {faults_in_words("sim")}
 
-Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
-1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h."""
+Exit code: 0 when the queue lost, duplicated and reordered nothing and finished its work, and every expected
+outcome that was checked matched; 1 when not, or when a run failed; 2 for input or options that cannot be used.
+TIME is a number and its unit: ms, s, m or h."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,7 +64,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Replays every recording on the queue and on four older systems, or on those of --system,\n"
         "prints what became of the messages, and writes a report. The same files, options and seed give\n"
-        "the same result, byte for byte, with the same version of Python.",
+        "the same result, byte for byte, with the same versions of this project, Python and the libraries.",
         epilog=_EPILOG,
     )
     add_paths(parser)

@@ -44,8 +44,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="replay recordings on the queue under many settings, and show what each choice costs",
         description="Replays recordings on the queue under every combination of the given settings, and shows what "
         "each combination costs in waiting time, AI calls and split turns.",
-        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any setting; 1 when it did; 2 "
-        "for input that cannot be read.",
+        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and finished its work under every "
+        "combination; 1 when not, or when a run failed; 2 for input or options that cannot be used.",
     )
     add_paths(parser)
     grid = parser.add_argument_group("choices", "every combination is replayed")

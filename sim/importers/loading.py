@@ -102,36 +102,45 @@ class _Loader:
         files = [file for file in files_of(folder) if self._is_new(file)]
         top = [file for file in files if file.parent == folder]
         live = [file for file in top if FILE_NAME.fullmatch(file.name)]
-        others = [file for file in top if not FILE_NAME.fullmatch(file.name)]
         own = [
             file
-            for file in others
-            if file.suffix == ".jsonl" and self._is_own(plain_source(file, self._meter), file)
+            for file in top
+            if file.suffix == ".jsonl"
+            and file not in live
+            and self._is_own(plain_source(file, self._meter), file)
         ]
-        if not live and not own:
-            self._import_by_format(files, folder)
-            return
-        if live:
-            self._import(live, folder, replace(self._options, as_they_are=True))
+        if live or own:
+            self._below += [file for file in files if file.parent != folder]
+            files = [file for file in top if file not in own]
         self._entries += [_Entry(file, partial(self._own, file)) for file in own]
-        foreign = [file for file in others if file not in own]
-        self._below += [file for file in files if file.parent != folder]
-        self._import_by_format(foreign, folder, has_recordings=True)
+        if files:
+            self._import_by_format(files, folder, has_recordings=bool(live or own))
 
-    def _import_by_format(self, files: Sequence[Path], folder: Path, *, has_recordings: bool = False) -> None:
-        """Add a recording for each format: the same message may stand in files of two formats."""
+    def _import_by_format(self, files: Sequence[Path], folder: Path, *, has_recordings: bool) -> None:
+        """Add a recording for each format: the same message may stand in files of two formats.
+
+        Files of live recorders become one recording, and each other recording of this project stays one.
+        """
         groups: dict[str, list[Path]] = {}
+        live: list[Path] = []
         for file in files:
-            groups.setdefault(self._format_of(file), []).append(file)
+            if FILE_NAME.fullmatch(file.name):
+                live.append(file)
+            else:
+                groups.setdefault(self._format_of(file), []).append(file)
         unknown_files = groups.pop("", [])
-        if not has_recordings and len(groups) < 2:
+        recordings = groups.pop(Recordings.name, [])
+        if not (has_recordings or live or recordings) and len(groups) < 2:
             self._import([folder], folder, self._options)
             return
         self._unknown += unknown_files
-        for file in groups.pop(Recordings.name, []):
+        for file in recordings:
             self._take_file(file)
-        for name, of_format in groups.items():
-            self._import(of_format, folder / name if len(groups) > 1 else folder, self._options)
+        parts = [(name, of_format, self._options) for name, of_format in groups.items()]
+        if live:
+            parts.append((Recordings.name, live, replace(self._options, as_they_are=True)))
+        for name, of_part, options in parts:
+            self._import(of_part, folder / name if len(parts) > 1 else folder, options)
 
     def _format_of(self, file: Path) -> str:
         """Return the name of the file's format, for an archive that of its first known file; "" for an unknown one."""

@@ -65,3 +65,17 @@ def test_other_settings_leave_an_outcome_unchecked_and_are_named() -> None:
         {"setting": "ai", "now": "constant:1s", "then": "constant:7s"},
         {"setting": "fault", "now": "ai-fails=0.5", "then": ""},
     ], "the window affects the queue only"
+
+
+def test_a_setting_of_the_system_itself_leaves_its_outcome_unchecked() -> None:
+    (shipped,) = load([INCIDENT])
+    recording: Recording = replace(shipped, expect={"n8n-wait": Expectation(lost=())})
+    recorded = with_options(SimSettings(), recording.settings)
+    for wait, changes in (
+        ("9s", [{"setting": "n8n-wait.wait", "now": "9s", "then": "5s"}]),
+        ("5000ms", []),
+    ):
+        used = replace(recorded, of_systems={"n8n-wait": {"wait": wait}, "bull-delay": {"delay": "1s"}})
+        runs = [replay(recording, all_systems()["n8n-wait"], used)]
+        (lost,) = check(recording, runs, used=used, recorded=recorded)
+        assert (lost["held"], lost["changes"]) == (None if changes else True, changes)

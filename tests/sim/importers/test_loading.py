@@ -193,6 +193,40 @@ def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
     assert load_any([tmp_path], NO_OPTIONS, skip_bad_lines=True).recordings[0].arrivals
 
 
+@pytest.mark.parametrize("has_recording", [True, False])
+def test_recordings_in_folders_below_stay_one_each(
+    tmp_path: Path, day: Recording, *, has_recording: bool
+) -> None:
+    """Whatever stands beside them: nothing, or a file of another format."""
+    folder = tmp_path / "week"
+    (folder / "mon").mkdir(parents=True)
+    (folder / "mon" / "a.jsonl").write_text(ONE)
+    (folder / "mon" / "b.jsonl").write_text(ONE)
+    if has_recording:
+        write_dump(folder / "dump.log", day)
+    loaded = load_any([folder, folder / "mon" / "..", tmp_path / "week" / "mon"], NO_OPTIONS)
+    assert {recording.name: len(recording.arrivals) for recording in loaded.recordings} == {
+        "a.jsonl": 1,
+        "b.jsonl": 1,
+        **({"week": len(day.arrivals)} if has_recording else {}),
+    }
+    assert all(r.settings == {"ai": "constant:1s"} for r in loaded.recordings if r.name.endswith(".jsonl"))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("below", ["", "host"])
+def test_files_of_a_live_recorder_beside_a_dump_are_a_recording_of_their_own(
+    tmp_path: Path, day: Recording, below: str
+) -> None:
+    folder = tmp_path / "week" / below
+    folder.mkdir(parents=True)
+    for process in (17, 18):
+        text = ONE.replace('"m1"', f'"m{process}"')
+        (folder / f"recording-20260301T102000Z-{process}.jsonl").write_text(text)
+    write_dump(folder / "dump.log", day)
+    assert names(tmp_path / "week") == {"recording": 2, "webhooks": len(day.arrivals)}
+
+
 def test_a_broken_recording_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(ONE + '{"event":"mesage"}\n')
