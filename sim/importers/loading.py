@@ -124,25 +124,14 @@ class _Loader:
         for file in files:
             groups.setdefault(self._format_of(file), []).append(file)
         unknown_files = groups.pop("", [])
-        recordings = groups.pop(Recordings.name, [])
-        if not has_recordings and not recordings and len(groups) < 2:
+        if not has_recordings and len(groups) < 2:
             self._import([folder], folder, self._options)
             return
         self._unknown += unknown_files
-        self._take_recordings(recordings)
+        for file in groups.pop(Recordings.name, []):
+            self._take_file(file)
         for name, of_format in groups.items():
             self._import(of_format, folder / name if len(groups) > 1 else folder, self._options)
-
-    def _take_recordings(self, files: Sequence[Path]) -> None:
-        """Add recordings of this project: one a file, but one for all files of live recorders in a folder."""
-        live: dict[Path, list[Path]] = {}
-        for file in files:
-            if FILE_NAME.fullmatch(file.name):
-                live.setdefault(file.parent, []).append(file)
-            else:
-                self._take_file(file)
-        for folder, of_folder in live.items():
-            self._import(of_folder, folder, replace(self._options, as_they_are=True))
 
     def _format_of(self, file: Path) -> str:
         """Return the name of the file's format, for an archive that of its first known file; "" for an unknown one."""

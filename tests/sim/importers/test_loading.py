@@ -62,28 +62,6 @@ def test_a_folder_of_recordings_is_a_recording_each(tmp_path: Path, day: Recordi
     assert names(tmp_path) == {"a.jsonl": 1, "b.jsonl": 1, tmp_path.name: len(day.arrivals)}
 
 
-@pytest.mark.parametrize("has_dump", [True, False])
-def test_recordings_in_subfolders_or_packed_are_a_recording_each(
-    tmp_path: Path, day: Recording, *, has_dump: bool
-) -> None:
-    for name in ("monday", "tuesday", "live"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "monday" / "a.jsonl").write_text(ONE)
-    (tmp_path / "tuesday" / "b.jsonl").write_text(ONE)
-    (tmp_path / "packed.gz").write_bytes(gzip.compress(ONE.encode()))
-    for _ in range(2):
-        recorder = Recorder(tmp_path / "live", show_text=True, hash_key=b"k")
-        recorder.message(QueueMessage(id="m1", instance_name="bot", user_phone="1", message="hello"), "text")
-    if has_dump:
-        write_dump(tmp_path / "dump.log", day)
-    recordings = {recording.name: recording for recording in load_any([tmp_path], NO_OPTIONS).recordings}
-    dump = {tmp_path.name: len(day.arrivals)} if has_dump else {}
-    expected = {"a.jsonl": 1, "b.jsonl": 1, "packed.gz": 1, "live": 2, **dump}
-    assert {name: len(recording.arrivals) for name, recording in recordings.items()} == expected
-    assert recordings["a.jsonl"].settings == {"ai": "constant:1s"}
-    assert {recordings[name].arrivals[0].text for name in ("a.jsonl", "live")} == {"hello"}
-
-
 def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording) -> None:
     (tmp_path / "logs").mkdir()
     write_dump(tmp_path / "logs" / "a.log", day)
