@@ -52,7 +52,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="name or number under which the bot writes, for chat exports; may be repeated",
+        help="name or number under which the bot writes, for chat exports and Chatwoot; may be repeated",
     )
     group.add_argument(
         "--text", action="store_true", help="keep the texts; by default only their length is kept"

@@ -32,8 +32,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "import",
         help="make a recording from webhook dumps, logs and exports",
         description="Makes a recording from logs, webhook dumps or exports. Phones and ids become hashes, "
-        "texts are left out. `replay` and `sweep` take the same files directly.",
-        epilog="Exit code: 0 when a recording was written; 2 for files that cannot be read.",
+        "texts are left out. `replay`, `sweep` and `audit` take the same files directly.",
+        epilog="Exit code: 0 when a recording was written; 2 when there is none, and a sentence says why.",
     )
     parser.add_argument(
         "paths",

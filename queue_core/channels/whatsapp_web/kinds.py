@@ -127,7 +127,7 @@ def _poll(phrases: Phrases, part: Object) -> Content:
 def _poll_result(phrases: Phrases, part: Object) -> Content:
     votes = [
         contents.joined(name(vote.get("optionName")), label(vote.get("optionVoteCount")) or "0")
-        for vote in objects(part.get("pollVotes"))
+        for vote in objects(part.get("pollVotes"))[: contents.ITEMS_MAX]
     ]
     return contents.placeholder(
         phrases, "poll", "poll result", contents.joined(name(part.get("name")), phrases.listed(votes))

@@ -166,6 +166,22 @@ async def test_of_two_edits_the_one_that_was_written_later_counts(
     assert await texts(queue, clock) == ["version 2"]
 
 
+async def test_an_older_edit_does_not_replace_the_text_of_a_turn_that_was_taken(
+    redis_client: Redis, clock: Clock
+) -> None:
+    queue = queue_with(redis_client, clock, supersede_ms=45_000)
+    await enqueue(queue, ["m1"])
+    await queue.enqueue(edit("m1", "e2", words="version 2", timestamp=clock.now_ms + 2))
+    batch = await due(queue, clock)
+    assert batch is not None
+    assert batch.text == "version 2"
+    older = edit("m1", "e1", words="version 1", timestamp=batch.messages[0].timestamp + 1)
+    assert (await queue.enqueue(older)).status == "changed"
+    assert await queue.record_reply(batch, "to version 2")
+    await queue.complete(batch)
+    assert await due(queue, clock) is None
+
+
 @pytest.mark.parametrize("is_deleted_first", [True, False])
 async def test_a_deletion_counts_more_than_an_edit(
     queue: MessageQueue, clock: Clock, redis_client: Redis, is_deleted_first: bool

@@ -82,6 +82,14 @@ async def messages_in_work_are_changed(driver: Driver) -> None:
     assert await driver.change(C, "edit", "c177", "e27") == "changed"
     await driver.fail(batch, dead=True)
     assert await driver.claim("p1") == ()
+    await driver.enqueue(C, "c179")
+    assert await driver.change(C, "edit", "c179", "e28", age_ms=0) == "changed"
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert batch.text == "text of e28"
+    assert await driver.change(C, "edit", "c179", "e29", age_ms=9_000) == "changed"
+    assert await driver.record_reply(batch, "to e28")
+    await driver.complete(batch)
 
 
 async def edited_messages_are_deleted(driver: Driver) -> None:

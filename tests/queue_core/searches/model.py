@@ -36,6 +36,8 @@ class Waiting:
     """Id of the message that this one edits."""
     attempts: int = 0
     """Number of attempts that it was part of since it was added."""
+    edited_ms: int = 0
+    """Provider's time of the edit whose text the message has."""
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class Dead:
     reply: str | None
     text: str = TEXT
     target: str = ""
+    edited_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +198,11 @@ class Contract:
         if what == "deletion":
             return self._delete(conversation, target, change)
         target_id = changes.id_of(target)
-        states = [
-            self._state(conversation, at) for at, it in enumerate(conversation.messages) if it.id == target_id
-        ]
+        edited = [(at, it) for at, it in enumerate(conversation.messages) if it.id == target_id]
+        if edited and 0 < change.ms < edited[-1][1].edited_ms:
+            self._archive(name, [change.id])
+            return "changed", self.now_ms, len(conversation.messages)
+        states = [self._state(conversation, at) for at, _ in edited]
         if states != ["open"]:
             return self._append_change(conversation, what, target, change)
         self._archive(name, changes.keep(target_id, change))
@@ -279,7 +284,7 @@ class Contract:
             if edit:
                 self._archive(conversation.name, [edit.id])
             if edit and not is_deleted:
-                message.text, message.target = edit.text, edit.target
+                message.text, message.target, message.edited_ms = edit.text, edit.target, edit.ms
             elif is_kept or note:
                 gone.append(message)
                 self._finish(conversation.name, [message])
@@ -514,6 +519,7 @@ class Contract:
         """Put the dead letter at that place of the list back at the end of its conversation."""
         letter = self.dead.pop(index)
         self._append(letter.name, letter.id, letter.provider_ms, letter.text, letter.target)
+        self.conversations[letter.name].messages[-1].edited_ms = letter.edited_ms
 
     def drop(self, index: int) -> None:
         """Delete it."""
@@ -693,6 +699,7 @@ class Contract:
                     recorded,
                     message.text,
                     message.target,
+                    message.edited_ms,
                 )
             )
         del conversation.messages[:count]

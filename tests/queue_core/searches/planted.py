@@ -35,6 +35,12 @@ BUGS = {
         "false",
         "finished",
     ),
+    "change replaces the text that a worker has by an older one": (
+        "change",
+        "if version and has_later_text(version) then",
+        "if false then",
+        "receipt",
+    ),
     "change lets an edit undo a deletion": (
         "change",
         "if noted_what == 'd' or noted_what and",
