@@ -192,8 +192,8 @@ PLAN: faults at times from the start of the load, such as
 
 Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
 cannot be carried out as typed. 3: the run is not valid: the generator was late (a ramp then
-only ends), a part of the stack ended by itself, a fault did not happen, or other programs left
-the machine no CPU time."""
+only ends), a part of the stack did not start or ended by itself, a fault did not happen, other
+programs left the machine no CPU time, or there is no result."""
 
 
 def _parser() -> argparse.ArgumentParser:

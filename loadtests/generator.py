@@ -82,6 +82,8 @@ class Generator:
 
     def end(self) -> None:
         """Stop all processes from sending. They finish open requests and report all samples."""
+        if self.account:
+            self.account.was_stopped = True
         self._ended.set()
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message("end")

@@ -81,6 +81,8 @@ class Account:
         self.samples: list[Sample] = []
         self.events: list[Event] = []
         self.drain_s = 0.0
+        self.was_stopped = False
+        """True if somebody ended the load before its time."""
         self.settled = Signal()
         """Signal that is set when the result is written, or when nothing waits for the result any more."""
         self._drain_s_max = seconds_of(options, "drain")
@@ -108,6 +110,11 @@ class Account:
     def unsent(self) -> int:
         """Number of scheduled messages that were not sent because the load was ended early."""
         return len(self.jobs) - len(self.samples)
+
+    @property
+    def was_given_up(self) -> bool:
+        """True if the generator did not send the rest of the load, since it was too far behind its schedule."""
+        return bool(self.unsent) and not self.was_stopped
 
     @property
     def load_s(self) -> float:

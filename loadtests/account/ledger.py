@@ -161,10 +161,12 @@ def delays_of(samples: Iterable[Sample], events: Iterable[Event]) -> Delays | No
 
 
 def batches_of(events: Iterable[Event]) -> Batches:
-    """Count turns by trigger and by size."""
+    """Count turns by trigger and by size, each as it was when the AI was asked first, even if the AI failed then."""
     triggers, sizes = Counter[str](), Counter[int]()
+    asked: set[str] = set()
     for event in events:
-        if event.event == "ai" and event.attempt == 1:
+        if event.event in ("ai", "ai-error") and asked.isdisjoint(event.ids):
+            asked.update(event.ids)
             triggers[event.trigger] += 1
             sizes[len(event.ids)] += 1
     return Batches(

@@ -46,7 +46,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         schema=LOAD_SCHEMA_VERSION,
         kind="load",
         ok=False,
-        valid=bool(account.samples) and generator_lag["ok"],
+        valid=bool(account.samples) and generator_lag["ok"] and not account.was_given_up,
         generator_lag=generator_lag,
         seed=options.seed,
         scenario=options.scenario,

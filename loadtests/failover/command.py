@@ -34,7 +34,8 @@ def add_failover(commands: Any) -> None:
         "are killed, frozen and replaced, and accounts for each message in a ledger outside of Redis.",
         epilog="Rows:\n"
         + "\n".join(f"  {number:>2}  {_words_of(case)}" for number, case in enumerate(CASES, 1))
-        + "\n\nExit code: 0: every run kept its promises. 1: a run broke a promise. 2: options that cannot be used.",
+        + "\n\nExit code: 0: every run kept its promises. 1: a run broke a promise. 2: options that cannot be used.\n"
+        "3: the servers did not start, or did not recover.",
     )
     parser.add_argument(
         "--rows", metavar="N,N", type=_numbers, help=f"run these rows only, from 1 to {len(CASES)}"

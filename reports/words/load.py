@@ -228,7 +228,7 @@ def invalid_words(result: LoadResult) -> str:
     if lag["measured"] is None:
         reasons.append(gettext("Invalid: nothing was sent."))
     elif not (missed or busy) or not (lag["ok"] or "ramp" in result):
-        reasons.append(_late(lag))
+        reasons.append(_given_up() if lag["ok"] else _late(lag))
     if busy:
         reasons.append(_busy(busy, result))
     if unbegun := [fault for fault in missed if fault["error"] is None]:
@@ -252,6 +252,13 @@ def invalid_words(result: LoadResult) -> str:
             )
         )
     return " ".join(reasons)
+
+
+def _given_up() -> str:
+    return gettext(
+        "Invalid: the generator stopped before the end of the load, since it was too far behind its schedule. "
+        "Use less load, or more machines for Locust."
+    )
 
 
 def _late(lag: Threshold) -> str:

@@ -74,7 +74,7 @@ def webhook_rows(results: Results) -> Rows:
 
 def aim_rows(results: Results) -> Rows:
     """Compare this commit with its aims."""
-    rows = [["aim (the median of the ratios of all repeats)", "bound", "measured", ""]]
+    rows = [["aim", "bound", "measured", ""]]
     for aim in aims(results):
         bound = f"{'at least' if aim.is_least else 'at most'} {aim.bound:g}"
         rows.append([aim.name, bound, f"{aim.figure:.2f}", "reached" if aim.is_reached else "not reached"])

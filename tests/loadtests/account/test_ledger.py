@@ -98,7 +98,7 @@ def event(number: int, kind: str, at: float, turn: int, ids: list[str], **more: 
 
 EVENTS = [
     event(1, "ai", 9_010.0, 1, ["m1", "m2"], trigger="window", due_at=9_000, claimed_at=9_004, attempt=1),
-    event(2, "ai-error", 9_500.0, 2, ["m3"], attempt=1),
+    event(2, "ai-error", 9_500.0, 2, ["m3"], trigger="size", attempt=1),
     event(3, "sent", 10_000.0, 1, ["m1", "m2"]),
     event(4, "ai", 11_000.0, 3, ["m3"], trigger="retry", due_at=10_000, claimed_at=10_900, attempt=2),
     event(5, "sent", 12_000.0, 3, ["m3"]),
@@ -120,6 +120,13 @@ def test_times_count_from_the_intended_moment() -> None:
     assert latency["ai"] == [996, 1_100]
 
 
-def test_replies_and_batches() -> None:
+def test_replies_to_each_message() -> None:
     assert answered_ids(EVENTS) == {"m1": 1, "m2": 1, "m3": 1}
-    assert batches_of(EVENTS) == {"count": 1, "by_trigger": {"window": 1}, "sizes": {"2": 1}}
+
+
+def test_turns_count_once_as_they_were_when_the_ai_was_asked_first() -> None:
+    assert batches_of(EVENTS) == {
+        "count": 2,
+        "by_trigger": {"size": 1, "window": 1},
+        "sizes": {"1": 1, "2": 1},
+    }

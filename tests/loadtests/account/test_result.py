@@ -89,5 +89,21 @@ def test_a_busy_machine_makes_a_slow_load_invalid_unless_a_message_was_lost(
     assert result.get("busy_machine") == (None if is_one_lost else {"busy_s": 1.0, "others": 0.5})
 
 
+@pytest.mark.parametrize("was_stopped", [False, True])
+def test_a_load_that_the_generator_gave_up_is_invalid_and_one_that_somebody_stopped_is_not(
+    was_stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {limit.name: limit.default for limit in dataclasses.fields(Limits)}
+    outside = Outside(iter([0]))
+    account = opened(outside, tmp_path, monkeypatch, **limits, channel="mixed")
+    del account.samples[2:]
+    for sample in account.samples:
+        sample.intended_at = sample.sent_at
+    account.was_stopped = was_stopped
+    outside.events = [sent(account, 1, 1)]
+    result = result_of(account, account.settle())
+    assert (result["unsent"], result["valid"], result["ok"]) == (1, was_stopped, was_stopped)
+
+
 def test_a_negative_time_becomes_0() -> None:
     assert thinned([3.0, -0.2, 1.0]) == [0.0, 1.0, 3.0]

@@ -114,6 +114,8 @@ def test_a_live_run_that_was_not_the_planned_one_says_why() -> None:
     result["generator_lag"]["ok"] = False
     assert live_run(result, is_carried_out=False)["problems"] == ["generator_late"]
     assert live_run(load_example.busy(), is_carried_out=False)["problems"] == []
+    result["generator_lag"]["ok"], result["unsent"] = True, 97
+    assert live_run(result, is_carried_out=False)["problems"] == ["generator_late"]
 
 
 def test_the_simulator_is_given_the_means_of_the_delays_and_of_the_times_of_faults() -> None:

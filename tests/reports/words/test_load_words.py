@@ -114,6 +114,7 @@ def test_the_verdict_on_a_run_that_was_ended_early_counts_the_rest(unsent: int, 
             "Invalid: the generator was 812 ms behind its schedule (p99), so these figures",
         ),
         ({**lag(3.0, ok=False), "code": "generator_lag_max"}, "was 3 ms behind its schedule (max)"),
+        (lag(3.0, ok=True), "Invalid: the generator stopped before the end of the load"),
         (lag(None, ok=True), "Invalid: nothing was sent."),
     ],
 )
