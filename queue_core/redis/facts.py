@@ -175,8 +175,8 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
     warnings = _unknowns(facts)
     if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
         warnings.append(
-            "appendfsync is everysec, so a crash of the machine (not of Redis alone) can lose the messages of the last "
-            "2 s: set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
+            "appendfsync is everysec, so a crash of the machine, or a kill of Redis while its disk is slow, can lose the "
+            "messages of the last 2 s: set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
         )
     if facts.append_only and facts.loads_truncated:
         warnings.append(
