@@ -175,7 +175,7 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
     warnings = _unknowns(facts)
     if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
         warnings.append(
-            "appendfsync is everysec, so a crash of the machine, or a kill of Redis while its disk is slow, can lose the "
+            "appendfsync is everysec, so a crash of the machine, or of Redis while its disk is slow, can lose the "
             "messages of the last 2 s: set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
         )
     if facts.append_only and facts.loads_truncated:
