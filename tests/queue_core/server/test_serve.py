@@ -50,7 +50,10 @@ async def test_settings_of_its_own_redis_are_named_once_and_are_not_warnings(tmp
         await monitor(server, 503)
         await server.says("health: maxmemory-policy is allkeys-lru")
     said = [(event["level"], event["event"]) for event in server.events]
-    for words in ("a crash of the machine, or of Redis while its disk is slow, can lose", "maxmemory is not set"):
+    for words in (
+        "a crash of the machine, or of Redis while its disk is slow, can lose",
+        "maxmemory is not set",
+    ):
         assert [level for level, event in said if words in event] == ["info"]
 
 
