@@ -108,7 +108,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     layout: int = LAYOUT_VERSION
     """Layout in which this release writes."""
     layout_since_ms: int | None = None
-    """Unix ms since which all partitions in use have this release's layout; 0 if always, None if not yet.
+    """Unix ms at which this release's layout was first written over an older one; 0 if never, None if not written yet.
 
     Unknown while `is_held` is None.
     """
@@ -276,7 +276,7 @@ class _Examination:
         held_since_ms = await self._queue.holding.since_ms()
         is_held = held_since_ms is not None
         self._facts |= {
-            "layout_since_ms": max(since, default=None),
+            "layout_since_ms": min(filter(None, since), default=0 if since else None),
             "is_held": is_held,
             "held_since_ms": held_since_ms,
         }
