@@ -277,8 +277,7 @@ class Promises:
 
     def _ready_ms(self, worker: Process, at_ms: float) -> float:
         """Return for how long, up to a time, a worker could claim whatever became due; passes have their own times."""
-        gone_ms = min(worker.died_ms or at_ms, worker.stopped_ms or at_ms)
-        if not worker.name.startswith("worker") or worker.makes_passes or gone_ms < at_ms:
+        if not worker.name.startswith("worker") or worker.makes_passes or _gone_ms(worker, at_ms) < at_ms:
             return 0.0
         return self._licences.quiet_ms(worker, at_ms)
 
@@ -327,9 +326,11 @@ class Promises:
                 if it.script == "claim" and it.conversation == claim.conversation and it.token > token
             ]
             begun_ms = min([*signs, *next_claims], default=self._result.ended_ms)
-            gone_ms = min(claim.process.died_ms or begun_ms, claim.process.stopped_ms or begun_ms)
             quiet_ms = self._licences.quiet_ms(claim.process, begun_ms)
-            if gone_ms >= begun_ms and min(quiet_ms, begun_ms - claim.at_ms) > BEGUN_MS:
+            if (
+                _gone_ms(claim.process, begun_ms) >= begun_ms
+                and min(quiet_ms, begun_ms - claim.at_ms) > BEGUN_MS
+            ):
                 yield (
                     f"{claim.conversation} was claimed by {claim.process.name} at {claim.at_ms / 1000:.3f} s "
                     f"and not begun until {begun_ms / 1000:.3f} s"
@@ -373,3 +374,8 @@ def _is_end(step: Executed) -> bool:
 def _taken_ms(sending: Sending) -> float:
     assert sending.taken_ms is not None
     return sending.taken_ms
+
+
+def _gone_ms(process: Process, at_ms: float) -> float:
+    """Return when a process died or began to stop, at most `at_ms`."""
+    return min(time_ms for time_ms in (process.died_ms, process.stopped_ms, at_ms) if time_ms is not None)

@@ -70,6 +70,14 @@ PLANS = {
         lost_calls=(LostCall("worker", "claim", 1, "late"),),
         clock_steps=(ClockStep(3_500, 7_200_000),),
     ),
+    "a worker dies at its start, and the other one in its first claim": Plan(
+        SETTINGS,
+        ONE,
+        process_faults=(
+            ProcessFault("worker", "dies", "start", for_ms=14_900),
+            ProcessFault("worker", "dies", "claimed", for_ms=14_900),
+        ),
+    ),
     "a worker answers what the direct path answered": stored_unknown(Answer(1_000), Answer(20_000)),
 }
 
