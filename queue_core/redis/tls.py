@@ -50,7 +50,7 @@ class TlsConnection(SSLConnection):
     def _connection_arguments(self) -> Mapping[str, Any]:
         """Return the arguments of the next connect: a connection that breaks is made again, perhaps days later."""
         self._share_context()
-        arguments: Mapping[str, Any] = super()._connection_arguments()  # type: ignore[no-untyped-call]  # in redis-py
+        arguments: Mapping[str, Any] = super()._connection_arguments()
         return arguments
 
     def read_certificates(self) -> None:
