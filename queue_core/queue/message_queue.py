@@ -126,8 +126,7 @@ class MessageQueue:
         self.active_conversations = inspection.active_conversations
         self.finished_conversations = inspection.finished_conversations
         self.unfinished = inspection.unfinished
-        self.depth, self.sizes = inspection.depth, inspection.sizes
-        self.survey = inspection.survey
+        self.depth, self.sizes, self.survey = inspection.depth, inspection.sizes, inspection.survey
         layouts = Layouts(access)
         self.layouts, self.check_layout = layouts.read, layouts.check
         self.partitions = Partitions(access)
@@ -143,7 +142,8 @@ class MessageQueue:
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)
         self.sent = SentReplies(access)
-        self.forget = Erasure(access, letters, self.damage, self.sent, self.aliases).forget
+        self.erasure = Erasure(access, letters, self.damage, self.sent, self.aliases)
+        self.forget = self.erasure.forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled, self.unscheduled_in_part = rescue.unscheduled, rescue.unscheduled_in_part

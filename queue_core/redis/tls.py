@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from redis.asyncio import SSLConnection
@@ -32,13 +34,24 @@ class TlsConnection(SSLConnection):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        key = repr(sorted((name, value) for name, value in options.items() if name.startswith("ssl_")))
+        self._key = repr(sorted((name, value) for name, value in options.items() if name.startswith("ssl_")))
+        self._unread = self.ssl_context
+        """Context that stays without certificates, so that its copies read them anew."""
+        self._share_context()
+
+    def _share_context(self) -> None:
         now_s = time.monotonic()
-        made_s, context = _shared.get(key, (now_s, self.ssl_context))
-        if now_s - made_s >= KEPT_S:
-            made_s, context = now_s, self.ssl_context
-        _shared[key] = made_s, context
+        made_s, context = _shared.get(self._key, (0.0, None))
+        if context is None or now_s - made_s >= KEPT_S:
+            context = copy(self._unread)
+            _shared[self._key] = now_s, context
         self.ssl_context = context
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        """Return the arguments of the next connect: a connection that breaks is made again, perhaps days later."""
+        self._share_context()
+        arguments: Mapping[str, Any] = super()._connection_arguments()
+        return arguments
 
     def read_certificates(self) -> None:
         """Read the certificates, so that they are there when the connection is made. Raises InvalidSettingsError."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -14,10 +16,14 @@ from queue_core.queue.upkeep.damage import Damage
 from queue_core.queue.upkeep.dead_letters import DeadLetters
 from queue_core.queue.upkeep.sent_replies import SentReplies
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import ForgetAnswer
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of the data kept of a conversation. Nothing was deleted unless `standing` is "forgotten"."""
+    """Counts of the data kept of a user. Nothing was deleted unless `standing` is "forgotten".
+
+    One case is an exception: the user has several names, and during the deletion a message came under one of them.
+    """
 
     standing: Literal["forgotten", "waiting", "in flight"]
     """"waiting": messages wait. "in flight": a worker is answering them."""
@@ -62,13 +68,9 @@ class Erasure:
         Calling it again is harmless.
         """
         names = await self._aliases.names_of_user(instance_name, user_phone)
-        queues = [self._access.keys.of(*name).queue for name in names]
-        waiting = await self._access.read(*(("EXISTS", queue) for queue in queues))
-        in_use_first = [
-            name for name, _ in sorted(zip(names, waiting, strict=True), key=lambda pair: -pair[1])
-        ]
+        refused = await self._refused(names, drop_waiting=drop_waiting)
         total: Forgotten | None = None
-        for name in in_use_first:
+        for name in sorted(names, key=lambda name: name not in refused):  # a refusal first, before a deletion
             part = await self._forget_name(*name, drop_waiting=drop_waiting)
             total = _sum(total, part) if total else part
             if part.standing != "forgotten":
@@ -77,12 +79,33 @@ class Erasure:
         await self._aliases.forget_names(*names[0])  # last, so that a repeated call finds all of them
         return total
 
-    async def _forget_name(self, instance_name: str, user_phone: str, *, drop_waiting: bool) -> Forgotten:
+    async def refuses(self, instance_name: str, user_phone: str, *, drop_waiting: bool = False) -> bool:
+        """Return True if `forget` would now delete nothing of this user."""
+        names = await self._aliases.names_of_user(instance_name, user_phone)
+        return bool(await self._refused(names, drop_waiting=drop_waiting))
+
+    async def _refused(self, names: Sequence[tuple[str, str]], *, drop_waiting: bool) -> set[tuple[str, str]]:
+        """Return the names that have messages which may not be deleted now."""
+        answers = await asyncio.gather(
+            *(self._delete(name, drop_waiting=drop_waiting, only_looks=True) for name in names)
+        )
+        return {name for name, answer in zip(names, answers, strict=True) if answer.standing != "forgotten"}
+
+    async def _delete(
+        self, name: tuple[str, str], *, drop_waiting: bool, only_looks: bool = False
+    ) -> ForgetAnswer:
         access = self._access
-        place = access.keys.of(instance_name, user_phone)
-        call = scripts.Forget(place=place, now_ms=access.now(), drop_waiting=int(drop_waiting))
-        answer = await access.transport.gathered(call)
+        call = scripts.Forget(
+            place=access.keys.of(*name),
+            now_ms=access.now(),
+            drop_waiting=int(drop_waiting),
+            only_looks=int(only_looks),
+        )
+        return await access.transport.gathered(call)
+
+    async def _forget_name(self, instance_name: str, user_phone: str, *, drop_waiting: bool) -> Forgotten:
         user = instance_name, user_phone
+        answer = await self._delete(user, drop_waiting=drop_waiting)
         letters = [
             letter.id
             async for letter in self._letters.iterate()

@@ -318,7 +318,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
 
 @stub("forget")
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
-    """Deletes everything that is kept of a conversation."""
+    """Deletes everything that is kept of a conversation. With `only_looks`, only says whether it would."""
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
@@ -328,6 +328,7 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     ]
     now_ms: Now
     drop_waiting: Digits
+    only_looks: Digits
 
 
 @stub("rescue")

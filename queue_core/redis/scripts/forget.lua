@@ -1,5 +1,5 @@
 -- forget: deletes everything that is kept of a conversation except its dead letters. Deletes nothing while it is being
--- answered, nor while messages wait and `drop_waiting` is not '1'.
+-- answered, nor while messages wait and `drop_waiting` is not '1'. With `only_looks` '1' it deletes nothing at all.
 -- A key of an unexpected type counts as one element, and is deleted too.
 -- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
 --   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics}
@@ -23,7 +23,7 @@ local kept = {
   count('LLEN', place.completed), redis.call('EXISTS', place.reply), redis.call('EXISTS', place.memory),
   redis.call('EXISTS', place.stats, place.undelivered),
 }
-if standing == 'forgotten' then
+if standing == 'forgotten' and only_looks ~= '1' then
   redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
   redis.call('UNLINK', place.alias, place.behind)
   redis.call('UNLINK', place.undelivered, place.sent_again, place.changes, place.change_notes)

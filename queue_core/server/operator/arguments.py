@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Awaitable, Callable
 
-from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS
+from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS, spellings
 from queue_core.command_lines import typed
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
@@ -50,6 +50,12 @@ def phone_spellings(text: str) -> list[str]:
     jid = PHONE_ADDRESS.fullmatch(text.strip())
     digits = jid[1] if jid else _PUNCTUATION.sub("", text)
     return list(dict.fromkeys((text, digits if is_phone_number(digits) else text)))
+
+
+def other_spelling_words(text: str) -> str:
+    """Return a half sentence that names a number's other spelling; "" if the country has only one."""
+    others = spellings(phone_spellings(text)[-1])[1:]
+    return f"; WhatsApp may know this number as {others[0]}" if others else ""
 
 
 def is_phone_number(text: str) -> bool:

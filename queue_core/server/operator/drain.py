@@ -49,7 +49,7 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
               python -m queue_core drain --timeout 10m && systemctl stop bot-worker
 
             exit codes: 0 empty; 1 not empty in time (the output says what is left), or Redis is not available; 2 wrong
-            usage
+            usage or configuration
             """,
     )
     parser.add_argument(

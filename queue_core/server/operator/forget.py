@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 
 from queue_core.durations import age
-from queue_core.legacy.buffer import Conversation
+from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.legacy.inspection import read_buffer
-from queue_core.legacy.store import LegacyStore
+from queue_core.legacy.store import LegacyStore, StoredMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.erasure import Forgotten
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, phone_spellings
+from queue_core.server.operator.arguments import OK, add_command, other_spelling_words, phone_spellings
 from queue_core.server.operator.output import complain, name, write, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 
 NOT_YET = 3
-"""Exit code: messages wait or are being answered, so nothing was deleted."""
+"""Exit code: messages wait or are being answered, so they were not deleted."""
 
 
 def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +35,9 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             Deletes for good what Redis keeps about one user, such as finished messages, dead letters, the AI's memory,
             statistics, a recorded reply, and the legacy buffer; and says what it deleted. While messages are being
             answered it deletes nothing. While messages wait it deletes nothing either, unless --drop-waiting says to
-            delete them unanswered. The command may be repeated.
+            delete them unanswered. The command may be repeated. It deletes what is kept under PHONE as typed,
+            and under its digits. If nothing is kept under a number of Brazil, Mexico or Argentina, the output names the
+            other spelling of that number.
 
             Ids of messages stay until they expire, so that a repeated delivery is not answered. Files are not changed.
             """,
@@ -45,7 +47,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core forget mybot 5511999990000 --drop-waiting --yes
 
             exit codes: 0 deleted, or nothing was kept; 1 Redis is not available; 2 wrong usage (without --yes) or
-            configuration; 3 nothing was deleted, since messages wait or are being answered
+            configuration; 3 not deleted, since messages wait or are being answered
             """,
     )
     parser.add_argument(
@@ -79,7 +81,7 @@ class _Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        return self.queued is not None and self.queued.is_empty and not self.buffered
+        return self.queued is not None and self.is_deleted and self.queued.is_empty and not self.buffered
 
 
 async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -87,10 +89,11 @@ async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
     if not args.yes:
         args.wrong_usage("forget deletes for good: look at `show INSTANCE PHONE`, then add --yes")
     async with open_queue(settings) as queue:
-        outcomes = [
-            await _forget(queue, (args.instance, phone), drop_waiting=args.drop_waiting)
-            for phone in phone_spellings(args.phone)
-        ]
+        outcomes = await _forget_all(
+            queue,
+            [(args.instance, phone) for phone in phone_spellings(args.phone)],
+            drop_waiting=args.drop_waiting,
+        )
     known = [outcome for outcome in outcomes if not outcome.is_empty]
     if args.json:
         write_json({"conversations": [_as_json(outcome) for outcome in known], "kept": [*_kept(settings)]})
@@ -99,9 +102,36 @@ async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
     return OK if all(outcome.is_deleted for outcome in outcomes) else NOT_YET
 
 
+async def _forget_all(
+    queue: MessageQueue, conversations: list[Conversation], *, drop_waiting: bool
+) -> list[_Outcome]:
+    """Forget conversations, but none while one of them has messages that may not be deleted now."""
+    refused = {
+        conversation: await _refuses(queue, conversation, drop_waiting=drop_waiting)
+        for conversation in conversations
+    }
+    outcomes = []
+    for conversation in sorted(conversations, key=lambda conversation: not refused[conversation]):
+        outcomes.append(await _forget(queue, conversation, drop_waiting=drop_waiting))
+        if not outcomes[-1].is_deleted:
+            break
+    return outcomes
+
+
+async def _refuses(queue: MessageQueue, conversation: Conversation, *, drop_waiting: bool) -> bool:
+    buffers = [] if drop_waiting else await _buffers(queue, await queue.aliases.names_of_user(*conversation))
+    return not all(buffer.processed for buffer in buffers) or await queue.erasure.refuses(
+        *conversation, drop_waiting=drop_waiting
+    )
+
+
+async def _buffers(queue: MessageQueue, names: list[Conversation]) -> list[Buffer[StoredMessage]]:
+    return [buffer for user in names if (buffer := await read_buffer(queue, user))]
+
+
 async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiting: bool) -> _Outcome:
     names = await queue.aliases.names_of_user(*conversation)
-    buffers = [buffer for user in names if (buffer := await read_buffer(queue, user))]
+    buffers = await _buffers(queue, names)
     buffered = sum(len(buffer.messages) for buffer in buffers)
     outcome = _Outcome(conversation=conversation, buffered=buffered, queued=None)
     if not all(buffer.processed for buffer in buffers) and not drop_waiting:
@@ -115,12 +145,15 @@ async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiti
 
 def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSettings) -> None:
     if not known:
-        write(f"nothing is kept about {name(args.instance)} {name(args.phone)}")
+        write(
+            f"nothing is kept about {name(args.instance)} {name(args.phone)}{other_spelling_words(args.phone)}"
+        )
     for outcome in known:
         if outcome.is_deleted:
             write(f"deleted: {', '.join(_contents(outcome))}")
         else:
-            complain(_refusal(outcome))
+            some = any(other.is_deleted for other in known)
+            complain(_refusal(outcome, "not everything was deleted" if some else "nothing was deleted"))
     if all(outcome.is_deleted for outcome in known):
         for sentence in _kept(settings):
             write(f"kept: {sentence}")
@@ -148,16 +181,16 @@ def _contents(outcome: _Outcome) -> Iterator[str]:
             yield words
 
 
-def _refusal(outcome: _Outcome) -> str:
+def _refusal(outcome: _Outcome, what: str) -> str:
     queued = outcome.queued
     if queued and queued.standing == "in flight":
         return (
-            "nothing was deleted, since a worker is answering this user. Type the command again in a moment, or if the "
+            f"{what}, since a worker is answering this user. Type the command again in a moment, or if the "
             f"worker has died, in {age(queued.lease_left_ms)}"
         )
     waiting = (queued.waiting if queued else 0) + outcome.buffered
     return (
-        f"nothing was deleted, since {quantity(waiting, 'message')} must still be answered. Type the command again "
+        f"{what}, since {quantity(waiting, 'message')} must still be answered. Type the command again "
         "when that is done, or add --drop-waiting to delete unanswered messages too"
     )
 

@@ -20,7 +20,14 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.inspection import Conversation
 from queue_core.queue.upkeep.sent_replies import words_of
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
+from queue_core.server.operator.arguments import (
+    FAILED,
+    OK,
+    add_command,
+    count,
+    other_spelling_words,
+    phone_spellings,
+)
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -121,8 +128,9 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
                 break
         else:
             complain(
-                f"nothing is known about {name(args.instance)} {name(args.phone)}: `status` lists the conversations "
-                f"that wait; finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
+                f"nothing is known about {name(args.instance)} {name(args.phone)}"
+                f"{other_spelling_words(args.phone)}: `status` lists the conversations that wait; finished messages "
+                f"are kept for {age(settings.queue.completed_ttl_s * 1000)}"
             )
             return FAILED
     finished = overview.queued.completed[-args.finished :] if args.finished else []

@@ -17,6 +17,7 @@ from queue_core import (
     QueueUnavailableError,
     connect,
 )
+from queue_core.redis import tls
 from queue_core.redis.pool import close_at_once
 from queue_core.redis.runner import explain
 from tests.queue_core.redis.nodes.test_real_nodes import message, traffic_on
@@ -73,6 +74,15 @@ async def test_without_the_right_ca_people_read_what_to_do(
     assert check.code == 1
     assert "?ssl_ca_certs=ca.pem" in check.out + check.err
     assert "_ssl" not in check.out + check.err
+
+
+def test_a_connection_that_is_made_again_reads_renewed_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may run for longer than its certificate is valid."""
+    first, second = (tls.TlsConnection(ssl_cert_reqs="none") for _ in range(2))
+    read = first._connection_arguments()["ssl"]
+    assert first._connection_arguments()["ssl"] is second._connection_arguments()["ssl"] is read
+    monkeypatch.setattr(tls, "KEPT_S", 0.0)
+    assert first._connection_arguments()["ssl"] is not read
 
 
 async def test_a_connection_is_closed_at_once() -> None:

@@ -144,6 +144,28 @@ async def test_a_turn_in_work_is_not_disturbed(
     assert (await queue.forget("bot", PHONE)).standing == "forgotten"
 
 
+async def test_nothing_is_deleted_while_one_of_two_names_is_in_work(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    """Both names have messages, of which one is in work: `drop_waiting` must not delete those of the other."""
+    lid = f"{PHONE}@lid"
+    await queue.aliases.join("bot", {PHONE: "phone", lid: "lid"}, event_id="told")
+    for worked, waits in ((PHONE, lid), (lid, PHONE)):
+        await redis_client.flushall()
+        await queue.enqueue(message("m1", worked))
+        clock.now_ms += 8_000
+        batch = await claimed_batch(queue)
+        await queue.enqueue(message("m2", waits))
+        await queue.aliases.join("bot", {PHONE: "phone", lid: "lid"}, event_id="told")
+        before = await contents(redis_client)
+        for asked in (PHONE, lid):
+            assert (await queue.forget("bot", asked, drop_waiting=True)).standing == "in flight"
+            assert await queue.erasure.refuses("bot", asked, drop_waiting=True)
+        assert await contents(redis_client) == before
+        await queue.complete(batch)
+        assert (await queue.forget("bot", PHONE, drop_waiting=True)).standing == "forgotten"
+
+
 async def test_the_turn_of_a_dead_worker_waits(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     clock.now_ms += 8_000

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from queue_core import QueueMessage
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.queue.upkeep.erasure import Erasure
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import Console
@@ -112,6 +115,49 @@ async def test_json_has_the_counts(console: Console) -> None:
         "oldBuffer": 0,
     }
     assert (await console.run("forget", "bot", "201", "--yes", "--json")).json["conversations"] == []
+
+
+async def test_nothing_is_deleted_while_messages_wait_under_another_spelling(console: Console) -> None:
+    """The first spelling, as typed, has no waiting messages; the second, its digits, has."""
+    typed, digits = "+55 11 99999-0000", "5511999990000"
+    await finish(console, "m1", phone=typed)
+    await console.put("m2", phone=digits)
+    refused = await console.run("forget", "bot", typed, "--yes")
+    assert (refused.code, refused.out) == (3, "")
+    assert "nothing was deleted, since 1 message must still be answered" in refused.err
+    assert [message.id for message in await console.queue.completed("bot", typed)] == ["m1"]
+    answer = await console.run("forget", "bot", typed, "--yes", "--drop-waiting")
+    assert answer.code == 0
+    assert answer.lines == [
+        "deleted: 1 finished message, statistics",
+        "deleted: 1 waiting message",
+        KEPT,
+    ]
+
+
+async def test_a_message_that_comes_during_the_deletion_is_not_hidden(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed, digits = "+55 11 99999-0000", "5511999990000"
+    await finish(console, "m1", phone=typed)
+    await console.put("m2", phone=digits)
+
+    async def refuses_nothing(*_: object, **__: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Erasure, "refuses", refuses_nothing)
+    refused = await console.run("forget", "bot", typed, "--yes")
+    assert (refused.code, refused.lines) == (3, ["deleted: 1 finished message, statistics"])
+    assert "not everything was deleted, since 1 message must still be answered" in refused.err
+
+
+@pytest.mark.parametrize("command", [("forget", "--yes"), ("show",)])
+async def test_the_other_spelling_of_a_number_is_named(console: Console, command: tuple[str, ...]) -> None:
+    await console.put("m1", phone="551199990000")
+    answer = await console.run(*command, "bot", "+55 11 99999-0000")
+    assert "WhatsApp may know this number as 551199990000" in answer.out + answer.err
+    other = await console.run(*command, "bot", "201")
+    assert "WhatsApp may know" not in other.out + other.err
 
 
 async def test_files_are_named_and_not_changed(console: Console, tmp_path: Path) -> None:
