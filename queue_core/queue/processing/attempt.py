@@ -306,8 +306,8 @@ class Attempts:
             await self._persist(attempt, fail)
         except (LeaseLostError, _RedisAwayError):
             return "lost"
-        except QueueError:
-            _log.exception("lease %d could not be ended; it will run out", batch.token)
+        except QueueError as error:  # no traceback: it would show the handler's error, which may quote a user
+            _log.error("lease %d could not be ended; it will run out: %s", batch.token, error)
             return "lost"
         return "failed"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from queue_core import Batch, GiveUpError, MessageQueue, Processor, QueueError, RetryLaterError
 from queue_core.errors import SendUncertainError
 from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, on_newest, quick, running
 from tests.queue_core.queue.conftest import Clock
@@ -68,6 +68,29 @@ async def test_the_log_names_the_line_that_failed_and_nothing_that_a_user_wrote(
         await at_rest(queue)
     assert f"handle: RuntimeError in {__file__}, line " in caplog.text
     assert ", in crash" in caplog.text
+    assert "cannot answer" not in caplog.text
+
+
+@on_newest
+async def test_the_log_quotes_no_user_if_redis_refuses_to_note_a_failure(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash_once(batch: Batch) -> None:
+        if len(bot.asked) == 1:
+            raise RuntimeError(f"cannot answer {batch.text!r}")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(crash_once)
+    fail = queue.fail
+
+    async def refuse_once(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(queue, "fail", fail)
+        raise QueueError("Redis refused a script of the queue")
+
+    monkeypatch.setattr(queue, "fail", refuse_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert "could not be ended; it will run out: Redis refused a script of the queue" in caplog.text
     assert "cannot answer" not in caplog.text
 
 
