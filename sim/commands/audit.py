@@ -46,8 +46,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Shows what really became of the messages, in recordings and logs that have the replies too: which "
         "messages got no reply, which were answered twice, how long people waited. Nothing is simulated.",
         epilog="Exit code: 1 when a message got no reply or was probably not read, or was answered late, twice or out "
-        "of order; else 0; 2 for input that cannot be read or has no replies. TIME is a number and its unit: ms, s, m "
-        "or h.",
+        "of order; 2 for input or options that cannot be used, or if there are no replies; otherwise 0. TIME is a "
+        "number and its unit: ms, s, m or h.",
     )
     add_paths(parser)
     parser.add_argument(
