@@ -109,16 +109,17 @@ local function erase_finished()
   end
 end
 
--- Returns true if a message of the list already has the text of an edit that was written later.
+-- Returns true if a message of the list or the archive already has the text of an edit that was written later.
 local function has_later_text(version)
-  local message = string.find(version[2], '"changed":"edited', 1, true) and cjson.decode(version[2]) or {}
+  local is_changed = version and string.find(version[2], '"changed":"edited', 1, true)
+  local message = is_changed and cjson.decode(version[2]) or {}
   local is_edited = message['changed'] == 'edited' or message['changed'] == 'edited again'
   return is_edited and is_outdated(false, tonumber(message['timestamp']) or 0)
 end
 
 local function edit(versions)
   local version = versions[1]
-  if version and has_later_text(version) then
+  if has_later_text(version or versions_in(place.completed)[1]) then
     return finish()
   end
   local state = version and state_of(version[1]) or 'replied'

@@ -182,6 +182,23 @@ async def test_an_older_edit_does_not_replace_the_text_of_a_turn_that_was_taken(
     assert await due(queue, clock) is None
 
 
+async def test_an_older_edit_is_not_read_after_the_answer_to_a_newer_one(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    """Neither after edits of a message that waits, nor after edits of the edit of an answered message."""
+    start_ms = clock.now_ms
+    await enqueue(queue, ["m1"])
+    for in_time, too_late in (((2,), 1), ((3, 5), 4)):
+        for number in in_time:
+            await queue.enqueue(edit("m1", f"e{number}", timestamp=start_ms + number))
+        batch = await due(queue, clock)
+        assert batch is not None
+        await queue.complete(batch)
+        older = edit("m1", f"e{too_late}", words="old text", timestamp=start_ms + too_late)
+        assert (await queue.enqueue(older)).status == "changed"
+        assert await due(queue, clock) is None
+
+
 @pytest.mark.parametrize("is_deleted_first", [True, False])
 async def test_a_deletion_counts_more_than_an_edit(
     queue: MessageQueue, clock: Clock, redis_client: Redis, is_deleted_first: bool

@@ -90,6 +90,7 @@ async def messages_in_work_are_changed(driver: Driver) -> None:
     assert await driver.change(C, "edit", "c179", "e29", age_ms=9_000) == "changed"
     assert await driver.record_reply(batch, "to e28")
     await driver.complete(batch)
+    assert await driver.change(C, "edit", "c179", "e50", age_ms=9_000) == "changed"
 
 
 async def edited_messages_are_deleted(driver: Driver) -> None:

@@ -127,6 +127,8 @@ class Contract:
         self.deleted: set[tuple[Name, str]] = set()
         """Messages of which a deletion came that counts."""
         self.archive: dict[Name, list[tuple[int, str]]] = {}
+        self.edited_ms: dict[tuple[Name, str], int] = {}
+        """Provider's times of the edits whose texts finished messages have."""
         self.dead: list[Dead] = []
         self.gone: set[tuple[Name, str]] = set()
         """Dropped by command, or finished so long ago that they are no longer kept."""
@@ -199,7 +201,8 @@ class Contract:
             return self._delete(conversation, target, change)
         target_id = changes.id_of(target)
         edited = [(at, it) for at, it in enumerate(conversation.messages) if it.id == target_id]
-        if edited and 0 < change.ms < edited[-1][1].edited_ms:
+        text_ms = edited[-1][1].edited_ms if edited else self._finished_text_ms(name, target_id)
+        if 0 < change.ms < text_ms:
             self._archive(name, [change.id])
             return "changed", self.now_ms, len(conversation.messages)
         states = [self._state(conversation, at) for at, _ in edited]
@@ -287,7 +290,7 @@ class Contract:
                 message.text, message.target, message.edited_ms = edit.text, edit.target, edit.ms
             elif is_kept or note:
                 gone.append(message)
-                self._finish(conversation.name, [message])
+                self._archive(conversation.name, [message.id])
                 if note and is_deleted and note.stands_for and (edit or not is_kept):
                     changes.beside.setdefault(note.stands_for, None)
             changes.beside.pop(message.id, None)
@@ -721,6 +724,12 @@ class Contract:
 
     def _finish(self, name: Name, messages: list[Waiting]) -> None:
         self._archive(name, [message.id for message in messages])
+        self.edited_ms |= {(name, message.id): message.edited_ms for message in messages}
+
+    def _finished_text_ms(self, name: Name, message_id: str) -> int:
+        """Return the time of the edit whose text a finished message has; 0 if there is none."""
+        is_kept = any(message_id == kept for _, kept in self.archive.get(name, []))
+        return self.edited_ms.get((name, message_id), 0) if is_kept else 0
 
     def _archive(self, name: Name, ids: Iterable[str]) -> None:
         self.archive.setdefault(name, []).extend((self.now_ms, message_id) for message_id in ids)

@@ -37,8 +37,14 @@ BUGS = {
     ),
     "change replaces the text that a worker has by an older one": (
         "change",
-        "if version and has_later_text(version) then",
+        "if has_later_text(version or versions_in(place.completed)[1]) then",
         "if false then",
+        "receipt",
+    ),
+    "change has the AI read an older edit after the answer to a newer one": (
+        "change",
+        "version or versions_in(place.completed)[1]",
+        "version",
         "receipt",
     ),
     "change lets an edit undo a deletion": (

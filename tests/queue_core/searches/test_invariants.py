@@ -273,7 +273,7 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 90
+    assert len(driver.contract.acknowledged) == 91
 
 
 async def test_the_time_that_a_run_takes_does_not_count() -> None:
