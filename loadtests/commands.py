@@ -52,7 +52,11 @@ FILES_MAX = 65_536
 CHECK_EVERY_S = 0.5
 INTERRUPTED = 130
 
-_MEMORY = re.compile(r"[0-9]{1,12}(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
+MB = 1_000_000
+
+_MEMORY = re.compile(r"([0-9]{1,12})(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
+_BYTES = {"b": 1, "k": 1_000, "kb": 1_024, "m": MB, "mb": 1_024**2, "g": 1_000 * MB, "gb": 1_024**3}
+"""Bytes of each unit, as Redis reads it."""
 _COMMANDS = "stack, run, validate, failover or sink"
 _PLAIN_WORDS = (
     (r"^the following arguments are required: .*", f"a command is missing: type {_COMMANDS}"),
@@ -65,8 +69,11 @@ _PLAIN_WORDS = (
 
 
 def _memory(text: str) -> str:
-    if not _MEMORY.fullmatch(text):
+    match = _MEMORY.fullmatch(text)
+    if not match:
         raise ValueError(f"{text!r} is not a memory size: write it as in 50mb")
+    if not MB <= int(match[1]) * _BYTES[(match[2] or "b").lower()] <= 1_000_000 * MB:
+        raise ValueError(f"{text!r} is not from 1mb to 1000gb")
     return text
 
 

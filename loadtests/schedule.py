@@ -73,12 +73,15 @@ def arrivals_of(plan: Plan) -> list[Arrival]:
     drawn: Iterable[Arrival]
     match plan.scenario:
         case "steady":
+            _require_size(plan.rate * plan.duration_s / 60)
             drawn = _poisson(0, plan.duration_s, plan.rate, rng)
         case "ramp":
+            _require_size(sum(step.rate * (step.to_s - step.from_s) / 60 for step in steps_of(plan)))
             drawn = chain.from_iterable(
                 _poisson(step.from_s, step.to_s, step.rate, rng) for step in steps_of(plan)
             )
         case "storm":
+            _require_size(plan.users)
             drawn = _storm(plan.users, rng)
         case "recorded":
             drawn = _recorded(plan)
@@ -97,6 +100,13 @@ def steps_of(plan: Plan) -> list[Step]:
         Step(number * length_s, (number + 1) * length_s, plan.rate * RAMP_FACTOR**number)
         for number in range(RAMP_STEPS)
     ]
+
+
+def _require_size(messages: float) -> None:
+    if messages > MESSAGES_MAX:
+        raise ScheduleError(
+            f"the schedule would have {messages:,.0f} messages; it takes {MESSAGES_MAX:,} at most"
+        )
 
 
 def _poisson(from_s: float, to_s: float, rate: float, rng: Random) -> Iterator[Arrival]:

@@ -35,6 +35,9 @@ HTTP_TIMEOUT_S = 10.0
 COUNT_TIMEOUT_S = 60.0
 """Time within which a Redis that is up must be fast enough for a count of what waits."""
 
+COUNT_AGE_S_MAX = 2.5
+"""Age of a count of what waits, at most: `/metrics` shows a count for 2 s."""
+
 _EVENTS = msgspec.json.Decoder(Event)
 _HOST_HINT = typed("start a stack with `python -m loadtests stack`, or name your web process with --host")
 _SINK_HINT = typed("start a stack with `python -m loadtests stack`, or name your sink with --sink")
@@ -143,6 +146,7 @@ class Account:
             gevent.sleep(self._until_next_measurement())
             self._measure()
         self.drain_s = time.time() - sent_at
+        gevent.sleep(max(0.0, sent_at + COUNT_AGE_S_MAX - time.time()))  # else the newest messages look lost
 
     def settle(self) -> Ledger:
         """Make the ledger. Raises AccountError when the deployment or the sink does not answer."""

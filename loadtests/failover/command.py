@@ -13,6 +13,7 @@ from typing import Any
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import RATE_PER_S, Load
 from loadtests.failover.table import Logs, Rows, RunId, result_of, run_cases
+from loadtests.options import Option, folder, whole
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.results.writing import json_text, write_whole
@@ -23,6 +24,10 @@ ROWS = "rows.jsonl"
 """File of the finished rows, one on each line, so that a run can be continued."""
 OK, BROKEN = 0, 1
 SHORT_TIME_FACTOR = 0.4
+RATE_MIN = 20
+"""Smallest rate. With fewer messages, a primary's conversations pause by themselves."""
+RATE_MAX = 10_000
+REPEAT_MAX = 1_000
 
 
 def add_failover(commands: Any) -> None:
@@ -40,13 +45,9 @@ def add_failover(commands: Any) -> None:
     parser.add_argument(
         "--rows", metavar="N,N", type=_numbers, help=f"run these rows only, from 1 to {len(CASES)}"
     )
-    parser.add_argument(
-        "--rate", metavar="N", type=int, default=RATE_PER_S, help="messages a second (default: %(default)s)"
-    )
+    Option("rate", "N", RATE_PER_S, "messages a second", whole(RATE_MIN, RATE_MAX)).add_to(parser)
     parser.add_argument("--short", action="store_true", help="shorten all waits")
-    parser.add_argument(
-        "--repeat", metavar="N", type=int, default=1, help="number of times to run the table (default: 1)"
-    )
+    Option("repeat", "N", 1, "number of times to run the table", whole(1, REPEAT_MAX)).add_to(parser)
     parser.add_argument(
         "--side-by-side",
         action="store_true",
@@ -64,7 +65,7 @@ def add_failover(commands: Any) -> None:
         help="keep the servers' logs and the history of every run, not only of those that broke a promise",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result into this file too")
-    parser.add_argument("--out", type=Path, metavar="DIR", default=Path(OUT), help=f"folder (default: {OUT})")
+    Option("out", "DIR", OUT, "folder for all files", lambda text: Path(folder(text))).add_to(parser)
     parser.set_defaults(run=run_failover)
 
 
@@ -114,7 +115,7 @@ def _numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of numbers from 1 to {len(CASES)}, such as 2,15"
         )
-    return numbers
+    return sorted(set(numbers))
 
 
 def _words_of(case: Case) -> str:
@@ -151,7 +152,7 @@ def _seconds(time_ms: int) -> str:
 def _write(result: FailoverResult, options: argparse.Namespace) -> None:
     text = json_text(result)
     write_whole(text, options.out / "result.json")
-    if options.json:
-        write_whole(text, options.json)
     write_whole(render_failover_report(result), options.out / "report.html")
     write_whole(render_failover_report(result, "ar"), options.out / "report.ar.html")
+    if options.json:
+        write_whole(text, options.json)

@@ -88,6 +88,12 @@ def test_a_broken_recording_is_reported_with_its_line(tmp_path: Path) -> None:
         (Plan(scenario="recorded", recording=Path("x"), speed=0), "speed"),
         (Plan(scenario="steady", rate=0), "rate"),
         (Plan(scenario="bursts", rate=0), "messages"),
+        (
+            Plan(scenario="steady", rate=60, duration_s=1e9),
+            "would have 1,000,000,000 messages; it takes 1,000,000",
+        ),
+        (Plan(scenario="ramp", rate=1_000_000), "messages; it takes 1,000,000 at most"),
+        (Plan(scenario="storm", users=1_000_001), "would have 1,000,001 messages"),
         (Plan(scenario="steady", rate=1, duration_s=0.001), "no message"),
     ],
 )

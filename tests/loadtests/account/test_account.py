@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **op
     """Open the account of a load of which everything is sent and answered."""
     monkeypatch.setattr(module, "_ask", outside.ask)
     monkeypatch.setattr(module, "LEAD_S", 0.0)
+    monkeypatch.setattr(module, "COUNT_AGE_S_MAX", 0.0)
     monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
     given = {"scenario": "storm", "rate": 600.0, "duration": "1s", "seed": 1, "storm_users": 3, "speed": 1.0}
     given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "stack_facts": ""}
@@ -137,6 +139,18 @@ def test_the_drain_ends_after_its_longest_time(tmp_path: Path, monkeypatch: pyte
     outside.events = [sent(account, 1, 0)]
     account.run()
     assert outside.depth == 3
+
+
+def test_messages_are_not_lost_because_the_count_is_older_than_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted_at = time.time() + 0.3
+    outside = Outside(3 if time.time() >= counted_at else 0 for _ in count())
+    account = opened(outside, tmp_path, monkeypatch, drain="0")
+    monkeypatch.setattr(module, "COUNT_AGE_S_MAX", 0.4)
+    account.run()
+    counts = account.settle().counts
+    assert (counts["waiting"], counts["lost"]) == (3, 0)
 
 
 def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
