@@ -141,7 +141,8 @@ class _Answer(NamedTuple):
     is_promoted: bool
     """True if `primary` was promoted by a failover that is not over yet."""
     primary: Address
-    replicas: tuple[Address, ...]
+    chosen: tuple[Address, ...]
+    """Replica that this sentinel promotes, from its choice until the failover is over."""
     sentinel: Address
     asked_at: float
     """Time of the question, monotonic seconds: what is known since then is newer."""
@@ -207,8 +208,9 @@ class SentinelSource(Source):
         self._epoch = answer.epoch
         if not self._is_being_replaced(answer):
             return Table([answer.primary])
-        roles = await asyncio.gather(*map(self._is_primary, answer.replicas))
-        return Table([next(compress(answer.replicas, roles), None)])
+        chosen = [server for other in answers if other.epoch == answer.epoch for server in other.chosen]
+        roles = await asyncio.gather(*map(self._is_primary, chosen))
+        return Table([next(compress(chosen, roles), None)])
 
     async def watch(self, changed: Changed) -> None:
         """Hear the events of all sentinels, over one connection to each."""
@@ -220,7 +222,10 @@ class SentinelSource(Source):
                 group.create_task(hearing, name="queue-sentinel")
 
     async def _is_primary(self, server: Address) -> bool:
-        """Ask a server for its role: it knows of its promotion up to a second before the sentinels do."""
+        """Ask a chosen replica for its role: it knows of its promotion up to a second before the sentinels do.
+
+        Other replicas are not asked: an old primary that has just started again says "master" too.
+        """
         try:
             (role,) = await ask(self._new_server_connection(server), ("ROLE",))
         except exceptions.RedisError:
@@ -267,7 +272,11 @@ class SentinelSource(Source):
             is_switching="failover_in_progress" in facts.get("flags", ""),
             is_promoted=(facts.get("ip"), facts.get("port")) != (primary.host, str(primary.port)),
             primary=primary,
-            replicas=tuple(Address(fields["ip"], int(fields["port"])) for fields in map(_fields, replicas)),
+            chosen=tuple(
+                Address(fields["ip"], int(fields["port"]))
+                for fields in map(_fields, replicas)
+                if "promoted" in fields.get("flags", "").split(",")
+            ),
             sentinel=sentinel,
             asked_at=asked_at,
         )

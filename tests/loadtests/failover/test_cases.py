@@ -38,7 +38,10 @@ def _marked(case: Case) -> object:
 
 @pytest.mark.parametrize("case", [_marked(case) for case in CASES])
 async def test_a_case_keeps_its_promises(case: Case, started: Callable[[str], ReplicatedServers]) -> None:
-    row = await Run(case, started(case.deployment), SHORT).carry_out()
+    run = Run(case, started(case.deployment), SHORT)
+    row = await run.carry_out()
     assert row["acknowledged"] > 50
     needs_quiet_machine = ("others_paused", "slow")
-    assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], row
+    assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], "\n".join(
+        [str(row), *run.history]
+    )
