@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from queue_core.keys import KeySpace
+from queue_core.redis.pool import closings_as_errors
 from queue_core.redis.runner import FAILURES, explain, is_single
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import on_primaries
@@ -63,7 +64,8 @@ class Access:
         for command in commands:
             pipeline.execute_command(*command, **options)
         try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            with closings_as_errors():
+                answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as error:
             raise explain(error, is_single=is_single(self.redis)) from error
         return [_around_damage(command, answer) for command, answer in zip(commands, answers, strict=True)]

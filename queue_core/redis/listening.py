@@ -17,9 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from queue_core.redis.link import Link, can_link
-from queue_core.redis.pool import close_at_once
+from queue_core.redis.pool import close_at_once, closings_as_errors
 from queue_core.redis.protocol import pack_fast
-from queue_core.redis.runner import closings_as_errors
 from queue_core.redis.scripts.loader import text
 from queue_core.waiting import cancellable
 

@@ -1,8 +1,11 @@
-"""Ends of connections: a pool that opens none after it was closed, and a close that does not wait for the server."""
+"""Ends of connections: a pool that opens none once it is closed, closes that do not wait, and what a command sees."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool
@@ -19,6 +22,15 @@ async def close_at_once(connection: AbstractConnection) -> None:
     if connection._writer is not None:
         connection._writer.transport.abort()
     await connection.disconnect(nowait=True)
+
+
+@contextlib.contextmanager
+def closings_as_errors() -> Iterator[None]:
+    """Raise ConnectionError where a connection was closed under a command, as when a primary is replaced."""
+    try:
+        yield
+    except AttributeError as error:  # redis-py writes to a connection that it has not any more
+        raise exceptions.ConnectionError("the connection was closed under the command") from error
 
 
 class Pool(BlockingConnectionPool):
@@ -42,6 +54,12 @@ class Pool(BlockingConnectionPool):
         finally:  # a cancellation may come before the first of them is closed
             for connection in (*self._available_connections, *self._in_use_connections):
                 await close_at_once(connection)
+
+    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+        """Take a connection that is free, or open one. Raises redis-py's errors."""
+        with closings_as_errors():
+            connection: AbstractConnection = await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]  # in redis-py
+            return connection
 
     def make_connection(self) -> AbstractConnection:
         """Make a connection that is not connected yet."""

@@ -27,6 +27,7 @@ from queue_core.errors import (
     UnsupportedRedisError,
 )
 from queue_core.redis.durability import Durability, wait_of
+from queue_core.redis.pool import closings_as_errors
 from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.tls import refusal
 from queue_core.redis.transport import Transport
@@ -204,15 +205,6 @@ async def check_lua(redis: Redis, deadline_s: float) -> None:
         answer = await redis.evalsha(text(sha), 0)
     if int(answer) != 1:
         raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
-
-
-@contextlib.contextmanager
-def closings_as_errors() -> Iterator[None]:
-    """Raise ConnectionError where redis-py closed a cluster's connections under a command, as after five MOVED."""
-    try:
-        yield
-    except AttributeError as error:  # it writes to a connection that it has not any more
-        raise exceptions.ConnectionError("redis-py closed the connection under the command") from error
 
 
 async def drop_connections(pool: ConnectionPool, deadline_s: float) -> None:

@@ -21,7 +21,7 @@ from queue_core.redis.nodes.refusals import (
 from queue_core.redis.nodes.routes import Routes
 from queue_core.redis.nodes.table import NO_OWNER, Table
 from queue_core.redis.nodes.urls import Address
-from queue_core.redis.pool import Pool
+from queue_core.redis.pool import Pool, closings_as_errors
 from queue_core.redis.runner import FAILURES, check_lua
 
 PATIENCE_S = 2.0
@@ -205,15 +205,16 @@ class NodesClient(Redis):
     ) -> list[Any]:
         node = self.node(address)
         try:
-            if len(commands) == 1 and not is_asking:
-                return [await node.execute_command(*commands[0], **options)]  # type: ignore[no-untyped-call]  # in redis-py
-            pipeline = node.pipeline(transaction=False)
-            for command in commands:
-                if is_asking:
-                    pipeline.execute_command("ASKING")
-                pipeline.execute_command(*command, **options)
-            answers = await pipeline.execute(raise_on_error=False)
-            return answers[1::2] if is_asking else answers
+            with closings_as_errors():
+                if len(commands) == 1 and not is_asking:
+                    return [await node.execute_command(*commands[0], **options)]  # type: ignore[no-untyped-call]  # in redis-py
+                pipeline = node.pipeline(transaction=False)
+                for command in commands:
+                    if is_asking:
+                        pipeline.execute_command("ASKING")
+                    pipeline.execute_command(*command, **options)
+                answers = await pipeline.execute(raise_on_error=False)
+                return answers[1::2] if is_asking else answers
         except (exceptions.RedisError, OSError) as error:
             if is_unreachable(error):
                 self.routes.suspect(address)

@@ -206,13 +206,13 @@ local function release_backends(place, now_ms)
   end
 end
 
--- Returns true if a newer message joins the turn of `size` messages.
+-- Returns true if the first message after a turn of `size` messages came early enough to join it.
 local function is_joined(place, size, supersede_ms)
-  if redis.call('LLEN', place.queue) <= size then
+  local joining = redis.call('LINDEX', place.queue, size)
+  if not joining then
     return false
   end
-  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
-  return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
+  return stamp_of(joining) - stamp_of(redis.call('LINDEX', place.queue, 0)) < supersede_ms
 end
 
 -- Ends a lease whose turn has changed, and schedules the turn, not later than `latest`.

@@ -422,11 +422,11 @@ class Contract:
             self._schedule_rest(conversation)
             conversation.latest_ms = conversation.latest_ms if conversation.messages else None
             return False
-        oldest_ms, newest_ms = conversation.messages[0].added_ms, conversation.messages[-1].added_ms
+        oldest_ms = conversation.messages[0].added_ms
         if (
             conversation.reply is None
             and size < min(len(conversation.messages), self.settings.max_batch)
-            and newest_ms - oldest_ms < self.settings.supersede_ms
+            and conversation.messages[size].added_ms - oldest_ms < self.settings.supersede_ms
         ):
             self._take_back(conversation, token)
             conversation.latest_ms = oldest_ms + self.settings.supersede_ms

@@ -73,6 +73,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -
         if source == script.source:
             continue
         planted += 1
-        monkeypatch.setattr(script, "source", source)
+        # A gathered script computes its SHA1 from its source at the first use, so the SHA1 is replaced first.
         monkeypatch.setattr(script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+        monkeypatch.setattr(script, "source", source)
     assert planted, f"{sound!r} is not in {name}.lua"

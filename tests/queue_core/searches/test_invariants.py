@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
@@ -18,7 +20,7 @@ from tests.queue_core.searches.changing import (
 from tests.queue_core.searches.driver import Driver
 from tests.queue_core.searches.observed import InvariantBrokenError
 from tests.queue_core.searches.planted import BUGS
-from tests.queue_core.searches.planting import plant
+from tests.queue_core.searches.planting import GATHERED, plant
 from tests.queue_core.searches.test_state_machine import QueueMachine
 
 A, B, C, D = ("bot", "a"), ("bot", "b"), ("bot", "c"), ("bot", "d")
@@ -295,6 +297,16 @@ async def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch)
     plant(monkeypatch, script, sound, broken)
     with pytest.raises(InvariantBrokenError, match=complaint):
         await a_bit_of_everything(Driver(store_client(), SETTINGS))
+
+
+def test_a_planted_bug_is_gone_after_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    for script in GATHERED:
+        monkeypatch.delitem(script.__dict__, "sha", raising=False)  # as before the first use
+    with monkeypatch.context() as planting:
+        name, sound, broken, _ = BUGS["enqueue schedules nothing"]
+        plant(planting, name, sound, broken)
+    for script in GATHERED:
+        assert script.sha == hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ async def test_connections_that_the_client_closed_under_a_command(monkeypatch: p
         runner = ScriptRunner(cast("Any", client), deadline_ms=PATIENT_MS)
         monkeypatch.setattr(ClusterNode, "acquire_connection", closed)
         for read in (listener.newer({"stream": "0-0"}), listener.last_ids(["stream"])):
-            with pytest.raises(exceptions.ConnectionError, match="closed the connection under"):
+            with pytest.raises(exceptions.ConnectionError, match="the connection was closed under"):
                 await read
-        with pytest.raises(QueueUnavailableError, match="closed the connection under"):
+        with pytest.raises(QueueUnavailableError, match="the connection was closed under"):
             await runner.gathered(Note(number=1))
 
 

@@ -124,6 +124,13 @@ class TestSupersede:
         assert answer == "held"
         assert (await steps.fields(PLACE.reply))["text"] == "dropped"
 
+    async def test_a_late_message_does_not_keep_an_earlier_one_from_joining(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.enqueue("m2", 9_000)
+        await steps.enqueue("m3", 50_000)
+        assert await steps.record_reply(batch.token, "dropped", 51_000, supersede_ms=45_000) == "superseded"
+
     async def test_a_recorded_reply_is_never_superseded(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
