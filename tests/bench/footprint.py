@@ -329,11 +329,21 @@ async def run(url: str, rates: list[int], server: str) -> None:
         show_steps(await extremes(redis))
 
 
+def rates_in(words: str) -> list[int]:
+    """Read rates, with commas between them. Raises ArgumentTypeError."""
+    try:
+        return [int(word) for word in words.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a list of whole numbers, such as 100,1000") from None
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
         "--rates",
+        type=rates_in,
+        metavar="RATE,RATE",
         default="100,1000,10000",
         help="messages a minute (default %(default)s; the last takes long)",
     )
@@ -343,8 +353,7 @@ def main() -> None:
     options = parser.parse_args()
     for binary in find_all_redis_servers()[: None if options.all else 1]:
         with EmbeddedRedis(server=binary.path) as server:
-            rates = [int(rate) for rate in options.rates.split(",")]
-            asyncio.run(run(server.url, rates, f"Redis {binary.version}"))
+            asyncio.run(run(server.url, options.rates, f"Redis {binary.version}"))
 
 
 if __name__ == "__main__":
