@@ -241,10 +241,17 @@ def _show_faults(runs: Sequence[Run], console: Console) -> None:
         for number, fault in enumerate(runs[0]["faults"])
     ]
     print_table(console, ["how often faults struck", *struck], rows)
-    for number, fault in enumerate(runs[0]["faults"]):
-        if not any(counts[number] for counts in struck.values()):
-            warning = f"warning: the fault {fault_words(fault)} never struck, so this replay does not test it"
-            console.print(Text(terminal_text(warning), style="yellow"))
+    for warning in warnings_of_faults(runs):
+        console.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def warnings_of_faults(runs: Sequence[Run]) -> list[str]:
+    """Return a sentence for each fault that struck in none of the runs of a recording."""
+    return [
+        terminal_text(f"the fault {fault_words(fault)} never struck, so this replay does not test it")
+        for number, fault in enumerate(runs[0]["faults"] if runs else ())
+        if not any(run["faults"][number]["struck"] for run in runs)
+    ]
 
 
 def _cells(system: str, runs: Sequence[Run], waits: Waits) -> dict[str, Text]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from queue_core.durations import format_duration_ms
 from queue_core.recording.format import Recording
 from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
+from reports.analysis.recording import recordings_of
 from reports.results.replay import ReplayResult
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
@@ -28,7 +30,7 @@ from sim.commands.shared import (
     given_options,
     publish,
 )
-from sim.console import progress, show
+from sim.console import progress, show, warnings_of_faults
 from sim.engine.options import OptionError, parse_option, read_options
 from sim.engine.settings import SimSettings
 from sim.faults import Fault, FaultError, faults_in_words, parse_faults
@@ -146,6 +148,9 @@ def run(options: argparse.Namespace) -> int:
         result = carry_out(study, jobs=options.jobs, done=done)
     if options.explain_loss:
         result["explanations"] = explain(recordings, result["runs"], result["systems"])
+    for recording in recordings_of(result) if options.quiet else ():
+        for warning in warnings_of_faults(recording.runs):
+            print(f"sim: warning: {recording.name}: {warning}", file=sys.stderr)
     publish(
         result,
         options,

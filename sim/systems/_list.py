@@ -50,6 +50,9 @@ class ListSystem(System):
         self.redis = world.rest_redis()
         self.witness = ListWitness(world, self.redis)
         self.poll_offset_ms = world.random("scheduler").randrange(POLL_MS)
+        self._webhooks = 0
+        """Number of webhooks under way, and of those that failed: what they wrote may still come to a list."""
+        self._webhook_began = asyncio.Event()
         self._entries = 0
         self._processors = 0
         self._answering: dict[str, list[Message]] = {}
@@ -85,6 +88,9 @@ class ListSystem(System):
 
     async def webhook(self, arrival: Arrival) -> None:
         """Push the message; when Redis fails, answer it directly."""
+        self._webhooks += 1
+        self._webhook_began.set()
+        self._webhook_began.clear()
         conversation = Conversation(arrival.instance, arrival.phone)
         key = list_key(conversation)
         self._entries += 1
@@ -98,6 +104,7 @@ class ListSystem(System):
             self.witness.custody.claim(key, conversation, [entry.identity], "direct", None)
             await self._answer(key, conversation, [entry], Cause(code="direct_failed"))
         else:
+            self._webhooks -= 1
             self.world.log("list.added", totalMessages=results[0])
 
     @abstractmethod
@@ -105,11 +112,15 @@ class ListSystem(System):
         """Return the entries that mark-as-processing pushes back after the DEL, in this order."""
 
     async def _every(self, period_ms: int, handler: Callable[[], Awaitable[None]]) -> None:
+        """Call the handler in each period. A call that finds no active list does nothing, so it is left out."""
         await asyncio.sleep(self.poll_offset_ms / 1000)
+        began_ms = self.world.now_ms()
         while True:
-            if self.redis.peek("SCARD", ACTIVE):  # a call that finds no active list does nothing
+            if self.redis.peek("SCARD", ACTIVE):
                 self.world.spawn(self._call(handler), name="list scheduler call")
-            await asyncio.sleep(period_ms / 1000)
+            elif not self._webhooks:
+                await self._webhook_began.wait()
+            await asyncio.sleep((period_ms - (self.world.now_ms() - began_ms) % period_ms) / 1000)
 
     async def _call(self, handler: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -270,6 +270,9 @@ def test_a_fault_that_never_struck_is_named(tmp_path: Path) -> None:
     warnings = [line for line in done.stdout.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "never struck, so this replay does not test it" in warnings[0]
+    quiet = sim("replay", INCIDENT, *faults, "--system", "queue", "--no-report", "--quiet", cwd=tmp_path)
+    assert "sim: warning: " in quiet.stderr
+    assert "never struck, so this replay does not test it" in quiet.stderr
 
 
 def test_the_systems_are_listed(tmp_path: Path) -> None:

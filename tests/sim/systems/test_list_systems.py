@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from sim.engine.rest import RestRedis
 from sim.engine.settings import SimSettings
 from sim.faults import parse_faults
 from sim.replay import replay
@@ -63,6 +64,25 @@ def test_nobody_polls_redis_while_no_list_is_active(system: str) -> None:
     wire = Wire()
     play(race((600_500, "m1"), ai=("1s",)), system, wire.tap)
     assert wire.calls[0] == (600_500, ADD)
+
+
+@LISTS
+def test_the_scheduler_sleeps_through_days_without_messages(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ticked 29,000 times a day, so that a recording of some years seemed to hang."""
+    looks: list[str] = []
+    peek = RestRedis.peek
+
+    def counted(redis: RestRedis, *command: str | int) -> Any:
+        looks.append(str(command[0]))
+        return peek(redis, *command)
+
+    monkeypatch.setattr(RestRedis, "peek", counted)
+    ten_days_ms = 864_000_000
+    _, second = play(race((500, "m1"), (ten_days_ms + 1350, "m2")), system)["batches"]
+    assert second["claimed_at_ms"] == ten_days_ms + 9350
+    assert looks.count("SCARD") < 50
 
 
 @LISTS
