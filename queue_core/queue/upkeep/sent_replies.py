@@ -77,6 +77,8 @@ class SentReply(NamedTuple):
     """JSON of the message that stands for the answered turn; b"" if the texts are not kept."""
     text: str
     """Text of the part that was sent; "" if the texts are not kept."""
+    turn: str = ""
+    """Fencing token of the turn, whose parts make one dead letter; "" if it is not kept."""
 
 
 class _Undelivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -98,6 +100,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
     letter: msgspec.Raw
     text: str
+    turn: str = ""
 
 
 class ReportResult(NamedTuple):
@@ -205,7 +208,8 @@ class SentReplies:
     async def note_undelivered(self, report: Report, reply: SentReply) -> NoteResult:
         """Note in a reply's conversation, once, that the reply did not reach the user; by setting, make a dead letter.
 
-        Returns "full" if there is no room for the dead letter, and "known" if the failure was noted before.
+        The parts of one turn make one dead letter. Returns "full" if there is no room for it, and "known" if the
+        failure was noted before.
         """
         access, settings = self._access, self._access.settings
         place = access.keys.of(reply.instance_name, reply.user_phone)
@@ -219,6 +223,7 @@ class SentReplies:
             head=b'{"replyId":' + msgspec.json.encode(report.reply_id) + b",",
             element=msgspec.json.encode(undelivered),
             letter=reply.letter if settings.delivery_failures == "dead-letter" else b"",
+            turn=b'"turn":' + msgspec.json.encode(reply.turn) + b"," if reply.turn else b"",
             reason=f"{UNDELIVERED}: {words_of(report.code, report.reason)}"[:REASON_CHARACTERS_MAX],
             reply=reply.text,
             ttl_ms=self._ttl_ms,
@@ -277,7 +282,7 @@ class SentReplies:
         note = self._access.keys.of(batch.instance_name, batch.user_phone).conversation.encode()
         if self._access.settings.delivery_failures == "dead-letter":
             letter = encode(_letter(batch), self._access.settings.max_message_bytes)
-            kept = _Kept(msgspec.Raw(letter), well_formed(part.text[:TEXT_CHARACTERS_MAX]))
+            kept = _Kept(msgspec.Raw(letter), well_formed(part.text[:TEXT_CHARACTERS_MAX]), str(batch.token))
             note += b" " + msgspec.json.encode(kept)
         return scripts.NoteSent(
             partition=sent_id.partition,
@@ -350,4 +355,4 @@ def _reply(note: str) -> SentReply:
     if not kept:
         return SentReply(*names, b"", "")
     texts = msgspec.json.decode(kept, type=_Kept)
-    return SentReply(*names, bytes(texts.letter), texts.text)
+    return SentReply(*names, bytes(texts.letter), texts.text, texts.turn)

@@ -70,6 +70,7 @@ class NoteUndelivered(Call[str], frozen=True, kw_only=True):
     head: bytes
     element: bytes
     letter: bytes
+    turn: bytes
     reason: str
     reply: str
     ttl_ms: Number

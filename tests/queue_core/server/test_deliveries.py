@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -244,7 +245,8 @@ async def test_a_post_that_is_delivered_again_makes_no_second_dead_letters(make_
     value = body["entry"][0]["changes"][0]["value"]
     value["statuses"] = [value["statuses"][0] | {"id": part.id} for part in parts]
     async with make_site(QUEUE_DELIVERY_FAILURES="dead-letter") as site:
-        await site.runtime.queue.sent.note(turn(), parts)
+        for number, part in enumerate(parts):
+            await site.runtime.queue.sent.note(msgspec.structs.replace(turn(), token=number + 1), [part])
         for _ in range(3):
             await site.post("/webhook/cloud", body)
         assert len(await site.runtime.queue.dead_letters()) == len(parts)

@@ -336,6 +336,23 @@ async def test_a_failed_delivery_is_a_dead_letter_for_a_person(letters: MessageQ
     assert waiting.message == "is it\nopen?"
 
 
+async def test_the_parts_of_a_turn_make_one_dead_letter(redis_client: Redis, clock: Clock) -> None:
+    """Requeued, each would have the whole turn answered once more."""
+    queue = MessageQueue(redis_client, QueueSettings(delivery_failures="dead-letter"), clock=clock)
+    first, second = turn("two pizzas"), turn("and a cola")
+    parts = [SentPart(f"a{number}", "yes") for number in range(sent_replies.UNDELIVERED_MAX + 5)]
+    await queue.sent.note(first, parts)
+    await queue.sent.note(msgspec.structs.replace(second, token=first.token + 1), [SentPart("b1", "yes")])
+    results = []
+    for reply_id in (*(part.id for part in parts), "b1"):
+        reply = (await queue.sent.report(failed(reply_id))).reply
+        assert reply
+        results.append(await queue.sent.note_undelivered(failed(reply_id), reply))
+    assert results == ["dead letter", *["noted"] * (len(parts) - 1), "dead letter"]
+    letters = await queue.dead_letters()
+    assert [letter.reply for letter in letters] == ["yes", "yes"]
+
+
 async def test_without_room_for_the_dead_letter_the_failure_is_noted(letters: MessageQueue) -> None:
     await letters.keep_unreadable(message("x"), "takes the room")
     await letters.sent.note(turn(), [SentPart("out", "yes")])
