@@ -114,7 +114,7 @@ async def _hold(runtime: Runtime) -> None:
 def _warn_of_stand_ins(settings: ServerSettings) -> None:
     """Warn if an echo stands in for an AI, and if replies are printed on the terminal."""
     if settings.ai == "echo":
-        _log.warning("an echo answers instead of an AI: set AI and AI_URL")
+        _log.warning("an echo answers: for an AI, set AI and AI_URL")
     if not settings.has_channel:
         names = ", ".join(provider.environment_name(provider.enabled_by) for provider in settings.providers)
         _log.warning("replies are printed, since no channel is configured: set one of %s", names)
