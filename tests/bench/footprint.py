@@ -334,7 +334,9 @@ def rates_in(words: str) -> list[int]:
     try:
         return [int(word) for word in words.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{words!r} is not a list of whole numbers, such as 100,1000") from None
+        raise argparse.ArgumentTypeError(
+            f"{words!r} is not a list of whole numbers, such as 100,1000"
+        ) from None
 
 
 def main() -> None:
