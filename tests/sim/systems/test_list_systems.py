@@ -70,7 +70,7 @@ def test_nobody_polls_redis_while_no_list_is_active(system: str) -> None:
 def test_the_scheduler_sleeps_through_days_without_messages(
     system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ticked 29,000 times a day, so that a recording of some years seemed to hang."""
+    """Ticks, 29,000 a day, made a recording of some years seem to hang."""
     looks: list[str] = []
     peek = RestRedis.peek
 
