@@ -21,6 +21,7 @@ from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.upkeep.inspection import Retry
 from queue_core.redis_server.address import WEB, read_address
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import (
@@ -146,6 +147,8 @@ class _Progress(msgspec.Struct, kw_only=True):
     finished: dict[str, int] = {}
     """Ids of finished messages, with the time at which each finished."""
     pending: list[QueueMessage] = []
+    retry: Retry | None = None
+    """Failed attempts of what is pending."""
     dead: list[DeadLetter] = []
 
     @property
@@ -251,6 +254,7 @@ async def _watch(queue: MessageQueue, instance: str, phone: str, progress: _Prog
         if progress.is_answered:
             return
         if not progress.pending or clock() >= end:
+            progress.retry = (await queue.conversation(instance, phone)).retry if progress.pending else None
             await _look_for_dead(queue, ids, progress)
             return
         await asyncio.sleep(LOOK_S)
@@ -309,12 +313,16 @@ def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> No
     for letter in progress.dead:
         write(f"given up: {visible(letter.reason)} (dead letter {letter.id})")
     if progress.pending:
-        retries = max(message.retry_count for message in progress.pending)
+        retry = progress.retry
+        failed = quantity(retry.attempts + retry.setbacks if retry else 0, "failed attempt")
         in_work = sum(message.status == "processing" for message in progress.pending)
-        hint = "see `show`" if in_work or retries else "check that a worker runs; see `show`"
-        so_far = f"{in_work} being answered, {quantity(retries, 'failed attempt')}; {hint}"
+        hint = "see `show`" if in_work or retry else "check that a worker runs; see `show`"
         messages = quantity(len(progress.pending), "message")
-        write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
+        write(
+            f"not finished after {age(args.wait * 1000)}: {messages}, {in_work} being answered, {failed}; {hint}"
+        )
+        if retry and retry.last_error:
+            write(f"last error: {visible(retry.last_error)}")
     missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)
     if missing:
         write(

@@ -124,17 +124,21 @@ async def test_without_a_worker_it_says_what_waits(console: Console) -> None:
     assert as_json.code == 1
 
 
-async def test_retries_are_told(console: Console) -> None:
+@pytest.mark.parametrize("limited", [False, True], ids=["counts", "does not count"])
+async def test_failed_attempts_are_shown(console: Console, limited: bool) -> None:
     front = Front(console.queue)
 
     async def fail_the_turn() -> None:
-        await console.queue.fail(await claimed_batch(console.queue), "the AI is away", after_ms=60_000)
+        await console.queue.fail(
+            await claimed_batch(console.queue), "the AI is away", after_ms=60_000, limited=limited
+        )
 
     front.after_three = fail_the_turn
     async with serving(front) as url:
         answer = await console.run("send-test", "--url", url, "--wait", "1ms")
     assert answer.code == 1
-    assert "3 messages, 0 being answered, 1 failed attempt;" in answer.lines[-1]
+    assert "3 messages, 0 being answered, 1 failed attempt; see `show`" in answer.lines[-2]
+    assert answer.lines[-1] == "last error: the AI is away"
 
 
 async def test_dead_letters_end_the_wait(console: Console) -> None:
