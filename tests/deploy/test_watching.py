@@ -100,7 +100,7 @@ def test_a_wrong_name_is_found(expression: str, fault: str) -> None:
 
 
 def test_each_metric_that_the_operator_should_watch_has_an_alert() -> None:
-    watched = set(re.findall(r"burstqueue_\w+", table_under("docs/operate.md", "Around the server")))
+    watched = set(re.findall(r"burstqueue_\w+", table_under("docs/operate.md", "Watching it")))
     alerts = " ".join(rule["expr"] for rule in RULES)
     assert {name for name in watched if name not in alerts} == set()
     assert len(watched) > 5

@@ -108,7 +108,7 @@ def test_the_document_names_the_commands_that_print_json_by_lines(
             assert "--json" not in shown.partition("options:")[2] or "one JSON value" in shown
     assert by_lines == ["dead list", "damaged list"]
     operate = " ".join((ROOT / "docs" / "operate.md").read_text("utf-8").split())
-    assert "`dead list`, `damaged list` and `status --watch` print an object on each line" in operate
+    assert "`dead list`, `damaged list` and `status --watch 2s` print an object on each line" in operate
 
 
 def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
