@@ -21,6 +21,7 @@ from sim.commands.errors import InputError
 from sim.commands.import_options import add_import_options, given_import_options
 from sim.console import console_for, terminal_text
 from sim.engine.settings import ENGINES, SimSettings
+from sim.importers.loading import without_number
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
 """Exit codes. OK: the queue did its work. BAD_OUTCOME: it did not, or a run failed. BAD_INPUT: input or options cannot
@@ -221,10 +222,11 @@ def publish(
 def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
     """Return the command that repeats this result, without options that do not change it or absolute paths.
 
+    Of a phone number in the name of a file it shows the last digits only.
     `given` has options by name, as they were typed; `words` come after them.
     """
     line = ["python", "-m", "sim", command]
-    line += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]
+    line += [without_number(path.name if path.is_absolute() else path.as_posix()) for path in options.paths]
     if hasattr(options, "seed"):
         line += ["--runs", str(options.runs)] if options.runs != 1 else []
         line += ["--seed", str(options.seed)]

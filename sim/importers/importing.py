@@ -62,7 +62,7 @@ class Import:
         for source in sources:
             sample = source.sample()
             if is_fixed and importer:
-                evidence = importer.recognise(sample) or Evidence(0, "as --format says")
+                evidence = importer.recognise(sample) or Evidence(0, "--format says so")
             elif choice := detect(sample, importer):
                 importer, evidence = choice
             else:

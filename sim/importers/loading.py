@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,6 +56,27 @@ def load_any(
     return loader.loaded()
 
 
+_NUMBER = re.compile(r"\+(?:[\d\s().\u2010-\u202f-]|\\xa0|\\u20[0-9a-f]{2}){4,}(\d{4})")
+"""Phone number in the name of a file: WhatsApp names a chat with somebody who is not in the contacts by the number.
+
+Spaces that do not break and marks of direction may stand there, also as the codes of `visible`."""
+
+
+def without_number(name: str) -> str:
+    """Return the name of a file with the last four digits of a phone number only, as pages show them."""
+    return _NUMBER.sub(r"+…\1", name)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return names with a number behind each that is there before."""
+    seen = Counter[str]()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return result
+
+
 class _Entry(NamedTuple):
     """Recording that will be read later. Its name is made from `path`."""
 
@@ -86,7 +109,9 @@ class _Loader:
 
     def loaded(self) -> Loaded:
         """Read all entries."""
-        names = short_names([entry.path for entry in self._entries])
+        names = distinct(
+            [without_number(name) for name in short_names([entry.path for entry in self._entries])]
+        )
         recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
         return Loaded(
             [self._part_of(recording) for recording in recordings], self._imports, self._unknown, self._below

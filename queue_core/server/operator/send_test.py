@@ -8,14 +8,19 @@ import random
 import secrets
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import ClientSession
 
-from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
-from queue_core.channels.evolution.provider import Evolution
+from queue_core.channels.base import Provider
+from queue_core.channels.cloud import example as cloud
+from queue_core.channels.evolution import example as evolution
+from queue_core.channels.evolution_go import example as evolution_go
+from queue_core.channels.registry import PROVIDERS
+from queue_core.channels.waha import example as waha
 from queue_core.durations import age
 from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
@@ -50,12 +55,12 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         run_send_test,
         summary="send a burst to a running server, and show what becomes of it",
         description="""
-            Posts a burst of messages of one user to a running server, as the Evolution API would, with
-            EVOLUTION_WEBHOOK_SECRET if that is set. Then it watches the queue until they are finished, and shows how
-            long each step took. It needs the same configuration as the server, to see its Redis.
+            Posts a burst of messages of one user to a running server, as the provider that is configured would, with
+            its secret. Then it watches the queue until they are finished, and shows how long each step took. It needs
+            the same configuration as the server, to see its Redis.
 
             The AI is really asked and the reply really sent. Without --phone, the number is one that is reserved for
-            fiction; with a real channel, give a number of your own.
+            fiction; with a real channel, give a number of your own, and the name of your instance.
             """,
         epilog="""
             examples:
@@ -80,11 +85,16 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="number of messages (default: %(default)s)",
     )
     parser.add_argument(
+        "--channel",
+        choices=[_hyphened(provider.name) for provider in PROVIDERS],
+        help="provider to play (default: the first that is configured, else evolution)",
+    )
+    parser.add_argument(
         "--instance",
         type=_instance,
         default="test",
         metavar="NAME",
-        help="name of the instance (default: %(default)s)",
+        help="name of the instance or session, for the Cloud API the phone number ID (default: %(default)s)",
     )
     parser.add_argument("--phone", type=_phone, metavar="PHONE", help="the user's number, with country code")
     parser.add_argument(
@@ -99,6 +109,10 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="TIME",
         help="longest wait for the end (default: 60s)",
     )
+
+
+def _hyphened(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _url(text: str) -> str:
@@ -166,6 +180,7 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
     phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # reserved for fiction
     burst = secrets.token_hex(8).upper()
     url = args.url or _local_url(settings)
+    provider = _provider(settings, args.channel)
     parts = urlsplit(url)
     progress = _Progress(
         ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)],
@@ -176,15 +191,8 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
         for number, message_id in enumerate(progress.ids, 1):
             text = f"{args.text} {number}"
             posted_at = time.perf_counter()
-            payload = example_webhook(
-                message_id,
-                text,
-                phone=phone,
-                instance=args.instance,
-                unix_s=int(time.time()),
-                name="send-test",
-            )
-            problem = await _post(session, settings, url, progress.server, payload)
+            path, body, headers = _webhook(provider, message_id, text, phone=phone, instance=args.instance)
+            problem = await _post(session, provider, f"{url}{path}", progress.server, body, headers)
             if problem:
                 complain(f"message {number} of {args.count}: {problem}")
                 return FAILED
@@ -204,27 +212,54 @@ def _local_url(settings: ServerSettings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port or 8080}"
 
 
+def _provider(settings: ServerSettings, name: str | None) -> Provider:
+    """Return the provider to play: the named one, else the first that is configured, else the Evolution API."""
+    if name:
+        return next(provider for provider in settings.providers if _hyphened(provider.name) == name)
+    enabled = (provider for provider in settings.providers if provider.is_enabled)
+    return next(enabled, settings.providers[0])
+
+
+def _webhook(
+    provider: Provider, message_id: str, text: str, *, phone: str, instance: str
+) -> tuple[str, bytes, dict[str, str]]:
+    """Return path, body and headers of a post with one message, as the provider makes it."""
+    secret: str = getattr(provider, provider.secured_by).get_secret_value()
+    user: dict[str, Any] = {"phone": phone, "instance": instance, "name": "send-test"}
+    now = datetime.now(UTC)
+    unix_s = int(now.timestamp())
+    if provider.name == "evolution_go":
+        webhook = evolution_go.example_webhook(message_id, text, time=now.isoformat(), **user)
+        return evolution_go.PATH, msgspec.json.encode(webhook | {"instanceToken": secret}), {}
+    if provider.name == "waha":
+        body = msgspec.json.encode(waha.example_webhook(message_id, text, unix_s=unix_s, **user))
+        return waha.PATH, body, waha.example_headers(body, secret)
+    if provider.name == "cloud":
+        body = msgspec.json.encode(cloud.example_webhook(message_id, text, unix_s=unix_s, **user))
+        return cloud.PATH, body, cloud.example_headers(body, secret)
+    body = msgspec.json.encode(evolution.example_webhook(message_id, text, unix_s=unix_s, **user))
+    return evolution.PATH, body, evolution.example_headers(secret)
+
+
 async def _post(
-    session: ClientSession, settings: ServerSettings, url: str, server: str, payload: dict[str, Any]
+    session: ClientSession, provider: Provider, url: str, server: str, body: bytes, headers: dict[str, str]
 ) -> str:
     """Post one webhook. Returns the problem in words, "" when the message was queued."""
-    (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
-    headers = example_headers(evolution.webhook_secret.get_secret_value())
     try:
-        answer = await post_json(session, f"{url}{PATH}", payload, headers=headers, timeout_s=POST_TIMEOUT_S)
+        answer = await post_json(session, url, msgspec.Raw(body), headers=headers, timeout_s=POST_TIMEOUT_S)
     except NotReachedError as error:
         return f"nothing answers at {server}: {error}; start `serve` or `web` there, or give its address with --url"
     except UnansweredError as error:
         return f"the server did not answer: {error}"
-    return _refusal(answer)
+    return _refusal(answer, provider.environment_name(provider.secured_by))
 
 
-def _refusal(answer: HttpAnswer) -> str:
+def _refusal(answer: HttpAnswer, secret_name: str) -> str:
     body = answer.json()
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     if not answer.is_success:
         error = visible(str(fields.get("error", "")))[:300]
-        hint = "; set EVOLUTION_WEBHOOK_SECRET as the server has it" if answer.status in (401, 403) else ""
+        hint = f"; set {secret_name} as the server has it" if answer.status in (401, 403) else ""
         return f"the server answered {answer.status} {error}{hint}".replace("  ", " ")
     if fields.get("buffered"):
         return "taken by the legacy buffer (the server runs with USE_QUEUE_SYSTEM=false), so it cannot be watched"

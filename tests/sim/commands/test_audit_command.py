@@ -75,3 +75,21 @@ def test_the_page_can_be_made_again_in_arabic(day: Path, tmp_path: Path) -> None
     assert done.returncode == 1
     assert 'dir="rtl"' in (tmp_path / "ar.html").read_text("utf-8")
     assert json.loads((tmp_path / "out.json").read_text())["total"]["unanswered"] == 1
+
+
+@pytest.mark.parametrize("command", ["replay", "audit"])
+def test_the_number_in_the_name_of_a_chat_is_not_shown(tmp_path: Path, command: str) -> None:
+    """WhatsApp names the export of a chat by the number of somebody who is not in the contacts."""
+    chat = "[06/03/2026, 10:00:00] +55 47 9000-00001: hello\n[06/03/2026, 10:00:15] My shop: Hello!\n"
+    names = [
+        "WhatsApp Chat with +55 47 9000-00001.txt",
+        "WhatsApp Chat with +55\u00a0(47)\u00a08000-00001.txt",
+    ]
+    for name in names:
+        tmp_path.joinpath(name).write_text(chat, "utf-8")
+    outputs = ["--report", "page.html", "--json", "result.json"]
+    sim(command, *names, "--bot", "My shop", "--zone", "UTC", *outputs, cwd=tmp_path)
+    shown = "".join((tmp_path / output).read_text("utf-8") for output in ("page.html", "result.json"))
+    assert "+…0001.txt" in shown
+    assert "+…0001.txt (2)" in shown
+    assert "000-0000" not in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 
 from queue_core import GiveUpError, MessageQueue, Processor, QueueMessage, QueueUnavailableError
+from queue_core.channels.base import Post
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.queue.upkeep.inspection import Inspection
 from tests.queue_core.bot import Bot, claimed_batch, running
@@ -110,6 +112,49 @@ async def test_what_people_see_and_a_number_of_fiction(console: Console) -> None
     assert batch.instance_name == HOSTILE
     assert batch.user_phone.startswith("120255501")
     assert batch.text == "ping 1\nping 2\nping 3"
+
+
+KEY = "a-secret-of-sixteen"
+CONFIGURED = {
+    "evolution-go": {
+        "EVOLUTION_GO_URL": "http://go",
+        "EVOLUTION_GO_API_KEY": "key",
+        "EVOLUTION_GO_WEBHOOK_SECRET": KEY,
+    },
+    "waha": {"WAHA_URL": "http://waha", "WAHA_HMAC_KEY": KEY},
+    "cloud": {"CLOUD_ACCESS_TOKEN": "token", "CLOUD_APP_SECRET": KEY},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+@pytest.mark.parametrize("is_named", [False, True], ids=["the only one", "named"])
+async def test_it_plays_the_provider_that_is_configured(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str], name: str, is_named: bool
+) -> None:
+    others = {"EVOLUTION_URL": "http://evolution", "EVOLUTION_API_KEY": "key"} if is_named else {}
+    console = console_on(real_redis, capsys, **CONFIGURED[name], **others, **TOGETHER)
+    providers = settings_for(**CONFIGURED[name]).providers
+    provider = next(each for each in providers if each.name == name.replace("-", "_"))
+
+    async def take(request: web.Request) -> web.Response:
+        assert request.path == provider.paths[0]
+        post = Post(await request.read(), request.headers, {}, json.loads)
+        provider.authenticate(post)
+        for message in provider.parse(post, media_bytes_max=1_000, language="en").messages:
+            await console.queue.enqueue(message)
+        return web.json_response({"queued": 1})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", take)
+    bot = Bot()
+    options = ["--channel", name] if is_named else []
+    async with TestServer(app) as server, running(Processor(console.queue, bot.handle, bot.send)):
+        url = str(server.make_url("/"))
+        answer = await console.run("send-test", "--url", url, "--phone", "5511999990000", *options)
+    assert answer.code == 0, answer.out + answer.err
+    (batch,) = bot.answered
+    assert (batch.instance_name, batch.user_phone) == ("test", "5511999990000")
+    assert batch.text == "test message 1\ntest message 2\ntest message 3"
 
 
 async def test_without_a_worker_it_says_what_waits(console: Console) -> None:
