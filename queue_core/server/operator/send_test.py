@@ -71,6 +71,10 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
             wrong usage or configuration
             """,
     )
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         type=_url,
