@@ -39,6 +39,7 @@ from loadtests.stack.queue_settings import misspelt, queue_settings
 from loadtests.validation.command import trials, validate
 from loadtests.validation.trials import TRIALS
 from queue_core.command_lines import typed
+from queue_core.command_parser import CommandParser
 from queue_core.durations import DurationError, parse_duration_ms, with_negative_values
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.agreement import AIM
@@ -147,14 +148,16 @@ def _add(parser: argparse.ArgumentParser, *options: Option) -> None:
         option.add_to(parser)
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(CommandParser):
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
         self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
         for pattern, words in _PLAIN_WORDS:
             message = re.sub(pattern, words, message)
+        if message.startswith("unrecognized") and self.prog.endswith(" run"):
+            message += "; write options of Locust after --"
         self.exit(USAGE, f"loadtests: {message}\nall options: {self.prog} --help\n")
 
 
@@ -162,12 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. Errors are shown in a line or two, without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     split = words.index("--") if "--" in words else len(words)
-    options, unknown = _parser().parse_known_args(with_negative_values(words[:split]))
+    options = _parser().parse_args(with_negative_values(words[:split]))
     options.locust_options = words[split + 1 :]
     options.shown_command = shlex.join(["python", "-m", "loadtests", *words])
-    if unknown:
-        hint = "; write options of Locust after --" if options.command == "run" else ""
-        options.parser.error(f"{unknown[0]!r} is not an option of {options.command}{hint}")
     if getattr(options, "legacy", False) and options.redis != "single":
         options.parser.error(
             "--legacy tests the legacy buffer, which is measured on a single Redis only: leave out --legacy or --redis"

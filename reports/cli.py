@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
 from reports.command_lines import typed
 from reports.compare.comparison import Comparison
@@ -49,7 +49,10 @@ class InputError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parser that reports a wrong option in one line, with the command that shows the help."""
+    """Argument parser that takes whole names of options, and reports an error in one line with a command for help."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError for wrong options."""

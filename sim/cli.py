@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from queue_core.command_lines import typed
 from queue_core.durations import with_negative_values
@@ -27,11 +27,7 @@ from sim.study import ReplayFailedError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. KeyboardInterrupt passes through (see __main__)."""
-    parser, commands = _parser()
-    words = with_negative_values(sys.argv[1:] if arguments is None else arguments)
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        commands[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    options = _parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -51,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_OUTCOME
 
 
-def _parser() -> tuple[Parser, Mapping[str, Parser]]:
-    """Make the parser of the command line, with those of its commands by name."""
+def _parser() -> Parser:
+    """Make the parser of the whole command line."""
     parser = Parser(
         prog=typed("python -m sim"),
         description="Replays recorded conversations against message queues, in simulated time.",
@@ -61,4 +57,4 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
     commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
     for command in (replay, audit, sweep, importing, systems, synth):
         command.add_to(commands)
-    return parser, commands.choices
+    return parser

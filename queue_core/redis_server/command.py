@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from queue_core.command_lines import typed
+from queue_core.command_parser import CommandParser
 from queue_core.redis_server.address import announced
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -49,7 +50,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def main(arguments: Sequence[str]) -> int:
     """Run `redis` where the packages of the other commands are not installed."""
-    parser = argparse.ArgumentParser(prog=typed("python -m queue_core"))
+    parser: argparse.ArgumentParser = CommandParser(prog=typed("python -m queue_core"))
     add_command(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
     run_alone: Callable[[argparse.Namespace], int] = options.run_alone

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from queue_core.command_lines import typed, with_env_file
+from queue_core.command_parser import CommandParser
 from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
 from queue_core.redis_server import command as redis_server
@@ -85,7 +86,7 @@ One monitor is enough; several do no harm.
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(CommandParser):
     """Parser whose errors end with the command that shows the help."""
 
     def error(self, message: str) -> NoReturn:

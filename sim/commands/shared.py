@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from rich.console import Console
 from rich.text import Text
 
+from queue_core.command_parser import CommandParser
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
 from reports.words.verdicts import Verdict
@@ -40,11 +41,11 @@ class _HelpFormatter(argparse.HelpFormatter):
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(CommandParser):
     """Parser that prints an error in one line, as the commands do."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"formatter_class": _HelpFormatter, **options})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _HelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
         """End the program with the message and the command that shows the help."""

@@ -36,8 +36,11 @@ def run(*arguments: str) -> int | str | None:
     [
         ("", "a command is missing: type stack, run, validate, failover or sink"),
         ("rum", "'rum' is not a command: type stack, run, validate, failover or sink"),
-        ("run --rat 5", "'--rat' is not an option of run; write options of Locust after --"),
-        ("sink --rate 5", "'--rate' is not an option of sink"),
+        (
+            "run --rat 5",
+            "unrecognized arguments: --rat 5 (did you mean --rate?); write options of Locust after --",
+        ),
+        ("sink --rate 5", "unrecognized arguments: --rate 5"),
         ("run --rate", "--rate: its value is missing"),
         ("run --legacy=yes", "--legacy: it takes no value"),
         ("run --legacy --redis cluster", LEGACY_ALONE),

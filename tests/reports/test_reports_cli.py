@@ -187,7 +187,15 @@ def test_a_baseline_has_no_page(folder: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["build"], ["compare", "a.json"], ["baseline"], ["compare", "a", "b", "--fail-on", "x"], ["hammer"]],
+    [
+        [],
+        ["build"],
+        ["compare", "a.json"],
+        ["baseline"],
+        ["compare", "a", "b", "--fail-on", "x"],
+        ["compare", "a", "b", "--js", "x"],
+        ["hammer"],
+    ],
 )
 def test_wrong_options_exit_with_2_and_a_hint_what_to_type(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -195,6 +195,8 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
             "--outage: is now a fault: write --fault redis-away@5s:5s",
         ),
         ([str(INCIDENT), "--json", "x", "--report", "x"], "give two different files"),
+        ([str(INCIDENT), "--out", "x"], "unrecognized arguments: --out x; see"),  # not taken for --outage
+        ([str(INCIDENT), "--jsn=x"], "unrecognized arguments: --jsn=x (did you mean --json?); see"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
             [str(INCIDENT), "--runs", "0"],

@@ -90,7 +90,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "command"),
     [
         ([], "python -m queue_core"),
-        (["status", "--foo"], "python -m queue_core"),
+        (["status", "--foo"], "python -m queue_core status"),
+        (["dead", "list", "--js"], "python -m queue_core dead list"),  # not taken for --json
         (["show"], "python -m queue_core show"),
     ],
 )
