@@ -81,6 +81,8 @@ _READS: dict[str, tuple[Any, ...]] = {
     "set": ("SRANDMEMBER", CONTENTS_MAX),
     "stream": ("XRANGE", "-", "+", "COUNT", CONTENTS_MAX),
 }
+TYPES_WITH_MESSAGES = frozenset(_READS)
+"""Redis types of which `repair` takes messages; a type of a Redis module is not among them."""
 
 
 class DamagedKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -13,7 +13,8 @@ for index = 1, #entry[2], 2 do
 end
 local kept_as = partition.damaged .. ':' .. damaged_id
 local kind = type_of(kept_as)
-if fields['name'] ~= 'queue' or kind == 'none' then
+local sizes = {hash = 'HLEN', stream = 'XLEN', set = 'SCARD', zset = 'ZCARD', list = 'LLEN', string = 'STRLEN'}
+if fields['name'] ~= 'queue' or not sizes[kind] then
   return {-2, 0}
 end
 
@@ -49,7 +50,6 @@ local function first_messages()
   return {redis.call('GET', kept_as)}, {'DEL', kept_as}
 end
 
-local sizes = {hash = 'HLEN', stream = 'XLEN', set = 'SCARD', zset = 'ZCARD', list = 'LLEN'}
 local place = place_in(partition, fields['conversation'])
 local elements, removal = first_messages()
 if kind ~= 'list' and kind ~= 'stream' then  -- other types keep no order, so the times of arrival give it
@@ -66,7 +66,7 @@ for _, element in ipairs(elements) do
   redis.call('RPUSH', place.queue, string.sub(element, 1, 1) == '{' and stamp(element, now_ms) or element)
 end
 redis.call(unpack(removal))
-local left = sizes[kind] and redis.call(sizes[kind], kept_as) or 0
+local left = redis.call(sizes[kind], kept_as)
 if left == 0 then
   redis.call('DEL', kept_as)
   redis.call('XDEL', partition.damaged, damaged_id)

@@ -10,7 +10,7 @@ import msgspec
 
 from queue_core.errors import DamagedKeyNotFoundError, QueueError
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.upkeep.damage import CONTENTS_MAX, DamagedKey
+from queue_core.queue.upkeep.damage import CONTENTS_MAX, TYPES_WITH_MESSAGES, DamagedKey
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.output import (
@@ -177,7 +177,7 @@ async def run_drop(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 def _has_messages(key: DamagedKey) -> bool:
-    return key.holds == "messages" and key.type in ("list", "string")
+    return key.holds == "messages" and key.type in TYPES_WITH_MESSAGES
 
 
 async def _all_ids(queue: MessageQueue) -> list[str]:

@@ -55,6 +55,18 @@ async def test_repair_puts_messages_back_and_leaves_the_rest(console: Console) -
     assert "damaged drop" in refused.err
 
 
+async def test_repair_all_takes_messages_from_any_type_of_key(console: Console) -> None:
+    client, place = console.queue.redis, console.queue.keys.of("bot", "201")
+    await console.queue.enqueue(message("first"))
+    stored = await client.lrange(place.queue, 0, -1)
+    await client.delete(place.queue)
+    await client.sadd(place.queue, *stored)
+    await console.queue.enqueue(message("second"))
+    repaired = await console.run("damaged", "repair", "--all")
+    assert repaired.out == "1 damaged key repaired, 1 message back in the queue\n"
+    assert (await claimed_batch(console.queue)).ids == ("second", "first")
+
+
 async def test_drop_deletes(console: Console) -> None:
     damaged_id = await damage(console, HOSTILE)
     assert "--yes" in await console.refused("damaged", "drop", "--all")
