@@ -55,6 +55,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Attempts that do not count, since the AI or the channel was away."""
     at_ms: int | None
     last_error: str
+    given_up: str = ""
+    """Reason for giving up, of a turn that waits for room for dead letters; else empty."""
 
 
 class RecordedReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -381,6 +383,7 @@ def _retry(lock: dict[str, str], attention_at_ms: int | None) -> Retry | None:
         setbacks=whole(lock.get("setbacks"), 0),
         at_ms=attention_at_ms,
         last_error=lock.get("error", ""),
+        given_up=lock.get("given_up", ""),
     )
 
 

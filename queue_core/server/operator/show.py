@@ -200,7 +200,8 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
     if retry := queued.retry:
-        facts.append(("last error", visible(retry.last_error) or "none, since the turn was handed back"))
+        without_error = retry.given_up or "none, since the turn was handed back"
+        facts.append(("last error", visible(retry.last_error or without_error)))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
         words = f"{reply.send_state}, recorded for the last try {since} ago"
@@ -248,6 +249,8 @@ def _state_of_waiting(queued: Conversation, when: str) -> str:
     if queued.awaits:
         away = "the AI" if queued.awaits == "ai" else "the channel"
         return f"waits for {away}, which is away: see `status`"
+    if queued.retry and queued.retry.given_up:
+        return f"given up; waits for room for dead letters, looked for {when}: see `status`"
     if retry := queued.retry:
         counted = f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
         return f"{counted} and {retry.setbacks:,} that do not count" if retry.setbacks else counted

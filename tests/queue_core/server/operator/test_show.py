@@ -105,6 +105,19 @@ async def test_a_turn_that_waits_for_the_ai(console: Console) -> None:
     assert {each["retry"]["setbacks"] for each in shown} == {1}
 
 
+async def test_a_turn_that_waits_for_room_for_dead_letters(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = console_on(real_redis, capsys, QUEUE_DEAD_LETTERS_MAX="1")
+    for phone in ("201", "202"):
+        await console.bury(f"to {phone}", "the AI refused", phone=phone)
+    shown = await console.run("show", "bot", "202")
+    assert "given up; waits for room for dead letters" in shown.out
+    assert re.search(r"^last error +the AI refused$", shown.out, re.MULTILINE)
+    as_json = (await console.run("show", "bot", "202", "--json")).json
+    assert as_json["retry"]["givenUp"] == "the AI refused"
+
+
 async def test_a_backoff_with_the_error(console: Console) -> None:
     await console.put("one")
     await console.queue.fail(await claimed_batch(console.queue), "the AI said\x1b 503", after_ms=60_000)
