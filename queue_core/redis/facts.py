@@ -181,8 +181,8 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool, waits_for_replicas
     if facts.append_only and facts.loads_truncated:
         warnings.append(
             "aof-load-truncated is yes, so after a crash in the middle of a write, the second start may carry out half "
-            "a transaction, which loses or doubles messages: set it to no and run BGREWRITEAOF once; where Redis then "
-            "does not start after a crash, cut its file by redis-check-aof --fix"
+            "a transaction, which loses or doubles messages: set it to no and run BGREWRITEAOF once. If Redis then "
+            "does not start after a crash, repair its file as docs/guarantees.md says under Torn writes"
         )
     if facts.memory_limit_bytes == 0:
         warnings.append(

@@ -36,7 +36,7 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             workers that start later. The command shows what workers would answer: after a backup was restored, these
             may be messages that were already answered after the backup was made.
 
-            `serve --hold` and `worker --hold` hold the queue before they take a turn.
+            With the option --hold, a process of the server holds the queue before it does anything else.
             """,
         epilog="""
             examples:
