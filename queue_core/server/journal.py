@@ -112,9 +112,11 @@ class Journal:
         if sender == "others":
             if self._recorder:
                 self._recorder.reply_of_others(report.instance_name, report.user_phone, report.reply_id)
+            # Ids of messages stay out of the log: Meta's contain the phone number, in base64.
             tag = self._tags.of(report.instance_name, report.user_phone)
-            fields = {"conversation": tag, "message_id": report.reply_id}
-            _log.info("a message of the bot's number that the bot did not send", extra=fields)
+            _log.info(
+                "a message of the bot's number that the bot did not send", extra={"conversation": tag}
+            )
 
     def undelivered(
         self, report: Report, reply: SentReply | None, outcome: Undelivery, *, is_new: bool = True
@@ -127,7 +129,6 @@ class Journal:
         fields = {
             "conversation": self._tags.of(names.instance_name, names.user_phone),
             "code": report.code,
-            "reply_id": report.reply_id,
             "outcome": outcome,
         }
         level = logging.ERROR if outcome == "full" else logging.WARNING

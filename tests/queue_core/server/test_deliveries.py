@@ -93,6 +93,7 @@ async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
     await site.runtime.deliveries.look()
     assert await counts(site, "own_messages") == {"bot": "1.0", "others": "1.0", "unknown": "0.0"}
     assert "a message of the bot's number that the bot did not send" in caplog.text
+    assert not any("typed" in record.__dict__.values() for record in caplog.records), "an id can hold a phone"
     assert await site.everything() == []
 
 
@@ -150,6 +151,7 @@ async def test_a_failure_is_noted_in_the_conversation_of_the_reply(
     assert record.getMessage() == f"a reply did not reach its user: {REASON}"
     assert record.__dict__["conversation"] == site.runtime.tags.of("1001", PHONE)
     assert record.__dict__["outcome"] == "noted"
+    assert "wamid.out" not in record.__dict__.values(), "Meta's ids hold the phone number"
     assert await site.runtime.queue.dead_letters() == []
     assert await site.everything() == []
 
