@@ -20,7 +20,7 @@ from functools import partial
 
 import msgspec
 
-from queue_core.errors import LeaseLostError, QueueError
+from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
 from queue_core.message import Batch
 from queue_core.queue.message_queue import Claimed, MessageQueue
 from queue_core.queue.outages import OutageNews
@@ -164,6 +164,10 @@ class Processor:
                     del self._sent[conversation]
                 except LeaseLostError:  # kept, in case this processor claims the turn again
                     attempt.lease_lost = True
+                except QueueUnavailableError:
+                    raise
+                except QueueError as error:  # the pass goes on for the other conversations
+                    _log.warning("lease %d: Redis refuses to end the turn: %s", attempt.batch.token, error)
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[Pass]:

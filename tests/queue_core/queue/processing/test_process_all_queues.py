@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from queue_core import (
     MessageQueue,
     ProcessingReport,
     Processor,
+    QueueError,
     QueueUnavailableError,
     connect,
 )
@@ -179,6 +181,29 @@ async def test_redis_away_in_the_middle_of_a_pass_raises(
         assert processor.in_work == 0
         redis_server.start()
         await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
+
+
+@on_newest
+async def test_a_turn_that_redis_refuses_to_end_does_not_hold_up_the_next_pass(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=0, lock_ttl_ms=300, lock_renew_ms=100)), Bot()
+    complete = queue.complete
+
+    async def refuse_ali(batch: Batch) -> None:
+        if batch.user_phone == "ali":
+            raise QueueError("refused")
+        await complete(batch)
+
+    monkeypatch.setattr(queue, "complete", refuse_ali)
+    await enqueue(queue, ["m1"], "ali")
+    processor = Processor(queue, bot.handle, bot.send)
+    with pytest.raises(QueueError, match="refused"):
+        await processor.process_all_queues()
+    await enqueue(queue, ["m2"], "mona")
+    with contextlib.suppress(QueueError):  # ali's lease ran out, and is taken over
+        await processor.process_all_queues()
+    assert bot.sent_ids == ["m1", "m2"]
 
 
 @on_newest

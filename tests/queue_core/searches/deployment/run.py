@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from queue_core import Batch, Intake, MessageQueue, Processor, QueueUnavailableError
+from queue_core import Batch, Intake, MessageQueue, Processor, QueueError
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processing.attempt import Outcome
 from sim.engine.network import server_time
@@ -270,7 +270,7 @@ class Deployment:
 
 async def _make_passes(process: Process, processor: Processor) -> None:
     while not process.is_stopping:
-        with contextlib.suppress(QueueUnavailableError):
+        with contextlib.suppress(QueueError):  # the caller of a pass makes the next one
             await processor.process_all_queues()
         await asyncio.sleep(PASS_S)
 
