@@ -347,8 +347,8 @@ def _compare(options: argparse.Namespace) -> int:
         comparison = compare(before, after)
         _write_comparison(comparison, options, terminal)
         _write_tables(regression_downloads(comparison), options.csv_dir, terminal)
-    # One line: CI servers obey lines that begin with a command.
-    print(one_line(str(comparison.verdict)), file=terminal)
+    # No line breaks in names: CI servers obey lines that begin with a command.
+    print(*map(one_line, (str(comparison.verdict), *comparison.notes)), sep="\n", file=terminal)
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
 

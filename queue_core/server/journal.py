@@ -114,9 +114,7 @@ class Journal:
                 self._recorder.reply_of_others(report.instance_name, report.user_phone, report.reply_id)
             # Ids of messages stay out of the log: Meta's contain the phone number, in base64.
             tag = self._tags.of(report.instance_name, report.user_phone)
-            _log.info(
-                "a message of the bot's number that the bot did not send", extra={"conversation": tag}
-            )
+            _log.info("a message of the bot's number that the bot did not send", extra={"conversation": tag})
 
     def undelivered(
         self, report: Report, reply: SentReply | None, outcome: Undelivery, *, is_new: bool = True

@@ -17,6 +17,7 @@ from reports.compare.runs import (
     figure_pairs,
     has_replications,
     replication_changes,
+    replication_checks,
     replication_effects,
     replication_notes,
 )
@@ -117,15 +118,16 @@ def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) ->
     assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
     if not old["runs"] and not new["runs"]:
         raise ResultError(gettext("neither of the two has a run: replay a recording, and compare that"))
-    notes, effects = list(replay_notes(old, new)), list[Effect]()
+    notes, effects, checks = list(replay_notes(old, new)), list[Effect](), replay_checks(result)
     if has_replications(old) or has_replications(new):
         changes = replication_changes(old, new)
         pairs = figure_pairs(old, new, paired=before["seed"] == after["seed"])
         notes += replication_notes(pairs)
         effects = replication_effects(pairs)
+        checks += replication_checks(pairs, effects)
     else:
         changes = replay_changes(old, new, result)
-    return _Parts(notes, changes, effects, replay_checks(result), replay_figures(old, new))
+    return _Parts(notes, changes, effects, checks, replay_figures(old, new))
 
 
 def _kind_of(result: Result) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.analysis.statistics import Mean, corrected_confidence, enough_to_tell
-from reports.compare.comparison import Change, Effect
+from reports.compare.comparison import Change, Check, Effect
 from reports.compare.effects import effect_of
 from reports.compare.replay import (
     changed_recordings,
@@ -25,11 +26,11 @@ _Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
 
 @dataclass(frozen=True, slots=True)
 class FigurePair:
-    """One figure of one recording on one system: a value for each run, on both sides.
+    """One figure of one recording on one system: a value for each run that has one, on both sides.
 
-    `paired` says that the runs of both sides belong together in pairs, `is_comparable` that both sides replayed equal
-    messages, and `answers_fewer` that fewer messages were answered than before, which by itself makes times and AI
-    calls fall. `is_of_fates` marks a share of messages by fate, which does not fall by itself.
+    `runs` counts the runs of both sides, `paired` says that they belong together in pairs, `is_comparable` that both
+    sides replayed equal messages, and `answers_fewer` that fewer messages were answered than before, which by itself
+    makes times and AI calls fall. `is_of_fates` marks a share of messages by fate, which does not fall by itself.
     """
 
     group: str
@@ -38,6 +39,7 @@ class FigurePair:
     threshold: Threshold
     before: Sequence[float]
     after: Sequence[float]
+    runs: tuple[int, int]
     paired: bool
     is_comparable: bool
     answers_fewer: bool
@@ -54,9 +56,8 @@ class FigurePair:
         return self.paired and enough_to_tell(number, number, confidence=confidence, paired=True)
 
     def enough(self, confidence: float) -> bool:
-        """Return whether the runs are enough to show a difference."""
-        paired = self.by_pairs(confidence)
-        return enough_to_tell(len(self.before), len(self.after), confidence=confidence, paired=paired)
+        """Return whether so many runs can show a difference. As a whole they show more than in pairs."""
+        return enough_to_tell(*self.runs, confidence=confidence, paired=False)
 
     def judged(self, effect: Effect) -> Effect:
         """Return the effect; its level is `changed`, not worse or better, if it says nothing about the code."""
@@ -90,20 +91,40 @@ def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[C
 
 def replication_notes(pairs: Sequence[FigurePair]) -> Iterator[str]:
     """Yield a note if the runs are too few to tell a change from luck."""
-    differing = [pair for pair in pairs if pair.can_differ]
-    confidence = corrected_confidence(len(differing))
-    too_few = [min(len(pair.before), len(pair.after)) for pair in differing if not pair.enough(confidence)]
+    confidence = _confidence_of(pairs)
+    too_few = [min(pair.runs) for pair in pairs if pair.before != pair.after and not pair.enough(confidence)]
     if too_few:
         yield ngettext(
-            "With only %(num)s run no change can be told from luck: replay more runs.",
-            "With only %(num)s runs no change can be told from luck: replay more runs.",
+            "With only %(num)s run no change can be told from luck: replay %(wanted)s runs on both sides.",
+            "With only %(num)s runs no change can be told from luck: replay %(wanted)s runs on both sides.",
             min(too_few),
+            wanted=_runs_wanted(len(pairs)),
         )
+
+
+def replication_checks(pairs: Sequence[FigurePair], effects: Sequence[Effect]) -> list[Check]:
+    """Make a failed check if figures grew by more than their thresholds in runs that are too few to judge them."""
+    confidence = _confidence_of(pairs)
+    unjudged = [
+        pair.name
+        for pair, effect in zip(pairs, effects, strict=True)
+        if pair.threshold.level(effect.before, effect.difference) == "worse"
+        and (pair.is_comparable or pair.is_of_fates)
+        and not pair.enough(confidence)
+    ]
+    if not unjudged:
+        return []
+    detail = ngettext(
+        "%(num)s figure grew by more than its threshold, but so few runs do not show whether that is luck",
+        "%(num)s figures grew by more than their thresholds, but so few runs do not show whether that is luck",
+        len(unjudged),
+    )
+    return [Check(gettext("replay"), gettext("enough runs to judge a change"), ok=False, detail=detail)]
 
 
 def replication_effects(pairs: Sequence[FigurePair]) -> list[Effect]:
     """Compare every figure, at a confidence that is corrected for their number."""
-    confidence = corrected_confidence(sum(pair.can_differ for pair in pairs))
+    confidence = _confidence_of(pairs)
     return [
         pair.judged(
             effect_of(
@@ -120,6 +141,20 @@ def replication_effects(pairs: Sequence[FigurePair]) -> list[Effect]:
         )
         for pair in pairs
     ]
+
+
+def _confidence_of(pairs: Sequence[FigurePair]) -> float:
+    return corrected_confidence(sum(pair.can_differ for pair in pairs))
+
+
+def _runs_wanted(figures: int) -> int:
+    """Return the number of runs on both sides that shows a change even if all figures differ."""
+    confidence = corrected_confidence(figures)
+    return next(
+        number
+        for number in itertools.count(2)
+        if enough_to_tell(number, number, confidence=confidence, paired=False)
+    )
 
 
 def figure_pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[FigurePair]:
@@ -145,6 +180,7 @@ def figure_pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool)
                         threshold=threshold,
                         before=left,
                         after=right,
+                        runs=(len(old[key]), len(new[key])),
                         paired=same_numbers and len(left) == len(right) == len(new[key]),
                         is_comparable=key[0] not in changed,
                         answers_fewer=answers_fewer,

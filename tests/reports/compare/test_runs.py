@@ -43,10 +43,21 @@ def test_a_fraction_of_an_ai_call_more_is_worse_if_a_run_has_few_calls() -> None
     assert (calls.level, calls.threshold.replace("\u00a0", " ")) == ("worse", "5.00 %")
 
 
-def test_few_replications_show_no_change_and_a_note_says_so() -> None:
+def test_few_replications_that_grew_fail_a_check_and_a_note_says_how_many_are_needed() -> None:
     comparison = compare(replications(3, 1), replications(3, 2, slower_ms=4500))
-    assert not comparison.is_worse
-    assert any("With only 3\u00a0runs no change can be told from luck" in note for note in comparison.notes)
+    assert "With only 3\u00a0runs no change can be told from luck: replay 6 runs" in comparison.notes[-1]
+    assert str(comparison.verdict) == "replay: “enough runs to judge a change” failed."
+    assert comparison.is_worse
+    assert not {effect.level for effect in comparison.effects} - {"same"}
+    enough = compare(replications(6, 1), replications(6, 2, slower_ms=4500))
+    assert str(enough.verdict).startswith("Worse: ")
+
+
+def test_few_replications_that_did_not_grow_pass() -> None:
+    assert not compare(replications(3, 1), replications(3, 1)).notes
+    faster = compare(replications(3, 1), replications(3, 1, slower_ms=-3000))
+    assert not faster.is_worse
+    assert any("told from luck" in note for note in faster.notes)
 
 
 def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
@@ -125,5 +136,4 @@ def test_replications_that_lose_the_slow_messages_are_not_faster() -> None:
 
 def test_one_run_against_many_is_noted() -> None:
     comparison = compare(replications(1, 1), replications(30, 2))
-    assert not comparison.is_worse
     assert any("With only 1\u00a0run no change can be told" in note for note in comparison.notes)
