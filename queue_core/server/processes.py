@@ -51,7 +51,7 @@ _log = logging.getLogger("queue_core.events")
 async def run(
     settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False, holds: bool = False
 ) -> None:
-    """Run the roles until a signal. With `holds`, holds the queue first.
+    """Run the roles until a signal. With `holds`, first stop workers from taking turns.
 
     Raises the error that prevented the start, or that ended a role early.
     """
@@ -71,7 +71,7 @@ async def run(
                 for sentence in sorted(EXPECTED_WARNINGS):
                     _log.info("before you use this Redis in production: %s", sentence)
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
-            opening = open_runtime(settings, records=records, expected=expected)
+            opening = open_runtime(settings, records=records, expected_warnings=expected)
             runtime = await stack.enter_async_context(opening)
             await _check_redis(runtime)
             if holds:
@@ -276,7 +276,7 @@ async def _listening(
 
 
 def _announced_beside_redis(url: str, settings: ServerSettings) -> AbstractContextManager[None]:
-    """Keep the address of the web server beside that of the Redis that it uses, if DATA_DIR has that."""
+    """Write the address of the web server into DATA_DIR, if that of its Redis is there."""
     if read_address(settings.data_dir) == settings.redis_url.get_secret_value() != "":
         return announced(url, settings.data_dir, WEB)
     return nullcontext()

@@ -143,7 +143,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     fields = [
         ("id", key.id),
         ("key", visible(key.key)),
-        ("is now", visible(key.kept_as)),
+        ("moved to", visible(key.kept_as)),
         ("holds", key.holds),
         ("type", visible(key.type)),
         *((("instance", visible(key.instance_name)),) if key.instance_name else ()),

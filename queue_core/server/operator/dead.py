@@ -18,7 +18,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.sent_replies import UNDELIVERED
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
-from queue_core.server.operator.away import without_away
+from queue_core.server.operator.away import without_away_partitions
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -192,7 +192,7 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
     shown = 0
     is_cut = False
     async with open_queue(settings) as queue:
-        part, findings = await without_away(queue)
+        part, findings = await without_away_partitions(queue)
         async with aclosing(_matching(part, args)) as letters:
             async for letter in letters:
                 if args.limit and shown == args.limit:

@@ -147,21 +147,21 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
     names = await queue.aliases.names_of_user(instance, phone)
-    shown = await queue.aliases.conversation_of(instance, phone)
+    conversation = await queue.aliases.conversation_of(instance, phone)
     buffers = [await read_buffer(queue, name) for name in names]
     return _Overview(
         instance=instance,
-        phone=shown[1],
-        others=[other for _, other in names if other != shown[1]],
-        queued=await queue.conversation(*shown),
-        damaged=await queue.damage.not_moved(shown),
+        phone=conversation[1],
+        others=[other for _, other in names if other != conversation[1]],
+        queued=await queue.conversation(*conversation),
+        damaged=await queue.damage.not_moved(conversation),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) in names
         ],
         buffer=next((buffer for buffer in buffers if buffer), None),
-        memory=await ConversationMemory(queue.notes).load(*shown) or Memory(),
+        memory=await ConversationMemory(queue.notes).load(*conversation) or Memory(),
     )
 
 
@@ -204,7 +204,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         facts.append(("last error", visible(retry.last_error or without_error)))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
-        words = f"{reply.send_state}, recorded for the last try {since} ago"
+        words = f"{reply.send_state}, last tried {since} ago"
         facts.append(("reply", f"{words}: {_cut(reply_text(reply.text), is_full=is_full)}"))
     if undelivered := queued.undelivered:
         newest_failure = undelivered[-1]
@@ -250,7 +250,7 @@ def _state_of_waiting(queued: Conversation, when: str) -> str:
         away = "the AI" if queued.awaits == "ai" else "the channel"
         return f"waits for {away}, which is away: see `status`"
     if queued.retry and queued.retry.given_up:
-        return f"given up; waits for room for dead letters, looked for {when}: see `status`"
+        return f"given up; waits for room for dead letters, next check {when}: see `status`"
     if retry := queued.retry:
         counted = f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
         return f"{counted} and {retry.setbacks:,} that do not count" if retry.setbacks else counted

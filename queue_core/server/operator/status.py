@@ -50,7 +50,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core status
               python -m queue_core status --watch 2s
 
-            exit codes: 0 shown, if only in part because a node of a cluster is away; 1 Redis is not available; 2 wrong
+            exit codes: 0 shown (in part if a node of a cluster is away); 1 Redis is not available; 2 wrong
             usage or configuration
             """,
     )
