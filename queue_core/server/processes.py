@@ -56,7 +56,7 @@ async def run(
     Raises the error that prevented the start, or that ended a role early.
     """
     if "web" in roles:
-        _check_free(settings)
+        _check_port_is_free(settings)
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
         settings = settings.with_ai()
@@ -79,7 +79,7 @@ async def run(
             if asks_ai:
                 _warn_of_stand_ins(settings)
             if "worker" in roles:
-                _say_rules(settings)
+                _log_rules(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
@@ -120,7 +120,7 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
         _log.warning("replies are printed, since no channel is configured: set one of %s", names)
 
 
-def _say_rules(settings: ServerSettings) -> None:
+def _log_rules(settings: ServerSettings) -> None:
     """Log the batching rules, and what becomes of a message that arrives while the AI works."""
     if settings.queue.supersede_ms:
         treatment = "joins its turn, and the AI is asked again"
@@ -282,7 +282,7 @@ def _announced_beside_redis(url: str, settings: ServerSettings) -> AbstractConte
     return nullcontext()
 
 
-def _check_free(settings: ServerSettings) -> None:
+def _check_port_is_free(settings: ServerSettings) -> None:
     """Raise InvalidSettingsError if another program uses the port of the web app, before anything is started."""
     if settings.port == 0 or settings.reuse_port:
         return

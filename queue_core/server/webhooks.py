@@ -62,7 +62,7 @@ class Join(Protocol):
 
 
 class Receiver(Protocol):
-    """Destination of messages: the queue with its direct path, or the legacy buffer."""
+    """Destination of messages: the queue (the AI while Redis is away), or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
         """Store or answer a message, and say which. After an error, the message is neither stored nor answered."""

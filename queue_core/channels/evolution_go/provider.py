@@ -29,7 +29,7 @@ class EvolutionGo(Provider):
     api_key: SecretStr = SecretStr("")
     """Token of the instance, for sending; for several instances NAME=TOKEN,NAME=TOKEN."""
     webhook_secret: SecretStr = SecretStr("")
-    """Secret of webhooks: your own, in the path /webhook/SECRET/evolution-go, or the token of the only instance."""
+    """Secret of webhooks: your own, in the path /webhook/SECRET/evolution-go; or the token of the only instance."""
 
     def faults(self) -> Iterator[str]:
         """See Provider.faults."""

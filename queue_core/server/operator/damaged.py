@@ -18,7 +18,7 @@ from queue_core.server.operator.output import (
     Table,
     complain,
     moment,
-    name,
+    short_name,
     shortened,
     write,
     write_fields,
@@ -118,7 +118,7 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
             write_json(msgspec.to_builtins(key), on_one_line=True)
         return OK
     for key in damaged:
-        names = name(key.instance_name or "(all)"), name(key.user_phone or "(all)")
+        names = short_name(key.instance_name or "(all)"), short_name(key.user_phone or "(all)")
         error = shortened(key.error, TEXT_CELLS_MAX)
         table.add(key.id, moment(key.found_at_ms), key.holds, *names, shortened(key.type, 10), error)
     if damaged:

@@ -74,7 +74,7 @@ def shortened(text: str, cells: int) -> str:
     return "".join(kept) + "…"
 
 
-def name(text: str) -> str:
+def short_name(text: str) -> str:
     """Make an instance name or a phone fit into a table."""
     return shortened(text, NAME_CELLS_MAX)
 

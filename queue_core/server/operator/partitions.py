@@ -12,7 +12,7 @@ from queue_core.durations import age
 from queue_core.queue.partitions.change import PartitionsChange
 from queue_core.queue.partitions.noted import NotedPartitions
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, count, duration_s
+from queue_core.server.operator.arguments import OK, add_command, duration_s, whole_number
 from queue_core.server.operator.output import complain, write, write_fields, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.settings import PARTITIONS_MAX
@@ -49,7 +49,11 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
             """,
     )
     parser.add_argument(
-        "number", nargs="?", type=count(1, PARTITIONS_MAX), metavar="NUMBER", help="new number of partitions"
+        "number",
+        nargs="?",
+        type=whole_number(1, PARTITIONS_MAX),
+        metavar="NUMBER",
+        help="new number of partitions",
     )
     parser.add_argument(
         "--timeout",

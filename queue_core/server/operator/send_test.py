@@ -33,10 +33,10 @@ from queue_core.server.operator.arguments import (
     FAILED,
     OK,
     add_command,
-    count,
     duration_s,
     is_phone_number,
     phone_spellings,
+    whole_number,
 )
 from queue_core.server.operator.output import complain, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
@@ -83,7 +83,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count",
-        type=count(1, 1_000),
+        type=whole_number(1, 1_000),
         default=3,
         metavar="N",
         help="number of messages (default: %(default)s)",

@@ -24,17 +24,17 @@ from queue_core.server.operator.arguments import (
     FAILED,
     OK,
     add_command,
-    count,
     other_spelling_words,
     phone_spellings,
+    whole_number,
 )
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
     complain,
     moment,
-    name,
     reply_text,
+    short_name,
     shortened,
     write,
     write_fields,
@@ -83,7 +83,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--finished",
-        type=count(0, 100_000),
+        type=whole_number(0, 100_000),
         default=5,
         metavar="N",
         help="show the last N of the finished messages (default: %(default)s)",
@@ -128,7 +128,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
                 break
         else:
             complain(
-                f"nothing is known about {name(args.instance)} {name(args.phone)}"
+                f"nothing is known about {short_name(args.instance)} {short_name(args.phone)}"
                 f"{other_spelling_words(args.phone)}: `status` lists the conversations that wait; finished messages "
                 f"are kept for {age(settings.queue.completed_ttl_s * 1000)}"
             )
@@ -174,7 +174,7 @@ async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list
 def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
     if not names:
         complain(
-            f"no known conversation has the tag {name(tag)}: give a tag from the log, or INSTANCE and PHONE; "
+            f"no known conversation has the tag {short_name(tag)}: give a tag from the log, or INSTANCE and PHONE; "
             "`status` lists the conversations that wait"
         )
     for instance, phone in names:
@@ -285,7 +285,7 @@ class _MessageTable(Table):
         words = message.message
         if message.earlier:
             words = f"{words} (before: {message.earlier})"
-        self.add(*cells, *kind, *changed, name(message.id), _cut(words, is_full=self._is_full))
+        self.add(*cells, *kind, *changed, short_name(message.id), _cut(words, is_full=self._is_full))
 
 
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
@@ -344,7 +344,7 @@ def _write_memory(memory: Memory, *, is_full: bool) -> None:
 
 
 def _kind(message: QueueMessage) -> str:
-    return name(str(message.message_data.get("kind", "")))
+    return short_name(str(message.message_data.get("kind", "")))
 
 
 def _cut(words: str, *, is_full: bool) -> str:
