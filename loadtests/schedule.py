@@ -17,8 +17,8 @@ from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 WARM_UP_S = 300.0
-"""Length of the first part of a stream of bursts, which is not sent, since at first turns only begin: that of the
-longest turn."""
+"""Length of the first part of a stream of bursts, which is not sent, since turns only begin in it. The longest turn is
+as long."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0

@@ -142,7 +142,7 @@ class _Replay:
         await self._deliver_once(arrival)
 
     async def _deliver_once(self, arrival: Arrival) -> bool:
-        """Deliver a message once. Return True if it is to be delivered again."""
+        """Deliver a message once. Returns True if it is to be delivered again."""
         ledger = self._world.ledger
         conversation = Conversation(arrival.instance, arrival.phone)
         ledger.sent(arrival)

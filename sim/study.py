@@ -200,11 +200,13 @@ def _with_loss_whole(
     runs: Sequence[Run],
     folds: Mapping[tuple[int, str], Fold | None],
 ) -> list[Run]:
-    """Return the runs, of each recording whole the first in which a system lost something. That run is done again."""
+    """Return the runs; of each recording, the first run with a loss is done again and kept whole."""
     by_recording: dict[int, list[Run]] = {}
     for task, run in zip(planned, runs, strict=True):
         by_recording.setdefault(task.recording, []).append(run)
-    whole = {recording: first_with_loss(of_it) or 0 for recording, of_it in by_recording.items()}
+    whole = {
+        recording: first_with_loss(of_recording) or 0 for recording, of_recording in by_recording.items()
+    }
 
     def kept(task: _Task, run: Run) -> Run:
         fold, number = folds[_group(task)], whole[task.recording]

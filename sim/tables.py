@@ -46,9 +46,9 @@ def print_table(
         console.print(_drawn([names, *part], GAP, is_wrapped=True))
 
 
-def print_item(console: Console, lead: Cell, words: Cell, *, hang: int = 4) -> None:
-    """Print words after `lead`; on a terminal their further lines begin at column `hang`, or after a longer lead."""
-    first = Text() + (lead if isinstance(lead, Text) else Text(lead))
+def print_item(console: Console, label: Cell, words: Cell, *, hang: int = 4) -> None:
+    """Print a label and words; on a terminal, further lines begin at column `hang`, or after a longer label."""
+    first = Text() + (label if isinstance(label, Text) else Text(label))
     rest = words if isinstance(words, Text) else Text(words)
     hang = max(hang, first.cell_len)
     for line in rest.wrap(console, max(NAMES_MIN, console.width - hang)):

@@ -34,10 +34,10 @@ def busy_machine(
     start_at: float,
     run_s: float,
 ) -> BusyMachine | None:
-    """Return how busy the machine was if only that explains why a load missed thresholds.
+    """Return how busy the machine was if that alone explains why a load missed thresholds.
 
-    It does not explain it if anything but a time was missed, nor if a time is too long even without the busy seconds.
-    The load began at `start_at`, and lasted `run_s` with its drain.
+    It explains only times, and only those that are short enough without the busy seconds. The load
+    began at `start_at`, and lasted `run_s` with its drain.
     """
     missed = [threshold for threshold in thresholds if not threshold["ok"]]
     if not missed or any(threshold["unit"] != "ms" for threshold in missed):

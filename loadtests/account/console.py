@@ -77,7 +77,7 @@ def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the first column to the left and all others to the right."""
+    """Return the lines of a table, with all columns but the first on the right."""
     columns = list(zip(heads, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     return [

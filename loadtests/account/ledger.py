@@ -82,7 +82,7 @@ def ledger_of(
 
 
 def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
-    """Count messages that were answered before an older message, though that was acknowledged before they were sent."""
+    """Count messages that were answered before an older one that was acknowledged before they were sent."""
     turn_of: dict[str, int] = {}
     replies = [event for event in events if event.event == "sent"]
     for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):

@@ -20,7 +20,7 @@ _P99: dict[Lag, tuple[ThresholdCode, ThresholdCode]] = {
 
 
 def at_most(code: ThresholdCode, limit: float, measured: float | None, unit: Unit = "") -> Threshold:
-    """Make a threshold that is met by values up to the limit."""
+    """Make a threshold that is met by None and values up to the limit."""
     ok = measured is None or measured <= limit
     return Threshold(code=code, limit=limit, measured=measured, unit=unit, ok=ok)
 

@@ -118,7 +118,7 @@ class Ledger:
 
 
 class LedgerQueue(MessageQueue):
-    """Queue whose acknowledged ends of batches are noted."""
+    """Queue that notes recorded replies and finished batches."""
 
     ledger: Ledger
 

@@ -89,7 +89,7 @@ class ClusterServers(ReplicatedServers):
         return (
             len(primaries) == PRIMARIES
             and all(_knows_a_whole_cluster(node) for node in self.nodes)
-            and all(len(its) == 1 and is_in_step(its[0], primary) for primary, its in replicas.items())
+            and all(len(nodes) == 1 and is_in_step(nodes[0], primary) for primary, nodes in replicas.items())
         )
 
     def ranges(self) -> list[tuple[int, int, Node]]:
@@ -155,7 +155,11 @@ class ClusterServers(ReplicatedServers):
             source = owners[slot]
             if source is not target:
                 self._move_slot(slot, source, target, key_pause_s)
-                for node in (target, source, *(it for it in primaries if it not in (target, source))):
+                for node in (
+                    target,
+                    source,
+                    *(other for other in primaries if other not in (target, source)),
+                ):
                     node.command("CLUSTER", "SETSLOT", slot, "NODE", self._ids[target])
 
     def _move_slot(self, slot: int, source: Node, target: Node, key_pause_s: float) -> None:

@@ -158,7 +158,7 @@ class Sink:
     async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
         """Accept a reply after the time that a send takes, and list it with the message ids of its turn, if known.
 
-        Return the number of the event. The send continues if its caller dies: see `serve`.
+        Returns the number of the event. The send continues if its caller dies: see `serve`.
         """
         at = self._now()
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -230,8 +230,8 @@ class Sink:
 def _name(turn: Turn) -> str:
     """Name a turn by its first message, or by its conversation if the message has no id.
 
-    Of an id, what follows the last hyphen counts. A load test's ids end in the number of the message in the schedule,
-    so that two runs of a schedule, and its simulation, have the same times.
+    Only the part of an id after its last hyphen counts. A load test's ids end in the number of the message in the
+    schedule, so that two runs of a schedule, and its simulation, have the same times.
     """
     first = turn.ids[0].rpartition("-")[2] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"

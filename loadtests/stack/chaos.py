@@ -171,7 +171,7 @@ class Chaos:
         """Begin errors that end by themselves, or earlier when the load is over."""
         lasts_s = self._plan[number].lasts_ms / 1000
         errors(lasts_s)
-        self._change(number, start_s=self._since(load_started_at))  # the order took its time
+        self._change(number, start_s=self._since(load_started_at))  # the request took some time
         if self._wait(lasts_s):
             errors(0)
 

@@ -175,7 +175,7 @@ class Stack:
     def kill_worker(self, number: int) -> str:
         """Kill worker 1 … `workers` as a crash would, and start it again.
 
-        Return the name of the dead process, as the sink knows it; `await_worker` waits for the new one.
+        Returns the name of the dead process, as the sink knows it; `await_worker` waits for the new one.
         """
         if not 1 <= number <= self.workers:
             raise ValueError(f"there is no worker {number}; there are {self.workers}")
@@ -225,7 +225,7 @@ class Stack:
             self._is_redis_stopped = False
 
     def restart_redis(self) -> None:
-        """Stop Redis in good order and start it again on its data; return when it answers."""
+        """Restart Redis on its data, a single server in good order; return when it answers."""
         with self._lock:
             self._ended_cpu_s["redis"] = self._cpu_s("redis")
             self._redis.restart()

@@ -89,7 +89,7 @@ class ReplicatedRedis:
         self._struck.resume()
 
     def log_tail(self, lines: int = 15) -> str:
-        """Return the last lines of the log of that primary."""
+        """Return the last lines of the log of the primary that faults strike."""
         return self._struck.log_tail(lines)
 
     def _choose(self) -> None:

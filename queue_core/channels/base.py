@@ -43,7 +43,7 @@ class SkippedError(Exception):
 
 
 class OwnMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Message from the bot's own number: a reply of the bot that comes back, or a message that a person wrote there."""
+    """Message from the bot's own number, in a webhook: a reply of the bot, or a message that a person wrote there."""
 
     instance_name: str
     message_id: str
@@ -135,7 +135,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Replies that did not reach their user."""
     address_changes: tuple[AddressChange, ...] = ()
     """Users who have a new number or id."""
-    own: tuple[OwnMessage, ...] = ()
+    own_messages: tuple[OwnMessage, ...] = ()
     """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
     """Number of items that are not messages of users, by reason: "own", "group", "receipt", "event", …"""
@@ -156,23 +156,23 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
-        own: list[OwnMessage] = []
+        own_messages: list[OwnMessage] = []
         counts = dict(skipped or {})
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
                 if isinstance(reason, OwnMessageError):
-                    own.append(reason.message)
+                    own_messages.append(reason.message)
                 counts[str(reason)] = counts.get(str(reason), 0) + 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
-            except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
+            except Exception as error:  # noqa: BLE001 - a fault of the parser affects only this message
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
         return cls(
             messages=tuple(messages),
             unreadable=tuple(unreadable),
-            own=tuple(own),
+            own_messages=tuple(own_messages),
             skipped={reason: count for reason, count in counts.items() if count},
         )
 

@@ -18,7 +18,7 @@ from queue_core.channels.values import (
     Object,
     at,
     filled,
-    is_coordinate,
+    is_number,
     label,
     mapping,
     name,
@@ -27,13 +27,13 @@ from queue_core.channels.values import (
 )
 
 ITEMS_MAX = 30
-"""Limit on items, options, contacts and fields in a placeholder; it also says how many more there are."""
+"""Limit on items, options, contacts and fields in a placeholder, which says how many more there are."""
 DETAIL_CHARACTERS_MAX = 2_000
 """Limit on a form's answer inside a placeholder; a longer one is cut."""
 _WORDS = ("caption", "text", "body")
 """Keys of texts that users write, in all known kinds."""
 GUESTS_MAX = 1_000
-"""Number from which on the number of guests in an answer to an invitation is not believed."""
+"""Number of guests from which on an answer to an invitation is not believed."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
 
@@ -96,7 +96,7 @@ def location(phrases: Phrases, part: Object, *, is_live: bool = False) -> Conten
     names = [name(part.get("name")), name(part.get("address"))]
     detail = phrases.listed(names)
     facts = filled(name=names[0], address=names[1], url=text(part.get("url")), live=is_live)
-    if is_coordinate(latitude) and is_coordinate(longitude):
+    if is_number(latitude) and is_number(longitude):
         detail = f"{detail} ({latitude},{longitude})".strip()
         facts |= {"latitude": latitude, "longitude": longitude}
     placeholder = phrases.bracketed("live location" if is_live else "location", detail)
@@ -137,7 +137,7 @@ def choice(phrases: Phrases, kind: str, *, title: str, chosen_id: str = "", desc
     return Content(kind=kind, text=words, facts={"choice": filled(id=chosen_id, title=title)})
 
 
-def is_routine(body: str) -> bool:
+def is_default_body(body: str) -> bool:
     """Return True for the body that WhatsApp gives to every filled-in form: "Sent", or nothing."""
     return body.strip().lower() in ("", "sent")
 
@@ -147,7 +147,7 @@ def form(phrases: Phrases, form_name: str, fields: Object, *, body: str = "") ->
     answers = [f"{key}: {value}" for key, value in _answers(fields)]
     placeholder = phrases.bracketed("form", _several(phrases, answers))
     facts = filled(form=filled(name=form_name, fields=_without_secrets(fields)))
-    words = joined(placeholder, "" if is_routine(body) else body)
+    words = joined(placeholder, "" if is_default_body(body) else body)
     return Content(kind="interactive", text=words, facts=facts)
 
 
@@ -245,7 +245,7 @@ def unsupported(phrases: Phrases, kind: str, *, unknown: str = "", part: Any = N
 
     For an unknown kind, `part` is searched for text that the user wrote.
     """
-    words = next((found for key in _WORDS if (found := text(at(part, key)))), "")
+    words = next((value for key in _WORDS if (value := text(at(part, key)))), "")
     placeholder = phrases.bracketed("unsupported", name(kind))
     return Content(kind="unsupported", text=joined(placeholder, words), unknown=name(unknown))
 

@@ -1,4 +1,4 @@
-"""Pace of sending: with any number of processes, a number sends no more messages a second than its provider accepts.
+"""Pace of sending: all processes together send no more messages a second from a number than its provider accepts.
 
 A process sends up to a sixteenth of the rate at once, without asking Redis. Above that, Redis gives each message the
 moment at which to go (`redis/scripts/pace.lua`), first come, first served, and also counts the messages that were sent
@@ -29,7 +29,7 @@ from queue_core.text import quantity, visible
 UNASKED_SHARE = 16
 """Divisor of the rate: a process sends up to this part of it without asking Redis."""
 WAIT_MS_MAX = 2_000
-"""Longest wait before a message. A turn that would wait longer is put off, since its lease was confirmed before."""
+"""Longest wait before a message. A longer wait puts the turn off, since its lease is confirmed only before it."""
 AWAY_S = 5.0
 """Time for which a process does not ask, after Redis did not answer or refused."""
 RECOVERS_S = 10.0
@@ -110,7 +110,7 @@ class Pacer:
             try:
                 answer = await self._take(number, _name(channel, instance), per_s, waited_ms)
             except QueueError as error:
-                _log.debug("the pace of messages is not limited for now: %s", error)
+                _log.debug("each process limits its own pace for now: %s", error)
                 self._away_until = self._clock() + AWAY_S
                 await self._wait_alone(number, per_s)
                 return

@@ -46,7 +46,7 @@ def _without_secret_entries(value: dict[str, Any]) -> dict[str, Any]:
     )
     kept = {}
     for key, item in value.items():
-        holds = _known_names(key) if len(key) <= _NAME_CHARACTERS_MAX else _content_by_name(key)
+        holds = _cached_content_by_name(key) if len(key) <= _NAME_CHARACTERS_MAX else _content_by_name(key)
         if holds == "secret" or (hides_value and key == "value"):
             continue
         if holds == "json":
@@ -65,7 +65,7 @@ def _content_by_name(name: str) -> Literal["secret", "json", ""]:
     return "json" if name.lower().endswith("json") else ""
 
 
-_known_names = lru_cache(_NAMES_MAX)(_content_by_name)
+_cached_content_by_name = lru_cache(_NAMES_MAX)(_content_by_name)
 
 
 def _without_secrets_in_json(value: Any) -> Any:

@@ -45,7 +45,7 @@ def _says_something(letter: str) -> bool:
 def label(value: Any) -> str:
     """Return a name, or a number as a text; "" for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.15g}" if is_coordinate(value) else ""
+        return f"{value:.15g}" if is_number(value) else ""
     return name(value)
 
 
@@ -92,8 +92,8 @@ def timestamp_ms(value: Any) -> int:
     return seconds if seconds > 100_000_000_000 else seconds * 1000
 
 
-def is_coordinate(value: Any) -> bool:
-    """Return True for a finite number."""
+def is_number(value: Any) -> bool:
+    """Return True for a number below 1e15."""
     return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) < 1e15
 
 

@@ -18,20 +18,20 @@ _LINE = re.compile(
 
 def read_vcard(card: str, *, display_name: str = "") -> dict[str, Any]:
     """Return {"name", "phones", "emails", "organisation"} of a card, as far as they are known."""
-    found: dict[str, list[str]] = {}
+    by_field: dict[str, list[str]] = {}
     for line in _LINE.finditer(card[:CARD_CHARACTERS_MAX]):
         value = name(line[2].replace("\\,", ",").replace("\\;", ";"))
-        values = found.setdefault(line[1].upper(), [])
+        values = by_field.setdefault(line[1].upper(), [])
         if value and value not in values and len(values) < VALUES_MAX:
             values.append(value)
     names = (
         display_name,
-        *found.get("FN", ()),
-        *(" ".join(part for part in reversed(parts.split(";")) if part) for parts in found.get("N", ())),
+        *by_field.get("FN", ()),
+        *(" ".join(part for part in reversed(parts.split(";")) if part) for parts in by_field.get("N", ())),
     )
     return filled(
         name=next((known for known in names if known), ""),
-        phones=found.get("TEL", []),
-        emails=found.get("EMAIL", []),
-        organisation=next((value.replace(";", " ").strip() for value in found.get("ORG", ())), ""),
+        phones=by_field.get("TEL", []),
+        emails=by_field.get("EMAIL", []),
+        organisation=next((value.replace(";", " ").strip() for value in by_field.get("ORG", ())), ""),
     )

@@ -24,5 +24,5 @@ def json_answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | N
 
 
 def refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
-    """Return the exception that aiohttp answers with, with an error as JSON."""
+    """Return an exception to raise, which aiohttp answers with the error as JSON."""
     return kind(text=line_of({"error": error}), content_type="application/json")

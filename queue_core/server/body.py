@@ -33,7 +33,7 @@ async def read_body(request: web.Request) -> bytes:
     if request.content_type.lower() != "application/json" and not request.content_type.endswith("+json"):
         raise BadBodyError(415, "post JSON with the header Content-Type: application/json")
     try:
-        if request.content.is_eof():  # as most are: the body came with the head
+        if request.content.is_eof():  # usual: the body came with the head
             return await request.read()
         async with asyncio.timeout(READ_TIMEOUT_S):
             return await request.read()
@@ -53,7 +53,7 @@ def parse_json(body: bytes) -> Any:
         value = _decode(body)
     except (ValueError, RecursionError):
         raise BadBodyError(400, "the body is not JSON") from None
-    brackets = body.count(b"{") + body.count(b"[")  # few of them cannot be nested deeply
+    brackets = body.count(b"{") + body.count(b"[")  # few brackets cannot be nested deeply
     if brackets > DEPTH_MAX and is_deeper_than(value, DEPTH_MAX):
         raise BadBodyError(400, f"the JSON is nested more than {DEPTH_MAX} levels deep")
     return value

@@ -1,4 +1,4 @@
-"""Bot that asks the AI about a turn, turns the answer into a reply, and sends it. Worker and direct path use it."""
+"""Bot that asks the AI about a turn, turns the answer into a reply, and sends it, in a worker or a web process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TYPING_EVERY_S = 5.0
 TYPING_TASKS_MAX = 200
 """Limit on concurrent "typing…" calls; further ones are dropped, so that they never slow the intake down."""
 FORMED_IN_THREAD_MIN = 8_192
-"""Length above which a reply is brought into its form in a separate thread, since that may take about 100 ms."""
+"""Length above which a reply is formatted in a separate thread, since that may take about 100 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Bot:
 
         The AI's memory is saved only when the reply is recorded, so that a dropped answer leaves no trace.
         """
-        with _quoting_nobody():
+        with _hiding_unexpected_errors():
             with _timed(
                 lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
             ):
@@ -101,7 +101,7 @@ class Bot:
             reply = form.formed_by_old_release(reply)
         following = iter(form.parts_of(reply)[batch.parts_sent + 1 :])
         with (
-            _quoting_nobody(),
+            _hiding_unexpected_errors(),
             _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)),
         ):
             sending = channel.send(batch, reply)
@@ -188,7 +188,7 @@ class _Typing:
 
 
 @contextmanager
-def _quoting_nobody() -> Iterator[None]:
+def _hiding_unexpected_errors() -> Iterator[None]:
     """Raise UnexpectedError in place of errors whose messages may quote a user, since the log shows reasons."""
     try:
         yield

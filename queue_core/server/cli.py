@@ -59,7 +59,7 @@ DATA_DIR (./data/); without AI an echo answers; without a channel replies are pr
         ("web",),
         "take webhooks, put messages into the queue",
         f"""\
-Takes the webhooks of the channels that are set, and puts their messages into the queue. While Redis is away it answers
+Takes the webhooks of the configured channels, and puts their messages into the queue. While Redis is away it answers
 messages itself, so it needs the same settings as a worker. Several may run on one REDIS_URL.
 {_EXIT_CODES}""",
     ),
@@ -193,7 +193,7 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 async def _serve(chosen: argparse.Namespace, settings: ServerSettings) -> int:
-    gc.freeze()  # else each whole search for garbage, through all that was imported, stops the process for 50 ms
+    gc.freeze()  # else each full collection also searches all imported modules, and stops the process for 50 ms
     await processes.run(settings, chosen.roles, starts_redis=chosen.starts_redis, holds=chosen.hold)
     return 0
 

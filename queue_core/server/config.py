@@ -117,7 +117,7 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = UNAVAILABLE_WAITS_S
-    """Waits before the second, third, … attempt. A try that uses no attempt waits at least for the first wait."""
+    """Waits before the second, third, … attempt after a failure of the AI. Uncounted tries wait at least the first."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
@@ -212,9 +212,9 @@ def load(
 ) -> Loaded:
     """Read settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
-    Without `env_file` the file is `.env`, if there is one; a file that is named must exist. With `needs_ai` it is a
-    fault if `lacks_ai`; with `takes_webhooks`, if anybody could post them. Raises InvalidSettingsError, which lists
-    every fault and shows no secret.
+    Without `env_file` the file is `.env`, if there is one; a file that is named must exist. With `needs_ai`,
+    `lacks_ai` is a fault; with `takes_webhooks`, webhooks that anybody could post are. Raises InvalidSettingsError,
+    which lists every fault and shows no secret.
     """
     file_values, warnings = _from_file(env_file)
     given = {name: value for name, value in {**file_values, **environ}.items() if value}

@@ -21,7 +21,7 @@ class Deliveries:
     """Receiver of reports on replies, for one process.
 
     A report on a reply that is not known yet waits in Redis. Every second each process checks the reports that it
-    received (`watch`). The monitor checks all reports (`look`), even those of processes that have ended.
+    received (`watch`). The monitor checks all reports (`settle`), even those of processes that have ended.
     """
 
     def __init__(self, queue: MessageQueue, journal: Journal) -> None:
@@ -39,42 +39,42 @@ class Deliveries:
             reason=failure.reason,
             at_ms=failure.at_ms,
         )
-        found = await self._queue.sent.report(report)
-        if found.reply:
-            await self._note(MatchedReport(report, found.reply), is_new=True)
+        result = await self._queue.sent.report(report)
+        if result.reply:
+            await self._note(MatchedReport(report, result.reply), is_new=True)
             await self._queue.sent.settle([report])
-        elif found.status != "repeated":
+        elif result.status != "repeated":
             self._journal.undelivered(
-                report, None, "not known yet" if found.status == "kept" else "not known"
+                report, None, "not known yet" if result.status == "kept" else "not known"
             )
 
-    async def written(self, own: OwnMessage) -> None:
-        """Find out whether a message of the bot's number is a reply that came back. Errors of Redis are only logged."""
+    async def own_message(self, message: OwnMessage) -> None:
+        """Note if a message of the bot's number is a reply of the bot. Errors of Redis are only logged."""
         report = Report(
             kind="own",
-            instance_name=own.instance_name,
-            reply_id=own.message_id,
-            user_phone=own.user_phone,
-            at_ms=own.at_ms,
+            instance_name=message.instance_name,
+            reply_id=message.message_id,
+            user_phone=message.user_phone,
+            at_ms=message.at_ms,
         )
         try:
-            found = await self._queue.sent.report(report)
+            result = await self._queue.sent.report(report)
         except QueueError as error:
             _log.warning("could not find out who wrote a message of the bot's number: %s", error)
             return
-        if found.status in ("known", "full"):
-            await self._note(MatchedReport(report, found.reply))
+        if result.status in ("known", "full"):
+            await self._note(MatchedReport(report, result.reply))
 
     async def watch(self) -> None:
         """Until cancelled, look every second for replies that have become known, while this process has reports."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
-                await self.look()
+                await self.settle()
             except QueueError as error:
                 _log.debug("reports on replies cannot be read from Redis now: %s", error)
 
-    async def look(self, *, everywhere: bool = False) -> None:
+    async def settle(self, *, everywhere: bool = False) -> None:
         """Settle reports whose reply has become known, or whose time is over.
 
         Looks in the partitions where this process has reports; with `everywhere`, in all.

@@ -123,9 +123,9 @@ class Journal:
         if is_new:
             self.metrics.undelivered(report.code)
         self.metrics.given_up(int(outcome == "dead letter"))
-        names = reply or report
+        source = reply or report
         fields = {
-            "conversation": self._tags.of(names.instance_name, names.user_phone),
+            "conversation": self._tags.of(source.instance_name, source.user_phone),
             "code": report.code,
             "outcome": outcome,
         }

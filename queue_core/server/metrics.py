@@ -113,7 +113,7 @@ class Metrics:
             "replies_undelivered", "Replies that the provider accepted and later reported as failed", "code"
         )
         self._own_messages = count(
-            "own_messages", "Messages of the bot's number that came back, by who sent them", "sender"
+            "own_messages", "Messages of the bot's number in webhooks, by who sent them", "sender"
         )
         for sender in get_args(OwnSender):
             self._own_messages.labels(sender)

@@ -56,7 +56,7 @@ def no_redis_words(settings: ServerSettings) -> str:
 async def open_queue(settings: ServerSettings, *, checks_layout: bool = True) -> AsyncIterator[MessageQueue]:
     """Open the queue for a command. Raises InvalidSettingsError when no Redis is configured.
 
-    Unless `checks_layout` is False, raises NewerLayoutError or PartitionsError for a queue of other processes.
+    Unless `checks_layout` is False, raises NewerLayoutError or PartitionsError if this process cannot use the queue.
     """
     async with connect(redis_url(settings)) as client:
         queue = MessageQueue(client, settings.queue)

@@ -51,12 +51,12 @@ _log = logging.getLogger("queue_core.events")
 async def run(
     settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False, holds: bool = False
 ) -> None:
-    """Run the roles until a signal. With `holds`, holds the queue first.
+    """Run the roles until a signal. With `holds`, first stop workers from taking turns.
 
     Raises the error that prevented the start, or that ended a role early.
     """
     if "web" in roles:
-        _check_free(settings)
+        _check_port_is_free(settings)
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
         settings = settings.with_ai()
@@ -71,7 +71,7 @@ async def run(
                 for sentence in sorted(EXPECTED_WARNINGS):
                     _log.info("before you use this Redis in production: %s", sentence)
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
-            opening = open_runtime(settings, records=records, expected=expected)
+            opening = open_runtime(settings, records=records, expected_warnings=expected)
             runtime = await stack.enter_async_context(opening)
             await _check_redis(runtime)
             if holds:
@@ -79,7 +79,7 @@ async def run(
             if asks_ai:
                 _warn_of_stand_ins(settings)
             if "worker" in roles:
-                _say_rules(settings)
+                _log_rules(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
@@ -120,7 +120,7 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
         _log.warning("replies are printed, since no channel is configured: set one of %s", names)
 
 
-def _say_rules(settings: ServerSettings) -> None:
+def _log_rules(settings: ServerSettings) -> None:
     """Log the batching rules, and what becomes of a message that arrives while the AI works."""
     if settings.queue.supersede_ms:
         treatment = "joins its turn, and the AI is asked again"
@@ -276,13 +276,13 @@ async def _listening(
 
 
 def _announced_beside_redis(url: str, settings: ServerSettings) -> AbstractContextManager[None]:
-    """Keep the address of the web server beside that of the Redis that it uses, if DATA_DIR has that."""
+    """Write the address of the web server into DATA_DIR, if that of its Redis is there."""
     if read_address(settings.data_dir) == settings.redis_url.get_secret_value() != "":
         return announced(url, settings.data_dir, WEB)
     return nullcontext()
 
 
-def _check_free(settings: ServerSettings) -> None:
+def _check_port_is_free(settings: ServerSettings) -> None:
     """Raise InvalidSettingsError if another program uses the port of the web app, before anything is started."""
     if settings.port == 0 or settings.reuse_port:
         return

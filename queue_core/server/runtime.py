@@ -50,7 +50,7 @@ class Runtime:
     journal: Journal
     tags: ConversationTags
     deliveries: Deliveries
-    expected: Collection[str]
+    expected_warnings: Collection[str]
     """Warnings about Redis that the monitor does not log, since this process chose the settings in question itself."""
 
     def new_processor(self) -> Processor:
@@ -65,7 +65,7 @@ class Runtime:
         )
 
     async def examine_and_repair(self) -> tuple[HealthReport, dict[str, int]]:
-        """Examine the queue and repair stranded conversations. Returns the report, and the numbers of repairs."""
+        """Repair the queue, delete or move old dead letters, and return a report and the numbers of repairs."""
         cleaned = {"stranded": 0, "locks": 0}
         try:
             rescued = await self.queue.rescue()
@@ -77,7 +77,7 @@ class Runtime:
         await self._make_room_for_dead_letters()
         report = await examine(self.queue)
         self.metrics.health(report)
-        warnings = [warning for warning in report.warnings if warning not in self.expected]
+        warnings = [warning for warning in report.warnings if warning not in self.expected_warnings]
         for level, sentences in ((logging.ERROR, report.errors), (logging.WARNING, warnings)):
             for sentence in sentences:
                 _log.log(level, "health: %s", sentence)
@@ -87,7 +87,7 @@ class Runtime:
 
     async def _settle_reports(self) -> None:
         try:
-            await self.deliveries.look(everywhere=True)
+            await self.deliveries.settle(everywhere=True)
         except QueueError as error:
             _log.warning("reports on replies could not be read, and are read at the next check: %s", error)
 
@@ -160,12 +160,12 @@ async def open_runtime(
     *,
     records: Literal["recording", "outcomes"] | None = None,
     write: Callable[[str], None] = print_reply,
-    expected: Collection[str] = (),
+    expected_warnings: Collection[str] = (),
 ) -> AsyncIterator[Runtime]:
     """Open the parts, and close them when the block ends. Redis need not be reachable yet.
 
-    `records` is the kind of file that this process writes to RECORD_TO, if that is set; `expected` are warnings about
-    Redis that are not logged. Raises InvalidSettingsError when no Redis is configured.
+    `records` is the kind of file that this process writes to RECORD_TO, if that is set; `expected_warnings` are
+    warnings about Redis that are not logged. Raises InvalidSettingsError when no Redis is configured.
     """
     recorder = None
     if settings.record_to and records:
@@ -190,15 +190,15 @@ async def open_runtime(
                 ),
             )
             await tags.share_key(queue.notes)
-            beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]
+            background = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]
             if recorder and settings.record_days:
                 expiring = _expire_recordings(recorder, settings.record_days)
-                beside.append(asyncio.create_task(expiring, name="recordings"))
+                background.append(asyncio.create_task(expiring, name="recordings"))
             try:
                 deliveries = Deliveries(queue, journal)
-                yield Runtime(settings, queue, bot, metrics, journal, tags, deliveries, expected)
+                yield Runtime(settings, queue, bot, metrics, journal, tags, deliveries, expected_warnings)
             finally:
-                await cancel_all(beside)
+                await cancel_all(background)
                 await bot.close()
     finally:
         if recorder:

@@ -68,8 +68,8 @@ class Web:
     async def readyz(self, request: web.Request) -> web.Response:
         """Answer 200 if the process can take work.
 
-        A web process can while Redis is away, but not when it refuses, nor with the legacy buffer, which has no direct
-        path.
+        A web process can while Redis is away, by asking the AI itself, but not with the legacy buffer, nor when Redis
+        refuses commands.
         """
         report = await self._health()
         answers_directly = self._webhooks is not None and self._runtime.settings.use_queue_system

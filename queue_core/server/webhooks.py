@@ -6,8 +6,8 @@ The answer decides a message's fate, since a provider delivers again after 5xx a
   cannot be read is stored as a dead letter;
 - 503: at least one message is neither stored nor answered. The whole post may come again, since stored messages are
   recognised;
-- 4xx: the post is not a webhook (400, 408, 413, 415), its sender is not allowed to post (401, 403), or replies to it
-  could not be sent (404).
+- 4xx: the post is not a webhook (400, 408, 413, 415), its sender is not allowed to post (401, 403), or no channel
+  could send replies (404).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Join(Protocol):
 
 
 class Receiver(Protocol):
-    """Destination of messages: the queue with its direct path, or the legacy buffer."""
+    """Destination of messages: the queue (the AI while Redis is away), or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
         """Store or answer a message, and say which. After an error, the message is neither stored nor answered."""
@@ -106,7 +106,7 @@ class Webhooks:
         return routes
 
     def _is_unused(self, provider: Provider) -> bool:
-        """Return True if a reply could not be sent, although others can: without any channel, replies are printed."""
+        """Return True if only other channels can send. Without any channel, replies are printed."""
         return self._has_channel and not provider.is_enabled
 
     def _not_configured(self, provider: Provider) -> web.Response:
@@ -181,7 +181,7 @@ class Webhooks:
                 answer[self._outcome(message, result, seconds)] += 1
         for item in unreadable:
             answer[await self._set_aside(item)] += 1
-        if inbound.own or inbound.failures:
+        if inbound.own_messages or inbound.failures:
             answer["failed"] += await self._report(inbound)
         body: dict[str, Any] = {how: count for how, count in answer.items() if count}
         if skipped:
@@ -206,10 +206,10 @@ class Webhooks:
 
     async def _received(self, messages: Sequence[QueueMessage]) -> Sequence[str | BaseException]:
         """Return for each message what became of it, or why it was not accepted."""
-        if len(messages) == 1:  # as most webhooks have, and a task for it would cost more than all else here
+        if len(messages) == 1:  # the usual case, in which a task would cost more than everything else here
             try:
                 return [await self._receiver.receive(messages[0])]
-            except Exception as error:  # noqa: BLE001 - the journal and the answer tell it
+            except Exception as error:  # noqa: BLE001 - the journal and the answer report it
                 return [error]
         receiving = (self._receiver.receive(message) for message in messages)
         return await asyncio.gather(*receiving, return_exceptions=True)
@@ -227,10 +227,10 @@ class Webhooks:
 
     async def _report(self, inbound: Inbound) -> int:
         """Pass on the reports on replies. Returns the number of failures that could not be noted."""
-        own = (self._deliveries.written(message) for message in inbound.own)
+        own_messages = (self._deliveries.own_message(message) for message in inbound.own_messages)
         failures = (self._deliveries.failed(failure) for failure in inbound.failures)
         _, results = await asyncio.gather(
-            asyncio.gather(*own), asyncio.gather(*failures, return_exceptions=True)
+            asyncio.gather(*own_messages), asyncio.gather(*failures, return_exceptions=True)
         )
         refused = [result for result in results if isinstance(result, BaseException)]
         for error in refused:

@@ -33,7 +33,7 @@ def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterato
         sentence = _sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
         if field:
             sentence = f"{names.get(field, field)}: {sentence}"
-        else:  # a fault of several settings names them as Python does
+        else:  # a fault of several settings has Python's names
             for name, environment_name in names.items():
                 sentence = sentence.replace(name, environment_name) if len(name) > 6 else sentence
         if sentence not in earlier:  # pydantic reports each item of a list separately

@@ -1,4 +1,4 @@
-"""Audit of recordings: finds which messages were really answered, when, how often and by whom, by `fates.py`."""
+"""Audit of recordings: finds which messages were really answered, when, how often and by whom, with `fates.py`."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _as_result(conversation: Conversation, *, shows_text: bool) -> AuditedConver
     last = max([index for message in shown for index in message.replies], default=-1)
     end_ms = max(shown[-1].arrival.at_ms, conversation.replies[last].at if last >= 0 else 0)
     indexes = [index for index, reply in enumerate(conversation.replies) if start_ms <= reply.at <= end_ms]
-    places = {index: place for place, index in enumerate(indexes[:LISTED_MAX])}
+    positions = {index: position for position, index in enumerate(indexes[:LISTED_MAX])}
     return AuditedConversation(
         recording=conversation.recording.name,
         instance=conversation.instance,
@@ -203,7 +203,7 @@ def _as_result(conversation: Conversation, *, shows_text: bool) -> AuditedConver
                 text=message.arrival.text if shows_text else "",
                 characters=message.arrival.characters,
                 state=message.state,
-                reply=places.get(message.replies[0]) if message.replies else None,
+                reply=positions.get(message.replies[0]) if message.replies else None,
                 twice=message.is_twice,
                 too_soon=message.is_too_soon,
                 order=message.is_out_of_order,
@@ -217,6 +217,6 @@ def _as_result(conversation: Conversation, *, shows_text: bool) -> AuditedConver
                 text=conversation.replies[index].text if shows_text else "",
                 is_further=index in conversation.further,
             )
-            for index in places
+            for index in positions
         ],
     )

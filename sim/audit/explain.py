@@ -1,6 +1,6 @@
 """Comparison of what really happened with what each system would have done, to find the system that explains losses.
 
-A system explains losses if it loses the messages that really got no reply, more of them than by chance. The same
+A system explains losses if it loses more of the messages that really got no reply than it would by chance. The same
 comparison is made for messages that came right after a reply that cut their turn in two.
 """
 
@@ -26,14 +26,14 @@ def explain(
     recordings: Iterable[Recording], runs: Sequence[Run], systems: Iterable[str]
 ) -> list[Explanation]:
     """Compare each recording with replies with the runs of each system."""
-    by_both: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    by_pair: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        by_both[run["recording"], run["system"]].append(run)
+        by_pair[run["recording"], run["system"]].append(run)
     names = list(systems)
     return [
         explanation
         for recording in recordings
-        for explanation in _of_recording(recording, [(name, by_both[recording.name, name]) for name in names])
+        for explanation in _of_recording(recording, [(name, by_pair[recording.name, name]) for name in names])
     ]
 
 
@@ -91,7 +91,7 @@ def _interrupted(run: Run) -> set[Name]:
             arrivals[entry["instance"], entry["phone"]].append((first_ms, entry["id"]))
     for of_user in arrivals.values():
         of_user.sort()
-    found = set[Name]()
+    interrupted = set[Name]()
     for batch in run["batches"]:
         if batch["replied_at_ms"] is None:
             continue
@@ -101,8 +101,8 @@ def _interrupted(run: Run) -> set[Name]:
             if at_ms >= batch["replied_at_ms"] + CUT_MS:
                 break
             if message_id not in batch["ids"]:
-                found.add((batch["instance"], batch["phone"], message_id))
-    return found
+                interrupted.add((batch["instance"], batch["phone"], message_id))
+    return interrupted
 
 
 def overlap(actual: AbstractSet[Name], predicted: AbstractSet[Name], messages: int) -> Overlap:

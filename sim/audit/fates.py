@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Message:
-    """Message with its fate; `at_ms` is its first delivery. `replies` are indexes of replies, the earliest first."""
+    """Message with its fate; `arrival` is its first delivery. `replies` are indexes of replies, the earliest first."""
 
     arrival: Arrival
     deliveries: int = 1
@@ -92,10 +92,10 @@ class Conversation:
 
 def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]:
     """Return a recording's conversations with the fate of every message."""
-    found: dict[tuple[str, str], Conversation] = {}
+    conversations: dict[tuple[str, str], Conversation] = {}
 
     def of(instance: str, phone: str) -> Conversation:
-        return found.setdefault((instance, phone), Conversation(recording, instance, phone))
+        return conversations.setdefault((instance, phone), Conversation(recording, instance, phone))
 
     by_id: dict[tuple[str, str, str], Message] = {}
     for arrival in recording.arrivals:
@@ -111,9 +111,9 @@ def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]
         elif isinstance(event, Delete) and (message := by_id.get((event.instance, event.phone, event.id))):
             message.deleted_at_ms = event.at
     end_ms = end_of(recording)
-    for conversation in found.values():
+    for conversation in conversations.values():
         _settle(conversation, end_ms, limits)
-    return [conversation for conversation in found.values() if conversation.messages]
+    return [conversation for conversation in conversations.values() if conversation.messages]
 
 
 def has_replies(recording: Recording) -> bool:
@@ -131,7 +131,7 @@ def _settle(conversation: Conversation, end_ms: int, limits: Limits) -> None:
     """Find the replies to each message, and what went wrong."""
     _attribute(conversation)
     has_batches = any(isinstance(event, BatchTaken) for event in conversation.recording.others)
-    _find_twice(conversation, is_one_reply_each=has_batches)
+    _find_twice(conversation, has_one_event_each=has_batches)
     _find_out_of_order(conversation)
     for message in conversation.messages:
         message.state = _state(message, conversation, end_ms, limits)
@@ -156,13 +156,13 @@ def _attribute(conversation: Conversation) -> None:
         waiting = [message for message in waiting if not message.replies]
 
 
-def _find_twice(conversation: Conversation, *, is_one_reply_each: bool) -> None:
+def _find_twice(conversation: Conversation, *, has_one_event_each: bool) -> None:
     """Mark messages with two answers, and replies that may be second answers."""
     replies = conversation.replies
     for message in conversation.messages:
         named = [index for index in message.replies if replies[index].ids]
         message.is_twice = any(
-            is_one_reply_each or _is_repeated(replies[first], replies[second])
+            has_one_event_each or _is_repeated(replies[first], replies[second])
             for first, second in pairwise(named)
         )
     arrivals = iter([message.arrival.at_ms for message in conversation.messages])
@@ -234,7 +234,7 @@ def _find_too_soon(conversation: Conversation, ai_takes_ms: int) -> None:
 
 
 def _count_turns(conversation: Conversation) -> None:
-    """Count the turns, those of several messages, and those that a bot's reply cut in two."""
+    """Count turns, and those of several messages; mark messages after a bot's reply that cut a turn."""
     replies = conversation.replies
     at = 0
     size = 0

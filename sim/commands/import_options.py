@@ -1,4 +1,4 @@
-"""Options of an import, which `import`, `replay` and `sweep` share."""
+"""Options of an import, which all commands that read files share."""
 
 from __future__ import annotations
 

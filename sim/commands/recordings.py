@@ -83,8 +83,8 @@ def say_estimate(
     lines = [f"{words}; {shorter}; Ctrl-C ends it"]
     if options.jobs > runs:
         lines.append(
-            f"{runs} of {options.jobs} processes can help: a run is not split by conversation, because conversations "
-            "share the workers' claims, connections and polls; in parts, they would be answered at other times"
+            f"{runs} of {options.jobs} processes can work: a run is not split, since its conversations share workers "
+            "and connections"
         )
     _say(lines)
 

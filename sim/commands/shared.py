@@ -1,4 +1,4 @@
-"""Parts that `replay` and `sweep` share: options, output files, and the verdict at the end."""
+"""Parts that commands share: options, output files, and the verdict at the end."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def check_outputs(options: argparse.Namespace) -> None:
     }
     for path in outputs:
         if path.resolve() in inputs:
-            raise InputError(f"{path} is a file to replay; write the result to another file")
+            raise InputError(f"{path} is an input file; write the result to another file")
         if path != STANDARD_OUTPUT:
             _check_writable(path)
 
@@ -223,7 +223,7 @@ def publish(
 def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
     """Return the command that repeats this result, without options that do not change it or absolute paths.
 
-    Of a phone number in the name of a file it shows the last digits only.
+    A phone number in the name of a file is cut to its last digits.
     `given` has options by name, as they were typed; `words` come after them.
     """
     line = ["python", "-m", "sim", command]

@@ -51,7 +51,7 @@ class Deployment:
         await self._within(process, self._system.webhook(arrival), f"webhook {arrival.id}")
 
     async def bury(self) -> None:
-        """End the tasks of all processes, after the run, when no fault strikes any more."""
+        """End the tasks of dead and frozen processes, after the run; no fault strikes any more."""
         self._is_over = True
         for process in [*self._deaths, *self._processes.values()]:
             if process.state != "running":
@@ -78,7 +78,7 @@ class Deployment:
     # Faults.
 
     async def _carry_out(self, fault: Fault) -> None:
-        """Let a fault strike at its time. The run does not come to rest before it is over."""
+        """Let a fault strike at its time. The run does not come to rest before the fault is over."""
         await asyncio.sleep(fault.at_ms / 1000)
         if fault.name == "process-restarts":
             names = list(self._processes)

@@ -1,4 +1,4 @@
-"""Processes in one event loop on simulated time: each may freeze, or die at any await, and then nothing of it acts."""
+"""Processes in one event loop on simulated time: each may freeze, or die at any await; then none of its code runs."""
 
 from __future__ import annotations
 

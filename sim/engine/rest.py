@@ -31,7 +31,7 @@ class WriteObserver(Protocol):
 
 
 class Carrier(Protocol):
-    """A network: has a request executed after half a round trip, and the answer given to a future after another."""
+    """Network: executes a request after half a round trip, and gives a future the answer after the other half."""
 
     def __call__(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
         """Send the request, which raises ResponseError for an error reply."""

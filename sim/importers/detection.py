@@ -40,7 +40,7 @@ def detect(sample: Sample, before: Importer | None = None) -> tuple[Importer, Ev
     return best
 
 
-def unknown(sample: Sample) -> ImportFailedError:
+def unknown_format(sample: Sample) -> ImportFailedError:
     """Make the error for a file of unknown format, which says how the file begins and what to type."""
     if not sample.data:
         return ImportFailedError(f"{sample.name}: is empty")

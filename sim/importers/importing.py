@@ -20,7 +20,7 @@ from queue_core.recording.format import (
 from queue_core.recording.reader import arrivals_of, others_of
 from queue_core.text import visible
 from sim.importers.base import Evidence, Importer, ImportFailedError, Omission, Sample
-from sim.importers.detection import detect, importer_named, unknown
+from sim.importers.detection import detect, importer_named, unknown_format
 from sim.importers.sources import Meter, Source, sources_of
 from sim.importers.summary import FileSummary, Summary
 from sim.importers.taking import EventTaker, ImportOptions
@@ -132,7 +132,7 @@ class Import:
     def _leave_out(self, source: Source, sample: Sample) -> None:
         """Leave a file out: counts it if it is in a folder or an archive, raises an error if the user named it."""
         if source.path in self._paths or (len(self._paths) == 1 and self._paths[0].name == "-"):
-            raise unknown(sample)
+            raise unknown_format(sample)
         file = FileSummary(source.name)
         file.omit(Omission("a file of no known format", 1))
         self.summary.files.append(file)

@@ -15,7 +15,7 @@ from queue_core.recording.format import Recording
 from queue_core.recording.reader import read_recording, short_names
 from queue_core.text import quantity
 from sim.importers.base import ImportFailedError
-from sim.importers.detection import detect, importer_named, unknown
+from sim.importers.detection import detect, importer_named, unknown_format
 from sim.importers.formats.recordings import Recordings
 from sim.importers.importing import Import
 from sim.importers.sources import STANDARD_INPUT, Meter, Source, files_of, plain_source, sources_of
@@ -68,7 +68,7 @@ def without_number(name: str) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Return names with a number behind each that is there before."""
+    """Return the names, each repeated one with a number behind it."""
     seen = Counter[str]()
     result = []
     for name in names:
@@ -127,19 +127,19 @@ class _Loader:
         files = [file for file in files_of(folder) if self._is_new(file)]
         top = [file for file in files if file.parent == folder]
         live = [file for file in top if FILE_NAME.fullmatch(file.name)]
-        own = [
+        recordings = [
             file
             for file in top
             if file.suffix == ".jsonl"
             and file not in live
-            and self._is_own(plain_source(file, self._meter), file)
+            and self._is_recording(plain_source(file, self._meter), file)
         ]
-        if live or own:
+        if live or recordings:
             self._below += [file for file in files if file.parent != folder]
-            files = [file for file in top if file not in own]
-        self._entries += [_Entry(file, partial(self._own, file)) for file in own]
+            files = [file for file in top if file not in recordings]
+        self._entries += [_Entry(file, partial(self._read_file, file)) for file in recordings]
         if files:
-            self._import_by_format(files, folder, has_recordings=bool(live or own))
+            self._import_by_format(files, folder, has_recordings=bool(live or recordings))
 
     def _import_by_format(self, files: Sequence[Path], folder: Path, *, has_recordings: bool) -> None:
         """Add a recording for each format: the same message may stand in files of two formats.
@@ -179,14 +179,14 @@ class _Loader:
 
     def _take_file(self, path: Path) -> None:
         sources = list(sources_of([path], self._meter))
-        if not sources or not all(self._is_own(source, path) for source in sources):
+        if not sources or not all(self._is_recording(source, path) for source in sources):
             self._import([path], path, self._options, sources)
             return
         for source in sources:
             inner = path if len(sources) == 1 else Path(source.name)
-            self._entries.append(_Entry(inner, partial(self._own_in, source)))
+            self._entries.append(_Entry(inner, partial(self._read_source, source)))
 
-    def _is_own(self, source: Source, path: Path) -> bool:
+    def _is_recording(self, source: Source, path: Path) -> bool:
         """Return True for a recording of this project, or a file with the name of one and no other known format."""
         if self._options.format:
             return isinstance(importer_named(self._options.format), Recordings)
@@ -195,7 +195,7 @@ class _Loader:
         if choice is None:
             if path.suffix == ".jsonl":
                 return True
-            raise unknown(sample)
+            raise unknown_format(sample)
         return isinstance(choice[0], Recordings)
 
     def _import(
@@ -218,10 +218,10 @@ class _Loader:
 
         self._entries.append(_Entry(name_path, read))
 
-    def _own(self, file: Path, name: str) -> Recording:
+    def _read_file(self, file: Path, name: str) -> Recording:
         return read_recording(file, name, skip_bad_lines=self._skip_bad_lines)
 
-    def _own_in(self, source: Source, name: str) -> Recording:
+    def _read_source(self, source: Source, name: str) -> Recording:
         path = Path(source.name)
         return read_recording(path, name, skip_bad_lines=self._skip_bad_lines, opener=source.open)
 

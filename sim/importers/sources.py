@@ -146,7 +146,7 @@ def files_of(path: Path) -> list[Path]:
             raise ImportFailedError(f"{visible(str(path))}: is neither a file nor a folder")
         files = []
         for file in sorted(path.rglob("*")):
-            if file.is_file() and not is_hidden(file.relative_to(path)) and not _is_about_others(file):
+            if file.is_file() and not is_hidden(file.relative_to(path)) and not _is_readme_or_license(file):
                 files.append(file)
                 if len(files) > FILES_MAX:
                     raise ImportFailedError(
@@ -160,7 +160,7 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
-def _is_about_others(file: Path) -> bool:
+def _is_readme_or_license(file: Path) -> bool:
     """Return True for a README or a LICENSE, which tells people about the other files of a folder or an archive."""
     return file.stem.upper() in ("README", "LICENSE")
 
@@ -186,7 +186,7 @@ def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
         yield from _unwrapped(Source(source.name, content), depth + 1)
         return
     for name, size, open_member in members(source.name, source.opener):
-        if _is_about_others(Path(name)):
+        if _is_readme_or_license(Path(name)):
             continue
         inner = f"{source.name}/{name}"
         yield from _unwrapped(Source(inner, _bounded(inner, open_member, size)), depth + 1)

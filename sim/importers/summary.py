@@ -60,7 +60,7 @@ class Summary:
     coarse: int = 0
     """Number of events whose time is known only to the second or minute."""
     drawn: int = 0
-    """Number of those whose moment within it this import draws."""
+    """Number of those for which this import draws a moment."""
     instances: set[str] = field(default_factory=set)
     conversations: set[int] = field(default_factory=set)
     """Hashes of the conversations with messages."""

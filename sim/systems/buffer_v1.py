@@ -1,4 +1,4 @@
-"""The buffer in which the incident happened."""
+"""The buffer of the incident in README.md."""
 
 from __future__ import annotations
 

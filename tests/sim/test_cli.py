@@ -221,7 +221,7 @@ def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     for paths in ("one.jsonl", "."):
         done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
         assert done.returncode == 2
-        assert done.stderr.startswith("sim: one.jsonl is a file to replay; write the result to another file")
+        assert done.stderr.startswith("sim: one.jsonl is an input file; write the result to another file")
     assert path.read_text() == ONE
 
 

@@ -21,7 +21,7 @@ PAIR_LIMIT_MS = 8_000
 
 _SECOND, _MINUTE = 1_000, 60_000
 
-# follows, code, meaning in words, and the wait in ms where Meta's page gives a reason for one.
+# consequence, code, meaning in words, and the wait in ms where Meta's page gives a reason for one.
 _ROWS: tuple[tuple[Consequence, int, str] | tuple[Consequence, int, str, int], ...] = (
     # Access: the operator has to act, and every user is concerned.
     ("operator", 0, "the access token is not accepted"),
@@ -168,7 +168,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
         detail=detail,
         look_at="CLOUD_ACCESS_TOKEN, the account and the phone number's id",
         asked_ms=max(
-            answer.retry_after_ms, _regained_ms(answer) if meaning.consequence == "number limit" else 0
+            answer.retry_after_ms, _blocked_ms(answer) if meaning.consequence == "number limit" else 0
         ),
     )
 
@@ -180,8 +180,8 @@ def words_of_failure(code: str, reason: str) -> str:
     return ": ".join(part for part in (known, reason) if part)
 
 
-def _regained_ms(answer: HttpAnswer) -> int:
-    """Return the wait until an account may call again, which the Graph API gives in minutes."""
+def _blocked_ms(answer: HttpAnswer) -> int:
+    """Return the time until an account may call again, which the Graph API gives in minutes."""
     usage = json_object(answer.headers.get("X-Business-Use-Case-Usage"))
     minutes = (
         whole_number(limit.get("estimated_time_to_regain_access"))

@@ -56,7 +56,7 @@ def user_of(message: Object, value: Object) -> User:
     return User(phone or user_id, addresses, contact)
 
 
-def changed_names(message: Object) -> dict[str, str]:
+def changed_addresses(message: Object) -> dict[str, str]:
     """Return the addresses of a user who has a new number or id, the old ones first, with their kinds.
 
     Returns {} for any other message, and for one that does not name both the old and the new address. Meta:
@@ -65,9 +65,14 @@ def changed_names(message: Object) -> dict[str, str]:
     system = mapping(message.get("system"))
     if message.get("type") != "system" or text(system.get("type")) not in CHANGES:
         return {}
-    told = _CHANGED.search(text(system.get("body")).strip())
-    old = [message.get("from"), message.get("from_user_id"), system.get("previous_user_id"), told and told[1]]
-    new = [system.get("wa_id") or system.get("new_wa_id"), system.get("user_id"), told and told[2]]
+    match = _CHANGED.search(text(system.get("body")).strip())
+    old = [
+        message.get("from"),
+        message.get("from_user_id"),
+        system.get("previous_user_id"),
+        match and match[1],
+    ]
+    new = [system.get("wa_id") or system.get("new_wa_id"), system.get("user_id"), match and match[2]]
     before, after = _kinds_of(old), _kinds_of(new)
     return before | after if before and after.keys() - before.keys() else {}
 

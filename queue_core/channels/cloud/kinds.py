@@ -119,7 +119,7 @@ def _reply(kind: str) -> Reader:
 def _flow(phrases: Phrases, part: Object) -> Content:
     """Describe a filled-in flow. Other forms have a text of their own in their body."""
     body, fields = text(part.get("body")), json_object(part.get("response_json"))
-    if not fields and not contents.is_routine(body):
+    if not fields and not contents.is_default_body(body):
         return contents.choice(phrases, "interactive", title=body)
     return contents.form(phrases, name(part.get("name")), fields, body=body)
 
@@ -143,8 +143,10 @@ _INTERACTIVE: Mapping[str, Reader] = {
 def _product_in(part: Any, depth: int = 0) -> str:
     if not isinstance(part, dict) or depth > DEPTH_MAX:
         return ""
-    found = label(part.get("product_retailer_id"))
-    return found or next((inner for value in part.values() if (inner := _product_in(value, depth + 1))), "")
+    retailer_id = label(part.get("product_retailer_id"))
+    return retailer_id or next(
+        (inner for value in part.values() if (inner := _product_in(value, depth + 1))), ""
+    )
 
 
 def _reaction(phrases: Phrases, message: Object) -> Content:

@@ -20,7 +20,7 @@ from queue_core.channels.base import (
     Unreadable,
 )
 from queue_core.channels.cloud.errors import words_of_failure
-from queue_core.channels.cloud.identity import User, changed_names, user_of
+from queue_core.channels.cloud.identity import User, changed_addresses, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
@@ -81,16 +81,23 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
         changes += _address_changes(messages, value)
     skipped["event"] += events.total()
     inbound = Inbound.of(items, _message, _set_aside, skipped)
-    own = (*inbound.own, *(echo for echo in echoes if echo.message_id and echo.instance_name))
+    own_messages = (
+        *inbound.own_messages,
+        *(echo for echo in echoes if echo.message_id and echo.instance_name),
+    )
     return msgspec.structs.replace(
-        inbound, failures=tuple(failures), own=own, address_changes=tuple(changes), events=dict(events)
+        inbound,
+        failures=tuple(failures),
+        own_messages=own_messages,
+        address_changes=tuple(changes),
+        events=dict(events),
     )
 
 
 def _address_changes(messages: list[Any], value: Object) -> Iterator[AddressChange]:
     instance = text(at(value, "metadata", "phone_number_id"))
     for message in objects(messages):
-        names = changed_names(message)
+        names = changed_addresses(message)
         if names and instance.strip():
             yield AddressChange(instance_name=instance, event_id=text(message.get("id")), names=names)
 

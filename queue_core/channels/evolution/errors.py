@@ -35,7 +35,7 @@ RAISED = Meaning(
     consequence="outage",
     words="an error that is not in the table: check that the instance is connected",
 )
-"""Meaning of 400 without a row: Evolution answers so to any error that Baileys raises before it sends."""
+"""Meaning of 400 without a row: Baileys raised an error in its call to send, before the message left."""
 NOT_READY = Meaning(
     code="500, reading a property",
     consequence="outage",

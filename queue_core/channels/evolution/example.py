@@ -1,4 +1,4 @@
-"""Examples of webhooks of the Evolution API, for tests and tools that play the provider."""
+"""Examples of webhooks of the Evolution API, for tests and simulated providers."""
 
 from __future__ import annotations
 

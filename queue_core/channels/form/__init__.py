@@ -53,14 +53,14 @@ class Form:
 
         Needed for a reply that such a release began to send. docs/upgrade.md says how long that is possible.
         """
-        return PART_END.join(_parts_before(reply, self.characters_max))
+        return PART_END.join(_parts_of_old_release(reply, self.characters_max))
 
     def pause_s(self, part: str) -> float:
         """Return the pause before a part that follows another one."""
         return pause_s(part, self.pause_s_max) if self.bubbles_max > 1 else 0.0
 
 
-def _parts_before(text: str, characters_max: int) -> list[str]:
+def _parts_of_old_release(text: str, characters_max: int) -> list[str]:
     parts = []
     rest = text
     while len(rest) > characters_max:

@@ -43,7 +43,7 @@ _BEGINS_BLOCK = re.compile(r"\$\$|\\\[|\\begin\{")
 def has_formulas(text: str) -> bool:
     """Return True if the text has a known LaTeX command or a formula with a sign such as `x^2`."""
     signs = islice(_SIGN.finditer(text), MISSES_MAX)
-    return has_commands(text) or any(_stretch(text, sign.start(), has_others=False) for sign in signs)
+    return has_commands(text) or any(_formula_at(text, sign.start(), has_others=False) for sign in signs)
 
 
 def has_commands(text: str) -> bool:
@@ -60,14 +60,14 @@ def add_formulas(parser: MarkdownIt) -> None:
 def _inline(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "$\\" or state.env.get("formula_misses", 0) > MISSES_MAX:
         return False
-    stretch = _stretch(state.src, state.pos, has_others=bool(state.env.get("has_formulas")))
-    if stretch is None:
+    span = _formula_at(state.src, state.pos, has_others=bool(state.env.get("has_formulas")))
+    if span is None:
         is_escape = state.src[state.pos] == "\\" and not state.src[state.pos + 1 : state.pos + 2].isalpha()
         if is_escape and state.src[state.pos + 1 : state.pos + 2] not in "([":
             return False
         state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
         return False
-    formula, end = stretch
+    formula, end = span
     text = text_of_latex(formula)
     if not text or end > state.posMax:
         return False
@@ -77,7 +77,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _stretch(text: str, at: int, *, has_others: bool) -> tuple[str, int] | None:
+def _formula_at(text: str, at: int, *, has_others: bool) -> tuple[str, int] | None:
     """Return the formula that begins at `at`, and its end."""
     mark, before = text[at : at + 2], text[at - 1 : at] if at else ""
     is_in_word = before.isascii() and before.isalnum()

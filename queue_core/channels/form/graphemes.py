@@ -1,4 +1,4 @@
-"""Borders between characters as a reader sees them: an emoji, a flag, or a letter with its vowel signs is one.
+"""Borders between characters as a reader sees them: an emoji, a flag or a letter with its vowel signs is one character.
 
 In doubt there is no border, and the text is cut elsewhere. Only a word of thousands of characters is cut at such a
 border, so the full rules of Unicode (UAX #29), which need tables that Python lacks, are not worth it.

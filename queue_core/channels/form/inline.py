@@ -36,8 +36,8 @@ _LOOSE_BOLD = re.compile(
     rf"{WRITTEN_ADDRESS}"
     r"|\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
 )
-"""Bold that CommonMark does not recognise, since a letter follows its punctuation: `**Note:**text`; addresses are read
-to be passed over."""
+"""Bold that CommonMark does not recognise, since a letter follows its punctuation: `**Note:**text`; addresses match
+too, so that they are skipped."""
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
@@ -95,7 +95,7 @@ def _without_loose_bold(text: str) -> str:
 def _line(pieces: list[Piece]) -> str:
     """Return a line with the marks of its pieces."""
     if any(piece.styles for piece in pieces):
-        return _written(_apart(pieces))
+        return _written(_without_touching_marks(pieces))
     return "".join(piece.text for piece in pieces)
 
 
@@ -110,12 +110,12 @@ def _styled(text: str, styles: frozenset[Style]) -> Iterator[Piece]:
 
 
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
-    """Return a piece without styles whose mark occurs in the text, where WhatsApp would read it as their end."""
+    """Return a piece without the styles whose marks are in its text, since WhatsApp would end them there."""
     return Piece(text, frozenset(style for style in styles if MARKS[style] not in text))
 
 
-def _apart(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces of a line without styles that would stand next to their own mark in the text."""
+def _without_touching_marks(pieces: list[Piece]) -> list[Piece]:
+    """Return the pieces of a line without styles whose marks would touch the same mark in the text."""
     kept = []
     for index, piece in enumerate(pieces):
         before = pieces[index - 1].text[-1:] if index else ""
@@ -201,8 +201,8 @@ class _Reader:
             self._pieces.append(Piece("\n", is_fixed=True))
             self._is_line_empty = True
 
-    def _count(self, style: Style, change: int) -> None:
-        """Note that a style opens or closes."""
+    def _open_or_close(self, style: Style, change: int) -> None:
+        """Open a style with a `change` of 1, close it with -1."""
         self._styles[style] += change
         self._open_styles = frozenset(style for style, count in self._styles.items() if count)
 
@@ -242,7 +242,7 @@ class _Reader:
         if meaning == "marks":
             self._add(token.markup)
         elif meaning == "style":
-            self._count(style, token.nesting)
+            self._open_or_close(style, token.nesting)
 
     def _meaning(self, opening: int, closing: int) -> Meaning:
         markup, text = self._tokens[opening].markup, self._text
@@ -313,7 +313,7 @@ class _Reader:
         elif partner < 0:
             self._add("" if text.startswith("<!--") else text, is_fixed=True)
         elif name in html_tags.STYLES:
-            self._count(html_tags.STYLES[name], -1 if closes else 1)
+            self._open_or_close(html_tags.STYLES[name], -1 if closes else 1)
         elif name in html_tags.CODE and self._dialect.has_marks:
             self._add("`", is_fixed=True)
         elif name in html_tags.BLOCKS:
@@ -333,7 +333,7 @@ class _Reader:
     def _block_tag(self, name: str, *, closes: bool) -> None:
         """Read a tag of a paragraph, a heading, a list or an item of a list."""
         if name in html_tags.HEADINGS:
-            self._count("bold", -1 if closes else 1)
+            self._open_or_close("bold", -1 if closes else 1)
         if name in ("ul", "ol") and closes and self._items:
             self._items.pop()
         if closes:

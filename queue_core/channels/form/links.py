@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 SCHEME_MAX = len("https://www.")
-"""Length of what the text of a link may have before its address."""
+"""Length of a scheme that the text of a link may add to its address."""
 
 WRITTEN_ADDRESS = r"(?i:https?://|www\.)(?:(?!\*\*[^!-~])[!-_a-~])+"
 """Pattern of an address in a text. It ends before bold that stands beside a letter which is not ASCII."""
@@ -25,7 +25,7 @@ def address_of(href: str) -> str:
 
 
 def is_named_by(address: str, label: str) -> bool:
-    """Return True if the text of a link is its address, perhaps without the scheme and the last slash."""
+    """Return True if the text of a link is empty or its address, perhaps without scheme and last slash."""
     return _bare(address) == _bare(label) or not label.strip()
 
 

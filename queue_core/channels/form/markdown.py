@@ -59,7 +59,7 @@ _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
 
 
 def converted(text: str, *, has_marks: bool = True) -> str:
-    """Return a text in WhatsApp's formatting, or without formatting. Of a text that is too much work, the end stays."""
+    """Return a text in WhatsApp's formatting, or without formatting. If it is too much work, its end stays as it is."""
     head = _affordable(text)
     if not _SIGNS.search(head):
         return text
@@ -75,7 +75,7 @@ def work_of(text: str, signs: Mapping[str, int] = _WORK_OF_SIGNS) -> int:
 
 
 def _affordable(text: str) -> str:
-    """Return the blocks at the beginning of a text, and the lines of a long block, that may be converted."""
+    """Return the beginning of a text that may be converted: whole blocks, or whole lines of a long one."""
     if len(text) <= CHARACTERS_MAX and work_of(text) <= WORK_MAX:
         return text
     signs = {sign: work for sign, work in _WORK_OF_SIGNS.items() if sign in text or sign == "\n"}
@@ -106,7 +106,7 @@ class _Document:
 
     def __init__(self, text: str, *, has_marks: bool) -> None:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-        text, references = _without_definitions(_with_apart_headings(text))
+        text, references = _without_definitions(_with_spaced_headings(text))
         self._lines = text.split("\n")
         env = {"references": references, "has_formulas": has_formulas(text), "strikes_singly": not has_marks}
         self._tokens = _PARSER.parse(text, env)
@@ -211,7 +211,7 @@ class _Document:
         return [f"{prefix}```", *code, f"{_continued(prefix)}```"]
 
 
-def _with_apart_headings(text: str) -> str:
+def _with_spaced_headings(text: str) -> str:
     """Return the text with a space after the marks of each heading, outside of code."""
     if "##" not in text or not _GLUED_HEADING.search(text):
         return text

@@ -62,10 +62,10 @@ _SPACED_BOLD = re.compile(
     r"|^\*\*[ \t](?P<line>[^*\n]{0,499}[^\W\d_][^*\n]{0,499}?)[ \t]?\*\*(?![\w*])",
     re.MULTILINE,
 )
-"""Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code, addresses and other bold are
-read to be passed over."""
+"""Bold with a space inside its marks, such as `**Price: **10` and `**today ** only`; code, addresses and other bold
+match too, to be skipped."""
 _STRUCK = re.compile(r"`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w~])~(?!\s)([^~\n]*[^\s~])~(?![\w~])")
-"""Text between WhatsApp's marks of strikethrough; code and addresses are read to be passed over."""
+"""Text between WhatsApp's marks of strikethrough; code and addresses match too, to be skipped."""
 _WORD = re.compile(r"[\w.+#-]{0,40}")
 _ADDRESS = re.compile(
     r"(?:(?:(?<=http)(?<![a-z0-9]http)|(?<=https)(?<![a-z0-9]https))://|(?<![a-z0-9])www\.(?=[^\W_]))[^\s<>\"`\]]+",
@@ -109,7 +109,7 @@ def _kind(character: str) -> str:
 
 
 class _Inline(ParserInline):
-    """Parser of the text of a paragraph, with the rules of another one."""
+    """Parser of a paragraph's text, with the rules of another parser."""
 
     def __init__(self, slow: ParserInline) -> None:
         super().__init__()

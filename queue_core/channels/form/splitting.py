@@ -128,26 +128,26 @@ class _Splitter:
     def _last(self, pattern: re.Pattern[str], begin: int, end: int, start: int) -> tuple[int, int] | None:
         """Return the last possible cut between two indexes: the end of a part, and the start of the next."""
         last = None
-        for found in pattern.finditer(self._text, begin, min(end + 1, len(self._text))):
-            stop = self._end_of(found)
+        for match in pattern.finditer(self._text, begin, min(end + 1, len(self._text))):
+            stop = self._end_of(match)
             if (
                 start < stop <= end
-                and not self._breaks(stop, found.end())
-                and not self._is_abbreviated(pattern, found)
+                and not self._breaks(stop, match.end())
+                and not self._is_abbreviated(pattern, match)
             ):
-                last = stop, found.end()
+                last = stop, match.end()
         return last
 
-    def _end_of(self, found: re.Match[str]) -> int:
-        return found.start() + len(found[0].rstrip())
+    def _end_of(self, match: re.Match[str]) -> int:
+        return match.start() + len(match[0].rstrip())
 
     def _breaks(self, stop: int, following: int) -> bool:
         return self._span_at(stop) is not None or self._span_at(following) is not None
 
-    def _is_abbreviated(self, pattern: re.Pattern[str], found: re.Match[str]) -> bool:
-        if pattern is not _SENTENCE or not found[0].startswith("."):
+    def _is_abbreviated(self, pattern: re.Pattern[str], match: re.Match[str]) -> bool:
+        if pattern is not _SENTENCE or not match[0].startswith("."):
             return False
-        before = self._text[max(found.start() - 12, 0) : found.start() + 1]
+        before = self._text[max(match.start() - 12, 0) : match.start() + 1]
         return _ABBREVIATION.search(before) is not None
 
     def _cut_inside(self, span: _Span, start: int, limit: int) -> tuple[int, int]:
@@ -162,10 +162,10 @@ class _Splitter:
 
 def _spans(text: str) -> Iterator[_Span]:
     """Yield code, links and pairs of marks, none of which overlap."""
-    for found in _SPANS.finditer(text):
+    for match in _SPANS.finditer(text):
         opening = closing = ""
-        if found["block"]:
+        if match["block"]:
             opening, closing = "```\n", "\n```"
-        elif found["code"] or found["marks"]:
-            opening = closing = found[0][0]
-        yield _Span(found.start(), found.end(), opening, closing)
+        elif match["code"] or match["marks"]:
+            opening = closing = match[0][0]
+        yield _Span(match.start(), match.end(), opening, closing)

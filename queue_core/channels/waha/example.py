@@ -1,4 +1,4 @@
-"""Examples of webhooks of WAHA, for tests and tools that play the provider."""
+"""Examples of webhooks of WAHA, for tests and simulated providers."""
 
 from __future__ import annotations
 

@@ -112,8 +112,8 @@ def _sender(about: Object) -> Sender:
         *(text(key[field]) for field in ("remoteJid", "remoteJidAlt", "senderPn") if field in key),
         *(text(info[field]) for field in ("Chat", "Sender", "SenderAlt") if field in info),
     ]
-    found = sender(text(about.get("from")), *others)
-    return found if found.reply_to else Sender(found.phone, f"{found.phone}@c.us", found.addresses)
+    user = sender(text(about.get("from")), *others)
+    return user if user.reply_to else Sender(user.phone, f"{user.phone}@c.us", user.addresses)
 
 
 def _profile_name(data: Object) -> Any:

@@ -70,8 +70,8 @@ def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
     After it come the phone number in both spellings, with `server` appended, and the linked id, if webhooks named them.
     """
     known = [mapping(message.message_data.get("addresses")) for message in reversed(batch.messages)]
-    told = [text(addresses.get("phone")) for addresses in known]
-    phone = next(filter(None, told), batch.user_phone if batch.user_phone.isdecimal() else "")
+    phones = [text(addresses.get("phone")) for addresses in known]
+    phone = next(filter(None, phones), batch.user_phone if batch.user_phone.isdecimal() else "")
     numbers = [f"{number}@{server}" for number in spellings(phone)]
     linked = [text(addresses.get("lid")) for addresses in known]
     return list(dict.fromkeys(filter(None, [first, *numbers, *linked])))

@@ -187,7 +187,7 @@ def words_of(body: Any) -> list[str]:
 def meaning_in(words: Iterable[str], rows: Iterable[Row]) -> Meaning | None:
     """Return the meaning of the first row that matches any of the words."""
     texts = [text[:_CHARACTERS_MAX] for text in words]
-    return next((meaning for it in rows for text in texts if (meaning := it.read(text))), None)
+    return next((meaning for each in rows for text in texts if (meaning := each.read(text))), None)
 
 
 def refusal_in(

@@ -105,7 +105,7 @@ def _interactive_response(phrases: Phrases, part: Object) -> Content:
     )
     body, fields = text(at(part, "body", "text")), json_object(flow.get("paramsJson"))
     chosen_id = text(fields.get("id"))
-    if not fields and contents.is_routine(body) and flow.get("paramsJson"):
+    if not fields and contents.is_default_body(body) and flow.get("paramsJson"):
         return contents.form(phrases, name(flow.get("name")), {})
     if chosen_id or not fields:
         title = body or text(fields.get("title")) or text(fields.get("display_text"))
@@ -215,7 +215,7 @@ def _template(*paths: tuple[str, ...]) -> Reader:
     """Make a reader for a message that another business's program sends, with its text at one of the paths."""
 
     def read(phrases: Phrases, part: Object) -> Content:
-        words = next((found for path in paths if (found := text(at(part, *path)))), "")
+        words = next((value for path in paths if (value := text(at(part, *path)))), "")
         return contents.placeholder(phrases, "template", "template", "", words)
 
     return read

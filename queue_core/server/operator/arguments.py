@@ -31,7 +31,7 @@ def duration_s(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def count(low: int, high: int) -> Callable[[str], int]:
+def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Make a parser for whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:

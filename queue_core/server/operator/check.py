@@ -1,4 +1,4 @@
-"""`check`: finds everything that would break the guarantees."""
+"""`check`: finds everything that could lose a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         commands,
         "check",
         run_check,
-        summary="find everything that would break the guarantees",
+        summary="find everything that could lose a message",
         description="""
             Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
             persistence, a replica, stranded conversations and more. It says what to do about each. It also runs the
@@ -100,8 +100,8 @@ async def _queue_to_check(
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"{no_redis_words(settings)}: set REDIS_URL=redis://…, or type check --embedded to check the "
-            "redis-server that serve would start"
+            f"{no_redis_words(settings)}: set REDIS_URL=redis://…, or type `check --embedded` to check "
+            "the Redis that `serve` would start"
         )
     is_temporary = "data_dir" not in settings.model_fields_set and not settings.data_dir.exists()
     folder = "a temporary folder" if is_temporary else f"{settings.data_dir}/"

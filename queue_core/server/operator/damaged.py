@@ -18,7 +18,7 @@ from queue_core.server.operator.output import (
     Table,
     complain,
     moment,
-    name,
+    short_name,
     shortened,
     write,
     write_fields,
@@ -118,7 +118,7 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
             write_json(msgspec.to_builtins(key), on_one_line=True)
         return OK
     for key in damaged:
-        names = name(key.instance_name or "(all)"), name(key.user_phone or "(all)")
+        names = short_name(key.instance_name or "(all)"), short_name(key.user_phone or "(all)")
         error = shortened(key.error, TEXT_CELLS_MAX)
         table.add(key.id, moment(key.found_at_ms), key.holds, *names, shortened(key.type, 10), error)
     if damaged:
@@ -143,7 +143,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     fields = [
         ("id", key.id),
         ("key", visible(key.key)),
-        ("is now", visible(key.kept_as)),
+        ("moved to", visible(key.kept_as)),
         ("holds", key.holds),
         ("type", visible(key.type)),
         *((("instance", visible(key.instance_name)),) if key.instance_name else ()),

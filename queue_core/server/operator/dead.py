@@ -17,15 +17,15 @@ from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.sent_replies import UNDELIVERED
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
-from queue_core.server.operator.away import without_away
+from queue_core.server.operator.arguments import FAILED, OK, add_command, phone_spellings, whole_number
+from queue_core.server.operator.away import without_away_partitions
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
     complain,
     moment,
-    name,
     reply_text,
+    short_name,
     shortened,
     write,
     write_fields,
@@ -93,7 +93,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_filters(parser)
     parser.add_argument(
         "--limit",
-        type=count(0, 10_000_000),
+        type=whole_number(0, 10_000_000),
         default=LIST_LIMIT,
         metavar="N",
         help="list at most N; 0 for all of them (default: %(default)s)",
@@ -192,7 +192,7 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
     shown = 0
     is_cut = False
     async with open_queue(settings) as queue:
-        part, findings = await without_away(queue)
+        part, findings = await without_away_partitions(queue)
         async with aclosing(_matching(part, args)) as letters:
             async for letter in letters:
                 if args.limit and shown == args.limit:
@@ -373,8 +373,8 @@ def _row(letter: DeadLetter, *, with_text: bool) -> list[str]:
     cells = [
         letter.id,
         moment(letter.dead_at_ms),
-        name(letter.instance_name),
-        name(letter.user_phone),
+        short_name(letter.instance_name),
+        short_name(letter.user_phone),
         str(letter.attempts),
         shortened(letter.reason, TEXT_CELLS_MAX),
     ]

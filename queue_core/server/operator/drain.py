@@ -20,14 +20,14 @@ from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 
 LOOK_S = 0.5
-"""Wait between two looks."""
+"""Wait between two reads of the queue."""
 REPORT_CHANGE_S = 1.0
 """Shortest time between two reports of a change."""
 REPORT_S = 5.0
 """Time after which an unchanged state is reported again."""
 SCAN_S_MAX = 30.0
 """Longest search for stranded conversations."""
-BACKLOG_MS = 5_000
+OVERDUE_MS = 5_000
 """A conversation that has been due for longer is reported as overdue."""
 
 
@@ -73,7 +73,7 @@ async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
                 remaining = await _read_remaining(queue)
                 words = remaining.words()
             except QueueUnavailableError as error:
-                remaining, words = None, f"Redis does not answer, trying again: {error}"
+                remaining, words = None, f"Redis does not answer yet: {error}"
             waited = clock() - began
             if remaining and remaining.is_empty:
                 return _drained(args, remaining, await count_buffered(queue), waited)
@@ -91,7 +91,7 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     messages: int
     conversations: int
     overdue: int
-    """Conversations that have been due for more than BACKLOG_MS."""
+    """Conversations that have been due for more than OVERDUE_MS."""
     unreachable: int
     """Conversations that no worker will ever look at."""
     is_complete: bool
@@ -130,7 +130,7 @@ async def _read_remaining(queue: MessageQueue) -> _Remaining:
     return _Remaining(
         messages=messages,
         conversations=len(conversations),
-        overdue=sum(conversation.attention_at_ms < now_ms - BACKLOG_MS for conversation in conversations),
+        overdue=sum(conversation.attention_at_ms < now_ms - OVERDUE_MS for conversation in conversations),
         unreachable=unreachable,
         is_complete=is_complete,
         dead_letters=(await queue.sizes()).dead_letters,

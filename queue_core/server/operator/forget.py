@@ -16,7 +16,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.erasure import Forgotten
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, other_spelling_words, phone_spellings
-from queue_core.server.operator.output import complain, name, write, write_json
+from queue_core.server.operator.output import complain, short_name, write, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 
@@ -146,7 +146,8 @@ async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiti
 def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSettings) -> None:
     if not known:
         write(
-            f"nothing is kept about {name(args.instance)} {name(args.phone)}{other_spelling_words(args.phone)}"
+            f"nothing is kept about {short_name(args.instance)} {short_name(args.phone)}"
+            f"{other_spelling_words(args.phone)}"
         )
     for outcome in known:
         if outcome.is_deleted:

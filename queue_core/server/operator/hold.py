@@ -13,7 +13,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.inspection import Sizes
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, duration_s
-from queue_core.server.operator.away import without_away
+from queue_core.server.operator.away import without_away_partitions
 from queue_core.server.operator.figures import held_since, in_conversations
 from queue_core.server.operator.output import complain, moment, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
@@ -80,7 +80,7 @@ def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Hold the queue, and write what workers would answer."""
     async with open_queue(settings) as queue:
-        part, findings = await without_away(queue)
+        part, findings = await without_away_partitions(queue)
         since_ms = await part.holding.hold()
         inventory = await part.holding.inventory()
         sizes = await part.sizes()

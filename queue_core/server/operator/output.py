@@ -20,7 +20,7 @@ TEXT_CELLS_MAX = 80
 """Width to which message texts and reasons are cut, unless the option for whole texts is given."""
 
 ITEM_CELLS_MIN = 20
-"""Smallest width, beside the lead, to which an item is wrapped on a terminal."""
+"""Smallest width to which the words after a label are wrapped on a terminal."""
 
 
 def write(line: str = "") -> None:
@@ -74,7 +74,7 @@ def shortened(text: str, cells: int) -> str:
     return "".join(kept) + "…"
 
 
-def name(text: str) -> str:
+def short_name(text: str) -> str:
     """Make an instance name or a phone fit into a table."""
     return shortened(text, NAME_CELLS_MAX)
 
@@ -129,15 +129,15 @@ class Table:
         return "  ".join(padded).rstrip()
 
 
-def write_item(lead: str, words: str) -> None:
-    """Write words after `lead`; on a terminal, further lines begin below the words. In a pipe it is one line."""
-    room = shutil.get_terminal_size().columns - width(lead) if sys.stdout.isatty() else 0
+def write_item(label: str, words: str) -> None:
+    """Write a label and words; on a terminal, further lines begin below the words. A pipe gets one line."""
+    room = shutil.get_terminal_size().columns - width(label) if sys.stdout.isatty() else 0
     lines = [words]
     if ITEM_CELLS_MIN <= room < width(words):
         lines = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
     for line in lines:
-        write(f"{lead}{line}".rstrip())
-        lead = " " * width(lead)
+        write(f"{label}{line}".rstrip())
+        label = " " * width(label)
 
 
 def write_fields(fields: Iterable[tuple[str, str]]) -> None:

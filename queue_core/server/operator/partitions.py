@@ -12,7 +12,7 @@ from queue_core.durations import age
 from queue_core.queue.partitions.change import PartitionsChange
 from queue_core.queue.partitions.noted import NotedPartitions
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, count, duration_s
+from queue_core.server.operator.arguments import OK, add_command, duration_s, whole_number
 from queue_core.server.operator.output import complain, write, write_fields, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.settings import PARTITIONS_MAX
@@ -49,7 +49,11 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
             """,
     )
     parser.add_argument(
-        "number", nargs="?", type=count(1, PARTITIONS_MAX), metavar="NUMBER", help="new number of partitions"
+        "number",
+        nargs="?",
+        type=whole_number(1, PARTITIONS_MAX),
+        metavar="NUMBER",
+        help="new number of partitions",
     )
     parser.add_argument(
         "--timeout",
@@ -61,7 +65,7 @@ def add_partitions(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 async def run_partitions(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Show or change the number."""
+    """Show or change the number of partitions."""
     async with open_queue(settings, checks_layout=False) as queue:
         if args.number is None:
             return _show(args, await queue.partitions.noted(), queue.settings.partitions)
@@ -95,7 +99,7 @@ def _show(args: argparse.Namespace, noted: NotedPartitions, partitions: int) -> 
 
 
 class _Progress:
-    """Reports phases, and how far each has come, at most once in `REPORT_S`."""
+    """Writer of progress: each new phase at once, the same one at most once in `REPORT_S`."""
 
     def __init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -103,7 +107,7 @@ class _Progress:
         self._phase = ""
 
     def __call__(self, words: str) -> None:
-        """Report."""
+        """Report progress; the phase stands before a colon."""
         phase, now = words.partition(":")[0], self._clock()
         if phase != self._phase or now - self._reported_at >= REPORT_S:
             self._phase, self._reported_at = phase, now

@@ -33,10 +33,10 @@ from queue_core.server.operator.arguments import (
     FAILED,
     OK,
     add_command,
-    count,
     duration_s,
     is_phone_number,
     phone_spellings,
+    whole_number,
 )
 from queue_core.server.operator.output import complain, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
@@ -44,7 +44,7 @@ from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""Wait between two looks at the conversation; a batch that is done in less time is never seen while a worker has it."""
+"""Wait between two reads of the conversation; a turn that takes less time may be missed."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +83,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count",
-        type=count(1, 1_000),
+        type=whole_number(1, 1_000),
         default=3,
         metavar="N",
         help="number of messages (default: %(default)s)",
@@ -91,7 +91,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel",
         choices=[_hyphened(provider.name) for provider in PROVIDERS],
-        help="provider to play (default: the first that is configured, else evolution)",
+        help="simulated provider (default: the first that is configured, else evolution)",
     )
     parser.add_argument(
         "--instance",
@@ -161,7 +161,7 @@ class _Progress(msgspec.Struct, kw_only=True):
     acknowledged_ms: list[float] = []
     """Duration of each post."""
     taken_at_ms: int | None = None
-    """Time at which a worker took the first batch; None if no look found it with a worker."""
+    """Time at which a worker took the first batch; None if no read found it with a worker."""
     finished: dict[str, int] = {}
     """Ids of finished messages, with the time at which each finished."""
     pending: list[QueueMessage] = []
@@ -217,7 +217,7 @@ def _local_url(settings: ServerSettings) -> str:
 
 
 def _provider(settings: ServerSettings, name: str | None) -> Provider:
-    """Return the provider to play: the named one, else the first that is configured, else the Evolution API."""
+    """Return the simulated provider: the named one, else the first that is configured, else the Evolution API."""
     if name:
         return next(provider for provider in settings.providers if _hyphened(provider.name) == name)
     enabled = (provider for provider in settings.providers if provider.is_enabled)
@@ -263,7 +263,7 @@ def _refusal(answer: HttpAnswer, secret_name: str) -> str:
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     if not answer.is_success:
         error = visible(str(fields.get("error", "")))[:300]
-        hint = f"; set {secret_name} as the server has it" if answer.status in (401, 403) else ""
+        hint = f"; set {secret_name} to the server's value" if answer.status in (401, 403) else ""
         return f"the server answered {answer.status} {error}{hint}".replace("  ", " ")
     if fields.get("buffered"):
         return "taken by the legacy buffer (the server runs with USE_QUEUE_SYSTEM=false), so it cannot be watched"

@@ -24,17 +24,17 @@ from queue_core.server.operator.arguments import (
     FAILED,
     OK,
     add_command,
-    count,
     other_spelling_words,
     phone_spellings,
+    whole_number,
 )
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
     complain,
     moment,
-    name,
     reply_text,
+    short_name,
     shortened,
     write,
     write_fields,
@@ -83,7 +83,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--finished",
-        type=count(0, 100_000),
+        type=whole_number(0, 100_000),
         default=5,
         metavar="N",
         help="show the last N of the finished messages (default: %(default)s)",
@@ -128,7 +128,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
                 break
         else:
             complain(
-                f"nothing is known about {name(args.instance)} {name(args.phone)}"
+                f"nothing is known about {short_name(args.instance)} {short_name(args.phone)}"
                 f"{other_spelling_words(args.phone)}: `status` lists the conversations that wait; finished messages "
                 f"are kept for {age(settings.queue.completed_ttl_s * 1000)}"
             )
@@ -147,21 +147,21 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
     names = await queue.aliases.names_of_user(instance, phone)
-    shown = await queue.aliases.conversation_of(instance, phone)
+    conversation = await queue.aliases.conversation_of(instance, phone)
     buffers = [await read_buffer(queue, name) for name in names]
     return _Overview(
         instance=instance,
-        phone=shown[1],
-        others=[other for _, other in names if other != shown[1]],
-        queued=await queue.conversation(*shown),
-        damaged=await queue.damage.not_moved(shown),
+        phone=conversation[1],
+        others=[other for _, other in names if other != conversation[1]],
+        queued=await queue.conversation(*conversation),
+        damaged=await queue.damage.not_moved(conversation),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) in names
         ],
         buffer=next((buffer for buffer in buffers if buffer), None),
-        memory=await ConversationMemory(queue.notes).load(*shown) or Memory(),
+        memory=await ConversationMemory(queue.notes).load(*conversation) or Memory(),
     )
 
 
@@ -174,7 +174,7 @@ async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list
 def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
     if not names:
         complain(
-            f"no known conversation has the tag {name(tag)}: give a tag from the log, or INSTANCE and PHONE; "
+            f"no known conversation has the tag {short_name(tag)}: give a tag from the log, or INSTANCE and PHONE; "
             "`status` lists the conversations that wait"
         )
     for instance, phone in names:
@@ -204,7 +204,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         facts.append(("last error", visible(retry.last_error or without_error)))
     if reply := queued.reply:
         since = age(queued.now_ms - reply.recorded_at_ms)
-        words = f"{reply.send_state}, recorded for the last try {since} ago"
+        words = f"{reply.send_state}, last tried {since} ago"
         facts.append(("reply", f"{words}: {_cut(reply_text(reply.text), is_full=is_full)}"))
     if undelivered := queued.undelivered:
         newest_failure = undelivered[-1]
@@ -250,7 +250,7 @@ def _state_of_waiting(queued: Conversation, when: str) -> str:
         away = "the AI" if queued.awaits == "ai" else "the channel"
         return f"waits for {away}, which is away: see `status`"
     if queued.retry and queued.retry.given_up:
-        return f"given up; waits for room for dead letters, looked for {when}: see `status`"
+        return f"given up; waits for room for dead letters, next check {when}: see `status`"
     if retry := queued.retry:
         counted = f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
         return f"{counted} and {retry.setbacks:,} that do not count" if retry.setbacks else counted
@@ -285,7 +285,7 @@ class _MessageTable(Table):
         words = message.message
         if message.earlier:
             words = f"{words} (before: {message.earlier})"
-        self.add(*cells, *kind, *changed, name(message.id), _cut(words, is_full=self._is_full))
+        self.add(*cells, *kind, *changed, short_name(message.id), _cut(words, is_full=self._is_full))
 
 
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
@@ -344,7 +344,7 @@ def _write_memory(memory: Memory, *, is_full: bool) -> None:
 
 
 def _kind(message: QueueMessage) -> str:
-    return name(str(message.message_data.get("kind", "")))
+    return short_name(str(message.message_data.get("kind", "")))
 
 
 def _cut(words: str, *, is_full: bool) -> str:

@@ -17,12 +17,12 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.inspection import ActiveConversation
 from queue_core.queue.upkeep.rescue import STEPS_MAX
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, count, duration_s
+from queue_core.server.operator.arguments import OK, add_command, duration_s, whole_number
 from queue_core.server.operator.figures import figures, in_conversations, write_findings
 from queue_core.server.operator.output import (
     Table,
     complain,
-    name,
+    short_name,
     write,
     write_fields,
     write_json,
@@ -50,7 +50,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
               python -m queue_core status
               python -m queue_core status --watch 2s
 
-            exit codes: 0 shown, if only in part because a node of a cluster is away; 1 Redis is not available; 2 wrong
+            exit codes: 0 shown (in part if a node of a cluster is away); 1 Redis is not available; 2 wrong
             usage or configuration
             """,
     )
@@ -62,7 +62,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--limit",
-        type=count(0, 1_000_000),
+        type=whole_number(0, 1_000_000),
         default=10,
         metavar="N",
         help="list the first N conversations (default: %(default)s)",
@@ -108,7 +108,7 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
         write()
         table = Table("instance", "phone", "attention")
         for conversation in due:
-            names = name(conversation.instance_name), name(conversation.user_phone)
+            names = short_name(conversation.instance_name), short_name(conversation.user_phone)
             table.add(*names, _attention(conversation, now_ms))
         table.flush()
         active = report.active_conversations or 0  # None when they were not counted

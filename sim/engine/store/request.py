@@ -10,7 +10,7 @@ Command = tuple[Any, ...]
 
 
 class Request(ABC):
-    """A request of a client, `half_s` under way to the server, and its answer as long on the way back."""
+    """A request that travels `half_s` to the server, and whose answer travels as long back."""
 
     __slots__ = ("answers", "client", "half_s")
     is_over_http: ClassVar[bool] = False

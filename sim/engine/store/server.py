@@ -1,6 +1,6 @@
 """A server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis.
 
-Every request passes `StoreServer.send`, `_arrive` and `_answer`, in this order: what fails on the way fails there.
+Every request passes `StoreServer.send`, `_arrive` and `_answer`, in this order: failures on the way happen there.
 """
 
 from __future__ import annotations

@@ -106,9 +106,9 @@ class Store:
         self._set_state(is_full, is_replica)
 
     def abort_after(self, writes: int | None) -> bool:
-        """Let the next script that makes more writes than this end with an error; None lets no script end so.
+        """Let the next script with more than `writes` writes end with an error; None: no script.
 
-        Return True if no script has ended so since the last call asked for it.
+        Returns True if an earlier call asked for that, and no script has ended so yet.
         """
         return bool(self._abort_after(False if writes is None else writes))
 

@@ -147,7 +147,7 @@ class _Connection:
     # Answers, and what comes instead of them.
 
     def tell(self, callback: Callable[..., None], *args: Any) -> None:
-        """Call back with what comes from the server: in the process, which may be frozen or dead, if it has one."""
+        """Call back with an answer: in the connection's process, if it has one, which may be frozen or dead."""
         if self._process is None:
             callback(*args)
         else:
@@ -255,7 +255,7 @@ class _Connection:
             self._timer = self._loop.call_later(self._tick_s, self._look)
 
     def _look(self) -> None:
-        """Look at the deadlines. A connection that was silent for as long is given up."""
+        """Fail calls that are past their deadline; give up a connection that was silent for that time."""
         now_s, patience_s = self._loop.time(), self._deadline_s
         for pending in self._due:
             if not pending.future.done() and now_s - pending.since_s >= self._deadline_s:

@@ -200,7 +200,7 @@ def _type(fields: Mapping[str, Any]) -> str:
 def _message_row(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _MessageRow:
     conversation = label(whole(fields.get("conversation_id")) or fields.get("conversation_display_id"))
     conversation = conversation or label(at(fields, "conversation", "id")) or label(row.outer.get("id"))
-    user = next((found for column in _PHONE_COLUMNS if (found := label(fields.get(column)))), "")
+    user = next((phone for column in _PHONE_COLUMNS if (phone := label(fields.get(column)))), "")
     user = user or text(at(fields, "conversation", "meta", "sender", "phone_number"))
     user = user or text(at(row.outer, "meta", "contact", "phone_number"))
     user = user or text(at(row.outer, "meta", "sender", "phone_number"))

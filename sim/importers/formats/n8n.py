@@ -21,7 +21,7 @@ from sim.importers.base import Context, Evidence, ImportedEvent, Importer, Omiss
 from sim.importers.formats.chatwoot import events_in
 from sim.importers.formats.tables.dumps import is_dump
 from sim.importers.formats.tables.rows import Row, json_of, rows_in, rows_of
-from sim.importers.formats.webhooks.bodies import Body, found_in
+from sim.importers.formats.webhooks.bodies import Body, bodies_in
 from sim.importers.formats.webhooks.reading import BodyReader
 from sim.importers.sources import Source
 from sim.importers.times import Moment, moment_of
@@ -145,7 +145,7 @@ class _Executions:
         )
 
     def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[ImportedEvent | Omission]:
-        bodies = list(found_in(_inner(fields), place, None))
+        bodies = list(bodies_in(_inner(fields), place, None))
         if not bodies:
             yield from self._of_chatwoot([_Output(_inner(fields), None, None)], None, place)
         for body in bodies:
@@ -158,7 +158,7 @@ class _Executions:
         webhook: Mapping[str, Any] | None = None
         messages: list[MessageEvent] = []
         for output in outputs:
-            bodies = [body for body in found_in(output.value, place, None) if not _is_own(body.body)]
+            bodies = [body for body in bodies_in(output.value, place, None) if not _is_own(body.body)]
             if bodies:
                 webhook = bodies[0].body
                 for body in bodies:

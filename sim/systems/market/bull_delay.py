@@ -1,4 +1,4 @@
-"""A delayed job of BullMQ for each user, whose data each message rewrites and whose delay it starts anew.
+"""A delayed job of BullMQ for each user: each message rewrites its data, and starts its delay anew.
 
 Read in taskforcesh/bullmq 6.2.0: docs/gitbook/guide/jobs/deduplication.md; in src/commands addDelayedJob-6.lua and
 includes/handleDuplicatedJob.lua (a job whose id exists is not added), updateData-1.lua, changeDelay-4.lua (an error
@@ -159,13 +159,13 @@ class BullDelay(MarketSystem):
         """Write the message into the job if it is delayed, else into a new one. Return False after an error."""
         conversation = conversation_of(message)
         job = f"bull:turns:{self.key(conversation)}"
-        found = await self.redis.hget(job, "data")
-        if found is None:
+        data = await self.redis.hget(job, "data")
+        if data is None:
             return await self._add(job, message)
         state = await self.redis.hget(job, "state")
         if state != b"delayed":
             return await self._add(f"{job}:{self.world.now_ms()}-{message.delivery}", message)
-        messages = [*_DECODER.decode(found), message]
+        messages = [*_DECODER.decode(data), message]
         before = await self.redis.eval(UPDATE, 1, job, msgspec.json.encode(messages))
         if before is None:
             return False
@@ -191,7 +191,7 @@ class BullDelay(MarketSystem):
         return True
 
     def _look_at(self, job: str, due_ms: int) -> None:
-        """Have the worker look at a job then. It takes the job if it is due, as Redis knows."""
+        """Have the worker look at a job at `due_ms`, and take it if it is due in Redis."""
         heappush(self._due, (due_ms, job))
         self._changed.set()
 

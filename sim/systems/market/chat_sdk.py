@@ -94,7 +94,7 @@ class ChatSdk(MarketSystem):
         super().__init__(world)
         self.left_cause = Cause(code="queued_unread", ttl_s=self.options.entry_ttl_ms // 1000)
         self.locked: set[str] = set()
-        """Conversations whose lock a function holds that will look into the queue."""
+        """Conversations whose lock is held by a function that will read the queue."""
 
     async def webhook(self, arrival: Arrival) -> None:
         """Handle the message after the webhook was acknowledged (`waitUntil`)."""

@@ -81,7 +81,7 @@ async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
     for body in (own_message(), own_message("typed"), own_message("in a group", "1-2@g.us")):
         assert (await site.post("/webhook/evolution", body))[0] == 200
     assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}
-    await site.runtime.deliveries.look()
+    await site.runtime.deliveries.settle()
     assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}, (
         "too early to tell"
     )
@@ -90,7 +90,7 @@ async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
     monkeypatch.setattr(
         queue.sent, "_access", dataclasses.replace(queue.sent._access, clock=lambda: later_ms)
     )
-    await site.runtime.deliveries.look()
+    await site.runtime.deliveries.settle()
     assert await counts(site, "own_messages") == {"bot": "1.0", "others": "1.0", "unknown": "0.0"}
     assert "a message of the bot's number that the bot did not send" in caplog.text
     assert not any("typed" in record.__dict__.values() for record in caplog.records), "an id can hold a phone"
@@ -115,7 +115,7 @@ async def test_an_echo_that_is_faster_than_the_answer_of_the_send_is_the_bots(ma
             async with running(site.runtime.new_processor()):
                 await site.post("/webhook/evolution", evolution("m1"))
                 await at_rest(site.runtime.queue)
-            await site.runtime.deliveries.look()
+            await site.runtime.deliveries.settle()
             assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}
             await site.post("/webhook/evolution", own_message("3EB0"))
             assert await counts(site, "own_messages") == {"bot": "2.0", "others": "0.0", "unknown": "0.0"}
@@ -134,7 +134,7 @@ async def test_after_a_send_without_an_answer_nobody_claims_to_know_who_wrote(
     monkeypatch.setattr(
         queue.sent, "_access", dataclasses.replace(queue.sent._access, clock=lambda: later_ms)
     )
-    await site.runtime.deliveries.look()
+    await site.runtime.deliveries.settle()
     assert await counts(site, "own_messages") == {"bot": "0.0", "others": "1.0", "unknown": "1.0"}
 
 
@@ -161,10 +161,10 @@ async def test_a_failure_that_is_faster_than_the_id_reaches_the_conversation(
 ) -> None:
     for _ in range(2):
         await site.post("/webhook/cloud", failure())
-    await site.runtime.deliveries.look()
+    await site.runtime.deliveries.settle()
     assert not (await site.runtime.queue.conversation("1001", PHONE)).is_known
     await site.runtime.queue.sent.note(turn(), [SentPart("wamid.out", "yes")])
-    await site.runtime.deliveries.look()
+    await site.runtime.deliveries.settle()
     assert len((await site.runtime.queue.conversation("1001", PHONE)).undelivered) == 1
     assert await counts(site, "replies_undelivered") == {"error 131026": "1.0"}, "counted once"
     outcomes = [record.__dict__["outcome"] for record in caplog.records if "outcome" in record.__dict__]
@@ -176,7 +176,7 @@ async def test_the_monitor_finds_the_reports_of_a_process_that_died(make_site: M
         await first.post("/webhook/cloud", failure())
         await first.runtime.queue.sent.note(turn(), [SentPart("wamid.out", "yes")])
     async with make_site() as other:
-        await other.runtime.deliveries.look()
+        await other.runtime.deliveries.settle()
         assert not (await other.runtime.queue.conversation("1001", PHONE)).is_known
         await other.runtime.examine_and_repair()
         assert len((await other.runtime.queue.conversation("1001", PHONE)).undelivered) == 1
@@ -220,7 +220,7 @@ async def test_a_post_of_a_thousand_failures(site: Site) -> None:
     assert await site.post("/webhook/cloud", body) == (200, {"skipped": {"failed delivery": 1_000}})
     await queue.sent.note(turn(), parts[500:])
     for _ in range(2):
-        await site.runtime.deliveries.look()
+        await site.runtime.deliveries.settle()
     assert not queue.sent.waiting()
     (partition,) = queue.keys.partitions
     assert await queue.redis.hlen(partition.reports) == await queue.redis.zcard(partition.reports_due) == 0

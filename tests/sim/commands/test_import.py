@@ -181,6 +181,6 @@ def test_a_large_run_that_cannot_use_all_processes_says_why(capsys: pytest.Captu
     large = replace(day, arrivals=day.arrivals * 2500)
     contenders = [Contender("queue", "queue")]
     say_estimate([large], contenders, 1, argparse.Namespace(quiet=False, jobs=2))
-    assert "1 of 2 processes can help: a run is not split by conversation" in capsys.readouterr().err
+    assert "1 of 2 processes can work: a run is not split" in capsys.readouterr().err
     say_estimate([large], contenders, 2, argparse.Namespace(quiet=False, jobs=2))
     assert "is not split" not in capsys.readouterr().err

@@ -11,7 +11,7 @@ from queue_core.channels.whatsapp_web.kinds import KINDS
 from sim.importers.base import Context, Omission
 from sim.importers.formats.console.inspected import CUT
 from sim.importers.formats.console.objects import LogObject
-from sim.importers.formats.webhooks.bodies import Body, found_in
+from sim.importers.formats.webhooks.bodies import Body, bodies_in
 
 REMEMBERED_MAX = 20_000
 NO_WEBHOOK = "objects of the log that are not messages"
@@ -50,21 +50,21 @@ class PrintedBodies:
             yield Omission(CUT_MESSAGE, printed.place)
             return
         value = self._without_cuts(printed.value)
-        bodies = list(found_in(value, printed.place, printed.logged))
+        bodies = list(bodies_in(value, printed.place, printed.logged))
         if not bodies:
             yield Omission(NO_WEBHOOK, printed.place)
-        for found in bodies:
-            body = found.body
+        for logged_body in bodies:
+            body = logged_body.body
             instance = printed.instance or text(at(mapping(body.get("data")), "owner"))
             if instance and not (body.get("instance") or body.get("instanceName") or "entry" in body):
                 body = {**body, "instance": instance}
             first = self._printed_before(body, mapping(printed.value))
             if first is None:
-                yield Body(body, found.place, found.logged)
+                yield Body(body, logged_body.place, logged_body.logged)
             elif (
                 at(mapping(body.get("data")), "key", "fromMe") is True
             ):  # it may be the one that says who wrote it
-                yield Body({**body, "instance": first.instance}, found.place, found.logged)
+                yield Body({**body, "instance": first.instance}, logged_body.place, logged_body.logged)
             else:
                 yield Omission(PRINTED_AGAIN, printed.place)
 

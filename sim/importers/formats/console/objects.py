@@ -118,8 +118,8 @@ def _whole(text: str, number: int, logged: Moment | None, instance: str) -> Iter
 
 
 def _first(text: str, at: int) -> int:
-    places = [place for bracket in "{[" if (place := text.find(bracket, at)) >= 0]
-    return min(places, default=-1)
+    positions = [position for bracket in "{[" if (position := text.find(bracket, at)) >= 0]
+    return min(positions, default=-1)
 
 
 def _is_object(value: Any) -> bool:

@@ -66,25 +66,25 @@ def _is_json(start: bytes) -> bool:
 
 def _of_value(value: Any, place: int, logged: Moment | None) -> Iterator[Body | Omission]:
     is_empty = True
-    for body in found_in(value, place, logged):
+    for body in bodies_in(value, place, logged):
         is_empty = False
         yield body
     if is_empty:
         yield Omission("no webhook in it", place)
 
 
-def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> Iterator[Body]:
+def bodies_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> Iterator[Body]:
     """Yield the bodies in a value: the value itself, those of a list, or the first ones in wrappers."""
     if depth > DEPTH_MAX:
         return
     if isinstance(value, list):
         for item in value:
-            yield from found_in(item, place, logged, depth + 1)
+            yield from bodies_in(item, place, logged, depth + 1)
     elif isinstance(value, str):
         start = value.find("{")
         if start >= 0:
             moment = moment_in(value[:start]) or logged
-            yield from found_in(_decoded(value[start:]), place, moment, depth + 1)
+            yield from bodies_in(_decoded(value[start:]), place, moment, depth + 1)
     elif isinstance(value, dict):
         if body := webhook_of(value):
             yield Body(body, place, logged)
@@ -101,13 +101,13 @@ def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, dept
     logged = next((moment for moment in times if moment), logged)
     for key in _BODY_KEYS:
         if isinstance(wrapper.get(key), dict | list | str):
-            bodies = list(found_in(wrapper[key], place, logged, depth + 1))
+            bodies = list(bodies_in(wrapper[key], place, logged, depth + 1))
             if bodies:
                 yield from bodies
                 return
     for key, value in wrapper.items():
         if key not in _BODY_KEYS:
-            yield from found_in(value, place, logged, depth + 1)
+            yield from bodies_in(value, place, logged, depth + 1)
 
 
 def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -204,10 +204,10 @@ class _Lines:
                 value = _DECODER.raw_decode(text, brace.start())[0]
             except (ValueError, RecursionError):
                 continue
-            if bodies := list(found_in(value, number, moment_in(text[: brace.start()]))):
+            if bodies := list(bodies_in(value, number, moment_in(text[: brace.start()]))):
                 yield from bodies
                 return
-        if bodies := list(found_in(_python_value(text), number, moment_in(text[: text.find("{")]))):
+        if bodies := list(bodies_in(_python_value(text), number, moment_in(text[: text.find("{")]))):
             yield from bodies
             return
         stripped = text.rstrip()

@@ -92,13 +92,13 @@ def presences(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple
     """Yield instance, user and state of each presence in a body."""
     if _event(body) != "presence.update" or provider not in ("evolution", "waha"):
         return
-    about = mapping(body.get("payload" if provider == "waha" else "data"))
-    reports = about.get("presences")
+    update = mapping(body.get("payload" if provider == "waha" else "data"))
+    reports = update.get("presences")
     if isinstance(reports, dict):
         reports = list(reports.values())
     for report in objects(reports):
         with suppress(SkippedError, InvalidWebhookError):
-            phone = sender(text(about.get("id"))).phone
+            phone = sender(text(update.get("id"))).phone
             yield (
                 text(body.get("instance") or body.get("session")),
                 phone,
@@ -181,10 +181,14 @@ def _own_waha(body: Mapping[str, Any]) -> OwnMessages:
 def _own_cloud(body: Mapping[str, Any]) -> OwnMessages:
     """Read echoes, which come if a person uses the number in the WhatsApp Business app."""
     for value in _values(body):
-        own = text(at(value, "metadata", "display_phone_number")).lstrip("+")
+        bot_number = text(at(value, "metadata", "display_phone_number")).lstrip("+")
         echoes = [
             *objects(value.get("message_echoes")),
-            *(each for each in objects(value.get("messages")) if text(each.get("from")).lstrip("+") == own),
+            *(
+                each
+                for each in objects(value.get("messages"))
+                if text(each.get("from")).lstrip("+") == bot_number
+            ),
         ]
         as_user = [{**echo, "from": echo["to"], "to": ""} for echo in echoes if text(echo.get("to"))]
         if as_user:

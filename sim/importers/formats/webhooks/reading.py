@@ -35,7 +35,7 @@ from sim.importers.times import Moment, ZoneFinder, moment_of
 NO_INSTANCE = "bot"
 """Instance of messages whose webhook was logged without its envelope."""
 LOGGED_EARLY_MS = 300_000
-"""Largest error of a log's clock: if its time is earlier than the sending by more than this, it is not the arrival."""
+"""Largest error of a log's clock: a time in the log that is this much before the sending is not the arrival."""
 SAME_ARRIVAL_MS = 3_000
 """Largest distance at which a log's time and that of the webhook are of one arrival. A repetition comes later."""
 _STATES = get_args(PresenceState)

@@ -39,7 +39,7 @@ def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
     message, reason = CLOUD_SKIPPED[name]
     inbound = parsed(cloud(cloud_message("text", None) | message))
     assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
-    assert bool(inbound.own) == (reason == "own")
+    assert bool(inbound.own_messages) == (reason == "own")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_message_from_the_number_of_the_business_is_an_echo_only_if_it_says_so
     assert only(parsed(cloud(messages=[message], contacts=[]))).message == "x"
     inbound = parsed(cloud(messages=[message | {"to": PHONE}], contacts=[]))
     assert (inbound.messages, inbound.skipped) == ((), {"own": 1})
-    (own,) = inbound.own
+    (own,) = inbound.own_messages
     assert (own.instance_name, own.message_id, own.user_phone) == ("1001", "wamid.1", PHONE)
 
 
@@ -190,7 +190,7 @@ def test_what_the_business_writes_in_the_app_is_its_own() -> None:
     change["value"] |= {"message_echoes": [echo, {"to": PHONE}, 7]}
     inbound = parsed(payload)
     assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {"event": 1})
-    (own,) = inbound.own
+    (own,) = inbound.own_messages
     assert (own.instance_name, own.message_id, own.user_phone) == ("1001", "wamid.app", PHONE)
     assert own.at_ms == 1_793_600_000_000
 

@@ -150,7 +150,7 @@ def test_chats_that_are_never_answered_are_counted(key: dict[str, Any], reason: 
     inbound = parsed(evolution({"conversation": "x"}, key=key))
     assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
     expected = [("shop", "3EB0", "966500000001")] if reason == "own" else []
-    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own] == expected
+    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own_messages] == expected
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_what_is_not_for_the_bot_is_counted(payload: dict[str, Any], reason: str
     inbound = parsed(waha(**{"body": "x", **payload}))
     assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
     expected = [("shop", "3EB0", "966500000001")] if reason == "own" else []
-    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own] == expected
+    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own_messages] == expected
 
 
 @pytest.mark.parametrize(

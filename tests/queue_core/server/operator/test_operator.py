@@ -18,7 +18,7 @@ from queue_core.server.operator.output import (
     NAME_CELLS_MAX,
     Table,
     moment,
-    name,
+    short_name,
     shortened,
     width,
 )
@@ -112,9 +112,9 @@ def test_the_document_names_the_commands_that_print_json_by_lines(
 
 
 def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
-    assert name("x" * NAME_CELLS_MAX) == "x" * NAME_CELLS_MAX
-    assert name("x" * (NAME_CELLS_MAX + 1)) == "x" * (NAME_CELLS_MAX - 1) + "…"
-    wide = name("漢" * NAME_CELLS_MAX)
+    assert short_name("x" * NAME_CELLS_MAX) == "x" * NAME_CELLS_MAX
+    assert short_name("x" * (NAME_CELLS_MAX + 1)) == "x" * (NAME_CELLS_MAX - 1) + "…"
+    wide = short_name("漢" * NAME_CELLS_MAX)
     assert wide.endswith("…")
     assert NAME_CELLS_MAX - 1 <= width(wide) <= NAME_CELLS_MAX
     assert shortened("\u0301" * 1_000_000, 10).endswith("…")

@@ -203,7 +203,7 @@ async def test_dead_letters_end_the_wait(console: Console) -> None:
         (
             401,
             {"error": "no\x1b"},
-            r"the server answered 401 no\x1b; set EVOLUTION_WEBHOOK_SECRET as the server has it",
+            r"the server answered 401 no\x1b; set EVOLUTION_WEBHOOK_SECRET to the server's value",
         ),
         (503, {"failed": 1}, "the server answered 503"),
         (404, ["unexpected"], "the server answered 404"),

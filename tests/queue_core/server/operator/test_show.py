@@ -47,7 +47,7 @@ async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
     assert r"by worker\x1b-7" in shown.out
     assert r"the reply\x1b[2J | its second part" in shown.out
     assert r"\x0c" not in shown.out
-    assert "unsure, recorded for the last try " in shown.out
+    assert "unsure, last tried " in shown.out
     assert [line.split()[0] for line in shown.lines if " hi" in line or "while" in line] == [
         "processing",
         "pending",

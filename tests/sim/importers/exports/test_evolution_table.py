@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sim.importers.base import ImportFailedError
-from sim.importers.detection import detect, unknown
+from sim.importers.detection import detect, unknown_format
 from sim.importers.formats.evolution_table import OTHER_TABLE, WITHOUT_KEY, EvolutionTable
 from sim.importers.formats.tables.rows import CUT_ROW, NO_NAMES
 from tests.sim.importers.exports.reading import Outcome, detected, imported, source_of
@@ -169,7 +169,7 @@ def test_a_dump_that_does_not_name_its_columns_says_so_and_how_to_name_them() ->
     bare = re.sub(r"CREATE TABLE.*?;\n", "", as_mysql(ROWS), flags=re.DOTALL)
     sample = source_of(bare, "dump.sql").sample()
     assert detect(sample) is None
-    assert str(unknown(sample)) == (
+    assert str(unknown_format(sample)) == (
         "dump.sql: is a dump whose INSERT into 'Message' does not name the columns, and no CREATE TABLE before it does; "
         "dump again with the names: mysqldump --complete-insert, or pg_dump --column-inserts"
     )
