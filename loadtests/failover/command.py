@@ -76,15 +76,15 @@ def run_failover(options: argparse.Namespace) -> int:
     file = options.out / ROWS
     if not options.is_continued:
         file.unlink(missing_ok=True)
-    rows = _read_rows(file)
     numbers = options.rows or range(1, len(CASES) + 1)
     run_ids = [RunId(repetition, number) for repetition in range(1, options.repeat + 1) for number in numbers]
     load = Load(rate_per_s=options.rate, time_factor=SHORT_TIME_FACTOR if options.short else 1.0)
+    rows = _read_rows(file, load, options)
 
     def done(run_id: RunId, row: FailoverRow) -> None:
         rows[run_id] = row
         with file.open("a") as lines:
-            lines.write(json.dumps([*run_id, row]) + "\n")
+            lines.write(json.dumps([*run_id, [load.rate_per_s, load.time_factor], row]) + "\n")
         _show(run_id, row)
 
     logs = Logs(options.out / "logs", of_all_runs=options.all_logs)
@@ -99,12 +99,18 @@ def run_failover(options: argparse.Namespace) -> int:
     return OK if result["ok"] else BROKEN
 
 
-def _read_rows(file: Path) -> Rows:
-    """Read the rows of an earlier run; ignore a line that was cut off in the middle."""
+def _read_rows(file: Path, load: Load, options: argparse.Namespace) -> Rows:
+    """Read the rows of an earlier run of the same load; ignore a line that was cut off in the middle."""
     rows: Rows = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         with contextlib.suppress(ValueError):
-            repetition, case, row = json.loads(line)
+            repetition, case, [rate_per_s, time_factor], row = json.loads(line)
+            if (rate_per_s, time_factor) != (load.rate_per_s, load.time_factor):
+                short = " --short" if time_factor != 1 else ""
+                options.parser.error(
+                    f"{file} has rows that were measured with --rate {rate_per_s}{short}: continue with these options, "
+                    "or leave out --continue"
+                )
             rows[RunId(repetition, case)] = row
     return rows
 

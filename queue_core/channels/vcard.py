@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from queue_core.channels.values import filled, name
@@ -14,24 +15,43 @@ VALUES_MAX = 20
 _LINE = re.compile(
     r"^(?:item\d+\.)?(FN|N|TEL|EMAIL|ORG)(?:;[^:\r\n]*)?:([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
+_BETWEEN_PARTS = re.compile(r"(?<!\\);")
+_SPOKEN = (3, 1, 2, 0, 4)
+"""Order in which the parts of N are spoken: family name, given name, further names, titles before and after them.
+
+Source: RFC 6350, section 6.2.2.
+"""
 
 
 def read_vcard(card: str, *, display_name: str = "") -> dict[str, Any]:
     """Return {"name", "phones", "emails", "organisation"} of a card, as far as they are known."""
     by_field: dict[str, list[str]] = {}
     for line in _LINE.finditer(card[:CARD_CHARACTERS_MAX]):
-        value = name(line[2].replace("\\,", ",").replace("\\;", ";"))
+        value = name(line[2])
         values = by_field.setdefault(line[1].upper(), [])
         if value and value not in values and len(values) < VALUES_MAX:
             values.append(value)
     names = (
         display_name,
-        *by_field.get("FN", ()),
-        *(" ".join(part for part in reversed(parts.split(";")) if part) for parts in by_field.get("N", ())),
+        *map(_unescaped, by_field.get("FN", ())),
+        *(_joined(_parts(value), order=_SPOKEN) for value in by_field.get("N", ())),
     )
     return filled(
         name=next((known for known in names if known), ""),
-        phones=by_field.get("TEL", []),
-        emails=by_field.get("EMAIL", []),
-        organisation=next((value.replace(";", " ").strip() for value in by_field.get("ORG", ())), ""),
+        phones=[_unescaped(value) for value in by_field.get("TEL", ())],
+        emails=[_unescaped(value) for value in by_field.get("EMAIL", ())],
+        organisation=next((_joined(_parts(value)) for value in by_field.get("ORG", ())), ""),
     )
+
+
+def _parts(value: str) -> list[str]:
+    """Return the parts of a value between semicolons. In a part, a backslash stands before its own semicolons."""
+    return [_unescaped(part) for part in _BETWEEN_PARTS.split(value)]
+
+
+def _unescaped(value: str) -> str:
+    return value.replace("\\,", ",").replace("\\;", ";")
+
+
+def _joined(parts: Sequence[str], *, order: Iterable[int] | None = None) -> str:
+    return " ".join(parts[at] for at in order or range(len(parts)) if at < len(parts) and parts[at])

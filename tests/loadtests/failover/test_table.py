@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from loadtests.commands import main
+from loadtests.failover.command import ROWS
 from loadtests.failover.running import Load
 from loadtests.failover.table import Logs, run_cases
 
@@ -71,3 +73,11 @@ def test_processes_are_cut_off_by_an_interrupt(
     with pytest.raises(KeyboardInterrupt):
         _run(tmp_path)
     assert [(each.is_running, each.is_cut_off) for each in processes] == [(False, True)] * 2
+
+
+def test_rows_of_another_load_are_not_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ROWS).write_text("[1, 1, [200, 0.4], {}]\n[1, 2, [200, 0.4]")
+    with pytest.raises(SystemExit, match="2"):
+        main(["failover", "--continue", "--rate", "300", "--short", "--rows", "1", "--out", str(tmp_path)])
+    assert "measured with --rate 200 --short: continue with these options" in capsys.readouterr().err
+    assert (tmp_path / ROWS).exists()

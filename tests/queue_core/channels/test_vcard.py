@@ -14,6 +14,9 @@ from queue_core.channels.vcard import read_vcard
     [
         (["FN:Dr. Huda", "TEL;type=CELL;waid=9665:+966 5"], {"name": "Dr. Huda", "phones": ["+966 5"]}),
         (["N:Haddad;Omar;;;"], {"name": "Omar Haddad"}),
+        (["N:Haddad;Omar"], {"name": "Omar Haddad"}),
+        (["N:Silva;Ana;Maria;Dr.;PhD"], {"name": "Dr. Ana Maria Silva PhD"}),
+        (["N:Silva\\;Co;Ana;;;", "ORG:A\\;B;Sales"], {"name": "Ana Silva;Co", "organisation": "A;B Sales"}),
         (
             ["FN:Shop", "item1.TEL:+1", "item2.TEL:+2", "item1.X-ABLabel:Work"],
             {"name": "Shop", "phones": ["+1", "+2"]},
