@@ -1,8 +1,8 @@
 """Health of the queue and of its Redis, in one report.
 
 An error breaks a guarantee of the queue; a warning needs attention. The examination is cheap: it counts at most 5,000
-conversations, in pages that are each a small step for Redis, and estimates the others from them. It changes nothing;
-`MessageQueue.rescue` repairs.
+conversations, in pages that are each a small step for Redis, and estimates the others from them. It repairs
+nothing; `MessageQueue.rescue` does.
 """
 
 from __future__ import annotations
