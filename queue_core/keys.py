@@ -1,4 +1,4 @@
-"""Keys of everything that the queue keeps in Redis. No other module makes one.
+"""Keys of everything that the queue keeps in Redis. Scripts make some too.
 
 Keys look like `wa:{0}:msg_queue:<instance>:<phone>`: prefix, hash tag of the partition, kind, conversation.
 The hash tag keeps all keys of a partition in one slot, so that a script may touch them on Redis Cluster.

@@ -23,7 +23,7 @@ from queue_core.redis.scripts.loader import Call
 Result = TypeVar("Result")
 
 TICKS = 16
-"""Number of looks at the deadlines in the length of one, so a call fails up to a sixteenth of that time late."""
+"""Number of looks at the deadlines in `deadline_s`, so a call fails up to a sixteenth of that time late."""
 WRITES_MAX = 2
 """Times that a call is written: once more if its connection breaks. Scripts can be repeated."""
 LATE_S = 0.25

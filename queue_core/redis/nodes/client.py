@@ -40,7 +40,7 @@ Command = Sequence[Any]
 class NodesClient(Redis):
     """Client with redis-py's commands. Each goes to the primary of its key; one without a key goes to any primary.
 
-    Of redis-py's pipelines it has those without transaction. `node` has the client of one server, `near` that of a key.
+    Pipelines run without a transaction. `node` returns the client of one server, `near` one for the primary of a key.
     """
 
     def __init__(self, routes: Routes, connection_class: type[Any], options: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class NodesClient(Redis):
         return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Collect commands that run together. They are no transaction, whatever is asked for."""
+        """Collect commands that run together, without a transaction, whatever is asked for."""
         return _Pipeline(self)
 
     async def run(self, commands: Sequence[Command], **options: Any) -> list[Any]:
