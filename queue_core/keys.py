@@ -55,7 +55,7 @@ class Partition(NamedTuple):
     dead: Key
     """Stream of dead letters."""
     looks: Key
-    """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    """Hash: times of claims, of holds and of steps of the clock, and watchers; see `note_look` in claim.lua."""
     hold: Key
     """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key

@@ -264,7 +264,9 @@ class Path:
         answers = group.answers(answer)
         if answers is not None:
             return answers
-        later = {pending.conversation for pending in chain(*(it.calls for it in after), self._under_way())}
+        later = {
+            pending.conversation for pending in chain(*(other.calls for other in after), self._under_way())
+        }
         refused = []
         for pending in group.calls:
             if self._guide.takes(pending, answer):

@@ -1,4 +1,4 @@
-"""Renewal of the leases of a worker's open batches."""
+"""Renewal of the leases that a worker holds."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class NodesClient(Redis):
         self.connection_pool = None  # type: ignore[assignment]  # there is one for each node
         self.routes = routes
         self._connection_class = connection_class
-        self._located_class = primary_connection_class(connection_class)
+        self._primary_class = primary_connection_class(connection_class)
         self._options = options | {"redis_connect_func": self._greet} if routes.is_cluster else options
         self.on_close: list[Callable[[], None]] = []
         """Functions to call before the connections are closed."""
@@ -76,7 +76,7 @@ class NodesClient(Redis):
     def near(self, key: str) -> Redis:
         """Return a client whose connections lead to the primary of a key, at each connect anew."""
         pool = ConnectionPool(
-            connection_class=self._located_class,
+            connection_class=self._primary_class,
             routes=self.routes,
             slot=self.routes.slot_of(key),
             listening=self._listening,

@@ -77,7 +77,7 @@ class GatheredScript:
         base = Input("place.base", is_key=False, is_shared=True)
         self._shared = [base, *(item for item in inputs if item.is_shared and item.path != base.path)]
         per_call = [item for item in inputs if not item.is_shared]
-        self._made = [item for item in per_call if item.kind]
+        self._made_keys = [item for item in per_call if item.kind]
         self._per_call = [item._replace(is_key=False) for item in per_call if not item.kind]
         absent = Input("place.absent", is_key=True)
         self._keys = values_of([*(item for item in self._shared if item.is_key), absent])
@@ -97,7 +97,7 @@ class GatheredScript:
                 per_call[item.path] = name
         conversation = preamble({"place_conversation": per_call["place.conversation"]})
         per_call["place.conversation"] = "place_conversation"
-        for item in self._made:
+        for item in self._made_keys:
             per_call[item.path] = f"shared_place_base .. '{item.kind}:' .. place_conversation"
         script = preamble(shared) + _RUN.format(
             refusal=self._refusal,
