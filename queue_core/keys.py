@@ -1,4 +1,4 @@
-"""Keys of everything that the queue keeps in Redis. No other module makes one.
+"""Keys of everything that the queue keeps in Redis. Scripts make some too.
 
 Keys look like `wa:{0}:msg_queue:<instance>:<phone>`: prefix, hash tag of the partition, kind, conversation.
 The hash tag keeps all keys of a partition in one slot, so that a script may touch them on Redis Cluster.
@@ -55,7 +55,7 @@ class Partition(NamedTuple):
     dead: Key
     """Stream of dead letters."""
     looks: Key
-    """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    """Hash: times of claims, of holds and of steps of the clock, and watchers; see `note_look` in claim.lua."""
     hold: Key
     """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key

@@ -21,7 +21,7 @@ Changed = Literal["", "edited", "edited again", "deleted", "noted"]
 itself. "noted": the message is a change that was carried out, or only noted, so that no handler reads it."""
 
 PART_END = "\f"
-"""Character between the parts of a recorded reply, and after a reply of one part that was brought into its form."""
+"""Character between the parts of a recorded reply, and after a single part whose text the channel converted."""
 
 NAME_BYTES_MAX = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""

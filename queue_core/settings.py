@@ -151,7 +151,7 @@ class QueueSettings(TurnRules):
 
         A holder that lives renews its lease within this time, even if Redis's clock was set forward right after the
         last renewal, and if a call waits for the deadline first. Where this is over half a lease, a dead worker's lease
-        is taken over half a lease and this time after its last renewal.
+        is taken over this long after the middle of the lease, not at its end.
         """
         return min(self.lock_ttl_ms, max(self.lock_renew_ms, self.redis_deadline_ms) + self.redis_deadline_ms)
 

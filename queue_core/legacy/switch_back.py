@@ -29,7 +29,7 @@ from queue_core.legacy.buffer import (
 )
 from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessage, decoded
 from queue_core.message import Batch, QueueMessage, check_names, decode, encode
-from queue_core.queue.changes import carried_out
+from queue_core.queue.changes import with_changes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
 from queue_core.sent import SentPart
@@ -249,9 +249,9 @@ class _Host:
         try:
             reply = reply_of(await within(self._settings.handler_timeout_ms, self._handle(batch)))
             if reply.text:
-                limit_ms, taken = self._settings.send_timeout_ms, list[SentPart]()
-                await send_reply(self._send, batch, reply.text, limit_ms=limit_ms, taken=taken)
-                await self._store.note_sent(batch, taken)
+                limit_ms, sent_parts = self._settings.send_timeout_ms, list[SentPart]()
+                await send_reply(self._send, batch, reply.text, limit_ms=limit_ms, sent_parts=sent_parts)
+                await self._store.note_sent(batch, sent_parts)
             await call_recorded(reply, limit_ms=self._settings.handler_timeout_ms)
         except Exception as error:
             _log.warning("a turn of the legacy buffer was not answered: %s", type(error).__name__)
@@ -289,7 +289,7 @@ class _Host:
         return Batch(
             instance_name=instance,
             user_phone=phone,
-            messages=carried_out([stored.message for stored in messages]),
+            messages=with_changes([stored.message for stored in messages]),
             token=0,
             processor_id="legacy-buffer",
             attempt=1,

@@ -18,14 +18,14 @@ from queue_core.redis.servers import on_primaries
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
-_OF_A_MISSING_KEY: dict[str, Any] = {
+_ANSWERS_FOR_MISSING_KEY: dict[str, Any] = {
     **dict.fromkeys(("GET", "HGET", "ZSCORE")),
     **dict.fromkeys(("HDEL", "HEXISTS", "LLEN", "XDEL", "XLEN", "ZCARD"), 0),
     **{name: [] for name in ("LRANGE", "XRANGE", "XREVRANGE", "ZRANGE")},
     "HGETALL": {},
     "ZSCAN": (0, []),
 }
-"""Answers of commands that change nothing in a key that is missing; HMGET and ZMSCORE answer None for each name."""
+"""Answer of each command for a missing key; HMGET and ZMSCORE answer None for each name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ class Access:
                 answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as error:
             raise explain(error, is_single=is_single(self.redis)) from error
-        return [_around_damage(command, answer) for command, answer in zip(commands, answers, strict=True)]
+        return [
+            _as_for_missing_key(command, answer) for command, answer in zip(commands, answers, strict=True)
+        ]
 
     async def read_hashes(self, keys: Sequence[str], *fields: str) -> list[list[Any] | None]:
         """Return the values of fields of some hashes; None for a key of another type.
@@ -82,14 +84,14 @@ class Access:
         return [by_key.get(key) for key in keys]
 
 
-def _around_damage(command: tuple[Any, ...], answer: Any) -> Any:
-    """Return an answer; that of a missing key if the key has a wrong type. Raises the queue's error for others."""
+def _as_for_missing_key(command: tuple[Any, ...], answer: Any) -> Any:
+    """Return an answer; for a key of a wrong type, that for a missing key. Raises other errors as the queue's."""
     if not isinstance(answer, Exception):
         return answer
     name = command[0]
     if "WRONGTYPE" in str(answer):
-        if name in _OF_A_MISSING_KEY:
-            return copy(_OF_A_MISSING_KEY[name])
+        if name in _ANSWERS_FOR_MISSING_KEY:
+            return copy(_ANSWERS_FOR_MISSING_KEY[name])
         if name in ("HMGET", "ZMSCORE"):
             return [None] * (len(command) - 2)
     raise explain(answer) from answer

@@ -19,7 +19,7 @@ from queue_core.message import NAME_BYTES_MAX, QueueMessage
 from queue_core.queue.access import Access
 from queue_core.queue.precedence import Precedence
 from queue_core.redis import scripts
-from queue_core.redis.scripts.answers import MeetAnswer
+from queue_core.redis.scripts.answers import NameAnswer
 from queue_core.redis.scripts.loader import text
 
 KINDS = ("phone", "lid", "user_id")
@@ -94,18 +94,18 @@ class Aliases:
         # In the same order for all messages of a user, so that no two join their names in opposite directions.
         names = {name: kind for kind in KINDS for name, other in names.items() if other == kind}
         places = [self._access.keys.of(message.instance_name, name) for name in names]
-        met = await self._ask([place for place in places if place != direct.place], message.id)
+        known = await self._ask([place for place in places if place != direct.place], message.id)
         conversation = direct.place.conversation
-        if all(answer.target == conversation and not answer.is_seen for answer in met.values()):
+        if all(answer.target == conversation and not answer.is_seen for answer in known.values()):
             return direct  # the usual case: the other names lead to this one already
         for _ in range(ROUNDS_MAX):
-            if route := await self._joined(message.instance_name, message.id, names, met, checks=True):
+            if route := await self._join_once(message.instance_name, message.id, names, known, checks=True):
                 return route
-            met = {}
+            known = {}
         return replace(direct, names={message.user_phone: names[message.user_phone]})
 
     async def follow(self, route: Route, target: str) -> Route:
-        """Return the route after following the alias of its place to the conversation `target`."""
+        """Return the route that follows the alias of its place to `target`. Breaks a cycle of aliases."""
         place, visited = self._place(target), (*route.visited, route.place)
         if place in visited:
             place = await self._break_cycle(visited[visited.index(place) :])
@@ -114,17 +114,17 @@ class Aliases:
     async def join(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
         """Join names that belong to one user, as a provider reports. `names` begins with the oldest.
 
-        Returns False if the queue knows none of the names. Raises QueueUnavailableError if other processes kept
+        Returns False if no name is known, or aliases are off. Raises QueueUnavailableError if other processes kept
         changing the conversations under these names.
         """
         if not self._ttl_ms:
             return False
         for _ in range(ROUNDS_MAX):
-            route = await self._joined(instance_name, event_id, names, {}, checks=False)
+            route = await self._join_once(instance_name, event_id, names, {}, checks=False)
             if route and not route.names:
                 return False
             if route and len(route.names) == len(names):
-                await self._note(route)
+                await self._store_names(route)
                 return True
         raise QueueUnavailableError(
             "the names of a user could not be joined, since other processes changed their conversations meanwhile: "
@@ -165,15 +165,15 @@ class Aliases:
             fresh = [
                 place
                 for names in listed
-                for place in {self._named(instance_name, text(name)): None for name in names}
+                for place in {self._place_of_name(instance_name, text(name)): None for name in names}
                 if place not in known
             ]
             roots = await asyncio.gather(*map(self._root, fresh))
             fresh = [place for place, other in zip(fresh, roots, strict=True) if other == root]
         return [decode_conversation(place.conversation) for place in known]
 
-    async def listed(self, conversations: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the names in the lists that conversations keep of the names that lead to them."""
+    async def listed_names(self, conversations: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the names that lead to some conversations, as each conversation lists them."""
         pairs: list[tuple[str, str]] = []
         for first in range(0, len(conversations), _PAGE):
             page = conversations[first : first + _PAGE]
@@ -198,30 +198,30 @@ class Aliases:
 
     # Joining of names.
 
-    async def _joined(
+    async def _join_once(
         self,
         instance_name: str,
         message_id: str,
         names: Mapping[str, str],
-        met: dict[Place, MeetAnswer],
+        known: dict[Place, NameAnswer],
         *,
         checks: bool,
     ) -> Route | None:
         """Join names and return the route; None if other processes interfered and the call must be repeated.
 
-        The conversation with the highest rank is kept; of equal ones, the first. `met` has answers about places that
+        The conversation with the highest rank is kept; of equal ones, the first. `known` has answers about places that
         were asked before. With `checks`, a conversation of another user is not joined. If a message with this id was
         stored under one of the names, the route leads to that name.
         """
         keys = self._access.keys
         places = {name: keys.of(instance_name, name) for name in names}
-        met = await self._meet(places.values(), message_id, met)
-        if stored := next((place for place, answer in met.items() if answer.is_seen), None):
+        known = await self._ask_along(places.values(), message_id, known)
+        if stored := next((place for place, answer in known.items() if answer.is_seen), None):
             return Route(stored)
-        roots = await self._roots_of(places, met)
+        roots = await self._roots_of(places, known)
         if not roots:
             return None
-        kept = {root: met[root] for root in roots.values()}
+        kept = {root: known[root] for root in roots.values()}
         if checks:
             kept = _without_contradictions(names, roots, kept)
         elif not any(answer.is_in_use or answer.has_memory or answer.has_more for answer in kept.values()):
@@ -238,37 +238,37 @@ class Aliases:
         return Route(winner, {name: kind for name, kind in names.items() if roots[name] in led})
 
     async def _roots_of(
-        self, places: Mapping[str, Place], met: Mapping[Place, MeetAnswer]
+        self, places: Mapping[str, Place], known: Mapping[Place, NameAnswer]
     ) -> dict[str, Place]:
         """Return the conversation to which each name leads. Breaks a cycle of aliases, and then returns {}."""
         roots: dict[str, Place] = {}
         for name, place in places.items():
-            chain = self._chain(place, met)
+            chain = self._chain(place, known)
             if chain[-1] in chain[:-1]:
                 await self._break_cycle(chain[chain.index(chain[-1]) : -1])
                 return {}
             roots[name] = chain[-1]
         return roots
 
-    async def _meet(
-        self, places: Iterable[Place], message_id: str, met: dict[Place, MeetAnswer]
-    ) -> dict[Place, MeetAnswer]:
-        """Return the answers about places and all places to which their aliases lead; ask only what `met` lacks."""
-        known = dict(met)
-        fresh = [*places, *self._targets(met.values())]
-        while fresh := [place for place in dict.fromkeys(fresh) if place not in known]:
+    async def _ask_along(
+        self, places: Iterable[Place], message_id: str, known: dict[Place, NameAnswer]
+    ) -> dict[Place, NameAnswer]:
+        """Return the answers about places and all places to which their aliases lead; ask only what `known` lacks."""
+        all_answers = dict(known)
+        fresh = [*places, *self._targets(known.values())]
+        while fresh := [place for place in dict.fromkeys(fresh) if place not in all_answers]:
             answers = await self._ask(fresh, message_id)
-            known |= answers
+            all_answers |= answers
             fresh = self._targets(answers.values())
-        return known
+        return all_answers
 
-    def _targets(self, answers: Iterable[MeetAnswer]) -> list[Place]:
+    def _targets(self, answers: Iterable[NameAnswer]) -> list[Place]:
         return [self._place(answer.target) for answer in answers if answer.target]
 
-    async def _ask(self, places: Sequence[Place], message_id: str) -> dict[Place, MeetAnswer]:
+    async def _ask(self, places: Sequence[Place], message_id: str) -> dict[Place, NameAnswer]:
         access, settings = self._access, self._access.settings
         calls = [
-            scripts.Meet(
+            scripts.ReadName(
                 place=place,
                 seen=place.seen_of(message_id),
                 now_ms=access.now(),
@@ -281,7 +281,7 @@ class Aliases:
         return dict(zip(places, answers, strict=True))
 
     async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
-        """Let a name lead to another conversation. With `waits`, that one waits for messages under the old name."""
+        """Let a name lead to another conversation, which with `waits` waits for messages under it. See `Join`."""
         access = self._access
         if waits:  # noted before the alias is set, since messages that come through the alias could overtake
             await self._precedence.put_behind(winner, loser)
@@ -300,21 +300,21 @@ class Aliases:
         """Delete one alias of a cycle, the same in every process, and return the place that had it."""
         index = min(range(len(cycle)), key=lambda number: cycle[number].conversation)
         place, following = cycle[index], cycle[(index + 1) % len(cycle)]
-        await self._access.transport.gathered(scripts.Part(place=place, target=following.conversation))
+        await self._access.transport.gathered(scripts.DeleteAlias(place=place, target=following.conversation))
         return place
 
-    async def _note(self, route: Route) -> None:
+    async def _store_names(self, route: Route) -> None:
         words = route.listing.split(" ")
         await self._access.read(
             *(("HSETNX", route.place.names, *pair) for pair in zip(words[::2], words[1::2], strict=True)),
             ("PEXPIRE", route.place.names, self._ttl_ms),
         )
 
-    def _chain(self, place: Place, met: Mapping[Place, MeetAnswer]) -> tuple[Place, ...]:
+    def _chain(self, place: Place, known: Mapping[Place, NameAnswer]) -> tuple[Place, ...]:
         """Return the places from a place to the end of its aliases; in a cycle, up to the first place that repeats."""
         chain: tuple[Place, ...] = (place,)
-        while met[chain[-1]].target:
-            following = self._place(met[chain[-1]].target)
+        while known[chain[-1]].target:
+            following = self._place(known[chain[-1]].target)
             chain = (*chain, following)
             if following in chain[:-1]:
                 break
@@ -323,19 +323,19 @@ class Aliases:
     def _place(self, conversation: str) -> Place:
         return self._access.keys.of(*decode_conversation(conversation))
 
-    def _named(self, instance_name: str, encoded: str) -> Place:
+    def _place_of_name(self, instance_name: str, encoded: str) -> Place:
         return self._access.keys.of(instance_name, _decoded(encoded))
 
 
-def _rank(answer: MeetAnswer) -> tuple[bool, bool, bool]:
+def _rank(answer: NameAnswer) -> tuple[bool, bool, bool]:
     """Return the rank of a conversation when names are joined: that with the most to lose is kept."""
     return answer.is_in_use, answer.has_memory, answer.has_more
 
 
 def _without_contradictions(
-    names: Mapping[str, str], roots: Mapping[str, Place], kept: Mapping[Place, MeetAnswer]
-) -> dict[Place, MeetAnswer]:
-    """Leave out conversations with another lasting id than the message has: a phone number has a new user."""
+    names: Mapping[str, str], roots: Mapping[str, Place], kept: Mapping[Place, NameAnswer]
+) -> dict[Place, NameAnswer]:
+    """Leave out conversations of other users, whose lasting ids differ: a phone number may change hands."""
     lasting = {name: kind for name, kind in names.items() if kind in LASTING_KINDS}
     return {
         root: answer

@@ -32,7 +32,7 @@ class Changes(msgspec.Struct, frozen=True):
         ]
 
 
-def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
+def with_changes(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
     """Apply the edits and deletions among the messages of a turn to the other messages, and return what is left.
 
     The legacy buffer needs this, since it stores changes as messages. A deletion is never left; an edit is left only if
@@ -53,7 +53,7 @@ def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
 
 
 def _note_on(message: QueueMessage, notes: Mapping[str, str]) -> str:
-    """Return the note on a message. Of an edit, the deletion of the edited message counts more than its own note."""
+    """Return the note on a message. For an edit, a deletion of the edited message comes before its own note."""
     change = change_of(message)
     note = notes.get(change.target_id, "") if change and change.what == "edit" else ""
     return note if note.startswith("d") else notes.get(message.id, "")

@@ -60,7 +60,7 @@ class Claims:
         """Ids of claims whose answers were lost, to be repeated."""
         self._numbers: Counter[_Claimer] = Counter()
         self._runs: dict[_Claimer, str] = {}
-        """Id of each processor's first claim, which names its run. Redis compares numbers of claims of one run."""
+        """Id of each processor's first claim: the name of its run. Redis compares claim numbers within a run only."""
 
     async def claim(
         self,
@@ -127,7 +127,7 @@ class Claims:
                 yield f"{place.conversation} {batch.token}"
 
     async def look(self, partition: int) -> LookAnswer:
-        """Say when a partition next needs attention; `MessageQueue.look` describes it."""
+        """Return when a partition next needs attention; see `MessageQueue.look`."""
         access = self._access
         call = scripts.Look(partition=access.keys.partitions[partition], now_ms=access.now())
         asked_s = self._time.now_s()
@@ -168,7 +168,7 @@ class Claims:
         )
 
     async def _may_begin(self, leased: LeasedAnswer) -> bool:
-        """Return False if other messages of the user come first. Also if Redis cannot be asked; the lease runs out."""
+        """Return False if other messages of the user come first, or after an error: then the lease runs out."""
         try:
             return await self._precedence.may_begin(leased)
         except QueueError as error:

@@ -23,7 +23,7 @@ _DROP_LIMIT = 50
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of the messages that workers would answer, without turns in work. Times in Unix ms."""
+    """Counts of the messages that workers would answer, without turns under way. Times in Unix ms."""
 
     now_ms: int
     conversations: int = 0
@@ -43,7 +43,7 @@ class Holding:
         self._access = access
 
     async def hold(self) -> int:
-        """Hold the queue. Turns that are in work go on. Returns the same as `since_ms`."""
+        """Hold the queue. Turns under way go on. Returns the same as `since_ms`."""
         now_ms = await self._access.now_ms()
         partitions = self._access.keys.partitions
         missing = [
@@ -53,7 +53,7 @@ class Holding:
         ]
         await self._access.read(
             *(("HSETNX", partition.hold, "since", now_ms) for partition in missing),
-            # A hold of `partitions` becomes one that the end of that command does not end.
+            # The command `partitions` ends only a hold with this field, so delete it.
             *(("HDEL", partition.hold, "partitions") for partition in partitions),
         )
         since_ms = await self.since_ms()

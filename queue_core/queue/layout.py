@@ -42,7 +42,7 @@ class Layouts:
         return [_layout(*(values or [None] * 4)) for values in answers]
 
     async def check(self) -> None:
-        """Raise NewerLayoutError if a partition was left to newer releases, PartitionsError if to another number."""
+        """Raise NewerLayoutError if this release is too old, PartitionsError if its number of partitions is wrong."""
         layouts = await self.read()
         needed = max(layout.oldest for layout in layouts)
         if needed > LAYOUT_KNOWN:

@@ -1,6 +1,6 @@
 """Queue on Redis, as webhooks, workers and people use it.
 
-Every method is one atomic step inside Redis, or a read. The steps and their answers are described in `redis/scripts/`.
+Each change is made in atomic steps inside Redis. `redis/scripts/` describes the steps and their answers.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Waits(NamedTuple):
 
 NO_WAITS = Waits(0, 0, 0)
 LIMIT_GROWTH_MAX = 4
-"""Longest wait after a rate limit, as a multiple of the wait asked for; after more, newer turns would overtake."""
+"""Longest wait after a rate limit, as a multiple of the wait asked for; beyond it, newer turns would overtake."""
 
 
 class MessageQueue:
@@ -105,7 +105,7 @@ class MessageQueue:
         self.transport = transport or transport_for(redis, self.settings)
         self._clock = clock
         access = Access(redis, self.keys, self.transport, self.settings, clock)
-        self._now = self.given_now = access.now
+        self._now = self.script_now = access.now
         self._rng = rng or random.SystemRandom()
         self._time = ServerTime(monotonic)
         self._claims = Claims(access, self._time, self._random_id)
@@ -149,7 +149,7 @@ class MessageQueue:
         self.unscheduled, self.unscheduled_in_part = rescue.unscheduled, rescue.unscheduled_in_part
 
     def without(self, partitions: Collection[int]) -> MessageQueue:
-        """Return this queue without some partitions, as while a node of a cluster is away.
+        """Return this queue without some partitions, such as those of a node that is away.
 
         Use it only to count, to list dead letters, and to hold the queue.
         """
@@ -170,8 +170,8 @@ class MessageQueue:
         answer it directly and `withdraw` it later. A message without an id is given one here: to
         repeat such a call, pass the message that `with_id` made, which keeps its id.
 
-        An edit or a deletion of an earlier message (`message_data["change"]`, see `message.change_of`) changes what is
-        read of that message while it waits.
+        An edit or a deletion of an earlier message (`message_data["change"]`, see `message.change_of`) changes that
+        message while it waits.
         """
         check_names(message)
         message = self.with_id(message)
@@ -240,7 +240,7 @@ class MessageQueue:
         )
 
     async def look(self, partition: int) -> LookAnswer:
-        """Say when a partition next needs attention, and which workers watch it. Leases and changes nothing."""
+        """Return when a partition next needs attention, and the workers that watch it. Leases and changes nothing."""
         return await self._claims.look(partition)
 
     async def extend(self, batch: Batch) -> None:
@@ -316,7 +316,7 @@ class MessageQueue:
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
-        `after_ms` is at most `outage_patience_s`; what is not a finite number counts as None. `dead` gives up at once;
+        `after_ms` is cut to `outage_patience_s`; if it is not finite, it counts as None. `dead` gives up at once;
         `not_sent` says that a recorded reply certainly did not reach the user. With a `sign` that a backend is away,
         the attempt counts only if the backend served other conversations meanwhile, or if `sign.counts`. An attempt
         that failed by a rate limit (`limited`) does not count. Returns the number of messages that became dead letters.

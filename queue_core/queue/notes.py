@@ -42,7 +42,7 @@ class Notes:
         await self._access.read(("SET", place.memory, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:
-        """Store the key of the tags in the log, unless another process has stored one; return the stored key."""
+        """Store the secret that makes the tags in the log, unless another process has; return the stored one."""
         log_key = self._access.keys.log_key
         _, stored = await self._access.read(("SET", log_key, key, "NX"), ("GET", log_key))
         return stored if isinstance(stored, bytes) else str(stored).encode()

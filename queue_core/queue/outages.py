@@ -24,7 +24,7 @@ class OutageSign:
 
     kind: BackendKind
     took_ms: float
-    """Time for which the attempt used the backend. Other attempts that succeeded in it show that it is not away."""
+    """Time for which the attempt used the backend. If other attempts succeeded meanwhile, it is not away."""
     counts: bool = False
     """True if the attempt counts although the backend is away, since it may have sent its reply."""
 
@@ -80,7 +80,7 @@ class Outages:
         self._access = access
 
     async def read(self) -> list[Outage]:
-        """Return the backends that are away, by name. Raises QueueUnavailableError when Redis does not answer."""
+        """Return all outages, sorted by backend. Raises QueueUnavailableError when Redis does not answer."""
         partitions = self._access.keys.partitions
         names = await self._access.read(*(("ZRANGE", partition.outages, 0, -1) for partition in partitions))
         outages: dict[str, Outage] = {}

@@ -19,10 +19,10 @@ class Pacing:
     async def take(
         self, number: str, *, per_s: int, count: int, wait_ms_max: int, waited_ms: int = 0
     ) -> PaceAnswer:
-        """Take the moment at which `count` messages of a number may go, if it is within `wait_ms_max`.
+        """Reserve the moment at which `count` messages of a number may go, if it is within `wait_ms_max`.
 
-        Messages that ask again have waited `waited_ms` of that already. At most `per_s` messages of the number are sent
-        in any second; 0 means no limit. Raises QueueUnavailableError.
+        After an earlier call, `waited_ms` of that time are over. At most `per_s` messages of the number are sent in any
+        second; 0 means no limit. Raises QueueUnavailableError.
         """
         return await self._call(
             number, per_s=per_s, count=count, wait_ms_max=wait_ms_max, waited_ms=waited_ms

@@ -75,14 +75,14 @@ async def send_reply(
     *,
     limit_ms: int,
     between: Callable[[int], Awaitable[None]] | None = None,
-    taken: list[SentPart] | None = None,
+    sent_parts: list[SentPart] | None = None,
 ) -> None:
     """Send a reply. Raises TimeoutError if a part takes longer than `limit_ms`, and the errors of the sender.
 
     `between` is called between two parts, with the number of parts that were sent. Its errors end the sending. Parts
-    for which the provider gave an id are added to `taken`.
+    for which the provider gave an id are added to `sent_parts`.
     """
-    with noting_sent([] if taken is None else taken):
+    with noting_sent([] if sent_parts is None else sent_parts):
         await _send(sender(batch, text), batch.parts_sent, limit_ms, between)
 
 

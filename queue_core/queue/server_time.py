@@ -10,7 +10,7 @@ STEP_MS = 1_000
 
 
 class ServerTime:
-    """Last time that each partition's server reported, with the moments of the request and of its answer.
+    """Newest time of each partition's server, with the moments of the request and of the answer.
 
     `monotonic` (seconds) replaces the event loop's clock in simulations and tests.
     """
@@ -30,10 +30,10 @@ class ServerTime:
         since only claims tell Redis of the step.
         """
         earliest_ms, latest_ms = self.bounds_ms(partition, asked_s)
-        is_even = not latest_ms or earliest_ms - STEP_MS <= now_ms <= latest_ms + STEP_MS
-        if is_even or of_claim:
+        is_steady = not latest_ms or earliest_ms - STEP_MS <= now_ms <= latest_ms + STEP_MS
+        if is_steady or of_claim:
             self._seen[partition] = now_ms, asked_s, self.now_s()
-        return is_even
+        return is_steady
 
     def bounds_ms(self, partition: int, asked_s: float | None = None) -> tuple[int, int]:
         """Return the earliest and the latest time of the server's clock when it answers; (0, 0) if unknown.

@@ -18,7 +18,7 @@ def storing_call(
     settings: QueueSettings,
     now_ms: int | str,
 ) -> scripts.Enqueue | scripts.Change:
-    """Make the call; `redis/scripts/change.lua` says what becomes of a change."""
+    """Return the call; `redis/scripts/change.lua` says what becomes of a change."""
     common: dict[str, Any] = {
         "place": route.place,
         "seen": route.place.seen_of(message.id),

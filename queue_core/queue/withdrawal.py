@@ -24,7 +24,7 @@ class Withdrawal:
     async def withdraw(self, message: QueueMessage) -> str:
         """Note that a message was answered without the queue, so that the queue does not answer it too.
 
-        Returns "marked" if it was not stored. Returns "withdrawn" if it was stored: then it is removed, at the latest
+        Returns "marked" if it is not in the queue. Returns "withdrawn" if it is: then it is removed, at the latest
         before a worker sends a reply to it. Returns "in flight" if it is too late, since a reply is recorded.
         """
         check_names(message)

@@ -119,7 +119,9 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
         snapshot_failed=any(server.snapshot_failed for server in servers),
         role=next((role for role in ("replica", "", "primary") if role in roles), ""),
         replicas=max(server.replicas for server in servers),
-        replicas_min=min((it for server in servers if (it := server.replicas_min) is not None), default=None),
+        replicas_min=min(
+            (server.replicas_min for server in servers if server.replicas_min is not None), default=None
+        ),
     )
 
 

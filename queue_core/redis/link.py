@@ -16,7 +16,7 @@ from queue_core.redis.protocol import PUSHES, UNFINISHED, new_reader
 from queue_core.redis.tls import TlsConnection
 
 _SOCKETS = (Connection, SSLConnection, TlsConnection, UnixDomainSocketConnection)
-"""Classes of connections over whose sockets a link can take."""
+"""Classes of connections whose sockets a link can take over."""
 
 
 def can_link(redis: Any) -> bool:
@@ -40,7 +40,7 @@ class Owner(Protocol):
         """Go on writing: the link was full."""
 
     def lost(self, link: Link, error: Exception) -> None:
-        """Go on without this link; which answers will not come, the owner knows."""
+        """Go on without this link. The owner knows which answers will not come."""
 
 
 class Link(asyncio.Protocol):

@@ -76,7 +76,7 @@ class LinkTransport(Transport):
         return await self._urgent.carry(call)
 
     async def load(self) -> None:
-        """Check that the server answers, has Lua, and has all keys, unless the links are those of a larger transport.
+        """Check that the server answers, has Lua, and is not one of several primaries of a cluster.
 
         Raises QueueUnavailableError or UnsupportedRedisError.
         """
@@ -103,7 +103,7 @@ class LinkTransport(Transport):
         return [*self._gathered.leave(), *self._urgent.leave()]
 
     def _connection(self) -> AbstractConnection:
-        """Make a connection that is not connected yet. The pool closes it, and has a place more for it.
+        """Make a connection that is not connected yet. The pool gets room for it, and closes it.
 
         It is tried once: callers hear at once that the server is away, and try again at their own pace.
         """

@@ -49,10 +49,10 @@ class Listener(Protocol):
     """Reader of streams. After an error, the next read connects anew if need be."""
 
     async def last_ids(self, names: Sequence[str]) -> list[EntryId]:
-        """Return the ids of the last entries of some streams. Raises FAILURES; so does the next."""
+        """Return the ids of the last entries of some streams. Raises FAILURES."""
 
     async def newer(self, known: Mapping[str, EntryId]) -> list[NewEntry]:
-        """Wait for entries after those that are known; return none after a long silence."""
+        """Wait for entries after those that are known; [] after a long silence. Raises FAILURES."""
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -75,12 +75,12 @@ def listener_on(redis: Redis | RedisCluster, *, block_ms: int) -> Listener:
         options |= {"socket_keepalive": True, "socket_keepalive_options": probes}
     if can_link(redis):
         return LinkListener(pool.connection_class(**options), block_ms=block_ms)
-    own: Any = ConnectionPool(connection_class=pool.connection_class, max_connections=1, **options)
-    return ClientListener(Redis.from_pool(own), block_ms=block_ms, is_own=True)
+    single: Any = ConnectionPool(connection_class=pool.connection_class, max_connections=1, **options)
+    return ClientListener(Redis.from_pool(single), block_ms=block_ms, is_own=True)
 
 
 class ClientListener(Listener):
-    """Listener on any client, which it closes if it is its own."""
+    """Listener over any client; with `is_own`, it closes the client."""
 
     def __init__(self, redis: Redis | RedisCluster, *, block_ms: int, is_own: bool) -> None:
         self._redis: Any = redis

@@ -23,7 +23,7 @@ from queue_core.redis.scripts.loader import Call
 Result = TypeVar("Result")
 
 TICKS = 16
-"""Number of looks at the deadlines in the length of one, so a call fails up to a sixteenth of that time late."""
+"""Number of looks at the deadlines in `deadline_s`, so a call fails up to a sixteenth of that time late."""
 WRITES_MAX = 2
 """Times that a call is written: once more if its connection breaks. Scripts can be repeated."""
 LATE_S = 0.25
@@ -264,7 +264,9 @@ class Path:
         answers = group.answers(answer)
         if answers is not None:
             return answers
-        later = {pending.conversation for pending in chain(*(it.calls for it in after), self._under_way())}
+        later = {
+            pending.conversation for pending in chain(*(other.calls for other in after), self._under_way())
+        }
         refused = []
         for pending in group.calls:
             if self._guide.takes(pending, answer):

@@ -41,7 +41,7 @@ class PendingCall:
 
     @property
     def is_given_up(self) -> bool:
-        """True after an error. A caller that was cancelled still wants the call to be made."""
+        """True after an error. A call is made even if its caller was cancelled."""
         return self.future.done() and not self.future.cancelled()
 
     def explain(self, error: Exception) -> QueueError:
@@ -115,7 +115,7 @@ class CallGroup:
         return gathered
 
     def takes(self, pending: PendingCall, shared: tuple[Any, ...]) -> bool:
-        """Take one more call, if there is room and it shares with the others what calls of a group must share."""
+        """Take one more call. Returns False if there is no room, or its shared inputs differ from the group's."""
         if len(self.calls) == CALLS_MAX or shared != self._shared:
             return False
         self.calls.append(pending)

@@ -1,4 +1,4 @@
-"""Ends of connections: a pool that opens none once it is closed, closes that do not wait, and what a command sees."""
+"""Closing of connections: at once, for good, and with a clear error for commands under way."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 PIPELINE_CALLS_MAX = 256
 
 FAILURES = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-"""Errors of redis-py's clients and of the network; those of a cluster's client are no RedisError."""
+"""Errors of redis-py's clients and of the network; some of a cluster's client are not a RedisError."""
 _UNAVAILABLE = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -160,7 +160,7 @@ class ScriptRunner(Transport):
         return answers
 
     def _may_be_replaced(self, error: Exception) -> bool:
-        """Return True if another server may be the primary by now; one without replicas, only if sentinels know."""
+        """Return True if another server may be the primary by now; for lack of replicas, only behind sentinels."""
         pool = getattr(self._redis, "connection_pool", None)
         return is_not_primary(error) or (
             isinstance(pool, SentinelConnectionPool) and "NOREPLICAS" in str(error)
@@ -223,7 +223,7 @@ def is_not_primary(error: Exception) -> bool:
 
 
 def settle(call: Call[Result], future: asyncio.Future[Result], answer: Any) -> None:
-    """Give a caller that still waits the result, or the error, that an answer says."""
+    """Give a caller that still waits the result, or the error, in an answer."""
     if future.done():
         return
     try:
@@ -233,7 +233,7 @@ def settle(call: Call[Result], future: asyncio.Future[Result], answer: Any) -> N
 
 
 def _result(call: Call[Result], answer: Any) -> Result:
-    """Return what an answer says. Raises the queue's errors for an error reply."""
+    """Return the result in an answer. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         raise (_refusal(str(answer)) or explain(answer)) from answer
     result: Result = call.read(answer)
@@ -310,8 +310,8 @@ def explained(*, is_single: bool = False) -> Iterator[None]:
 def explain(error: BaseException, *, is_single: bool = False) -> QueueError:
     """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors.
 
-    With `is_single`, an address of this machine where nothing listens comes with the command that starts a Redis there.
-    In place of a node of a cluster, that one would be empty, and what it takes would be lost.
+    With `is_single`, the error for a local address where nothing listens names the command that starts a Redis there.
+    In place of a cluster's node, such a Redis would be empty, and what it takes would be lost.
     """
     words = reworded(str(error), is_single=is_single) or type(error).__name__
     if sentence := _unavailable(error, words):

@@ -62,5 +62,5 @@ class ConversationTags:
         """
         wanted = tag.strip().lower()
         known = await queue.known_conversations()
-        names = [*known, *await queue.aliases.listed(known), *await buffered_conversations(queue)]
+        names = [*known, *await queue.aliases.listed_names(known), *await buffered_conversations(queue)]
         return [name for name in dict.fromkeys(names) if self.of(*name) == wanted]

@@ -16,7 +16,7 @@ class Counts:
         self.oldest_age_ms: int | None = None
         self.expired_leases = 0
         self.damaged = 0
-        """Conversations whose messages or lease cannot be read; of those counted, never scaled up."""
+        """Conversations whose messages or lease cannot be read, among those counted; not scaled up."""
 
     def add(self, page: SurveyAnswer) -> None:
         """Add the counts of a page."""

@@ -1,8 +1,8 @@
 """Health of the queue and of its Redis, in one report.
 
 An error breaks a guarantee of the queue; a warning needs attention. The examination is cheap: it counts at most 5,000
-conversations, in pages that are each a small step for Redis, and estimates the others from them. It changes nothing;
-`MessageQueue.rescue` repairs.
+conversations, in pages that are each a small step for Redis, and estimates the others from them. It repairs
+nothing; `MessageQueue.rescue` does.
 """
 
 from __future__ import annotations
@@ -169,21 +169,21 @@ class _Examination:
             async with asyncio.timeout(self._deadline_s):
                 await cancellable(steps())
         except TimeoutError:
-            self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
+            self._note_away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except (UnsupportedRedisError, NewerLayoutError, PartitionsError) as error:
             self._facts["is_refused"] = not isinstance(error, UnsupportedRedisError)
             self._errors.append(str(error))
         except QueueUnavailableError as error:
-            self._away(str(error))
+            self._note_away(str(error))
         except QueueError as error:
             self._errors.append(
                 f"data of the queue cannot be read ({error}): start a worker or the monitor, which moves damaged keys "
                 "aside"
             )
         except FAILURES as error:
-            self._away(str(explain(error, is_single=is_single(self._queue.redis))))
+            self._note_away(str(explain(error, is_single=is_single(self._queue.redis))))
 
-    def _away(self, why: str) -> None:
+    def _note_away(self, why: str) -> None:
         if self._facts.get("reachable"):
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
@@ -338,7 +338,7 @@ class _Examination:
                 f"moved {quantity(sizes.damaged_keys, 'damaged key')} aside, which something other than the queue "
                 "changed: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
-        self._judge(counted, outages)
+        self._warn_of_waits(counted, outages)
 
     def _spread(self, sizes: Sizes) -> None:
         """Note how partitions and conversations spread over the primaries of a cluster."""
@@ -355,7 +355,7 @@ class _Examination:
                 + typed(f"type `python -m queue_core partitions {PARTITIONS_OF_CLUSTER}`")
             )
 
-    def _judge(self, counted: Counts, outages: Sequence[Outage]) -> None:
+    def _warn_of_waits(self, counted: Counts, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over: check that workers run"

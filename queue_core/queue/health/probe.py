@@ -196,7 +196,7 @@ def _place_in(queue: MessageQueue, partition: int) -> Place:
 
 
 class _Trial:
-    """Life of two messages in one partition of a queue that has a prefix of its own."""
+    """Trial with two messages, in one partition of a queue with a prefix of its own."""
 
     def __init__(self, queue: MessageQueue, partition: int, *, is_whole: bool) -> None:
         prefix = f"{queue.settings.prefix[:PREFIX_CHARACTERS_MAX]}:probe-{secrets.token_hex(3)}"

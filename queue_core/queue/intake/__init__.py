@@ -1,1 +1,1 @@
-"""The way in of a web process, also while Redis is away."""
+"""Intake of a web process's messages, also without Redis."""

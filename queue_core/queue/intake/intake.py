@@ -92,7 +92,7 @@ class Intake:
         arrival = Arrival.of(message)
         turn = self._next_turn(arrival)
         try:
-            await turn.comes()
+            await turn.wait()
             if any(key in self._unsettled for key in arrival.keys):
                 return "duplicate"
             if begun := next((self._begun[key] for key in arrival.keys if key in self._begun), None):
@@ -243,17 +243,22 @@ class Intake:
             while len(self._begun) > BEGUN_MAX:
                 del self._begun[next(iter(self._begun))]
 
-        batch, taken = _batch_of_one(message), list[SentPart]()
+        batch, sent_parts = _batch_of_one(message), list[SentPart]()
         batch = msgspec.structs.replace(batch, parts_sent=parts_sent)
         async with calling_recorded(reply, limit_ms=settings.handler_timeout_ms):
             if reply.text:
                 limit_ms = settings.send_timeout_ms
                 try:
                     await send_reply(
-                        self._send, batch, reply.text, limit_ms=limit_ms, between=between, taken=taken
+                        self._send,
+                        batch,
+                        reply.text,
+                        limit_ms=limit_ms,
+                        between=between,
+                        sent_parts=sent_parts,
                     )
                 finally:
-                    self._unsettled.add_sent(batch, taken)
+                    self._unsettled.add_sent(batch, sent_parts)
         for key in keys:
             self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
@@ -292,11 +297,11 @@ class _Turn:
         """Turns before this one, by name of the user; empty once this turn has come."""
         self._earlier = list(dict.fromkeys(before.values()))
 
-    async def comes(self) -> None:
+    async def wait(self) -> None:
         """Wait for the earlier turns. If one of them was cancelled, also wait for the turns that it waited for."""
         while self._earlier:
             last = self._earlier[-1]
-            await last._ends()
+            await last._wait_for_end()
             self._earlier = list(dict.fromkeys((*self._earlier[:-1], *last._earlier)))
         self._before = {}
 
@@ -313,7 +318,7 @@ class _Turn:
             turn = turn._before.get(name)
         return turn
 
-    async def _ends(self) -> None:
+    async def _wait_for_end(self) -> None:
         if not self.has_ended:
             self._end = self._end or asyncio.Event()
             await self._end.wait()

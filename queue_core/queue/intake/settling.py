@@ -93,7 +93,7 @@ class Unsettled:
         return self._queue.keys.of(*conversation).partition
 
     def _start(self) -> list[asyncio.Task[None]]:
-        """Start what is not under way, and return all that is."""
+        """Start the missing tasks, and return all that run."""
         for partition in self._messages.keys() - self._settling.keys():
             self._settling[partition] = _task(self._settle(partition))
         if self._sent and self._noting is None:

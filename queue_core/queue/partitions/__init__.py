@@ -1,7 +1,7 @@
 """Change of the number of partitions while messages wait.
 
-All partitions that any number can name are closed: the scripts then refuse every process. What lies in another partition
-by the new number is carried there. Then the number is noted in all partitions, and processes with that number go on,
+All partitions that can exist are closed: the scripts then refuse every process. Data that the new number puts into
+another partition are carried there. Then the number is noted in all partitions, and processes with that number go on,
 while the scripts refuse those with another. A process of an older release, which does not heed the note, is refused
 since the note comes with a newer layout.
 

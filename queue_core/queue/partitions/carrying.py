@@ -31,7 +31,7 @@ CONVERSATION_KINDS = (
 """Kinds of keys of a conversation, in the order in which they are carried.
 
 Lists come first, since a long one takes several bundles. The end of the queue is in one bundle with lock and reply,
-because monitors delete locks and replies without a queue.
+because monitors delete locks and replies without messages.
 """
 RECENT_KINDS = frozenset({"msg_queue", "processing_lock", "reply", "completed", "queue_stats"})
 """Kinds of keys of conversations that were active lately: they are kept for hours, unlike those of other kinds."""
@@ -120,7 +120,7 @@ class Carrying:
             elif rest == "reports_due":
                 bundles += await self._pack(number, await self._reports(number))
         bundles += sum(
-            await asyncio.gather(*(self._pack(number, list(mine)) for number, mine in items.items()))
+            await asyncio.gather(*(self._pack(number, list(chosen)) for number, chosen in items.items()))
         )
         for number, names in copies.items():
             await self._copy(number, names)
@@ -131,7 +131,7 @@ class Carrying:
 
         They are found by their keys too, except where slots move from one node to another meanwhile.
         """
-        keys, names, page = self._mover.everywhere[number], list[PartitionKey](), [b""]
+        keys, names, page = self._mover.partitions[number], list[PartitionKey](), [b""]
         while page:
             (page,) = await self._access.read(
                 ("ZRANGE", keys.active, len(names), len(names) + _INDEX_PAGE - 1)
@@ -146,7 +146,7 @@ class Carrying:
 
     async def _entries(self, number: int, kind: str) -> AsyncGenerator[list[_Item], None]:
         """Yield the entries of a stream that do not stay. Those that name no conversation stay where they can."""
-        keys, first = self._mover.everywhere[number], "-"
+        keys, first = self._mover.partitions[number], "-"
         stream = keys.dead if kind == "dead" else keys.damaged
         while True:
             (page,) = await self._access.read(("XRANGE", stream, first, "+", "COUNT", _ITEMS))
@@ -164,7 +164,7 @@ class Carrying:
 
     async def _reports(self, number: int) -> list[_Item]:
         """Return the reports on replies that do not stay."""
-        keys = self._mover.everywhere[number]
+        keys = self._mover.partitions[number]
         (fields,) = await self._access.read(("ZRANGE", keys.reports_due, 0, -1))
         items = []
         for first in range(0, len(fields), COMMANDS_AT_ONCE_MAX):
@@ -186,8 +186,8 @@ class Carrying:
             some = left[:_ITEMS]
             finished, count = await self._mover.run(
                 Pack(
-                    partition=self._mover.everywhere[number],
-                    absent=self._mover.everywhere[number].absent,
+                    partition=self._mover.partitions[number],
+                    absent=self._mover.partitions[number].absent,
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     kinds=packed(CONVERSATION_KINDS),
@@ -214,13 +214,13 @@ class Carrying:
             self._note(f"carried so far: {quantity(self._carried.conversations, 'conversation')}")
 
     async def _deliver(self, number: int, target: int) -> int:
-        """Carry out all bundles from one partition in another. Returns 1 if there were any, else 0."""
+        """Unpack all bundles from one partition in another. Returns 1 if there were any, else 0."""
         arrived = 0
         while True:
             bundles = await self._mover.run(
                 HandOver(
-                    partition=self._mover.everywhere[number],
-                    absent=self._mover.everywhere[number].absent,
+                    partition=self._mover.partitions[number],
+                    absent=self._mover.partitions[number].absent,
                     mover=self._mover.token,
                     target=str(target),
                     arrived=arrived,
@@ -231,11 +231,11 @@ class Carrying:
             arrived = await self._unpack(target, number, bundles)
 
     async def _unpack(self, target: int, source: int, bundles: bytes) -> int:
-        """Carry out bundles from one partition in another. Returns the number of the last one."""
+        """Unpack bundles from one partition in another. Returns the number of the last one."""
         return await self._mover.run(
             UnpackBundles(
-                partition=self._mover.everywhere[target],
-                absent=self._mover.everywhere[target].absent,
+                partition=self._mover.partitions[target],
+                absent=self._mover.partitions[target].absent,
                 now_ms=self._access.now(),
                 mover=self._mover.token,
                 source=str(source),
@@ -249,8 +249,8 @@ class Carrying:
             some = names[first : first + _COPIES]
             exported = await self._mover.run(
                 Export(
-                    partition=self._mover.everywhere[number],
-                    absent=self._mover.everywhere[number].absent,
+                    partition=self._mover.partitions[number],
+                    absent=self._mover.partitions[number].absent,
                     now_ms=self._access.now(),
                     mover=self._mover.token,
                     names=packed(some),
@@ -273,7 +273,7 @@ class Carrying:
             if number >= self._mover.new and rest.partition(":")[0] in DELETED_KINDS:
                 names[number].append(rest)
         for number, left in names.items():
-            keys = self._mover.everywhere[number]
+            keys = self._mover.partitions[number]
             await self._mover.run(
                 Clear(partition=keys, absent=keys.absent, mover=self._mover.token, names=packed(left))
             )

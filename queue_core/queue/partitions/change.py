@@ -39,7 +39,7 @@ class PartitionsChange:
         """Change the number, and return what was noted before. While Redis is away, try again for some time.
 
         Raises PartitionsError if another change is under way, or the conversations do not lie where they should;
-        QueueError if turns in work have not ended within `wait_s`, so that nothing was changed;
+        QueueError if turns have not ended within `wait_s`, so that nothing was changed;
         QueueUnavailableError if Redis stays away, and another run must continue.
         """
         first: NotedPartitions | None = None
@@ -88,13 +88,13 @@ class PartitionsChange:
         await turns.resume()
 
     async def _carry(self, mover: Mover, turns: Turns) -> None:
-        """Carry everything, once no turn is in work. A worker that slept may renew a lease that had run out."""
+        """Carry everything, once no turn is under way. A worker that slept may renew a lease that had run out."""
         while True:
             await turns.wait(float("inf"))
             try:
                 await Carrying(mover, self._note, self.carried, self._copied).run()
             except LeasedError:
-                self._note("waiting for a turn in work: stop the workers, if one still runs")
+                self._note("waiting for a turn to end: stop the workers, if one still runs")
                 await asyncio.sleep(LOOK_S)
             else:
                 return
@@ -139,7 +139,7 @@ async def _verify(mover: Mover) -> None:
                 astray.add((number, conversation))
     if astray:
         raise PartitionsError(
-            f"conversations that do not lie in their partition of {mover.before}: {len(astray)}. Nothing was "
+            f"conversations that do not lie where {mover.before} partitions put them: {len(astray)}. Nothing was "
             "changed: set QUEUE_PARTITIONS to the number that the processes have had, and type the command again. If "
             "that number was another one some days ago, wait until what it left behind has expired"
         )
@@ -150,7 +150,7 @@ async def _close(mover: Mover, *, is_opening: bool) -> None:
 
     def call(number: int) -> ClosePartition:
         return ClosePartition(
-            partition=mover.everywhere[number],
+            partition=mover.partitions[number],
             now_ms=mover.access.now(),
             before=str(mover.before),
             change=f"{mover.before}>{mover.new}",
@@ -158,7 +158,7 @@ async def _close(mover: Mover, *, is_opening: bool) -> None:
         )
 
     opened = (str(mover.new),) if is_opening else ()
-    for numbers in ((0,), range(1, len(mover.everywhere))):
+    for numbers in ((0,), range(1, len(mover.partitions))):
         for noted in await mover.in_each(numbers, call):
             if noted and noted not in opened:
                 raise other_partitions(noted, mover.before)
@@ -172,7 +172,7 @@ async def _open(mover: Mover, turns: Turns) -> None:
     def call(number: int) -> OpenPartition:
         sources = (ids for source, ids in enumerate(layers) if mover.may_get(number, source))
         return OpenPartition(
-            partition=mover.everywhere[number]._replace(partitions=str(mover.new)),
+            partition=mover.partitions[number]._replace(partitions=str(mover.new)),
             now_ms=mover.access.now(),
             mover=mover.token,
             is_used=str(int(number < mover.new)),
@@ -182,7 +182,7 @@ async def _open(mover: Mover, turns: Turns) -> None:
             held_ms=min(held_ms, default=""),
         )
 
-    for numbers in (range(1, len(mover.everywhere)), (0,)):
+    for numbers in (range(1, len(mover.partitions)), (0,)):
         for noted in await mover.in_each(numbers, call):
             if noted == "left":
                 raise QueueError(
@@ -193,8 +193,8 @@ async def _open(mover: Mover, turns: Turns) -> None:
 
 
 async def _layouts(mover: Mover) -> tuple[int, list[Any], int]:
-    """Return the latest `since` of the partitions until now, the layers of ids of each, and the last token."""
-    read, sources = mover.access.read, mover.everywhere[: mover.before]
+    """Return the latest `since` of the old partitions, the layers of ids of each, and the greatest token."""
+    read, sources = mover.access.read, mover.partitions[: mover.before]
     tokens = await read(*(("GET", keys.token) for keys in mover.used))
     layouts = await mover.access.read_hashes([keys.layout for keys in sources], "since", "ids")
     used = await read(*(("EXISTS", keys.active, keys.dead, keys.wake) for keys in sources))

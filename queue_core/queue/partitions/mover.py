@@ -42,12 +42,12 @@ class Mover:
         self.new = new
         self.token = secrets.token_hex(8)
         self._keys = all_keys(access.settings.prefix)
-        self.everywhere = self._keys.partitions
+        self.partitions = self._keys.partitions
 
     @property
     def used(self) -> tuple[Partition, ...]:
         """Partitions that the number before or the new one has."""
-        return self.everywhere[: max(self.before, self.new)]
+        return self.partitions[: max(self.before, self.new)]
 
     def home(self, conversation: str) -> int:
         """Return the partition of a conversation by the new number."""

@@ -23,7 +23,7 @@ class NotedPartitions(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 def all_keys(prefix: str) -> KeySpace:
-    """Return the keys of all partitions that any number can name."""
+    """Return the keys of all partitions that can exist."""
     return KeySpace(prefix, PARTITIONS_MAX)
 
 

@@ -1,4 +1,4 @@
-"""Turns in work: the queue is held until they have ended, before conversations are carried."""
+"""Turns under way: the queue is held until they have ended, before conversations are carried."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOK_S = 0.5
 
 
 class Turns:
-    """Turns in work while the number of partitions is changed."""
+    """Turns under way while the number of partitions is changed."""
 
     def __init__(self, mover: Mover, note: Callable[[str], None]) -> None:
         self._mover = mover
@@ -24,12 +24,12 @@ class Turns:
         self._note = note
 
     async def hold(self, wait_s: float) -> None:
-        """Hold the queue, and wait until no turn is in work. Ends the hold again if that takes too long."""
+        """Hold the queue, and wait until no turn is under way. Ends the hold again if that takes too long."""
         now_ms = await self._access.now_ms()
         _, is_others = await self.holds()
         if not is_others:
             values = ("since", now_ms, "partitions", self._mover.new)
-            shared = self._mover.everywhere[: self._mover.before]
+            shared = self._mover.partitions[: self._mover.before]
             await self._access.read(*(("HSET", keys.hold, *values) for keys in shared))
         try:
             await self.wait(wait_s)
@@ -41,15 +41,15 @@ class Turns:
         """Return the partitions that this change holds, and the times, Unix ms, from which others hold the queue."""
         shared = self._mover.used
         holds = await self._access.read_hashes([keys.hold for keys in shared], "since", "partitions")
-        own = [keys for keys, hold in zip(shared, holds, strict=True) if hold and hold[1] is not None]
+        held = [keys for keys, hold in zip(shared, holds, strict=True) if hold and hold[1] is not None]
         others = [text(hold[0]) for hold in holds if hold and hold[0] is not None and hold[1] is None]
-        return own, others
+        return held, others
 
     async def resume(self) -> None:
         """End the hold of this change, if there is one."""
         now_ms = await self._access.now_ms()
-        own, _ = await self.holds()
-        for keys in own:
+        held, _ = await self.holds()
+        for keys in held:
             await self._access.read(
                 ("HSET", keys.looks, "counts_from", now_ms, "held_until", now_ms),
                 ("DEL", keys.hold),
@@ -74,10 +74,10 @@ class Turns:
                 return
             if now > until:
                 raise QueueError(
-                    f"turns that are still in work: {held or len(leased)}. Nothing was changed, and workers take turns "
+                    f"turns that are under way: {held or len(leased)}. Nothing was changed, and workers take turns "
                     "again: try again later, or with a longer --timeout"
                 )
-            self._note(f"waiting for turns in work: {len(leased)}")
+            self._note(f"waiting for turns to end: {len(leased)}")
             await asyncio.sleep(LOOK_S)
 
     async def _leased(self) -> list[str]:

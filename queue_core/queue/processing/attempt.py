@@ -63,7 +63,7 @@ class Attempt:
     """Time of the event loop at which the AI was asked, or the sending of the current part began."""
     parts_sent: int = 0
     """Number of parts of the reply that were sent, earlier attempts included; 0 until this attempt sends a part."""
-    taken: list[SentPart] = field(default_factory=list)
+    sent_parts: list[SentPart] = field(default_factory=list)
     """Parts that were sent, and whose ids are not noted yet."""
     lease_lost: bool = False
     reason: str = ""
@@ -199,7 +199,9 @@ class Attempts:
             attempt.stage, attempt.began_s = "send", asyncio.get_running_loop().time()
 
         limit_ms = self._settings.send_timeout_ms
-        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between, taken=attempt.taken)
+        await send_reply(
+            sender, batch, reply, limit_ms=limit_ms, between=between, sent_parts=attempt.sent_parts
+        )
 
     async def _confirm(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
@@ -236,17 +238,17 @@ class Attempts:
 
     def _with_ids(self, attempt: Attempt, step: Coroutine[Any, Any, None]) -> Awaitable[Any]:
         """Take a step in Redis, and note in the same round trip the ids of the parts that were sent."""
-        return asyncio.gather(self._note_ids(attempt), step) if attempt.taken else step
+        return asyncio.gather(self._note_ids(attempt), step) if attempt.sent_parts else step
 
     async def _note_ids(self, attempt: Attempt) -> None:
         """Note the ids of the parts that were sent. If that fails, only reports on these parts are not understood."""
-        parts = tuple(attempt.taken)
+        parts = tuple(attempt.sent_parts)
         try:
             await self._queue.sent.note(attempt.batch, parts)
         except Exception as error:  # noqa: BLE001 - the turn must end, whatever this raises
             _log.warning("lease %d: the ids of a reply could not be noted: %s", attempt.batch.token, error)
         else:
-            attempt.taken[:] = [part for part in attempt.taken if part not in parts]
+            attempt.sent_parts[:] = [part for part in attempt.sent_parts if part not in parts]
 
     async def _reason_of_unsure_send(self, attempt: Attempt) -> str:
         batch, setting = attempt.batch, "(unsure_sends = dead-letter)"

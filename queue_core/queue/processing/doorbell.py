@@ -1,7 +1,7 @@
 """Doorbell: tells a worker, without polling, that a conversation is due earlier than the worker knows.
 
-Scripts add an entry to the stream `wake` of a partition when they schedule a conversation before everything else in its
-index; the entry says when that is due. One blocking read, over a connection of its own, hears all partitions of a
+Scripts add an entry to the stream `wake` of a partition when a conversation becomes due before all others there; the
+entry says when. One blocking read, over a connection of its own, hears all partitions of a
 server. A stream, unlike pub/sub, keeps its last entry: a ring during a reconnect is still heard.
 
 All workers hear each ring, and only note its time. Which of them looks first is decided in `watch.py`.
@@ -29,7 +29,7 @@ BLOCK_MS = 45_000
 RECONNECT_S = (0.05, 0.5)
 """First and longest wait before it reads again after an error; it doubles each time."""
 QUIET_S = 2.0
-"""Time without an error after which the next wait is the first again."""
+"""Time without an error after which waits are short again."""
 
 
 class Doorbell:

@@ -97,7 +97,7 @@ class Processor:
         async with self._working() as work:
             bells = [
                 work.group.create_task(bell.listen(), name="queue-doorbell")
-                for bell in doorbells(self._queue.redis, self._watches, now=self._queue.given_now)
+                for bell in doorbells(self._queue.redis, self._watches, now=self._queue.script_now)
             ]
             claimers = [
                 work.group.create_task(self._claim_when_due(number, watch, work), name="queue-claim")
@@ -208,7 +208,7 @@ class Processor:
         pause_s = REDIS_RETRY_S[0]
         is_unanswered = False
         while not self._stopping:
-            if not await self._is_to_claim(partition, watch, work, at_once=is_unanswered):
+            if not await self._wait_to_claim(partition, watch, work, at_once=is_unanswered):
                 continue
             try:
                 await self._claim(partition, work, watch=watch)
@@ -223,7 +223,7 @@ class Processor:
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
-    async def _is_to_claim(self, partition: int, watch: Watch, work: Pass, *, at_once: bool) -> bool:
+    async def _wait_to_claim(self, partition: int, watch: Watch, work: Pass, *, at_once: bool) -> bool:
         """Wait until it is this worker's turn. Return False if it only looked, and saw nothing left to claim."""
         await watch.until_due()
         at_once |= await self._wait_for_slot(partition, work, watch)
@@ -306,13 +306,13 @@ class Processor:
         left = list(claimed.batches)
         try:
             for batch in claimed.batches:
-                if await self._is_still_held(batch, work):
+                if await self._renew_late(batch, work):
                     self._start(batch, work)
                     left.remove(batch)
         finally:
             await self._hand_back_all(left)
 
-    async def _is_still_held(self, batch: Batch, work: Pass) -> bool:
+    async def _renew_late(self, batch: Batch, work: Pass) -> bool:
         """Renew a lease whose claim was answered late. Return False if it is lost, or not renewed before a stop."""
         clock = asyncio.get_running_loop().time
         latest = clock() + work.patience_s

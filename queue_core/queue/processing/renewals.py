@@ -1,4 +1,4 @@
-"""Renewal of the leases of a worker's batches in work."""
+"""Renewal of the leases that a worker holds."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Renewals:
                 continue  # the oldest lease may have ended
             due_s = clock() - every_s * EARLY_RENEWAL_SHARE
             due = [attempt for attempt in in_work if attempt.held_since_s <= due_s]
-            if all(await asyncio.gather(*(self._is_renewed(attempt, in_work) for attempt in due))):
+            if all(await asyncio.gather(*(self._renew(attempt, in_work) for attempt in due))):
                 pause_s = 0.0
                 continue
             if not pause_s:
                 _log.warning(
-                    "leases cannot be renewed; turns in work go on, and nothing is sent until they are"
+                    "leases cannot be renewed; turns under way go on, and nothing is sent until they are"
                 )
                 pause_s = REDIS_RETRY_S[0]
             pause_s = min(pause_s * 2, RETRY_S_MAX, every_s)
             await asyncio.sleep(pause_s)
 
-    async def _is_renewed(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
+    async def _renew(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
         """Renew one lease; cancel the attempt if the lease is lost. Return False if Redis could not be asked."""
         asked_s = asyncio.get_running_loop().time()
         try:

@@ -21,7 +21,7 @@ _RESTORED_MAX = 500
 """Limit on messages that one step puts back into the queue."""
 _TRIES = re.compile(r"[0-9,]+")
 _ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
-_KEPT: dict[str, tuple[str, str]] = {
+_EXPECTED: dict[str, tuple[str, str]] = {
     "queue": ("list", "messages"),
     "completed": ("list", "archive"),
     "lock": ("hash", "lease and attempts"),
@@ -141,10 +141,10 @@ class Damage:
         wrong = [
             name
             for (name, _), kind in zip(keys, types, strict=True)
-            if text(kind) not in ("none", _KEPT[name][0])
+            if text(kind) not in ("none", _EXPECTED[name][0])
         ]
         odd = await (self._with_odd_values(place) if place else self._odd_holds())
-        return [_KEPT[name][1] for name in dict.fromkeys([*wrong, *odd])]
+        return [_EXPECTED[name][1] for name in dict.fromkeys([*wrong, *odd])]
 
     async def _with_odd_values(self, place: Place) -> list[str]:
         """Return the names of the hashes of a conversation that have values which no script writes."""
@@ -242,7 +242,7 @@ def _damaged_key(number: int, partition: Partition, entry_id: str, raw_fields: d
         id=f"{number}/{entry_id}",
         key=fields.get("key", ""),
         kept_as=partition.damaged_of(entry_id),
-        holds=_KEPT.get(fields.get("name", ""), ("", "something unknown"))[1],
+        holds=_EXPECTED.get(fields.get("name", ""), ("", "something unknown"))[1],
         type=fields.get("type", ""),
         instance_name=instance,
         user_phone=phone,

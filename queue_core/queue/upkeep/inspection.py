@@ -205,7 +205,7 @@ class Inspection:
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
         """Return totalMessages, processedMessages and lastActivity (Unix ms).
 
-        Waiting messages count in the total. Finished ones count until a long silence; then all is empty if none waits.
+        Waiting messages count in the total. A long silence ends all counts of finished ones: {} if none waits.
         """
         place = await self._place_of(instance_name, user_phone)
         values, waiting, newest = await self._access.read(

@@ -47,7 +47,7 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
     """True when all keys were searched."""
 
 
-class _Found:
+class _Findings:
     """Conversations that a search has found so far."""
 
     def __init__(self) -> None:
@@ -109,29 +109,29 @@ class Rescue:
 
     async def unscheduled(self, until: float) -> Unscheduled:
         """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""
-        found, is_complete = _Found(), True
+        findings, is_complete = _Findings(), True
         async with aclosing(
             scan(self._access.redis, self._access.keys.pattern("msg_queue"), "list")
         ) as pages:
             async for page in pages:
-                await self._look(self._by_kind(page)["msg_queue"], found)
+                await self._look(self._by_kind(page)["msg_queue"], findings)
                 if asyncio.get_running_loop().time() > until:
                     is_complete = False
                     break
-        return found.unscheduled(is_complete=is_complete)
+        return findings.unscheduled(is_complete=is_complete)
 
     async def unscheduled_in_part(self, until: float) -> Unscheduled:
-        """Find such conversations in the next part of the keys."""
-        found = _Found()
+        """Find unscheduled conversations in the next part of the keys."""
+        findings = _Findings()
         async with aclosing(self._next_names("examination", until, "msg_queue")) as pages:
             async for kinds in pages:
-                await self._look(kinds["msg_queue"], found)
-        return found.unscheduled(is_complete=False)
+                await self._look(kinds["msg_queue"], findings)
+        return findings.unscheduled(is_complete=False)
 
-    async def _look(self, names: list[_Name], found: _Found) -> None:
+    async def _look(self, names: list[_Name], findings: _Findings) -> None:
         inside = self._inside(names)
-        found.elsewhere.update({*names} - {*inside})
-        found.stranded.update(await self._stranded(inside))
+        findings.elsewhere.update({*names} - {*inside})
+        findings.stranded.update(await self._stranded(inside))
 
     def _inside(self, names: list[_Name]) -> list[_Name]:
         """Leave out names in partitions that this deployment does not have."""
@@ -202,7 +202,7 @@ class Rescue:
 
 
 def _cursors_in(kept: bytes | str | None) -> dict[str, int]:
-    """Return the cursors of a search by server; none for a value that something else has changed, which begins anew."""
+    """Return the cursors of a search by server; {}, so that it begins anew, for a damaged value."""
     try:
         return msgspec.json.decode(kept or b"{}", type=dict[str, int])
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -23,7 +23,7 @@ from queue_core.redis import scripts
 from queue_core.sent import ID_CHARACTERS_MAX, SentPart
 
 ECHO_BEYOND_MS = 10_000
-"""Time, beyond the longest send, after which an own message with an unknown id counts as written by a person."""
+"""Time, beyond the longest send, after which an own message with an unknown id counts as a person's."""
 FAILURE_MS = 3_600_000
 """Time for which a failure with an unknown id is kept, since ids are noted late while Redis is away."""
 UNSURE_MS = 120_000
@@ -166,7 +166,7 @@ class SentReplies:
 
     @property
     def echo_ms(self) -> int:
-        """Time after which an own message with an unknown id counts as written by others."""
+        """Time after which an own message with an unknown id counts as a person's."""
         return self._access.settings.send_timeout_ms + ECHO_BEYOND_MS
 
     def waiting(self, *, everywhere: bool = False) -> tuple[Partition, ...]:
@@ -182,19 +182,19 @@ class SentReplies:
         is_done = not self._ttl_ms
         while not is_done:
             try:
-                kept, found = await self._access.transport.gathered(self._match(partition))
+                kept, due = await self._access.transport.gathered(self._match(partition))
             except QueueUnavailableError:
                 if not matched:
                     raise
                 break  # these reports have been returned already
-            matched += await self._matched(found)
-            is_done = len(found) < _PAGE
+            matched += await self._matched(due)
+            is_done = len(due) < _PAGE
             if is_done and not kept:
                 self._waiting.discard(partition)
         return matched
 
-    async def _matched(self, found: Sequence[tuple[str, str]]) -> list[MatchedReport]:
-        reports = [(report, note) for kept, note in found if (report := _report_in(kept))]
+    async def _matched(self, due: Sequence[tuple[str, str]]) -> list[MatchedReport]:
+        reports = [(report, note) for kept, note in due if (report := _report_in(kept))]
         unsure = await self._sent_again([report for report, note in reports if not note])
         return [
             MatchedReport(

@@ -40,7 +40,7 @@ Command = Sequence[Any]
 class NodesClient(Redis):
     """Client with redis-py's commands. Each goes to the primary of its key; one without a key goes to any primary.
 
-    Of redis-py's pipelines it has those without transaction. `node` has the client of one server, `near` that of a key.
+    Pipelines run without a transaction. `node` returns the client of one server, `near` one for the primary of a key.
     """
 
     def __init__(self, routes: Routes, connection_class: type[Any], options: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class NodesClient(Redis):
         self.connection_pool = None  # type: ignore[assignment]  # there is one for each node
         self.routes = routes
         self._connection_class = connection_class
-        self._located_class = primary_connection_class(connection_class)
+        self._primary_class = primary_connection_class(connection_class)
         self._options = options | {"redis_connect_func": self._greet} if routes.is_cluster else options
         self.on_close: list[Callable[[], None]] = []
         """Functions to call before the connections are closed."""
@@ -76,7 +76,7 @@ class NodesClient(Redis):
     def near(self, key: str) -> Redis:
         """Return a client whose connections lead to the primary of a key, at each connect anew."""
         pool = ConnectionPool(
-            connection_class=self._located_class,
+            connection_class=self._primary_class,
             routes=self.routes,
             slot=self.routes.slot_of(key),
             listening=self._listening,
@@ -122,7 +122,7 @@ class NodesClient(Redis):
         return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Collect commands that run together. They are no transaction, whatever is asked for."""
+        """Collect commands that run together, without a transaction, whatever is asked for."""
         return _Pipeline(self)
 
     async def run(self, commands: Sequence[Command], **options: Any) -> list[Any]:

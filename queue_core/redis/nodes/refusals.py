@@ -1,4 +1,4 @@
-"""Refusals that pass: errors of a server that says, or shows, that another one must be asked, or the same one later."""
+"""Errors that pass: the call may succeed on another server, or on the same one later."""
 
 from __future__ import annotations
 

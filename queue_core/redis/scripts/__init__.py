@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from queue_core.keys import Key, Partition, Place, Seen
 from queue_core.redis.scripts import answers
+from queue_core.redis.scripts.aliases import DeleteAlias as DeleteAlias
 from queue_core.redis.scripts.aliases import Join as Join
-from queue_core.redis.scripts.aliases import Meet as Meet
-from queue_core.redis.scripts.aliases import Part as Part
 from queue_core.redis.scripts.aliases import PutBehind as PutBehind
+from queue_core.redis.scripts.aliases import ReadName as ReadName
 from queue_core.redis.scripts.answers import (
     ClaimAnswer,
     EnqueueAnswer,
@@ -250,7 +250,7 @@ class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
 class Keep(Call[bool], frozen=True, kw_only=True):
     """Adds a message that was never in the queue to the dead letters. Returns False if there is no room."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_flag)
     place: Annotated[Place, "dead layout partitions damaged conversation"]
     now_ms: Now
     message: bytes

@@ -6,15 +6,15 @@ from typing import Annotated
 
 from queue_core.keys import Place, Seen
 from queue_core.redis.scripts import answers
-from queue_core.redis.scripts.answers import MeetAnswer, Standing
+from queue_core.redis.scripts.answers import NameAnswer, Standing
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 
 
-@stub("meet")
-class Meet(Call[MeetAnswer], frozen=True, kw_only=True):
+@stub("read_name")
+class ReadName(Call[NameAnswer], frozen=True, kw_only=True):
     """Returns what Redis keeps under one name of a user."""
 
-    read = staticmethod(answers.read_meet)
+    read = staticmethod(answers.read_name)
     place: Annotated[
         Place,
         "queue lock stats completed memory layout partitions alias names behind damaged conversation",
@@ -50,10 +50,10 @@ class PutBehind(Call[Standing], frozen=True, kw_only=True):
     wait_ms: Number
 
 
-@stub("part", mends=False)
-class Part(Call[bool], frozen=True, kw_only=True):
+@stub("delete_alias", mends=False)
+class DeleteAlias(Call[bool], frozen=True, kw_only=True):
     """Deletes an alias if it still leads to `target`."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_flag)
     place: Annotated[Place, "alias"]
     target: str

@@ -11,7 +11,7 @@ Standing = Literal["held", "settled", "superseded", "lost"]
 
 
 class EnqueueAnswer(NamedTuple):
-    """Answer of an enqueue or a change: `status` is "queued", "changed", "duplicate" or "late"."""
+    """Answer of `Enqueue` or `Change`: `status` is "queued", "changed", "duplicate" or "late"."""
 
     status: str
     added_at_ms: int
@@ -19,14 +19,14 @@ class EnqueueAnswer(NamedTuple):
 
 
 class MovedAnswer(NamedTuple):
-    """Answer of an enqueue that stored nothing: the user's messages belong to another conversation."""
+    """Answer of `Enqueue` or `Change` if nothing was stored: the user's messages belong to another conversation."""
 
     target: str
     """The other conversation, encoded."""
 
 
-class MeetAnswer(NamedTuple):
-    """Knowledge about one name of a user."""
+class NameAnswer(NamedTuple):
+    """Answer of `ReadName`, about one name of a user."""
 
     target: str
     """Conversation that this name leads to, encoded; "" for none."""
@@ -69,7 +69,7 @@ class BackendNews(NamedTuple):
 
 
 class ClaimAnswer(NamedTuple):
-    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
+    """Answer of `Claim`. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
 
     `spared` counts leases that ran out but were left to their holders, which may still renew them: Redis was away, or
     no claim came for some time. `damaged` counts keys that were moved aside.
@@ -89,7 +89,7 @@ class ClaimAnswer(NamedTuple):
 
 
 class LookAnswer(NamedTuple):
-    """Answer of a look. `next_due_ms` is None when no conversation has messages."""
+    """Answer of `Look`. `next_due_ms` is None when no conversation has messages."""
 
     now_ms: int
     next_due_ms: int | None
@@ -98,14 +98,14 @@ class LookAnswer(NamedTuple):
 
 
 class FailAnswer(NamedTuple):
-    """Answer of a fail. `given_up` counts messages that became dead letters."""
+    """Answer of `Fail`. `given_up` counts messages that became dead letters."""
 
     standing: Standing
     given_up: int
 
 
 class PaceAnswer(NamedTuple):
-    """Answer of a pace."""
+    """Answer of `Pace`."""
 
     is_granted: bool
     """True if the messages have their moment."""
@@ -131,7 +131,7 @@ class SurveyAnswer(NamedTuple):
 
 
 class ForgetAnswer(NamedTuple):
-    """Answer of a forget: what became of the conversation, and what was kept of it."""
+    """Answer of `Forget`: what became of the conversation, and what was kept of it."""
 
     standing: Literal["forgotten", "waiting", "in flight"]
     waiting: int
@@ -157,7 +157,7 @@ class MatchAnswer(NamedTuple):
     """Reports that were due, each with its note, and the number of reports that are still kept."""
 
     kept: int
-    found: list[tuple[str, str]]
+    reports: list[tuple[str, str]]
 
 
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
@@ -169,22 +169,22 @@ def read_standing(raw: Any) -> Standing:
 
 
 def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer:
-    """Return the answer of an enqueue."""
+    """Return the answer of `Enqueue` or `Change`."""
     if len(raw) == 2:
         return MovedAnswer(text(raw[1]))
     return EnqueueAnswer(text(raw[0]), raw[1], raw[2])
 
 
-def read_meet(raw: Any) -> MeetAnswer:
-    """Return the answer of a meet."""
+def read_name(raw: Any) -> NameAnswer:
+    """Return the answer of `ReadName`."""
     target, seen, in_use, memory, more, names = raw
     words = [text(word) for word in names]
     pairs = dict(zip(words[::2], words[1::2], strict=True))
-    return MeetAnswer(text(target), bool(seen), bool(in_use), bool(memory), bool(more), pairs)
+    return NameAnswer(text(target), bool(seen), bool(in_use), bool(memory), bool(more), pairs)
 
 
 def read_claim(raw: Any) -> ClaimAnswer:
-    """Return the answer of a claim."""
+    """Return the answer of `Claim`."""
     return ClaimAnswer(
         now_ms=raw[0],
         next_due_ms=raw[1] if raw[1] >= 0 else None,
@@ -216,12 +216,12 @@ def read_claim(raw: Any) -> ClaimAnswer:
 
 
 def read_look(raw: Any) -> LookAnswer:
-    """Return the answer of a look."""
+    """Return the answer of `Look`."""
     return LookAnswer(raw[0], raw[1] if raw[1] >= 0 else None, tuple(text(raw[2]).split()))
 
 
 def read_fail(raw: Any) -> FailAnswer:
-    """Return the answer of a fail."""
+    """Return the answer of `Fail`."""
     return FailAnswer(read_standing(raw[0]), raw[1])
 
 
@@ -231,7 +231,7 @@ def read_requeue(raw: Any) -> bool | str:
 
 
 def read_pace(raw: Any) -> PaceAnswer:
-    """Return the answer of a pace."""
+    """Return the answer of `Pace`."""
     granted, wait_ms, halvings, paused_until_ms = raw
     return PaceAnswer(granted == 1, int(wait_ms), int(halvings), int(paused_until_ms))
 
@@ -287,10 +287,10 @@ def read_texts(raw: Any) -> tuple[str, str]:
 
 def read_matches(raw: Any) -> MatchAnswer:
     """Return the reports that were due."""
-    kept, *found = raw
-    return MatchAnswer(kept, [(text(report), text(note)) for report, note in found])
+    kept, *reports = raw
+    return MatchAnswer(kept, [(text(report), text(note)) for report, note in reports])
 
 
-def read_is_found(raw: Any) -> bool:
-    """Return True if something was found."""
+def read_flag(raw: Any) -> bool:
+    """Return True for 1."""
     return bool(raw)

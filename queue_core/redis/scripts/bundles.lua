@@ -4,11 +4,11 @@
 -- Redis: `<number> <commands>`, each command packed as `<length>:<word>…`, and the packed commands packed once more.
 --
 -- A script takes something out of its partition and puts the bundle into the list `outbox:<target>`, in one step. Another
--- script carries the bundle out at the target, and notes the number in the hash `carried`. The numbers of a partition's
--- bundles rise, and they are carried out in their order, so each is carried out once, however often it is delivered.
+-- script runs the commands at the target, and notes the number in the hash `carried`. The numbers of a partition's
+-- bundles rise, and they are run in this order, so each is run once, however often it is delivered.
 --
 -- A command is one of Redis, with the key's name without its beginning, or one of these: EXPIRES with a time in Unix ms; and
--- MOVE, which gives a key the id of the entry that was added last as the end of its name.
+-- MOVE, which renames a key to a name that ends in the id of the entry that was added last.
 
 -- Limit on words in a command.
 local WORDS_MAX = 200

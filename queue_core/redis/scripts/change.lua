@@ -7,7 +7,7 @@
 -- - it is read, and `supersede_ms` is over or 0: the change is stored as a message of its own;
 -- - its reply is recorded, or it is not in the list: an edit is stored as a message of its own, a deletion is only noted.
 -- If the target was edited before, the newest edit in the list takes its place. A deletion is carried out on the target and
--- on all its edits, wherever they are: each is deleted, is read unread, or loses its texts in the archive.
+-- on all its edits, wherever they are: each is deleted, taken out unread, or loses its texts in the archive.
 -- Of two edits the one that was written later counts; a deletion counts more than any edit.
 -- Returns {'queued', added_at_ms, waiting} if it was stored as a message of its own | {'changed', added_at_ms, waiting} if it
 --   is kept for its target or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0} | {'moved', target} if
@@ -131,7 +131,7 @@ local function edit(versions)
   return {'changed', now_ms, redis.call('LLEN', place.queue)}
 end
 
--- Messages in work need only the note of the deletion.
+-- Messages that are read need only the note of the deletion.
 local function delete(versions)
   local is_read = false
   for _, version in ipairs(versions) do

@@ -50,7 +50,7 @@ local function edited_id(element)
   end
 end
 
--- Returns the note on a message. Of an edit, the deletion of the message that it edits counts more than its own note.
+-- Returns the note on a message. For an edit, a deletion of the edited message comes before its own note.
 local function note_on(place, element, id)
   local target_id = edited_id(element)
   local note = type(target_id) == 'string' and redis.call('HGET', place.change_notes, target_id)

@@ -1,5 +1,5 @@
--- export: makes bundles with the content of keys, which stay where they are. The bundles may be carried out any number of
--- times.
+-- export: makes bundles with the content of keys, which stay where they are. Repeating their
+-- commands is harmless.
 -- `names` are packed words: the names of the keys without their beginning.
 -- Returns the bundles, as packed words
 

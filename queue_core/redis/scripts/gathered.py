@@ -32,13 +32,13 @@ local function main({names})
 end
 
 local function run(before)
-{own}
+{per_call}
 return guarded(place, now_ms, main, {names})
 end
 
 local answers = {{}}
-for number = 0, (#ARGV - {shared_count}) / {own_count} - 1 do
-  local is_done, answer = pcall(run, {shared_count} + {own_count} * number)
+for number = 0, (#ARGV - {shared_count}) / {per_call_count} - 1 do
+  local is_done, answer = pcall(run, {shared_count} + {per_call_count} * number)
   if not is_done and type(answer) ~= 'table' then
     answer = {{err = 'ERR ' .. tostring(answer)}}
   end
@@ -64,7 +64,7 @@ class GatheredScript:
         *,
         stores: bool,
     ) -> None:
-        """Take name, body and inputs of a script, the fields of its stub that are shared, and the libraries.
+        """Keep name, body and inputs of a script, the shared fields of its stub, and the libraries.
 
         A script that `stores` refuses all its calls together when Redis is full.
         """
@@ -76,36 +76,36 @@ class GatheredScript:
         """Function that returns what calls must share to go together, the base of the partition's keys first."""
         base = Input("place.base", is_key=False, is_shared=True)
         self._shared = [base, *(item for item in inputs if item.is_shared and item.path != base.path)]
-        own = [item for item in inputs if not item.is_shared]
-        self._made = [item for item in own if item.kind]
-        self._own = [item._replace(is_key=False) for item in own if not item.kind]
+        per_call = [item for item in inputs if not item.is_shared]
+        self._made_keys = [item for item in per_call if item.kind]
+        self._per_call = [item._replace(is_key=False) for item in per_call if not item.kind]
         absent = Input("place.absent", is_key=True)
         self._keys = values_of([*(item for item in self._shared if item.is_key), absent])
         self._shared_arguments = values_of(item for item in self._shared if not item.is_key)
-        self._own_arguments = values_of(self._own)
+        self._per_call_arguments = values_of(self._per_call)
 
     @cached_property
     def source(self) -> str:
         """Source of the script, with what it needs of the libraries."""
         shared = readings(self._shared)
-        own = readings(self._own, arguments="before + ")
-        tables = {item.table for item in self._own}
+        per_call = readings(self._per_call, arguments="before + ")
+        tables = {item.table for item in self._per_call}
         for item in self._shared:
             if item.table and item.table in tables:  # a table of both kinds is made for each call
                 name = "shared_" + item.path.replace(".", "_")
                 shared[name] = shared.pop(item.path)
-                own[item.path] = name
-        conversation = preamble({"place_conversation": own["place.conversation"]})
-        own["place.conversation"] = "place_conversation"
-        for item in self._made:
-            own[item.path] = f"shared_place_base .. '{item.kind}:' .. place_conversation"
+                per_call[item.path] = name
+        conversation = preamble({"place_conversation": per_call["place.conversation"]})
+        per_call["place.conversation"] = "place_conversation"
+        for item in self._made_keys:
+            per_call[item.path] = f"shared_place_base .. '{item.kind}:' .. place_conversation"
         script = preamble(shared) + _RUN.format(
             refusal=self._refusal,
-            own=conversation + preamble(own),
+            per_call=conversation + preamble(per_call),
             body=self._body,
-            names=", ".join(dict.fromkeys(path.partition(".")[0] for path in own)),
+            names=", ".join(dict.fromkeys(path.partition(".")[0] for path in per_call)),
             shared_count=sum(not item.is_key for item in self._shared),
-            own_count=len(self._own),
+            per_call_count=len(self._per_call),
         )
         return f"{needed_part(script, self._library())}\n{script}"
 
@@ -118,5 +118,5 @@ class GatheredScript:
         """Return the arguments of EVALSHA for some calls that have the shared inputs in common."""
         first = calls[0]
         keys = self._keys(first)
-        arguments = chain.from_iterable(map(self._own_arguments, calls))
+        arguments = chain.from_iterable(map(self._per_call_arguments, calls))
         return (self.sha, len(keys), *keys, *self._shared_arguments(first), *arguments)

@@ -1,4 +1,4 @@
--- hand_over: deletes the bundles for a target up to the number `arrived`, since they were carried out there.
+-- hand_over: deletes the bundles for a target up to the number `arrived`, since they have arrived there.
 -- Returns the next ones, as packed words; '' if there are none
 
 local BYTES_MAX, BUNDLES_MAX = 262144, 100

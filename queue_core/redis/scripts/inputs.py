@@ -28,9 +28,9 @@ class Input(NamedTuple):
 
 
 def readings(inputs: Iterable[Input], *, keys: str = "", arguments: str = "") -> dict[str, str]:
-    """Return the Lua expression that reads each input, by its path, from its place among the keys or the arguments.
+    """Return the Lua expression that reads each input, by its path, from its index in KEYS or ARGV.
 
-    `keys` and `arguments` stand before the numbers of the places, such as "before + ".
+    `keys` and `arguments` are written before the indexes, such as "before + ".
     """
     counted = {True: 0, False: 0}
     expressions = {}

@@ -42,8 +42,8 @@ def needed_part(body: str, lib: str) -> str:
     Redis creates all functions of a script again at each call, so functions that are not needed cost time. Those that
     are called as `on_demand().name(…)` are created when the function `on_demand` is called.
     """
-    found = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
-    statements = {match[1]: match[0] for match in found}
+    matches = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
+    statements = {match[1]: match[0] for match in matches}
     ordinary = _needed(used_names(body), statements)
     demanded = names_on_demand(body).union(*(names_on_demand(statements[name]) for name in ordinary))
     if not demanded:

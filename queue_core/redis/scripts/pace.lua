@@ -11,7 +11,8 @@
 
 -- Rate at which a number without a limit is assumed to send when it has to slow down.
 local UNLIMITED_PER_S = 20
--- Time after a halving in which sends that begin halve nothing again if they are refused, and time after a pause, without refusals, after which the rate doubles.
+-- Time after a halving: a refused send that began in it does not halve the rate again. Time without a refusal after which
+-- the rate doubles.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
 -- Longest pause, and longest wait for a moment. A time further ahead than that means that the clock was set back. So does a

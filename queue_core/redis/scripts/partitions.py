@@ -80,7 +80,7 @@ class Export(Call[bytes], frozen=True, kw_only=True):
 
 @stub("unpack_bundles", mends=False)
 class UnpackBundles(Call[int], frozen=True, kw_only=True):
-    """Carries out bundles. Returns the number of the last one from that source."""
+    """Unpacks bundles. Returns the number of the last one from that source."""
 
     read = staticmethod(answers.read_count)
     partition: Annotated[Partition, "layout damaged base"]

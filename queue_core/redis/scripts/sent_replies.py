@@ -14,7 +14,7 @@ from queue_core.redis.scripts.loader import Call, Now, Number, stub, text
 class NoteSent(Call[bool], frozen=True, kw_only=True):
     """Notes the id of a reply. Returns True if there was a report on it already."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_flag)
     partition: Annotated[Partition, "reports_due layout partitions damaged sent"]
     fingerprint: bytes
     note: bytes
@@ -53,7 +53,7 @@ class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
 class SettleReport(Call[bool], frozen=True, kw_only=True):
     """Ends a failure that its conversation has noted. Returns True if the id is still known."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_flag)
     partition: Annotated[Partition, "reports reports_due layout partitions damaged sent"]
     fingerprint: bytes
     now_ms: Now

@@ -1,6 +1,6 @@
--- unpack_bundles: carries out bundles from the partition `source`, each once (bundles.lua). Bundles without a number, which
--- export.lua makes, are carried out every time. `bundles` are packed words.
--- Returns the number of the last bundle from there that was carried out, 0 for none.
+-- unpack_bundles: runs the commands of bundles from the partition `source`, each bundle once (bundles.lua); those without
+-- a number, which export.lua makes, every time. `bundles` are packed words.
+-- Returns the number of the last bundle from there that was run, 0 for none.
 
 -- Type of the key that a command needs.
 local TYPES = {RPUSH = 'list', HSET = 'hash', ZADD = 'zset', SADD = 'set', XADD = 'stream'}
@@ -18,7 +18,7 @@ local function make_room(key, name, wanted)
   end
 end
 
-local function carry_out(commands)
+local function run(commands)
   local id
   for _, command in ipairs(commands) do
     local words = unpacked(command)
@@ -42,7 +42,7 @@ for _, bundle in ipairs(unpacked(bundles)) do
   local head, commands = string.match(bundle, '^(%w+) (.*)$')
   local number = tonumber(head)
   if not number or number > last then
-    carry_out(unpacked(commands))
+    run(unpacked(commands))
     last = number or last
     if number then
       redis.call('HSET', carried, field, head)

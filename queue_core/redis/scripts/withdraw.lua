@@ -3,7 +3,7 @@
 -- attempt ends, or when its reply is to be recorded.
 -- The queue is searched from its tail until messages are older than the id. A call looks at ELEMENTS_MAX messages, and skips
 -- the `skipped` newest, at which earlier calls have looked.
--- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
+-- Returns 'marked' (it is not in the queue) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
 --   | a number if the search is not finished: pass it as `skipped` of the next call
 
 local ELEMENTS_MAX = 500

@@ -483,10 +483,10 @@ async def test_calls_of_a_message_as_the_docs_count_them(redis_client: Redis) ->
     await queue.enqueue(written("m1", PHONE))
     assert stopping.calls == ["enqueue"]
     for message, calls in [
-        (written("m2", PHONE, LID), ["meet", "meet", "join", "enqueue"]),
-        (written("m3", PHONE, LID), ["meet", "enqueue"]),
+        (written("m2", PHONE, LID), ["read_name", "read_name", "join", "enqueue"]),
+        (written("m3", PHONE, LID), ["read_name", "enqueue"]),
         (written("m4", LID), ["enqueue", "enqueue"]),
-        (written("m5", LID, PHONE), ["meet", "meet", "enqueue"]),
+        (written("m5", LID, PHONE), ["read_name", "read_name", "enqueue"]),
     ]:
         stopping.calls.clear()
         await queue.enqueue(message)

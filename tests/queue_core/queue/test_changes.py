@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from queue_core import Batch, InvalidMessageError, MessageQueue, Processor, QueueMessage, QueueSettings
 from queue_core.message import as_deletion, as_edit, change_of
-from queue_core.queue.changes import carried_out
+from queue_core.queue.changes import with_changes
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.bot import Bot, at_rest, enqueue, message, on_newest, quick, running
 from tests.queue_core.queue.conftest import Clock
@@ -669,5 +669,5 @@ async def test_damaged_changes_are_moved_aside(
 
 def test_changes_are_carried_out_among_messages() -> None:
     messages = [message("m1"), message("m2"), edit("m2"), deletion("m1"), message("m3"), deletion("x", "d2")]
-    assert [(it.id, it.message) for it in carried_out(messages)] == [("m2", "new text"), ("m3", "text m3")]
-    assert [it.message for it in carried_out([edit("x")])] == ["[edited] new text"]
+    assert [(it.id, it.message) for it in with_changes(messages)] == [("m2", "new text"), ("m3", "text m3")]
+    assert [it.message for it in with_changes([edit("x")])] == ["[edited] new text"]

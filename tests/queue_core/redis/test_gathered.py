@@ -134,11 +134,11 @@ def pending_of(call: Call[Any], **changed: bool) -> PendingCall:
             ["a", "7", "bc", "8"],
         ),
         "a script without a gathered form, on another conversation": (
-            [enqueue("a"), scripts.Part(place=place_of("2"), target="p"), enqueue("b")],
+            [enqueue("a"), scripts.DeleteAlias(place=place_of("2"), target="p"), enqueue("b")],
             ["ab", "p"],
         ),
         "a script without a gathered form, on the conversation": (
-            [enqueue("a"), scripts.Part(place=place_of("1"), target="p"), enqueue("b")],
+            [enqueue("a"), scripts.DeleteAlias(place=place_of("1"), target="p"), enqueue("b")],
             ["a", "p", "b"],
         ),
         "a script on the whole partition": ([enqueue("a"), LOOK, enqueue("b"), LOOK], ["a", "?", "b", "?"]),

@@ -15,9 +15,9 @@ from queue_core.redis.scripts.loader import LIBRARIES, Call, LuaScript
 STUBS: tuple[type[Call[Any]], ...] = (
     scripts.Enqueue,
     scripts.Change,
-    scripts.Meet,
+    scripts.ReadName,
     scripts.Join,
-    scripts.Part,
+    scripts.DeleteAlias,
     scripts.PutBehind,
     scripts.Claim,
     scripts.Look,

@@ -150,7 +150,7 @@ def batch_partition(batch: Batch) -> int:
 async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     batches = await lease(old, clock)
-    with pytest.raises(QueueError, match=f"turns that are still in work: {len(USERS)}"):
+    with pytest.raises(QueueError, match=f"turns that are under way: {len(USERS)}"):
         await old.partitions.change(5).run(wait_s=0.01)
     assert await old.holding.since_ms() is None
     is_waiting = asyncio.Event()
@@ -182,7 +182,9 @@ async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> N
         await old.enqueue(written(f"m{user}", user))
     before = await contents(redis, 2)
     mistaken = process(redis, 5, clock)
-    await refuses(lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie in their partition of 5")
+    await refuses(
+        lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie where 5 partitions put them"
+    )
     await refuses(lambda: mistaken.partitions.change(7).run(wait_s=10), "Nothing was changed")
     assert await contents(redis, 2) == before
     assert (await old.partitions.noted()).partitions is None
@@ -291,7 +293,7 @@ async def test_a_lease_that_was_renewed_meanwhile_is_waited_for(
         await carry(carrying)
 
     def note(words: str) -> None:
-        if words.startswith("waiting for a turn in work"):
+        if words.startswith("waiting for a turn to end"):
             notes.append(words)
             clock.now_ms += 60
 
@@ -344,7 +346,7 @@ async def test_a_wrong_number_is_noticed_when_nothing_waits(redis: Redis, clock:
     for batch in (await lease(process(redis, 2, clock), clock)).values():
         await process(redis, 2, clock).complete(batch)
     wrong = process(redis, 4, clock)
-    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie in their partition of 4")
+    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie where 4 partitions put them")
 
 
 async def test_old_messages_are_not_dropped_by_the_old_number(redis: Redis, clock: Clock) -> None:

@@ -63,7 +63,7 @@ def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
         attempt.held_since_s = asked_s  # else it is renewed again at once, without end
         return True
 
-    patch.setattr(Renewals, "_is_renewed", renewed)
+    patch.setattr(Renewals, "_renew", renewed)
 
 
 def refused_complete_is_a_failure(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def withdraw_before_the_send(patch: pytest.MonkeyPatch) -> None:
 
 def failed_renewals_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
     """Renew a lease no more once a renewal failed, and not by claims either."""
-    is_renewed = Renewals._is_renewed
+    is_renewed = Renewals._renew
 
     async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
         if not await is_renewed(self, attempt, in_work):
@@ -129,7 +129,7 @@ def failed_renewals_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
             self.failed.clear()
         return True
 
-    patch.setattr(Renewals, "_is_renewed", renewed)
+    patch.setattr(Renewals, "_renew", renewed)
 
 
 def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:

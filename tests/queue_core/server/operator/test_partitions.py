@@ -59,6 +59,6 @@ async def test_a_change_carries_conversations_and_refuses_what_was_not_restarted
 async def test_turns_in_work_that_do_not_end_change_nothing(console: Console) -> None:
     await console.put("m1")
     await claimed_batch(console.queue)
-    with pytest.raises(Exception, match="turns that are still in work: 1"):
+    with pytest.raises(Exception, match="turns that are under way: 1"):
         await console.run("partitions", "4", "--timeout", "0.1s")
     assert (await console.run("status")).code == 0

@@ -148,4 +148,4 @@ async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -
 def test_python_and_lua_know_the_same_types() -> None:
     mend = library().split("local function mend")[1].split("local count")[0]
     listed = dict(re.findall(r"\{'(\w+)', '(\w+)'\}", mend))
-    assert listed == {name: kind for name, (kind, _) in damage._KEPT.items()}
+    assert listed == {name: kind for name, (kind, _) in damage._EXPECTED.items()}

@@ -1,4 +1,4 @@
--- meet: returns what Redis keeps under one name of a user, before the user's names are joined.
+-- read_name: returns what Redis keeps under one name of a user, before the user's names are joined.
 -- Returns {target or '', 1 if the message was stored under this name, 1 if messages wait or are being answered,
 --   1 if there is a memory, 1 if anything else is kept, names of the conversation and their kinds, alternating}; for a name
 --   with a target, nothing of what comes after the second is looked up
