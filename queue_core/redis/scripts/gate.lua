@@ -47,8 +47,8 @@ end
 local function needed_backends(gate, place, now_ms)
   local needed, state = {}, redis.call('HGET', place.reply, 'state')
   if state ~= 'sent' then
-    needed[1] = not state and troubled(gate, 'ai', now_ms) or nil
-    needed[#needed + 1] = troubled(gate, 'channel:' .. string.match(place.conversation, '^[^:]*'), now_ms) or nil
+    needed[1] = not state and troubled(gate, place.ai, now_ms) or nil
+    needed[#needed + 1] = troubled(gate, place.channel, now_ms) or nil
   end
   return needed
 end

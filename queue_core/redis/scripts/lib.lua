@@ -123,11 +123,14 @@ end
 -- Lifetime of statistics that a script makes without knowing the setting.
 local STATS_TTL_MS = 3600000
 
--- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
+-- Returns the keys of a conversation that a script finds in a partition, and the names of its backends; the keys share the
+-- partition's slot.
 local function place_in(partition, conversation)
   return {
     base = partition.base,
     conversation = conversation,
+    ai = 'ai',
+    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,

@@ -135,6 +135,8 @@ async def contents(redis: Redis, partitions: int) -> dict[Any, Any]:
                 value = {field: value[field] for field in value if field not in LEASE_FIELDS}
             kept |= {rest: value} if value else {}
         elif kind in ("active_queues", "backend_waiting", "reports", "reports_due"):
+            if not kind.startswith("reports"):
+                assert {home_of(text(member), partitions) for member in dict(value)} == {number}, rest
             kept.update({(rest, member): known for member, known in dict(value).items()})
         elif rest in kept:
             kept[rest] += await _entries(redis, rest, number, value, partitions)
