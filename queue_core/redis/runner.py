@@ -45,7 +45,6 @@ _UNAVAILABLE = (
     exceptions.OutOfMemoryError,
     exceptions.ClusterError,
     exceptions.RedisClusterException,
-    exceptions.AskError,
     exceptions.TryAgainError,
     exceptions.AskError,  # and MovedError: a slot that moves for longer than the deadline
     TimeoutError,
