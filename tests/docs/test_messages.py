@@ -24,17 +24,19 @@ _HEAD = "| the user sends | `kind` | the AI reads | in Arabic |\n|---|---|---|--
 
 
 def table(parse: Callable[..., Inbound], webhooks: Iterable[tuple[str, dict[str, Any]]]) -> str:
-    """Return a table of what the AI reads of each webhook, in both languages."""
-    rows = []
+    """Return a table of what the AI reads of webhooks, in both languages. Webhooks that read alike share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     for what, webhook in webhooks:
         english, arabic = (
             parse(webhook, media_bytes_max=8_192, language=language).messages[0] for language in ("en", "ar")
         )
-        cells = (what, english.message_data["kind"], english.message, arabic.message)
-        rows.append(
-            "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |\n"
-        )
-    return _HEAD + "".join(rows)
+        rows.setdefault((english.message_data["kind"], english.message, arabic.message), []).append(what)
+    return _HEAD + "".join(
+        "| "
+        + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in ("; ".join(names), *readings))
+        + " |\n"
+        for readings, names in rows.items()
+    )
 
 
 TABLES = {
