@@ -85,8 +85,8 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_repair,
         summary="put the messages of damaged keys back into the queue",
         description="""
-            Puts the messages of damaged keys at the end of their conversations, as if they arrived now. A message that
-            cannot be read becomes a dead letter. A key without messages cannot be repaired: drop it.
+            Puts the values of damaged keys at the end of their conversations, as messages that arrived now. A value
+            that is no message becomes a dead letter. A key without messages cannot be repaired: drop it.
             """,
         epilog="exit codes: 0 repaired; 1 an id was not found or its key has no messages, or Redis is not available; "
         "2 wrong usage",
@@ -209,7 +209,7 @@ async def _process(
         counts = {done_word: done} | ({"messages": messages} if done_word == "repaired" else {})
         write_json({**counts, "failed": list(failures)})
     elif done or not failures:
-        words = f", {quantity(messages, 'message')} back in the queue" if done_word == "repaired" else ""
+        words = f", {quantity(messages, 'value')} back in the queue" if done_word == "repaired" else ""
         write(f"{quantity(done, 'damaged key')} {done_word}{words}")
     for failure in failures.values():
         complain(failure)

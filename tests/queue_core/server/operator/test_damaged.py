@@ -47,7 +47,7 @@ async def test_list_and_show_name_the_key_and_what_it_holds(console: Console) ->
 async def test_repair_puts_messages_back_and_leaves_the_rest(console: Console) -> None:
     await damage(console)
     repaired = await console.run("damaged", "repair", "--all")
-    assert (repaired.code, repaired.out) == (0, "1 damaged key repaired, 1 message back in the queue\n")
+    assert (repaired.code, repaired.out) == (0, "1 damaged key repaired, 1 value back in the queue\n")
     assert (await claimed_batch(console.queue)).ids == ("first-201",)
     (left,) = (await console.run("damaged", "list", "--json")).lines
     refused = await console.run("damaged", "repair", json.loads(left)["id"])
@@ -63,7 +63,7 @@ async def test_repair_all_takes_messages_from_any_type_of_key(console: Console) 
     await client.sadd(place.queue, *stored)
     await console.queue.enqueue(message("second"))
     repaired = await console.run("damaged", "repair", "--all")
-    assert repaired.out == "1 damaged key repaired, 1 message back in the queue\n"
+    assert repaired.out == "1 damaged key repaired, 1 value back in the queue\n"
     assert (await claimed_batch(console.queue)).ids == ("second", "first")
 
 
