@@ -67,7 +67,7 @@ class Intake:
 
         An ordered dict finds its first key at once, however many keys before it were deleted; a dict does not.
         """
-        self._turns: dict[Conversation, _Turn] = {}
+        self._deliveries: dict[Conversation, _Delivery] = {}
         self._availabilities: dict[int, PartitionAvailability] = {}
         """Availability of each partition: on a cluster, some may be away while others answer."""
         self._begun: dict[Key, tuple[str, int]] = {}
@@ -90,16 +90,16 @@ class Intake:
         message = self._queue.with_id(message)
         latest = asyncio.get_running_loop().time() + self._queue.settings.direct_after_ms / 1000
         arrival = Arrival.of(message)
-        turn = self._next_turn(arrival)
+        delivery = self._next_delivery(arrival)
         try:
-            await turn.wait()
+            await delivery.wait()
             if any(key in self._unsettled for key in arrival.keys):
                 return "duplicate"
             if begun := next((self._begun[key] for key in arrival.keys if key in self._begun), None):
                 return await self._send_directly(arrival, Reply(begun[0]), parts_sent=begun[1])
             return await self._store_until(latest, arrival) or await self._answer(arrival)
         finally:
-            self._end_turn(turn, arrival)
+            self._end_delivery(delivery, arrival)
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it.
@@ -191,20 +191,20 @@ class Intake:
         finally:
             await cancel_all([task])
 
-    def _next_turn(self, arrival: Arrival) -> _Turn:
+    def _next_delivery(self, arrival: Arrival) -> _Delivery:
         """Queue up: the messages of one user pass one at a time, in the order in which they came."""
         names = arrival.conversations
-        turn = _Turn({name: self._turns[name] for name in names if name in self._turns})
-        self._turns |= dict.fromkeys(names, turn)
-        return turn
+        delivery = _Delivery({name: self._deliveries[name] for name in names if name in self._deliveries})
+        self._deliveries |= dict.fromkeys(names, delivery)
+        return delivery
 
-    def _end_turn(self, turn: _Turn, arrival: Arrival) -> None:
-        turn.end()
+    def _end_delivery(self, delivery: _Delivery, arrival: Arrival) -> None:
+        delivery.end()
         for name in arrival.conversations:
-            if self._turns[name] is turn:
-                del self._turns[name]
-                if before := turn.running_before(name):
-                    self._turns[name] = before
+            if self._deliveries[name] is delivery:
+                del self._deliveries[name]
+                if before := delivery.running_before(name):
+                    self._deliveries[name] = before
 
     async def _answer(self, arrival: Arrival) -> Acknowledgement:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
@@ -286,19 +286,19 @@ class Arrival(NamedTuple):
         return cls(message, conversations, [(conversation, message.id) for conversation in conversations])
 
 
-class _Turn:
-    """Turn of one message; it comes when the turns of earlier messages of the same user have ended."""
+class _Delivery:
+    """Delivery of one message, in line behind the deliveries of earlier messages of the same user."""
 
-    def __init__(self, before: dict[Conversation, _Turn]) -> None:
+    def __init__(self, before: dict[Conversation, _Delivery]) -> None:
         self.has_ended = False
         self._end: asyncio.Event | None = None
-        """Event of the end, made by the first turn that waits for it."""
+        """Event of the end, made by the first delivery that waits for it."""
         self._before = before
-        """Turns before this one, by name of the user; empty once this turn has come."""
+        """Deliveries before this one, by name of the user; empty once this one has its turn."""
         self._earlier = list(dict.fromkeys(before.values()))
 
     async def wait(self) -> None:
-        """Wait for the earlier turns. If one of them was cancelled, also wait for the turns that it waited for."""
+        """Wait for the earlier deliveries. If one was cancelled, also wait for those that it waited for."""
         while self._earlier:
             last = self._earlier[-1]
             await last._wait_for_end()
@@ -306,17 +306,17 @@ class _Turn:
         self._before = {}
 
     def end(self) -> None:
-        """Let the next turn come."""
+        """Let the next delivery go on."""
         self.has_ended = True
         if self._end:
             self._end.set()
 
-    def running_before(self, name: Conversation) -> _Turn | None:
-        """Return the last earlier turn of this name that still runs; there is one only if this turn was cancelled."""
-        turn = self._before.get(name)
-        while turn and turn.has_ended:
-            turn = turn._before.get(name)
-        return turn
+    def running_before(self, name: Conversation) -> _Delivery | None:
+        """Return the last earlier delivery of this name that still runs; there is one only if this one was cancelled."""
+        delivery = self._before.get(name)
+        while delivery and delivery.has_ended:
+            delivery = delivery._before.get(name)
+        return delivery
 
     async def _wait_for_end(self) -> None:
         if not self.has_ended:

@@ -645,7 +645,7 @@ async def test_nothing_of_a_conversation_stays_in_memory_after_its_turn(
     await happens(reached)
     hanging.cancel()
     await asyncio.wait([hanging])
-    assert intake._turns == {}
+    assert intake._deliveries == {}
 
 
 @on_newest
