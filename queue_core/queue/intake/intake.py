@@ -312,7 +312,7 @@ class _Delivery:
             self._end.set()
 
     def running_before(self, name: Conversation) -> _Delivery | None:
-        """Return the last earlier delivery of this name that still runs; there is one only if this one was cancelled."""
+        """Return the last earlier delivery of this name that still runs; there is one if this one was cancelled."""
         delivery = self._before.get(name)
         while delivery and delivery.has_ended:
             delivery = delivery._before.get(name)
