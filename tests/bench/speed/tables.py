@@ -20,7 +20,7 @@ def queue_rows(results: Results) -> Rows:
     CPU is that of a message: producer + Redis, then producer + worker + Redis. Pickups are the median and the 95th
     percentile. The last column has the rates of enqueue and from enqueue to complete.
     """
-    rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "messages a second"]]
+    rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "messages a second: both"]]
     for name in results.queues:
         rows.append(_queue_row(results, name, "turns of one"))
         if "turns of three" in results.queues[name]:
@@ -40,8 +40,8 @@ def _queue_row(results: Results, name: str, case: Case) -> list[str]:
         _cpu(results, enqueue) if is_first else "",
         f"{results.ratio((name, case), (OURS, 'turns of one')):.2f}",
         _cpu(results, (name, case)),
-        f"{pickups[0]:.2f}, {pickups[1]:.2f}" if pickups else "",
-        f"{results.median(enqueue, lambda run: run.per_second):,.0f}, {rate}" if is_first else rate,
+        f"{pickups[0]:.2f} / {pickups[1]:.2f}" if pickups else "",
+        f"{results.median(enqueue, lambda run: run.per_second):,.0f} / {rate}" if is_first else f"- / {rate}",
     ]
 
 
