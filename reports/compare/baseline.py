@@ -74,6 +74,9 @@ def baseline_text(baseline: Baseline) -> str:
 
 
 def _setting(value: object) -> str:
+    """Write the value of a setting; an empty list, such as no faults, becomes an empty text."""
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 

@@ -27,11 +27,13 @@ def test_equal_results_do_not_differ() -> None:
 
 def test_other_settings_and_seeds_are_noted() -> None:
     after = copy.deepcopy(BEFORE)
-    after["seed"], after["settings"] = 8, {**after["settings"], "window_ms": 12_000}
+    faults = ["ai-fails=0.1", "worker-dies@3s"]
+    after["seed"], after["settings"] = 8, {**after["settings"], "window_ms": 12_000, "faults": faults}
     notes = compare(BEFORE, after).notes
     assert notes == [
         "The seeds differ: 7 before, 8 now. Differences may be luck.",
         "The setting window_ms differs: 8000 before, 12000 now.",
+        "The setting faults differs: timer-dies=0.05 before, ai-fails=0.1, worker-dies@3s now.",
     ]
 
 
