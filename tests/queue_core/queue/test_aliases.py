@@ -666,7 +666,7 @@ class TestDirectPath:
         await asyncio.gather(first, third, fifth)
         assert [message.id for message in await queue.pending("bot", LID)] == ["m1"]
         assert [message.id for message in await queue.pending("bot", PHONE)] == ["m3", "m5"]
-        assert (begun, intake._turns) == (["m1", "m3", "m5"], {})
+        assert (begun, intake._deliveries) == (["m1", "m3", "m5"], {})
 
 
 async def _away(_: QueueMessage) -> Any:
