@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
         assert first["caller"] == "worker-1.1"
         assert {send["caller"] for send in later} == {"worker-1.2"}
         assert first["died_s"] is not None
-        assert first["answered_s"] - first["at_s"] >= 1
+        assert first["answered_s"] - first["at_s"] > 0.99  # a second; times are rounded to ms
     assert result["settings"]["send"] == "constant:1s"
     assert "a worker died while sending" in (tmp_path / "report.html").read_text()
 
