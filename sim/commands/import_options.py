@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
 
+from queue_core.recording.pseudonyms import without_numbers
 from queue_core.text import suggestion
 from sim.commands.errors import InputError
 from sim.importers.base import DateOrder
@@ -99,18 +100,21 @@ def import_options(options: argparse.Namespace, *, seed: int = 0) -> ImportOptio
 
 
 def given_import_options(options: argparse.Namespace) -> list[str]:
-    """Return the options that the user typed, as words of a command line, without the key, which is a secret."""
+    """Return the options that the user typed, as words of a command line, without the key, which is a secret.
+
+    # replaces each phone number in the name of a bot.
+    """
     words: list[str] = []
     for name, text in (
         ("format", options.format),
-        ("instance", options.instance),
+        ("instance", without_numbers(options.instance)),
         ("zone", str(options.zone) if options.zone else ""),
         ("date-order", options.date_order),
         ("from", options.start),
         ("to", options.end),
     ):
         words += [f"--{name}", text] if text else []
-    words += [word for name in options.bot for word in ("--bot", name)]
+    words += [word for name in options.bot for word in ("--bot", without_numbers(name))]
     words += ["--text"] if options.text else []
     return [*words, *(["--keep-seconds"] if options.keep_seconds else [])]
 

@@ -82,6 +82,8 @@ class _Entry(NamedTuple):
 
     path: Path
     read: Callable[[str], Recording]
+    is_imported: bool = False
+    """True if an import has already selected the instance; it may have replaced its name by a hash."""
 
 
 class _Loader:
@@ -112,10 +114,11 @@ class _Loader:
         names = distinct(
             [without_number(name) for name in short_names([entry.path for entry in self._entries])]
         )
-        recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
-        return Loaded(
-            [self._part_of(recording) for recording in recordings], self._imports, self._unknown, self._below
-        )
+        recordings = [
+            self._part_of(entry.read(name), "" if entry.is_imported else self._options.instance)
+            for entry, name in zip(self._entries, names, strict=True)
+        ]
+        return Loaded(recordings, self._imports, self._unknown, self._below)
 
     def _is_new(self, path: Path) -> bool:
         is_new = path.resolve() not in self._seen
@@ -216,7 +219,7 @@ class _Loader:
             self._imports.append(work.summary)
             return recording
 
-        self._entries.append(_Entry(name_path, read))
+        self._entries.append(_Entry(name_path, read, is_imported=True))
 
     def _read_file(self, file: Path, name: str) -> Recording:
         return read_recording(file, name, skip_bad_lines=self._skip_bad_lines)
@@ -225,15 +228,15 @@ class _Loader:
         path = Path(source.name)
         return read_recording(path, name, skip_bad_lines=self._skip_bad_lines, opener=source.open)
 
-    def _part_of(self, recording: Recording) -> Recording:
-        """Return the part of a recording that `--from`, `--to` and `--instance` select."""
+    def _part_of(self, recording: Recording, instance: str) -> Recording:
+        """Return the part of a recording that `--from`, `--to` and the instance, if one is given, select."""
         options = self._options
         low = float("-inf") if options.from_ms is None else options.from_ms - recording.epoch_ms
         high = float("inf") if options.to_ms is None else options.to_ms - recording.epoch_ms
         arrivals = tuple(
             arrival
             for arrival in recording.arrivals
-            if low <= arrival.at_ms < high and options.instance in ("", arrival.instance)
+            if low <= arrival.at_ms < high and instance in ("", arrival.instance)
         )
         if len(arrivals) == len(recording.arrivals):
             return recording

@@ -270,6 +270,25 @@ def test_from_to_and_instance_take_a_part_of_a_recording(tmp_path: Path, day: Re
         names(path, options=ImportOptions(instance="other"))
 
 
+def test_a_bot_with_a_phone_number_as_its_name_can_be_selected_and_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = Arrival(0, "5547988887777", "966500000001", "m1", "hello", "text", 0)
+    Path("dump.log").write_text(json.dumps(SHAPES["evolution v2"].body(message, 1_772_360_400_500)))
+    options = [
+        "--instance",
+        "5547988887777",
+        "--bot",
+        "+55 47 98888-7777",
+        "--no-report",
+        "--json",
+        "out.json",
+    ]
+    assert main(["replay", "dump.log", "--system", "queue", *options]) == 0, capsys.readouterr().err
+    assert "--instance '#' --bot '+#'" in json.loads(Path("out.json").read_text())["command"]
+
+
 def test_a_replay_says_what_it_made_of_a_dump(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
