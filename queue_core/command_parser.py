@@ -1,4 +1,4 @@
-"""Parser of a command line that every program here is built on; each says its errors in its own form."""
+"""Parser for the command lines of queue_core, sim and loadtests; each says its errors in its own form."""
 
 from __future__ import annotations
 

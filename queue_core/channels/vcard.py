@@ -17,7 +17,7 @@ _LINE = re.compile(
 )
 _BETWEEN_PARTS = re.compile(r"(?<!\\);")
 _SPOKEN = (3, 1, 2, 0, 4)
-"""Order in which the parts of N are spoken: family name, given name, further names, titles before and after them.
+"""Indexes of the parts of N as they are spoken: title, given name, further names, family name, titles after it.
 
 Source: RFC 6350, section 6.2.2.
 """
