@@ -17,7 +17,7 @@ from loadtests.options import Option, folder, whole
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.results.writing import json_text, write_whole
-from reports.words.failover import case_words, failover_verdict, faults_words, settings_words
+from reports.words.failover import broken_promise_words, case_words, failover_verdict, settings_words
 
 OUT = "reports/out/failover"
 ROWS = "rows.jsonl"
@@ -146,8 +146,8 @@ def _show(run_id: RunId, row: FailoverRow) -> None:
         f"lost {row['lost']:,}; errors of callers {row['errors']:,}; longest pauses {pauses} s{traffic}"
         f"; the machine stood still for {_seconds(row['stalled_ms'])} s\n"
     )
-    for fault in faults_words(row):
-        sys.stdout.write(f"  ✗ {fault}\n")
+    for promise in broken_promise_words(row):
+        sys.stdout.write(f"  ✗ {promise}\n")
     sys.stdout.flush()
 
 

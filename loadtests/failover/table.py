@@ -19,7 +19,7 @@ from loadtests.replicated_redis.cluster import ClusterServers
 from loadtests.replicated_redis.sentinel import SentinelServers
 from loadtests.replicated_redis.servers import ReplicatedServers, ServersError
 from queue_core.redis_server.binaries import choose_redis_server
-from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult, FailoverRow, faults_of
+from reports.results.failover import FAILOVER_SCHEMA_VERSION, FailoverResult, FailoverRow, broken_promises
 
 SERVERS: dict[str, type[ClusterServers | SentinelServers]] = {
     "cluster": ClusterServers,
@@ -44,7 +44,7 @@ class Logs(NamedTuple):
         self, run_id: RunId, row: FailoverRow, servers: ReplicatedServers, history: Sequence[str]
     ) -> None:
         """Keep the logs of a run, if they are wanted."""
-        if self.of_all_runs or faults_of(row):
+        if self.of_all_runs or broken_promises(row):
             folder = self.folder / f"{run_id.repetition}.{run_id.case}"
             servers.keep_logs(folder)
             (folder / HISTORY_NAME).write_text("\n".join([*history, ""]))
@@ -105,7 +105,7 @@ def result_of(rows: Rows, load: Load, command: str) -> FailoverResult:
         rate_per_s=load.rate_per_s,
         partitions=load.partitions,
         rows=ordered,
-        ok=not any(faults_of(row) for row in ordered),
+        ok=not any(broken_promises(row) for row in ordered),
         command=command,
     )
 

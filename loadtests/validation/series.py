@@ -20,7 +20,7 @@ from loadtests.validation.runs import (
     simulate,
 )
 from loadtests.validation.trials import TRIALS, Load, faults_of, recording_of
-from reports.analysis.agreement import AIM, judged
+from reports.analysis.agreement import AIM, judged_trial
 from reports.results.validation import (
     LIVE_RUNS,
     VALIDATION_SCHEMA_VERSION,
@@ -78,7 +78,7 @@ def carry_out_series(series: Series) -> ValidationResult:
         faults = faults_of(TRIALS[name], series.load)
         measured = measurements_of(live, faults)
         simulated = simulate(recording, name, series.deployment, series.load, measured)
-        trials.append(judged(name, list(map(str, faults)), len(recording.arrivals), live, simulated))
+        trials.append(judged_trial(name, list(map(str, faults)), len(recording.arrivals), live, simulated))
     return ValidationResult(
         schema=VALIDATION_SCHEMA_VERSION,
         kind="validation",

@@ -10,16 +10,16 @@ from reports.analysis.gap import largest_gap
 from reports.results.validation import CountName, Trial, TrialName, TrialRun, TrialVerdict
 
 AIM = 0.01
-"""Distance that is allowed beyond that of the live runs to each other."""
+"""Distance that is allowed in addition to the distance between the live runs."""
 NOISE_FACTOR = 2.0
-"""Number of standard deviations by which two counts may differ that vary by chance."""
+"""Number of standard deviations by which two counts may differ by chance."""
 COUNTS: Sequence[CountName] = ("lost", "twice", "dead")
 
 
-def judged(
+def judged_trial(
     name: TrialName, faults: Sequence[str], messages: int, live: Sequence[TrialRun], simulated: TrialRun
 ) -> Trial:
-    """Compare the simulated run with the live ones, and give the verdict.
+    """Make a trial: compare the simulated run with the live ones, and note live runs without a reply as problems.
 
     The distance that counts is that to the replies of both live runs together, the best estimate of the live curve. The
     larger of the distances to each live run would be too strict: even a third live run would mostly be farther from one
@@ -62,15 +62,15 @@ def resolution(*curves: Sequence[float]) -> float:
 
 
 def mean_gap_ms(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the mean difference of two ascending samples, share by share: the area between their curves."""
+    """Return the area between the curves of two ascending samples: the mean difference of their quantiles."""
     points = sorted({*first, *second})
-    area, index, other = 0.0, 0, 0
+    area, in_first, in_second = 0.0, 0, 0
     for low, high in pairwise(points):
-        while index < len(first) and first[index] <= low:
-            index += 1
-        while other < len(second) and second[other] <= low:
-            other += 1
-        area += (high - low) * abs(index / len(first) - other / len(second))
+        while in_first < len(first) and first[in_first] <= low:
+            in_first += 1
+        while in_second < len(second) and second[in_second] <= low:
+            in_second += 1
+        area += (high - low) * abs(in_first / len(first) - in_second / len(second))
     return round(area, 3)
 
 

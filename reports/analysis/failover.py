@@ -49,7 +49,7 @@ def repeated(rows: Iterable[FailoverRow]) -> list[RepeatedCase]:
 
 
 def _longest(pauses: Sequence[NodePause]) -> list[NodePause]:
-    """Return the longest pause of each node; another one may be struck in each run."""
+    """Return each node's longest pauses, struck and not: the fault may strike another node in each run."""
     longest: dict[tuple[int, bool], int] = {}
     for pause in pauses:
         key = pause["node"], pause["is_struck"]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
-from reports.results.failover import FailoverResult, faults_of
+from reports.results.failover import FailoverResult, broken_promises
 from reports.results.faults import StruckFault
 from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
@@ -226,7 +226,7 @@ def _in_failover(result: FailoverResult) -> Iterator[str]:
             yield f"`twice_after_lost_write` is greater than `twice` - at `$.rows[{index}]`"
         if row["once"] + row["lost"] > row["acknowledged"]:
             yield f"more messages were answered or lost than acknowledged - at `$.rows[{index}]`"
-    if result["ok"] == any(faults_of(row) for row in result["rows"]):
+    if result["ok"] == any(broken_promises(row) for row in result["rows"]):
         yield "`ok` and the rows contradict each other - at `$.ok`"
 
 
@@ -242,14 +242,14 @@ def _in_baseline(result: Baseline) -> Iterator[str]:
 def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
     for index, run in enumerate(runs):
         if run["answered"] + run["lost"] + run["dead"] + run["waiting"] != run["sent"]:
-            yield f"the counts of its messages by fate do not add up to `sent` - at `$.replay.runs[{index}]`"
+            yield f"the counts of messages by fate do not add up to `sent` - at `$.replay.runs[{index}]`"
         for number, line in enumerate(run["messages"]):
             if not all(_BASELINE_WORD.fullmatch(word) for word in line.split()):
                 yield f"the outcome of a message cannot be read - at `$.replay.runs[{index}].messages[{number}]`"
 
 
 def _in_audit(result: AuditResult) -> Iterator[str]:
-    """Check the zone, the counts, and that messages name recordings and replies which there are."""
+    """Check the zone, the counts, and that the recordings and replies that are named exist."""
     try:
         zone_named(result["zone"])
     except ValueError:
@@ -269,7 +269,7 @@ def _in_audit(result: AuditResult) -> Iterator[str]:
             yield f"a conversation has no messages - at `{where}`"
         replies = len(conversation["replies"])
         if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
-            yield f"a message names a reply that there is not - at `{where}`"
+            yield f"a message names a reply that does not exist - at `{where}`"
 
 
 def _in_validation(result: ValidationResult) -> Iterator[str]:

@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, TypedDict
 FAILOVER_SCHEMA_VERSION = 1
 
 OTHERS_PAUSE_MS_MAX = 2_000
-"""Longest pause in the sends of a server that no fault struck."""
+"""Limit on the pause in the sends of a server that no fault struck."""
 RESUMED_MS_MAX = 1_000
-"""Longest time from the election of a primary to traffic in its partitions."""
+"""Limit on the time from the election of a primary to traffic in its partitions."""
 
 ELECTIONS_OF_A_FAULT = 1
 """Number of elections after the death of a primary."""
@@ -87,7 +87,7 @@ class FailoverRow(TypedDict):
 
 
 class FailoverResult(TypedDict):
-    """The whole result. `ok` says that every row kept what it promises, see `faults_of`."""
+    """The whole result. `ok` says that every row kept what it promises, see `broken_promises`."""
 
     schema: int
     kind: Literal["failover"]
@@ -99,30 +99,30 @@ class FailoverResult(TypedDict):
     command: str
 
 
-FailoverFault: TypeAlias = Literal[
+BrokenPromise: TypeAlias = Literal[
     "lost", "twice", "dead", "waiting", "other_errors", "died", "others_paused", "slow"
 ]
 
 
-def loses_nothing(row: FailoverRow) -> bool:
+def promises_no_loss(row: FailoverRow) -> bool:
     """Return True if the queue waited for enough replicas to lose nothing.
 
-    One is enough if a primary dies and nothing else fails, since the replica with the newest data takes over. It is
-    not if that replica is away too. After a failover by command the old primary lives on for a while, and a replica
-    that was not chosen still confirms what it takes. If there were more elections than the fault makes, servers were
-    taken for dead that were only slow, perhaps several at once.
+    One replica is enough if a primary dies and nothing else fails, since the one with the newest data takes over. It
+    is not if that replica is away too. After a failover by command the old primary lives on for a while, and a replica
+    that was not chosen still confirms what it takes. If there were more elections than the fault makes, servers that
+    were only slow were taken for dead, perhaps several at once.
     """
     is_alone = row["case"] not in ("failovers", "newest_replica_away")
     is_orderly = is_alone and row["elections"] <= ELECTIONS_OF_A_FAULT
     return row["wait_for_replicas"] >= (1 if is_orderly else row["replicas"])
 
 
-def faults_of(row: FailoverRow) -> list[FailoverFault]:
-    """Return how a row broke a promise."""
+def broken_promises(row: FailoverRow) -> list[BrokenPromise]:
+    """Return the promises that a row broke."""
     others = [pause["longest_ms"] for pause in row["pauses"] if not pause["is_struck"]]
     is_timed = row["stalled_ms"] <= STALLED_SHARE_MAX * row["load_ms"]
-    broken: dict[FailoverFault, bool] = {
-        "lost": loses_nothing(row) and row["lost"] > 0,
+    broken: dict[BrokenPromise, bool] = {
+        "lost": promises_no_loss(row) and row["lost"] > 0,
         "twice": row["twice"] > row["twice_after_lost_write"],
         "dead": row["dead"] > 0,
         "waiting": row["waiting"] > 0,
@@ -131,4 +131,4 @@ def faults_of(row: FailoverRow) -> list[FailoverFault]:
         "others_paused": is_timed and max(others, default=0) > OTHERS_PAUSE_MS_MAX,
         "slow": is_timed and (row["resumed_ms"] or 0) > RESUMED_MS_MAX,
     }
-    return [fault for fault, is_broken in broken.items() if is_broken]
+    return [promise for promise, is_broken in broken.items() if is_broken]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from reports.results.failover import (
     OTHERS_PAUSE_MS_MAX,
     RESUMED_MS_MAX,
+    BrokenPromise,
     FailoverCase,
-    FailoverFault,
     FailoverResult,
     FailoverRow,
-    faults_of,
-    loses_nothing,
+    broken_promises,
+    promises_no_loss,
 )
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration
@@ -28,7 +28,7 @@ _CASES: dict[FailoverCase, str] = {
     "links_cut_and_killed": marked("The links to the replicas break, then the primary is killed"),
     "newest_replica_away": marked("The replica with the newest data freezes, then the primary is killed"),
 }
-_FAULTS: dict[FailoverFault, str] = {
+_BROKEN_PROMISES: dict[BrokenPromise, str] = {
     "lost": marked("acknowledged messages were lost"),
     "twice": marked("messages were answered twice although Redis lost nothing"),
     "dead": marked("messages became dead letters"),
@@ -38,7 +38,7 @@ _FAULTS: dict[FailoverFault, str] = {
     "others_paused": marked("a server that no fault struck paused for over %(time)s"),
     "slow": marked("traffic came later than %(time)s after the election of a primary"),
 }
-_LIMITS_MS: dict[FailoverFault, int] = {"others_paused": OTHERS_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
+_LIMITS_MS: dict[BrokenPromise, int] = {"others_paused": OTHERS_PAUSE_MS_MAX, "slow": RESUMED_MS_MAX}
 
 
 def case_words(case: FailoverCase) -> str:
@@ -63,28 +63,28 @@ def settings_words(row: FailoverRow) -> list[str]:
     return words
 
 
-def faults_words(row: FailoverRow) -> list[str]:
+def broken_promise_words(row: FailoverRow) -> list[str]:
     """Say which promises the row broke."""
-    return [_fault_words(fault) for fault in faults_of(row)]
+    return [_promise_words(promise) for promise in broken_promises(row)]
 
 
-def _fault_words(fault: FailoverFault) -> str:
-    if limit_ms := _LIMITS_MS.get(fault):
-        return gettext(_FAULTS[fault], time=duration(limit_ms))
-    return gettext(_FAULTS[fault])
+def _promise_words(promise: BrokenPromise) -> str:
+    if limit_ms := _LIMITS_MS.get(promise):
+        return gettext(_BROKEN_PROMISES[promise], time=duration(limit_ms))
+    return gettext(_BROKEN_PROMISES[promise])
 
 
 def failover_verdict(result: FailoverResult) -> Verdict:
     """Sum up all rows."""
     rows = result["rows"]
-    broken = [row for row in rows if faults_of(row)]
+    broken = [row for row in rows if broken_promises(row)]
     if broken:
-        faults = dict.fromkeys(words for row in broken for words in faults_words(row))
+        words = dict.fromkeys(promise for row in broken for promise in broken_promise_words(row))
         return Verdict(
             ngettext("%(num)s run broke a promise", "%(num)s runs broke a promise", len(broken)),
-            gettext("; ").join(faults) + ".",
+            gettext("; ").join(words) + ".",
         )
-    safe = [row for row in rows if loses_nothing(row)]
+    safe = [row for row in rows if promises_no_loss(row)]
     others = [row for row in rows if row not in safe]
     if not safe:
         lost = sum(row["lost"] for row in others)

@@ -7,7 +7,7 @@ from reports.results.failover import (
     FailoverCase,
     FailoverResult,
     FailoverRow,
-    faults_of,
+    broken_promises,
 )
 from tests.reports.example import HOSTILE
 
@@ -54,7 +54,7 @@ def result(*rows: FailoverRow, command: str = "python -m loadtests failover") ->
         rate_per_s=200,
         partitions=12,
         rows=list(rows),
-        ok=not any(faults_of(each) for each in rows),
+        ok=not any(broken_promises(each) for each in rows),
         command=command,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from reports.analysis.agreement import AIM, judged
+from reports.analysis.agreement import AIM, judged_trial
 from reports.results.validation import (
     VALIDATION_SCHEMA_VERSION,
     Trial,
@@ -45,7 +45,7 @@ def run(later_ms: float, **facts: Any) -> TrialRun:
 def trial(name: TrialName, **facts: Any) -> Trial:
     live_ms, simulated_ms, faults = _LATER[name]
     lost = {"lost": 23, "answered": 377} if name == "legacy" else {}
-    return judged(
+    return judged_trial(
         name, faults, 400, [run(0, **lost), run(live_ms, **lost, **facts)], run(simulated_ms, **lost)
     )
 

@@ -9,7 +9,7 @@ from reports.analysis.failover import RepeatedCase, repeated
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.failover import FailoverResult, FailoverRow
 from reports.text import cut, one_line
-from reports.words.failover import case_words, failover_verdict, faults_words, settings_words
+from reports.words.failover import broken_promise_words, case_words, failover_verdict, settings_words
 from reports.words.language import gettext
 from reports.words.numbers import duration
 from reports.words.verdicts import Verdict
@@ -56,7 +56,7 @@ class RowView:
     runs: int
     name: str
     settings: Sequence[str]
-    faults: Sequence[str]
+    broken_promises: Sequence[str]
     pauses: Sequence[Pause]
     resumed: str
     """Time from the election of a primary to traffic; "" if none was elected."""
@@ -112,11 +112,17 @@ def failover_downloads(result: FailoverResult) -> list[tuple[str, CsvLink]]:
 
 def _view(case: RepeatedCase) -> RowView:
     row = case.row
-    faults = dict.fromkeys(words for run in case.runs for words in faults_words(run))
+    broken_promises = dict.fromkeys(words for run in case.runs for words in broken_promise_words(run))
     pauses = [
         Pause(pause["node"], duration(pause["longest_ms"]), pause["is_struck"]) for pause in row["pauses"]
     ]
     resumed = "" if row["resumed_ms"] is None else duration(row["resumed_ms"])
     return RowView(
-        row, len(case.runs), case_words(row["case"]), settings_words(row), tuple(faults), pauses, resumed
+        row,
+        len(case.runs),
+        case_words(row["case"]),
+        settings_words(row),
+        tuple(broken_promises),
+        pauses,
+        resumed,
     )

@@ -12,7 +12,7 @@ from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import Load, Run
 from loadtests.failover.table import servers_of
 from loadtests.replicated_redis.servers import ReplicatedServers
-from reports.results.failover import faults_of
+from reports.results.failover import broken_promises
 
 SHORT = Load(rate_per_s=60, time_factor=0.15)
 QUICK = ("cluster-failovers-1-0", "sentinel-links_cut_and_killed-1-0")
@@ -42,6 +42,6 @@ async def test_a_case_keeps_its_promises(case: Case, started: Callable[[str], Re
     row = await run.carry_out()
     assert row["acknowledged"] > 50
     needs_quiet_machine = ("others_paused", "slow")
-    assert [fault for fault in faults_of(row) if fault not in needs_quiet_machine] == [], "\n".join(
-        [str(row), *run.history]
+    assert [promise for promise in broken_promises(row) if promise not in needs_quiet_machine] == [], (
+        "\n".join([str(row), *run.history])
     )

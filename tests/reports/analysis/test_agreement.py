@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from reports.analysis.agreement import judged, mean_gap_ms
+from reports.analysis.agreement import judged_trial, mean_gap_ms
 from reports.results.validation import Trial, TrialRun
 
 
@@ -26,11 +26,11 @@ def run(times: list[float], **facts: Any) -> TrialRun:
 
 
 def judge(first: TrialRun, second: TrialRun, simulated: TrialRun) -> Trial:
-    return judged("steady", [], 1000, [first, second], simulated)
+    return judged_trial("steady", [], 1000, [first, second], simulated)
 
 
 def ramp(count: int = 1000, *, later: float = 0) -> list[float]:
-    """Return times that are one unit apart; those of two ramps are `later` / count apart."""
+    """Return times that are one unit apart; two ramps have the distance `later` / count."""
     return [float(at + later) for at in range(count)]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from reports.pages.failover.page import render_failover_report
-from reports.results.failover import FailoverFault, FailoverRow, faults_of, loses_nothing
+from reports.results.failover import BrokenPromise, FailoverRow, broken_promises, promises_no_loss
 from reports.words.failover import failover_verdict
 from tests.reports import failover_example
 
 
-def test_the_page_shows_each_run_and_what_the_lax_ones_lost() -> None:
+def test_the_page_shows_each_run_and_what_was_lost_where_too_few_replicas_confirmed() -> None:
     html = render_failover_report(failover_example.kept()).replace("\N{NO-BREAK SPACE}", " ")
     assert "No message was lost where the queue waited for enough replicas (runs: 2)" in html
     assert "The runs in which the queue did not wait for enough replicas lost 94 messages." in html
@@ -32,7 +32,7 @@ def test_repeated_runs_are_one_row() -> None:
 
 def test_a_table_without_rows_that_wait_for_enough_replicas_promises_nothing() -> None:
     result = failover_example.kept()
-    result["rows"] = [row for row in result["rows"] if not loses_nothing(row)]
+    result["rows"] = [row for row in result["rows"] if not promises_no_loss(row)]
     words = str(failover_verdict(result)).replace("\N{NO-BREAK SPACE}", " ")
     assert words == "The queue waited for enough replicas in no run; the runs lost 94 messages."
 
@@ -61,7 +61,7 @@ def test_the_page_in_arabic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "faults"),
+    ("changes", "broken"),
     [
         ({}, []),
         ({"lost": 1}, ["lost"]),
@@ -86,6 +86,6 @@ def test_the_page_in_arabic() -> None:
         ({"resumed_ms": 1_000}, []),
     ],
 )
-def test_the_promises_of_a_run(changes: dict[str, object], faults: list[FailoverFault]) -> None:
+def test_the_promises_of_a_run(changes: dict[str, object], broken: list[BrokenPromise]) -> None:
     row: FailoverRow = {**failover_example.row("steady"), **changes}  # type: ignore[typeddict-item]
-    assert faults_of(row) == faults
+    assert broken_promises(row) == broken
