@@ -49,7 +49,7 @@ class InputError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parser that takes whole names of options, and reports an error in one line with a command for help."""
+    """Argument parser that refuses abbreviated options, and reports an error in one line with a command for help."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
@@ -146,7 +146,7 @@ def _add_compare(commands: _Commands) -> None:
     )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
     parser.add_argument("after", type=Path, metavar="RESULT.json", help="the result to compare with it")
-    page = "write the page (default: %(default)s); - is standard output, for only one of the options -o to --json"
+    page = "write the page (default: %(default)s); - is standard output, for one output only"
     _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")

@@ -95,7 +95,7 @@ class Conversation:
     messages: Sequence[Message]
     lanes: Sequence[Lane]
     faults: Sequence[StruckFault] = ()
-    """Faults that all systems met, those with times."""
+    """Faults with times, the same on all systems."""
 
     def lane(self, system: str) -> Lane:
         """Return the lane of one system, which must be among those that ran."""
@@ -204,7 +204,7 @@ def cause_of(run: Run, entry: LedgerEntry) -> Cause:
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
-    """Return both names that a message can have in a run: the full one, if conversations share its id, and the id."""
+    """Return the names that a message can have in a run: the full one if conversations share its id, else the id."""
     return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
 
 

@@ -9,12 +9,12 @@ from reports.analysis.conversations import Key, Lane, cause_of
 from reports.results.causes import Cause, kind_of
 from reports.results.replay import RecordingInfo, Run
 from reports.text import short_phone
-from reports.words.causes import cause_words, kind_words
+from reports.words.causes import cause_words, unnumbered_cause_words
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Messages of one conversation that were lost together; `numbers` has the conversation's numbers by id."""
+    """Messages of one conversation that were lost together; `numbers` has those of its messages by id."""
 
     cause: Cause
     lost: list[int]
@@ -35,7 +35,7 @@ def loss_words(system: str, events: Sequence[Event]) -> str:
     first = events[0]
     if len(events) == 1:
         return cause_words(first.cause, system, first.lost, first.numbers)
-    return kind_words(first.cause, system, sum(len(event.lost) for event in events))
+    return unnumbered_cause_words(first.cause, system, sum(len(event.lost) for event in events))
 
 
 def why(lane: Lane, numbers: Iterable[int]) -> str:
@@ -91,7 +91,7 @@ def losses(runs: Iterable[Run], numbers: Mapping[Key, Mapping[str, int]]) -> lis
             system,
             loss_words(system, kinds[kind])
             if len(numbers) == 1
-            else kind_words(kinds[kind][0].cause, system, len(messages[kind])),
+            else unnumbered_cause_words(kinds[kind][0].cause, system, len(messages[kind])),
             messages[kind],
         )
         for kind in ordered

@@ -13,7 +13,7 @@ _ROUNDING = 1e-9
 
 
 def quantile(ordered: Sequence[Number], share: float) -> Number:
-    """Return the smallest value that `share` of the values do not exceed; they are ascending, and at least one."""
+    """Return the smallest value that a `share` of the values do not exceed; `ordered` ascends and is not empty."""
     return ordered[rank(share, len(ordered)) - 1]
 
 

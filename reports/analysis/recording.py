@@ -32,7 +32,7 @@ class ReplayedRecording:
 
     @cached_property
     def drawn(self) -> list[Run]:
-        """The runs that pages draw, in the order of the systems: those of the first run with a loss, if it is whole."""
+        """The runs that pages draw, in the order of the systems; see `drawn_runs`."""
         return drawn_runs(self.runs, self.systems)
 
     @cached_property
@@ -74,7 +74,7 @@ def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
 
 
 def drawn_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
-    """Return a run of each system that has whole runs: of the first number with a loss, else its first run."""
+    """Return for each system its unfolded run of the first number with a loss, or else its first unfolded run."""
     whole = sorted((run for run in runs if "folded" not in run), key=lambda run: run["run"])
     number = first_with_loss(whole)
     drawn: dict[str, Run] = {}

@@ -69,7 +69,7 @@ class Mean:
         drawn, unbiased = (sum(part[index] for part in parts) for index in (0, 1))
         if not drawn:
             return 1.0
-        freedom = unbiased**2 / sum(variance**2 / size for _, variance, size in parts)
+        freedom = unbiased**2 / sum(variance**2 / own_freedom for _, variance, own_freedom in parts)
         normal = NormalDist().inv_cdf((1 + confidence) / 2)
         return math.sqrt(unbiased / drawn) * student_quantile((1 + confidence) / 2, float(freedom)) / normal
 

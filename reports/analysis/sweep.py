@@ -20,8 +20,8 @@ class Choice:
 def choices_of(result: SweepResult) -> Sequence[Choice]:
     """Number the choices, the best first: the recommended one, those that nothing beats, then the others.
 
-    Those that nothing beats, and the others, are ordered by the time within which 95 % of the turns are answered. A
-    choice under which the queue harmed a message comes after all that did not.
+    Those that nothing beats, and the others, are ordered by the time within which 95 % of the turns are answered.
+    Choices that harmed a message or did not come to rest come last.
     """
     recommended = None if result["recommended"] is None else result["rows"][result["recommended"]]
 

@@ -13,7 +13,7 @@ from reports.results.replay import PooledTimes, ReplayResult, Run
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Numbers of turns by their times in ms: from the first and last message to the reply, and of dispatch lags."""
+    """Numbers of turns by time in ms: from the first and last message to the reply, and the dispatch lag."""
 
     first: Counter[int] = field(default_factory=Counter)
     last: Counter[int] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Waits:
 
 def waits_of(result: ReplayResult) -> dict[tuple[str, str], Waits]:
     """Return the times by recording and system, over all runs."""
-    found = {
+    by_key = {
         (pooled["recording"], pooled["system"]): Waits(
             Counter(dict(pooled["first_ms"])),
             Counter(dict(pooled["last_ms"])),
@@ -55,13 +55,13 @@ def waits_of(result: ReplayResult) -> dict[tuple[str, str], Waits]:
         )
         for pooled in result.get("times", ())
     }
-    pooled_before = set(found)
+    pooled_before = set(by_key)
     arrivals = {info["name"]: arrivals_ms(info) for info in result["recordings"]}
     for run in result["runs"]:
         key = run["recording"], run["system"]
         if key not in pooled_before:
-            found.setdefault(key, Waits()).add(run, arrivals[run["recording"]])
-    return found
+            by_key.setdefault(key, Waits()).add(run, arrivals[run["recording"]])
+    return by_key
 
 
 def together(parts: Iterable[Waits]) -> Waits:

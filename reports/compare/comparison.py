@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One figure of samples on both sides: a change only if its interval excludes zero and it is large enough.
+    """One figure of samples on both sides: changed if the interval excludes zero and the difference is large enough.
 
     `before`, `after`, `difference`, `low` and `high` have the unit `unit` (`ms`, `share` from 0 to 1, or empty);
     `difference` is after minus before, and [low, high] its interval at the corrected level `confidence`. `delta` is

@@ -28,7 +28,7 @@ _LATENCIES: Mapping[str, Threshold] = {
 }
 _SURROUNDINGS = ("ai", "generator_lag")
 """Latencies of the surroundings of the system; if they differ, all others may differ too."""
-_LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order", "failed_requests")
+_TROUBLE = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order", "failed_requests")
 _BY_CHANCE = ("worker_died",)
 """Counts that luck decides, so that a rise from 0 proves nothing: a killed worker may or may not have been sending."""
 SYSTEM = "load"
@@ -82,11 +82,10 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 def load_changes(before: BaselineLoad, after: BaselineLoad, allowed: Mapping[str, float]) -> Iterator[Change]:
     """Compare the counts of what went wrong; `allowed` has the limits of the counts that have a threshold.
 
-    One more lost message is worse, and so is the first of any other count that is not in _BY_CHANCE and of which the
-    threshold allows none. Other changes depend on faults: they are worse or better only if they are larger than luck
-    explains.
+    One more lost message is worse. So is a rise from 0 of another count that is not in _BY_CHANCE, if no threshold
+    allows it. Other changes depend on faults: they are worse or better only if they are larger than luck explains.
     """
-    for name in _LEDGER:
+    for name in _TROUBLE:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
         new: int = after["ledger"][name]  # type: ignore[literal-required]
         if old != new:
@@ -99,7 +98,7 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
     if new > old and is_strict:
         return "worse"
     sent = before["ledger"]["sent"], after["ledger"]["sent"]
-    confidence = corrected_confidence(len(_LEDGER))
+    confidence = corrected_confidence(len(_TROUBLE))
     if not counts_differ(old, new, before_of=sent[0], after_of=sent[1], confidence=confidence):
         return "changed"
     expected = old * sent[1] / sent[0]
@@ -156,7 +155,7 @@ def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
     """Return the ledger and the quantiles, on both sides."""
     values: dict[str, tuple[float | None, float | None]] = {
         name: (before["ledger"][name], after["ledger"][name])  # type: ignore[literal-required]
-        for name in ("sent", "answered", *_LEDGER)
+        for name in ("sent", "answered", *_TROUBLE)
     }
     for latency in _LATENCIES:
         sides = [load["latency_ms"].get(latency) for load in (before, after)]

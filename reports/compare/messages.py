@@ -86,15 +86,15 @@ def wait_changes(
     """Compare quantiles of the waits of the messages that were answered on both sides.
 
     Quantiles of all answered messages would fall when slow messages are lost. The subject says so if the sides answered
-    different messages, or not `are_all_compared`. Nothing counts as better if messages are no longer answered, because
-    the others may have waited less for that reason.
+    different messages, or `are_all_compared` is false. Nothing counts as better if messages are no longer answered,
+    because the others may have waited less for that reason.
     """
     waits = [(wait_ms(message.before), wait_ms(message.after)) for message in messages]
     both = [(old, new) for old, new in waits if old is not None and new is not None]
     if not both:
         return
     is_whole = are_all_compared and all((old is None) == (new is None) for old, new in waits)
-    is_fewer = any(old is not None and new is None for old, new in waits)
+    loses_answers = any(old is not None and new is None for old, new in waits)
     words = (
         gettext("message to reply") if is_whole else gettext("message to reply, where answered both times")
     )
@@ -103,7 +103,7 @@ def wait_changes(
         old, new = before[name], after[name]
         if old is not None and new is not None and old != new:
             level = EXACT_TIME.level(old, new - old) or "changed"
-            if level == "better" and is_fewer:
+            if level == "better" and loses_answers:
                 level = "changed"
             subject = quantile_of(words, name)
             yield Change(level, recording, system, subject, exact_ms(old), time_after(old, new))

@@ -168,7 +168,7 @@ def _overall_changes(
 ) -> Iterator[Change]:
     """Compare each system's waits and AI calls over all recordings that are equal on both sides.
 
-    Each newly answered message may have taken one AI call. A single recording is named.
+    Each newly answered message may have taken one AI call. If there is only one recording, the changes name it.
     """
     recordings = {recording for recording, _ in messages}
     overall = recordings.pop() if len(recordings) == 1 else gettext("all recordings")

@@ -17,7 +17,7 @@ class Threshold:
     absolute: float
 
     def level(self, before: float, difference: float) -> Level | None:
-        """Return worse for a rise, better for a fall, None if it is too small; of all figures less is better."""
+        """Return worse for a rise, better for a fall, None for too small a change; of all figures less is better."""
         size = abs(difference)
         if not size or size < self.absolute or size <= self.relative * abs(before):
             return None

@@ -244,7 +244,7 @@ class LaneLayout:
         )
 
     def _box(self, messages: Sequence[Message]) -> Box:
-        """Make the mark of messages with the same outcome; its row is set later."""
+        """Make the mark of messages that are drawn alike; its row is set later."""
         numbers = [message.number for message in messages]
         kind = _kind(self._lane.outcomes[numbers[0]])
         first, last = self._scale.x(messages[0].at_ms), self._scale.x(messages[-1].at_ms)

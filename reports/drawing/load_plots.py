@@ -185,8 +185,8 @@ class _TimeAxis:
             columns=[gettext("mean"), gettext("highest"), gettext("highest at")],
             rows=rows,
             height=TIME_PLOT_HEIGHT_PX,
-            faults=bool(self._faults),
-            drain=self._ends_before_the_axis,
+            has_faults=bool(self._faults),
+            has_load_end=self._ends_before_the_axis,
         )
 
     @property

@@ -65,7 +65,7 @@ class PlotRow:
     cells: Sequence[str]
 
     @property
-    def style(self) -> int:
+    def colour_number(self) -> int:
         """The number of the page's colour."""
         return self.line.colour + 1
 
@@ -89,11 +89,11 @@ class Plot:
     rows: Sequence[PlotRow]
     height: int = PLOT_HEIGHT_PX
     width: int = WIDTH_PX
-    faults: bool = False
+    has_faults: bool = False
     """True where times of faults are shaded in it, under numbers that a table explains."""
     fault_names: Sequence[str] = ()
     """Names of the faults that are shaded in it, each after its number."""
-    drain: bool = False
+    has_load_end: bool = False
     """True where the end of the load is marked in it."""
 
 

@@ -118,7 +118,7 @@ def _ticks(axis: _Axis, write: Callable[[float], str]) -> list[Tick]:
 
 
 def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:
-    """Group choices nearer than a mark is high, the best of a group first; the best group comes last, on top."""
+    """Group choices closer than the height of a mark, the best first in its group; the best group is last, on top."""
     groups: list[list[Choice]] = []
     for choice in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
         for group in groups:

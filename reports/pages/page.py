@@ -32,7 +32,7 @@ def page_script() -> Markup:
 
 @cache
 def content_policy() -> str:
-    """Make the content security policy, which allows a page to show itself and to run this script, but nothing else."""
+    """Make the content security policy, which allows a page to show itself and to run its script, but nothing else."""
     digest = base64.b64encode(hashlib.sha256(page_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "

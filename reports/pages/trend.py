@@ -26,7 +26,7 @@ _FIGURES = {
     "load": ("lost", "acknowledgement_p99_ms", "dispatch_lag_p99_ms", "reply_p95_ms"),
 }
 _PERMUTATIONS = 999
-_LEVEL = 0.01
+_SIGNIFICANCE = 0.01
 _SIDE_MIN = 4
 """Minimum number of runs on each side of a step in noisy figures."""
 
@@ -75,7 +75,7 @@ def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: b
     cut_at, size = _largest_step(series)
     random = np.random.default_rng(1)
     larger = sum(_largest_step(random.permutation(series))[1] >= size for _ in range(_PERMUTATIONS))
-    if not size or (larger + 1) / (_PERMUTATIONS + 1) > _LEVEL:
+    if not size or (larger + 1) / (_PERMUTATIONS + 1) > _SIGNIFICANCE:
         return []
     run = known[cut_at][0]
     return [Step(run, commits[run], float(series[:cut_at].mean()), float(series[cut_at:].mean()))]

@@ -25,13 +25,13 @@ class Counts(TypedDict):
     """Counts of one instance, or of all.
 
     `messages` counts each message once, however often it was delivered; `deliveries` counts all. Of the messages,
-    `answered` got a reply, `late` among them after more than `within_ms`, and `too_soon` among them one that came so
-    soon after them that it was hardly made for them. `unanswered`, `open` and `exempt` are the others.
+    `answered` got a reply: `late` of these after more than `within_ms`, and `too_soon` of these so quickly that the
+    reply was hardly made for them. `unanswered`, `open` and `exempt` are the others.
     `users_unanswered` counts the users with an unanswered message. `by_bot`, `by_human` and `by_unknown` say who
     answered. `twice` counts messages with two answers for certain, `further` replies without a new message before
     them, which may be second answers, and `order` messages whose reply came after that to a newer one.
     Of the turns, `several` have several messages, and `cut` were interrupted by a reply. `first_ms` and `last_ms` are
-    the times from the first and from the last message of an answer to its reply.
+    the times to a reply from the first and from the last message that it answers.
     """
 
     users: int

@@ -36,9 +36,9 @@ FaultName: TypeAlias = Literal[
 
 
 class StruckFault(TypedDict):
-    """Fault that a run was told to have, and how often it struck: 0 proves nothing about the system.
+    """Fault that was planned for a run, and how often it struck: 0 proves nothing about the system.
 
-    It has a `rate`, or times: `end_ms` is its end, or `start_ms` if it struck at one moment.
+    It has a `rate`, or times; `end_ms` equals `start_ms` if it struck at one moment.
     """
 
     name: FaultName

@@ -148,7 +148,7 @@ def _checked(data: object) -> Result:
         if schema < version:
             which, remedy = ("an older", typed(f"make it again: {REMEDIES[kind]}"))
         raise ResultError(
-            f"was made by {which} version (schema {shown(schema)}, this one reads {version}); {remedy}"
+            f"was made by {which} version (schema {shown(schema)}; this program reads {version}); {remedy}"
         )
     try:
         result: Result = msgspec.convert(data, type=model)

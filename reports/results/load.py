@@ -114,7 +114,7 @@ class Delays(TypedDict):
     """Medians of the deployment's own delays, in ms.
 
     `webhook` is half of the time of an acknowledgement. `ai` is the time from the claim of a turn to its reply, without
-    the time that the played AI took.
+    the time that the load test's AI took.
     """
 
     webhook: float
@@ -154,7 +154,7 @@ class MissedFault(TypedDict):
 
 
 class BusyMachine(TypedDict):
-    """Machine on which other programs left the stack almost no CPU time for `busy_s` of the run.
+    """Machine on which other programs left the load test almost no CPU time for `busy_s` of the run.
 
     `others` is the share of all CPU time that those programs used meanwhile.
     """
@@ -207,7 +207,7 @@ class LoadResult(TypedDict):
     timeline: list[Second]
     faults: list[FaultTimes]
     delays_ms: NotRequired[Delays]
-    """Delays that are missing in a run without a reply."""
+    """Delays of the deployment; missing in a run without a reply."""
     missed_faults: NotRequired[list[MissedFault]]
     """Faults of the plan that did not happen."""
     busy_machine: NotRequired[BusyMachine]

@@ -250,8 +250,8 @@ class LossEstimate(TypedDict):
 class Overlap(TypedDict):
     """Messages that really had a fate, those that a system predicts for it, and those in `both`.
 
-    `by_chance` is the number in both if the predicted ones were drawn at random from all messages, and `probability`
-    how likely as many as `both`, or more, would be then.
+    If the predicted messages were drawn at random from all, `by_chance` is the number to expect in both, and
+    `probability` is how likely `both` or more would be.
     """
 
     actual: int

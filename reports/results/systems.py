@@ -24,6 +24,6 @@ def profile_of(system: str) -> str:
     return system[len(QUEUE) + 2 : -1] if is_queue(system) and system != QUEUE else ""
 
 
-def is_of_system(settings: Mapping[str, Any]) -> bool:
+def are_settings_of_system(settings: Mapping[str, Any]) -> bool:
     """Return True for the settings of one system, which are kept as they are typed."""
     return bool(settings) and all(isinstance(value, str) for value in settings.values())

@@ -25,9 +25,9 @@ class TrialRun(TypedDict):
 
     `sent` counts messages that were acknowledged: sent = answered + dead + waiting + lost. `twice` counts messages that
     were answered more than once, for whatever reason. `reply_ms` has the times from each turn's last message to its
-    reply, ascending. `delays_ms` has the deployment's own delays in a live run; the simulated run has their means, and
-    None here. `faults` has the times at which faults really struck, since Redis is away until it has started; the
-    simulated run has their means, too, and none here. `problems` says why a live run was not the planned one.
+    reply, ascending. `delays_ms` has the deployment's own delays in a live run, and `faults` the times at which
+    faults really struck (Redis is away until it has started again). The simulated run is given the means of both, and
+    has None and no faults here. `problems` says why a live run was not the planned one.
     """
 
     sent: int

@@ -152,7 +152,7 @@ def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping
     )
 
 
-def kind_words(cause: Cause, system: str, count: int) -> str:
+def unnumbered_cause_words(cause: Cause, system: str, count: int) -> str:
     """Explain why `count` messages were lost, without their numbers."""
     return _sentence(
         cause,

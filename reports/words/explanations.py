@@ -11,7 +11,8 @@ from reports.words.numbers import share
 
 CHANCE_MAX = 0.01
 """Largest probability of a coincidence with which a system counts as an explanation."""
-LEAST = 1e-6
+PROBABILITY_MIN = 1e-6
+"""Probability below which no digits are written."""
 NAME_LENGTH_MAX = 60
 
 
@@ -23,8 +24,8 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
             "No message counts as left without a reply or as probably not read, so there is nothing to explain."
         )
     best = max(explanations, key=lambda each: (each["unanswered"]["both"], -each["unanswered"]["predicted"]))
-    met = best["unanswered"]
-    if not met["both"] or met["probability"] > CHANCE_MAX:
+    overlap = best["unanswered"]
+    if not overlap["both"] or overlap["probability"] > CHANCE_MAX:
         return ngettext(
             "No system here explains the %(num)s message that got no reply or was probably not read: look for another "
             "cause.",
@@ -36,20 +37,20 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
         "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s in all, and %(chance)s of these would "
         "match by chance (probability of as many matches or more: %(probability)s).",
         system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
-        both=f"{met['both']:,}",
+        both=f"{overlap['both']:,}",
         actual=ngettext(
             "%(num)s message that got no reply or was probably not read",
             "%(num)s messages that got no reply or were probably not read",
             actual,
         ),
-        predicted=f"{met['predicted']:,}",
-        chance=f"{met['by_chance']:,.1f}",
-        probability=probability_words(met),
+        predicted=f"{overlap['predicted']:,}",
+        chance=f"{overlap['by_chance']:,.1f}",
+        probability=probability_words(overlap),
     )
 
 
 def probability_words(overlap: Overlap) -> str:
     """Write how likely an overlap is by chance; very small probabilities have no digits."""
-    if overlap["probability"] < LEAST:
+    if overlap["probability"] < PROBABILITY_MIN:
         return gettext("less than %(limit)s", limit="0.0001\u00a0%")
     return share(overlap["probability"])

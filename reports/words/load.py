@@ -57,7 +57,7 @@ _THRESHOLDS: Mapping[ThresholdCode, str] = {
     "duplicates": marked("answered twice"),
     "out_of_order": marked("out of order"),
     "failed_requests": marked("failed requests"),
-    "unanswered": marked("not all answered"),
+    "unanswered": marked("unanswered messages"),
     "answered": marked("answered"),
     "acknowledgement_p99": marked("acknowledgement p99"),
     "acknowledgement_max": marked("acknowledgement max"),

@@ -88,11 +88,13 @@ def _others(by_system: Mapping[str, Sequence[Run]]) -> str:
     if without := [
         isolated(cut(one_line(name), NAME_LENGTH_MAX)) for name in by_system if name not in losers
     ]:
-        parts.append(gettext("%(systems)s lost none", systems=gettext(" and ").join(_shortened(without))))
+        parts.append(
+            gettext("%(systems)s lost none", systems=gettext(" and ").join(_joined_before_and(without)))
+        )
     return gettext(", ").join(parts)
 
 
-def _shortened(names: Sequence[str]) -> list[str]:
+def _joined_before_and(names: Sequence[str]) -> list[str]:
     """Join all names but the last by commas, for a list with "and" before the last."""
     return [gettext(", ").join(names[:-1]), names[-1]] if len(names) > 1 else list(names)
 

@@ -120,13 +120,13 @@ def _conversation(number: int, item: AuditedConversation) -> Conversation:
     start_ms = item["messages"][0]["at_ms"]
     messages = [
         Message(
-            number=place,
+            number=message_number,
             id=message["id"],
             at_ms=message["at_ms"] - start_ms,
             kind=message["kind"],
             text=message["text"],
         )
-        for place, message in enumerate(item["messages"], 1)
+        for message_number, message in enumerate(item["messages"], 1)
     ]
     by_id = {message.id: message.number for message in messages}
     outcomes = {
@@ -153,9 +153,9 @@ def _outcome(message: AuditedMessage, replies: Sequence[AuditedReply]) -> Outcom
 def _spans(item: AuditedConversation, start_ms: int) -> list[Span]:
     """Return each reply as a batch that was handed over and answered at the same moment, since only that is known."""
     numbers: dict[int, list[int]] = {}
-    for place, message in enumerate(item["messages"], 1):
+    for number, message in enumerate(item["messages"], 1):
         if message["reply"] is not None:
-            numbers.setdefault(message["reply"], []).append(place)
+            numbers.setdefault(message["reply"], []).append(number)
     return [
         Span(
             numbers=tuple(numbers.get(index, ())),

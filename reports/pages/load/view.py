@@ -156,13 +156,13 @@ def load_page_of(result: LoadResult) -> LoadPage:
     return LoadPage(
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
         verdict=page_verdict(result),
-        scenario=_name(result["scenario"]),
+        scenario=_short(result["scenario"]),
         is_busy="busy_machine" in result
         and result["generator_lag"]["ok"]
         and not result.get("missed_faults"),
         is_legacy=result["settings"].get("system") == "legacy",
         seed=result["seed"],
-        started_at=_name(result["started_at"]),
+        started_at=_short(result["started_at"]),
         load=round_duration(1000 * result["duration_s"]),
         drain=duration(1000 * result["drain_s"]),
         thresholds=_threshold_rows(result),
@@ -173,7 +173,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         ledger_rows=_ledger_rows(ledger),
         unaccounted=ledger["sent"]
         - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
-        lost_ids=[_name(lost) for lost in result["lost_ids"][:ROWS_MAX]],
+        lost_ids=[_short(lost) for lost in result["lost_ids"][:ROWS_MAX]],
         doubles=double_tables(result),
         latency_columns=time_columns(gettext("samples")),
         latencies=[
@@ -195,7 +195,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
     )
 
 
-def _name(text: str) -> str:
+def _short(text: str) -> str:
     return cut(one_line(text), NAME_LENGTH_MAX)
 
 
@@ -323,7 +323,7 @@ def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
 
 def _triggers(batches: Batches) -> dict[str, int]:
     ordered = sorted(batches["by_trigger"].items(), key=lambda item: (-item[1], item[0]))
-    shown = {_name(trigger_words(name)): number for name, number in ordered[: ROWS_MAX - 1]}
+    shown = {_short(trigger_words(name)): number for name, number in ordered[: ROWS_MAX - 1]}
     rest = ordered[ROWS_MAX - 1 :]
     if not rest:
         return shown
@@ -365,7 +365,7 @@ def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
 
 def _facts(values: Mapping[str, str | int | float] | Mapping[str, str]) -> list[tuple[str, str]]:
     shown = [
-        (_name(setting_name(code)), cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX))
+        (_short(setting_name(code)), cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX))
         for code, value in values.items()
         if value != ""
     ]

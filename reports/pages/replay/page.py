@@ -113,7 +113,7 @@ def _draw_conversations(page: Page, draw: Collection[int], room: int, room_of_es
             if index < len(view.ordered)
         ]
         waiting = []
-        for view, conversation, figure in sorted(figures, key=lambda drawn: _turn(drawn[1], draw)):
+        for view, conversation, figure in sorted(figures, key=lambda drawn: _drawing_order(drawn[1], draw)):
             limit = room_of_essential if _is_essential(conversation, index, draw) else room
             if size + _size(figure) <= limit:
                 size += _size(figure)
@@ -122,7 +122,7 @@ def _draw_conversations(page: Page, draw: Collection[int], room: int, room_of_es
     return size
 
 
-def _turn(conversation: Conversation, draw: Collection[int]) -> tuple[bool, tuple[int, ...]]:
+def _drawing_order(conversation: Conversation, draw: Collection[int]) -> tuple[bool, tuple[int, ...]]:
     """Return the sort key of conversations that are drawn in the same round."""
     return conversation.number not in draw, rank(conversation)
 

@@ -67,7 +67,7 @@ class RecordingView:
     estimates: Estimates | None
     plot: Plot | None
     course: Plot | None
-    """Plot of the reply times over time; None if no fault has a begin and an end."""
+    """Plot of the reply times over time; None for few replies or without timed faults."""
     explanations: Sequence[Explanation]
     ordered: Sequence[Conversation]
     result_file: Path | None

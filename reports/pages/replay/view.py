@@ -17,7 +17,7 @@ from reports.pages.replay.estimates import Estimates, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.recording import RecordingView, Tally, recording_view, reply_plot, tally
 from reports.pages.replay.story import Story, story_of
-from reports.results.systems import is_of_system, is_queue
+from reports.results.systems import are_settings_of_system, is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import duration
@@ -25,7 +25,7 @@ from reports.words.systems import system_summary
 from reports.words.verdicts import Verdict, replay_verdict
 
 VALUE_LENGTH_MAX = 500
-NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
+NO_COUNTS: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
 """Counts of a system that never ran."""
 
 
@@ -85,7 +85,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | N
         recording_view(
             f"r{number}",
             recording,
-            [tally(by_both.get((recording.name, system), NOTHING)) for system in systems],
+            [tally(by_both.get((recording.name, system), NO_COUNTS)) for system in systems],
             result,
             draw,
             result_file,
@@ -97,7 +97,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | N
         verdict=replay_verdict(result),
         systems={name: system_summary(name) for name in systems},
         recordings=views,
-        totals=[tally(by_system.get((system,), NOTHING)) for system in systems],
+        totals=[tally(by_system.get((system,), NO_COUNTS)) for system in systems],
         plot=_overall_plot(replay.recordings, systems) if len(views) > 1 else None,
         settings=[(gettext("seed"), str(result["seed"])), *_settings(result["settings"])],
         command=result.get("command", ""),
@@ -120,7 +120,7 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and is_queue(name):
             yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
-        elif isinstance(value, Mapping) and is_of_system(value):
+        elif isinstance(value, Mapping) and are_settings_of_system(value):
             yield (
                 name,
                 gettext(", ").join(f"{key}: {words or gettext('none')}" for key, words in value.items()),

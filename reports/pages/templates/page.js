@@ -1,6 +1,6 @@
 // Search, sort and download the table of conversations; say what a mark in a figure is when it is tapped.
 // The page can be read without this. Nothing that people wrote is ever taken for markup: only textContent is set.
-// A browser needs seconds to lay out 10,000 rows, so the table holds the first that fit, and more as it is scrolled.
+// A browser needs seconds to lay out 10,000 rows, so the table holds the first that match, and more as it is scrolled.
 (() => {
   "use strict";
 
@@ -20,8 +20,8 @@
     const find = document.getElementById("overview-find");
     const troubled = document.getElementById("overview-troubled");
     const count = document.getElementById("overview-count");
-    let fitting = rows;
-    let held = 0;
+    let matching = rows;
+    let inTable = 0;
 
     const wordsOf = (row) => {
       if (!words.has(row)) words.set(row, searched.map((index) => folded(row.cells[index].textContent.trim()) + "\n").join(""));
@@ -29,24 +29,24 @@
     };
 
     const more = () => {
-      body.append(...fitting.slice(held, held + ROWS));
-      held = Math.min(held + ROWS, fitting.length);
+      body.append(...matching.slice(inTable, inTable + ROWS));
+      inTable = Math.min(inTable + ROWS, matching.length);
     };
 
     const show = () => {
       const wanted = folded(find.value.trim());
       const ending = endOfNumber(wanted);
-      fitting = rows.filter(
+      matching = rows.filter(
         (row) =>
           (!troubled.checked || row.querySelector(".b,.w")) &&
           (!wanted || wordsOf(row).includes(wanted) || (ending && wordsOf(row).includes(ending))),
       );
       body.replaceChildren();
-      held = 0;
+      inTable = 0;
       more();
       table.parentElement.scrollTop = 0;
       count.textContent = count.dataset.words
-        .replace("%(shown)s", fitting.length.toLocaleString("en"))
+        .replace("%(shown)s", matching.length.toLocaleString("en"))
         .replace("%(all)s", rows.length.toLocaleString("en"));
     };
 
@@ -71,7 +71,7 @@
     });
     troubled.addEventListener("change", show);
     controls.addEventListener("submit", (event) => event.preventDefault());
-    document.getElementById("overview-csv").addEventListener("click", () => download([table.tHead.rows[0], ...fitting]));
+    document.getElementById("overview-csv").addEventListener("click", () => download([table.tHead.rows[0], ...matching]));
     table.parentElement.addEventListener("scroll", ({ target }) => {
       if (target.scrollTop + 2 * target.clientHeight > target.scrollHeight) more();
     });

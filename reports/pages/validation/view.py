@@ -144,7 +144,7 @@ def _runs(trial: Trial) -> list[tuple[str, TrialRun]]:
 
 
 def _distances(trial: Trial) -> list[float | str]:
-    """Return the distance of each run to the simulated one, if there is one."""
+    """Return the distance of each run to the simulated run; "" for that run itself, or without distances."""
     return [*trial["distances"], ""] if trial["distances"] else [""] * (LIVE_RUNS + 1)
 
 

@@ -129,7 +129,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(statistic: Mean
 
 
 def test_few_samples_widen_the_interval_such_that_it_covers_the_truth() -> None:
-    """Compare: plain percentiles cover the truth in 92 % of these cases, not in 99 %."""
+    """Intervals of plain percentiles cover the truth in 92 % of these cases only, not in 99 %."""
     covered = 0
     for seed in range(400):
         random = np.random.default_rng(seed)

@@ -242,4 +242,4 @@ def test_a_clean_page_says_so() -> None:
 def test_a_page_counts_the_rows_that_it_leaves_out() -> None:
     html = render_regression_report(example.endless())
     assert "4,000\u00a0exact differences for the worse" in html
-    assert re.search(r"3,\d\d\d\u00a0more are only in the JSON file.", html)
+    assert re.search(r"3,\d\d\d\u00a0more are left out; --json FILE.json writes all.", html)

@@ -23,8 +23,8 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     path.write_text(baseline_text(baseline), encoding="utf-8")
 
 
-def _as_with_a_result(baseline: Result, after: Result) -> Comparison:
-    """Compare with a baseline, and check that the comparison is marked so; return it without the mark."""
+def _compared_with_baseline(baseline: Result, after: Result) -> Comparison:
+    """Compare with a baseline; check that the comparison has `is_baseline`, and return it without."""
     comparison = compare(baseline, after)
     assert comparison.before.is_baseline
     return replace(comparison, before=replace(comparison.before, is_baseline=False))
@@ -36,15 +36,15 @@ def test_a_baseline_says_the_same_as_the_result_it_was_made_of(tmp_path: Path) -
     accepted = read_result(path)
     after = copy.deepcopy(BEFORE)
     lose(after["runs"][1])
-    assert _as_with_a_result(accepted, after) == compare(BEFORE, after)
+    assert _compared_with_baseline(accepted, after) == compare(BEFORE, after)
     assert baseline_of(accepted) == accepted == baseline_of(BEFORE)
 
 
-def test_a_baseline_of_samples_says_the_same_as_well(tmp_path: Path) -> None:
+def test_a_baseline_of_samples_says_the_same_as_its_result(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     for before, after in ((load(1), load(2, 1.3)), (replications(9, 1), replications(9, 2))):
         write_baseline(baseline_of(before), path)
-        assert _as_with_a_result(read_result(path), after) == compare(before, after)
+        assert _compared_with_baseline(read_result(path), after) == compare(before, after)
 
 
 def test_a_baseline_has_no_texts_phones_or_ids_and_a_line_for_each_conversation(tmp_path: Path) -> None:

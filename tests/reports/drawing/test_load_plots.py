@@ -52,9 +52,9 @@ def test_the_verdict_comes_first_with_its_word(example: Callable[[], LoadResult]
     page = Page(html)
     assert f'<p class="word">{word}</p>' in html
     body = "".join(page.text).partition("Load test: ")[2].partition("Load test: ")[2]
-    said = page_verdict(example())
-    assert body.index(said.first) < body.index("Thresholds")
-    assert body.index(said.first) <= body.index(said.rest) < body.index("Thresholds")
+    verdict = page_verdict(example())
+    assert body.index(verdict.first) < body.index("Thresholds")
+    assert body.index(verdict.first) <= body.index(verdict.rest) < body.index("Thresholds")
 
 
 def test_an_invalid_run_is_never_ok_whatever_else_it_says() -> None:
@@ -81,8 +81,8 @@ def test_faults_are_shaded_and_numbered_and_the_end_of_the_load_is_marked() -> N
         labels = re.findall(r'<text class="middle" x="([\d.]+)"[^>]*>(\d)</text>', plot.svg)
         assert [number for _, number in labels] == ["1", "2", "3", "4"]
         assert plot.svg.count('class="mark"') == 1
-        assert plot.faults
-        assert plot.drain
+        assert plot.has_faults
+        assert plot.has_load_end
 
 
 def test_faults_close_together_share_a_label_and_those_after_the_end_are_left_out() -> None:

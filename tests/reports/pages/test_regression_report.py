@@ -19,14 +19,14 @@ class _Tables(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: dict[str, list[list[str]]] = {}
+        self.by_label: dict[str, list[list[str]]] = {}
         self._rows: list[list[str]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given: Mapping[str, str | None] = dict(attrs)
         if given.get("role") == "region":
-            self._rows = self.found.setdefault(given["aria-label"] or "", [])
+            self._rows = self.by_label.setdefault(given["aria-label"] or "", [])
         elif tag == "tr":
             self._rows.append([])
         elif tag in ("td", "th") and self._rows:
@@ -42,7 +42,7 @@ class _Tables(HTMLParser):
 
 
 def test_a_worse_difference_has_its_subject_values_cause_and_recording() -> None:
-    rows = _Tables(render_regression_report(comparison_example.worse())).found["What is worse"]
+    rows = _Tables(render_regression_report(comparison_example.worse())).by_label["What is worse"]
     assert rows[0] == ["What", "before", "now", "why"]
     assert rows[1][0].startswith("conversation 1, message 4 (m4)")
     assert "incident.jsonl" in rows[1][0]
@@ -51,7 +51,7 @@ def test_a_worse_difference_has_its_subject_values_cause_and_recording() -> None
 
 
 def test_the_outcome_stands_beside_the_figure_that_moved() -> None:
-    rows = _Tables(render_regression_report(compare(load(1), load(1, 1.3)))).found["Figures that moved"]
+    rows = _Tables(render_regression_report(compare(load(1), load(1, 1.3)))).by_label["Figures that moved"]
     assert rows[0][:4] == ["Figure", "outcome", "before", "now"]
     assert [row[0] for row in rows[1:4]] == [
         f"last message to reply, {name}" for name in ("p50", "p95", "p99")
@@ -71,7 +71,7 @@ def test_settings_that_are_unknown_are_not_marked_as_different() -> None:
     comparison = comparison_example.clean()
     before = replace(comparison.before, settings=[("faults", "worker-dies@10s"), ("window_ms", "8000")])
     after = replace(comparison.after, settings=[("faults", ""), ("workers", "2"), ("window_ms", "8000")])
-    rows = _Tables(render_regression_report(replace(comparison, before=before, after=after))).found
+    rows = _Tables(render_regression_report(replace(comparison, before=before, after=after))).by_label
     assert rows["Settings of both sides"][2:] == [
         ["faults", "worker-dies@10s", "≠ none"],
         ["window ms", "8000", "8000"],
@@ -82,7 +82,7 @@ def test_settings_that_are_unknown_are_not_marked_as_different() -> None:
 def test_figures_of_systems_that_changed_come_first() -> None:
     same, changed = Figures("a", {"lost": (1, 1)}), Figures("b", {"lost": (0, 1)})
     page = render_regression_report(replace(comparison_example.clean(), figures=[same, changed]))
-    rows = _Tables(page).found["Figures"]
+    rows = _Tables(page).by_label["Figures"]
     assert [row[0] for row in rows] == ["Figure", "b", "lost", "a", "lost"]
 
 

@@ -108,4 +108,4 @@ def test_contradictions_in_a_file_are_found(changes: dict[str, object], problem:
             steady["simulated"]["reply_ms"] = value  # type: ignore[typeddict-item]
         else:
             (result if name == "ok" else steady)[name] = value  # type: ignore[literal-required]
-    assert any(problem in found for found in contradictions(result))
+    assert any(problem in sentence for sentence in contradictions(result))

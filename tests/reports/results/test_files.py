@@ -75,7 +75,7 @@ def test_the_error_for_a_file_cut_in_half_says_how_long_it_is(tmp_path: Path) ->
         (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
         (b'{"kind": "replay"}', "its schema is missing"),
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
-        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 3); update"),
+        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99; this program reads 3); update"),
         (b'{"kind": "replay", "schema": 3}', "the key `seed` is missing - at `$`"),
         (b'{"kind": "replay", "schema": 1, "seed": NaN}', "holds NaN, which is not a number in JSON"),
         (b'{"kind": "replay", "schema": 1e999}', "a number that is too large"),
@@ -123,7 +123,7 @@ def test_the_error_for_an_older_version_says_how_to_make_it_again(
     monkeypatch.setattr("reports.results.files.KINDS", kinds)
     path = tmp_path / "result.json"
     path.write_bytes(VALID)
-    assert "an older version (schema 3, this one reads 4); make it again: python -m sim replay" in _error(
+    assert "an older version (schema 3; this program reads 4); make it again: python -m sim replay" in _error(
         path
     )
 
@@ -257,7 +257,7 @@ _CONTRADICTIONS = {
     "more messages than were sent are lost, dead-lettered or waiting - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[sweep_example.choice(8, 5, lost=1001)]
     ),
-    "the counts of its messages by fate do not add up to `sent` - at `$.replay.runs[0]`": _broken(
+    "the counts of messages by fate do not add up to `sent` - at `$.replay.runs[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "lost", value=1
     ),
     "the outcome of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(

@@ -33,9 +33,9 @@ def test_codes_are_listed_and_every_type_is_described() -> None:
 def test_the_help_names_no_folder_of_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["schemas", "--help"])
-    said = capsys.readouterr().out
-    assert "reports/results/schemas" in said
-    assert str(FOLDER.parent) not in re.sub(r"\s", "", said)
+    output = capsys.readouterr().out
+    assert "reports/results/schemas" in output
+    assert str(FOLDER.parent) not in re.sub(r"\s", "", output)
 
 
 def test_the_command_writes_them_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

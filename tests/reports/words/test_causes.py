@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from reports.results.causes import VALUES, Cause, CauseCode
-from reports.words.causes import SENTENCES, cause_words, kind_words
+from reports.words.causes import SENTENCES, cause_words, unnumbered_cause_words
 from reports.words.language import LANGUAGES, speaking
 from tests.reports.example import HOSTILE
 from tests.sim.systems.races import RACES, play
@@ -39,7 +39,7 @@ def test_every_code_has_its_values_and_its_sentence() -> None:
 def test_a_sentence_names_the_lost_messages_and_is_whole(code: CauseCode, language: str) -> None:
     with speaking(language):
         specific = cause_words(_cause(code), "buffer-v1", [4, 5], NUMBERS)
-        general = kind_words(_cause(code), "buffer-v1", 12)
+        general = unnumbered_cause_words(_cause(code), "buffer-v1", 12)
     for words in (specific, general):
         assert words.endswith(".")
         assert "None" not in words
@@ -50,7 +50,7 @@ def test_a_sentence_names_the_lost_messages_and_is_whole(code: CauseCode, langua
         assert re.search(r"[Mm]essages 4 and 5", specific)
         assert re.search(r"[Tt]hese messages", general)
         assert re.search(r"[Mm]essage 4\b", cause_words(_cause(code), "buffer-v1", [4], NUMBERS))
-        assert re.search(r"[Tt]his message\b", kind_words(_cause(code), "buffer-v1", 1))
+        assert re.search(r"[Tt]his message\b", unnumbered_cause_words(_cause(code), "buffer-v1", 1))
 
 
 def test_the_cause_of_the_incident_reads_like_a_persons_account() -> None:

@@ -92,11 +92,11 @@ def _messages(code: str) -> Iterator[Message]:
 def _updated(code: str) -> str:
     """Return the file with exactly the messages that the pages have now, in alphabetical order."""
     catalogue, old = Catalog(locale=code, header_comment=""), _catalogue(code)
-    for said in _page_messages():
-        entry = old.get(said[0])
-        same = entry is not None and entry.pluralizable == (len(said) > 1)
+    for forms in _page_messages():
+        entry = old.get(forms[0])
+        same = entry is not None and entry.pluralizable == (len(forms) > 1)
         catalogue.add(
-            said if len(said) > 1 else said[0], entry.string if entry is not None and same else None
+            forms if len(forms) > 1 else forms[0], entry.string if entry is not None and same else None
         )
     written = io.BytesIO()
     write_po(written, catalogue, width=110, omit_header=True)
@@ -146,10 +146,10 @@ def test_every_message_is_translated_in_all_its_forms(code: str) -> None:
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_a_translation_holds_the_values_of_its_message_and_can_be_filled(code: str) -> None:
     for message in _messages(code):
-        said = [message.id] if isinstance(message.id, str) else list(message.id)
+        english = [message.id] if isinstance(message.id, str) else list(message.id)
         for number, form in enumerate(_forms(message)):
             placeholders_of_form = sorted(_PLACEHOLDER.findall(form))
-            allowed = [sorted(_PLACEHOLDER.findall(text)) for text in said]
+            allowed = [sorted(_PLACEHOLDER.findall(text)) for text in english]
             if message.pluralizable and number in (
                 1,
                 2,
@@ -157,7 +157,7 @@ def test_a_translation_holds_the_values_of_its_message_and_can_be_filled(code: s
                 allowed += [[name for name in placeholders if name != "%(num)s"] for placeholders in allowed]
             assert placeholders_of_form in allowed, (message.id, form)
             assert form % dict.fromkeys(_NAME.findall(form), "value"), form
-            assert form.count("%%") == said[-1].count("%%"), form
+            assert form.count("%%") == english[-1].count("%%"), form
 
 
 def test_arabic_is_arabic() -> None:
