@@ -15,7 +15,7 @@ class RepeatedCase(NamedTuple):
 
     @property
     def row(self) -> FailoverRow:
-        """Return the sums of all counts, and the longest of all times."""
+        """Return the sums of all counts, and the maxima of times and elections."""
         first = self.runs[0]
         resumed = [row["resumed_ms"] for row in self.runs if row["resumed_ms"] is not None]
         return {

@@ -103,8 +103,8 @@ def _figures(system: str, runs: Sequence[Run], waits: Waits) -> SystemFigures:
     return SystemFigures(
         system,
         sums,
-        reply_ms=_quantiles(waits.first),
-        lag_ms=_quantiles(waits.lag),
+        reply_ms=_counted_quantiles(waits.first),
+        lag_ms=_counted_quantiles(waits.lag),
         runs_with_loss=sum(bool(run["lost"]) for run in runs),
         runs=len(runs),
         low=low,
@@ -112,7 +112,7 @@ def _figures(system: str, runs: Sequence[Run], waits: Waits) -> SystemFigures:
     )
 
 
-def _quantiles(counted: Mapping[int, int]) -> dict[str, int | None]:
+def _counted_quantiles(counted: Mapping[int, int]) -> dict[str, int | None]:
     return {name: counted_quantile(counted, share) for name, share in QUANTILES.items()}
 
 

@@ -19,6 +19,7 @@ RESAMPLES_MIN, RESAMPLES_MAX = 4000, 100_000
 _BEYOND_TAIL = 20
 """Resamples that should lie beyond each end of an interval: with fewer, the end depends on luck."""
 _BEYOND_QUANTILE = 2
+"""Samples that must exceed a quantile, so that resampling shows how much it varies."""
 _ROUNDING = 1e-12
 """Share of the largest sample below which a difference is an error of floating point."""
 _COUNT_MAX = 100_000

@@ -14,7 +14,7 @@ TAIL_SHARE = 0.99
 
 
 def time_columns(counted: str) -> list[str]:
-    """Return the headings over `time_cells`; `counted` names in the plural what was timed."""
+    """Return the headings of `time_cells`; `counted` is the plural of what was timed."""
     return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES), gettext("max")]
 
 

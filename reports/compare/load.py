@@ -107,7 +107,7 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
 
 
 def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
-    """Return whether a smaller share of the messages was answered: their times may be those of the fast ones."""
+    """Return whether a smaller share of the messages was answered, perhaps only those that were fast."""
     old, new = before["ledger"], after["ledger"]
     return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 

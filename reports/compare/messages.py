@@ -24,7 +24,7 @@ _FATES: Mapping[str, Fate] = {"lost": "lost", "dead_lettered": "dead_lettered", 
 
 
 class MessagePair(NamedTuple):
-    """One message in both replays, by the words that baselines have for it.
+    """One message in both replays, each outcome as the word that a baseline has for it.
 
     `conversation` counts those of the recording, and `number` the messages of the conversation, both from 1.
     """

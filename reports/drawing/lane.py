@@ -24,6 +24,7 @@ MARGIN_PX = 12.0
 ROW_PX = 20.0
 LABEL_PX = 11.0
 SINGLES_MAX = 30
+"""Maximum number of messages that get a mark each."""
 SINGLE_ROWS_MAX = 3
 GROUP_ROWS_MAX = 5
 SPANS_LINKED_MAX = 4

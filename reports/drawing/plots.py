@@ -102,7 +102,7 @@ def latency_plot(
 ) -> Plot:
     """Plot the share within a time for one series or more, with the tail stretched, and list the numbers.
 
-    `counted` names in the plural what was timed.
+    `counted` is the plural of what was timed.
     """
     return Plot(
         id=identifier,

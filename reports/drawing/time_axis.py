@@ -70,7 +70,7 @@ def scale_seconds(axes: Axes, end_s: float) -> None:
 
 
 def scale_values(axes: Axes, highest: float, format_value: Callable[[float], str]) -> None:
-    """Scale the axis in four or five steps from 0 to above the highest value."""
+    """Scale the axis from 0 to above the highest value, with up to five round steps."""
     highest = max(highest, 1e-3)
     power = 10.0 ** math.floor(math.log10(highest / 4))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if highest / (factor * power) <= 5)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 GAP_MS_MIN = 20_000
-"""Shortest silence that is cut out of the axis."""
+"""Silence that is longer is cut out of the axis."""
 PADDING_MS = 500
 BREAK_PX = 44.0
 TICK_PX_MIN = 64.0
@@ -68,7 +68,7 @@ class TimeScale:
         ]
 
     def ticks(self) -> list[Label]:
-        """Return round moments far enough apart to be labelled; at least one for each stretch that has room."""
+        """Return the round moments on the stretches, far enough apart to be labelled."""
         scale = max(
             (stretch.right_px - stretch.left_px) / (stretch.end_ms - stretch.start_ms)
             for stretch in self.stretches
@@ -84,7 +84,7 @@ class TimeScale:
 
 
 def busy_times(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Merge intervals (from, to) in ms where less than GAP_MS_MIN of silence lies between them."""
+    """Merge intervals (from, to) in ms where at most GAP_MS_MIN of silence lies between them."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(intervals):
         if merged and start - merged[-1][1] <= GAP_MS_MIN:

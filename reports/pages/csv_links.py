@@ -31,19 +31,19 @@ BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class CsvLink:
-    """Table that a page offers as a file. `lines` are the heading and all rows, of which the page includes `rows`.
+    """Table that a page offers as a file. `lines` are the heading and all rows, of which the page has `rows_shown`.
 
     The address is a data URI in base64, so its content cannot do harm.
     """
 
     name: str
     lines: Sequence[str]
-    rows: int
+    rows_shown: int
 
     @property
     def left_out(self) -> int:
         """Number of rows that are missing in the page's file, whose last line says so."""
-        return len(self.lines) - 1 - self.rows
+        return len(self.lines) - 1 - self.rows_shown
 
     @property
     def note(self) -> str:
@@ -64,7 +64,7 @@ class CsvLink:
     def address(self) -> str:
         """Address of the file with the rows for which the page has room."""
         note = _line([self.note]) if self.left_out else ""
-        text = BOM + "".join(self.lines[: self.rows + 1]) + note
+        text = BOM + "".join(self.lines[: self.rows_shown + 1]) + note
         return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
 
 

@@ -1,4 +1,4 @@
-"""Codes in a word or two: fates, triggers, kinds of messages. Unknown codes are returned unchanged."""
+"""Codes in a word or two: fates, triggers, kinds of messages. Unknown triggers and kinds are returned unchanged."""
 
 from __future__ import annotations
 

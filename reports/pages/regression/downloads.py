@@ -28,7 +28,7 @@ def regression_downloads(comparison: Comparison) -> list[tuple[str, CsvLink]]:
         (gettext("Figures and their intervals"), _table("effects.csv", _EFFECT, comparison.effects)),
         (gettext("Figures"), csv_link("figures.csv", ["system", "figure", "before", "after"], figures)),
     ]
-    return [(words, link) for words, link in files if link.rows]
+    return [(words, link) for words, link in files if link.rows_shown]
 
 
 def _table(name: str, columns: Sequence[str], rows: Sequence[object]) -> CsvLink:

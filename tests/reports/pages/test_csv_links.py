@@ -39,7 +39,7 @@ def test_a_file_comes_back_as_it_was() -> None:
         ["-", "1e5", "007", "نص «طويل»", None],
     ]
     link = csv_link("x.csv", ["a", "b", "c", "d", "e"], rows)
-    assert (link.name, link.rows, link.left_out) == ("x.csv", 3, 0)
+    assert (link.name, link.rows_shown, link.left_out) == ("x.csv", 3, 0)
     lines = _read(link.address)
     assert lines[0] == ["a", "b", "c", "d", "e"]
     assert lines[1] == ["a,b", 'say "x"', "one\nline", "نعم", "1"]
@@ -93,8 +93,8 @@ def test_a_long_file_is_cut_and_says_so() -> None:
     link = csv_link("x.csv", ["a"], [["ن" * 50]] * 1000)
     rows = _read(link.address)
     assert rows[-1] == [link.note]
-    assert len(rows) - 2 == link.rows > 100
-    assert link.rows + link.left_out == 1000
+    assert len(rows) - 2 == link.rows_shown > 100
+    assert link.rows_shown + link.left_out == 1000
     assert link.note == (
         f"rows left out: {link.left_out}; python -m reports build RESULT.json writes whole files with --csv-dir FOLDER"
     )
@@ -151,7 +151,7 @@ def test_all_files_of_a_page_together_stay_small() -> None:
     result = example.result(recordings, runs)
     links = [link for _, link in downloads(AnalysedReplay(result))]
     assert sum(len(link.address) for link in links) <= URIS_BYTES_MAX
-    assert [link.rows + link.left_out for link in links] == [2, 500, 10_000]
+    assert [link.rows_shown + link.left_out for link in links] == [2, 500, 10_000]
     assert all(link.left_out for link in links[1:])
     html = render_replay_report(result)
     assert html.count("python -m reports build RESULT.json writes whole files") == 2, (
