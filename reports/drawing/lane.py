@@ -293,11 +293,6 @@ class LaneLayout:
             )
         return bars, top + max(len(rows), 0.5) * 24 - 4
 
-    def _lane_state(self) -> str:
-        if self._lane.numbers("lost") or self._lane.numbers("unanswered"):
-            return "bad"
-        return "warn" if self._lane.troubled() else ""
-
     def _end(self, span: Span, left: float) -> float:
         """Return where the bar of a batch ends: at its reply or where that was dropped, or else after its AI calls."""
         end_ms = span.superseded_at_ms if span.replied_at_ms is None else span.replied_at_ms

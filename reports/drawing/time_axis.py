@@ -35,7 +35,9 @@ def shades_of(times_s: Iterable[tuple[float, float]], axis_end_s: float) -> list
     """Return the parts of the faults' times that are on an axis from 0, each wide enough to be seen."""
     least = FAULT_SHARE_MIN * axis_end_s
     return [
-        Shade(number, max(start_s, 0.0), min(max(end_s, start_s + least), axis_end_s))
+        Shade(
+            number, max(min(start_s, axis_end_s - least), 0.0), min(max(end_s, start_s + least), axis_end_s)
+        )
         for number, (start_s, end_s) in enumerate(times_s, 1)
         if start_s < axis_end_s and end_s >= 0
     ]

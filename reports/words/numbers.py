@@ -108,11 +108,6 @@ def share(part: float) -> str:
     return f"{percent:.{digits}f}{NO_BREAK}%"
 
 
-def count(number: int, singular: str, plural: str = "") -> str:
-    """Write a number with its noun: `1 message`, `2,000 messages`."""
-    return f"{number:,}{NO_BREAK}{singular if number == 1 else plural or singular + 's'}"
-
-
 def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:
     """List numbers in ascending order, with runs such as 1 to 3 as ranges.
 

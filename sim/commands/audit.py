@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
     except NoRepliesError:
         names = ", ".join(visible(recording.name) for recording in recordings[:3])
         raise InputError(
-            f"{names}: has no replies, so it does not show what was answered. Record what the bot sends, too "
-            f"(webhooks with fromMe, for instance); `{typed('python -m sim replay')}` works without replies"
+            f"{names}: has no replies to users who wrote, so it does not show what was answered. Record what the bot "
+            f"sends, too (webhooks with fromMe, for instance); `{typed('python -m sim replay')}` works without replies"
         ) from None
     publish(
         result,

@@ -56,7 +56,9 @@ class Entry:
     arrived_at_ms: int
     timestamp_ms: int
     rank: int
-    """Position in the order of arrival over the whole recording."""
+    """Position of its first delivery in the order of arrival over the whole recording."""
+    position: int
+    """Position, among all deliveries, of the one that counts for the order: refused ones do not."""
     stored_at_ms: int | None = None
     claimed_at_ms: int | None = None
     answered_at_ms: list[int] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Ledger:
         self._now_ms = now_ms
         self._entries: dict[Conversation, dict[str, Entry]] = {}
         self._ranks = 0
+        self._deliveries = 0
         self.batches: list[Batch] = []
         self._batches_of: dict[Conversation, list[Batch]] = {}
         self.replies: list[Reply] = []
@@ -109,13 +112,21 @@ class Ledger:
         """Note that the provider delivers a message, perhaps not for the first time."""
         conversation = Conversation(arrival.instance, arrival.phone)
         messages = self._entries.setdefault(conversation, {})
-        is_known = arrival.id in messages
-        if not is_known:
+        entry = messages.get(arrival.id)
+        if entry is None:
             messages[arrival.id] = Entry(
-                self._known(conversation), arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
+                self._known(conversation),
+                arrival.id,
+                arrival.at_ms,
+                arrival.timestamp_ms,
+                rank=self._ranks,
+                position=self._deliveries,
             )
             self._ranks += 1
-        self.note(conversation, arrival.id, "sent_again" if is_known else "sent")
+        elif entry.stored_at_ms is None and entry.story[-1]["code"] == "refused":
+            entry.position = self._deliveries
+        self._deliveries += 1
+        self.note(conversation, arrival.id, "sent" if entry is None else "sent_again")
 
     def stored(self, conversation: Conversation, message_id: str) -> None:
         """Note that the system has stored the message."""

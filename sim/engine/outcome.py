@@ -7,6 +7,7 @@ The rules:
 - *Duplicated.* More than one reply answers the message, or one reply's batch contains it twice.
 - *Reordered.* Only the first reply to a message counts. The message is out of order when an earlier reply answered
   a message that arrived after it, or when a message before it in its batch is later by (provider's timestamp, arrival).
+  A message that was refused and came again arrived when it came again, unless the system had stored it.
 - *Latency.* For each batch that was answered, from the arrival of its first and of its last message to the reply.
 """
 
@@ -112,9 +113,9 @@ def reordered(ledger: Ledger) -> set[int]:
         batch = [entry for entry in handed_over if entry.rank not in seen]
         seen.update(entry.rank for entry in batch)
         latest_before = newest.get(reply.conversation, -1)
-        ranks.update(entry.rank for entry in batch if entry.rank < latest_before)
+        ranks.update(entry.rank for entry in batch if entry.position < latest_before)
         ranks.update(_displaced(batch))
-        newest[reply.conversation] = max([latest_before, *(entry.rank for entry in batch)])
+        newest[reply.conversation] = max([latest_before, *(entry.position for entry in batch)])
     return ranks
 
 
@@ -128,11 +129,11 @@ def _displaced(batch: Sequence[Entry]) -> set[int]:
     ranks: set[int] = set()
     latest = (-math.inf, -1)
     for entry in batch:
-        position = (entry.timestamp_ms, entry.rank)
-        if position < latest:
+        key = (entry.timestamp_ms, entry.position)
+        if key < latest:
             ranks.add(entry.rank)
         else:
-            latest = position
+            latest = key
     return ranks
 
 

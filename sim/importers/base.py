@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CERTAIN = 100
 """Highest certainty of an Evidence."""
+UNKNOWN_TEXT = "\ufdd0"
+"""Stands in an event for a text that the file has not. Unicode reserves this code for such uses: no text has it."""
 DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
 
 

@@ -28,7 +28,7 @@ from queue_core.recording.format import (
     Reply,
 )
 from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
-from sim.importers.base import Context, DateOrder, ImportedEvent, Omission
+from sim.importers.base import UNKNOWN_TEXT, Context, DateOrder, ImportedEvent, Omission
 from sim.importers.replies import ReplyKey, ReplyReports
 from sim.importers.spreading import Spreader
 from sim.importers.summary import FileSummary, Summary
@@ -187,7 +187,9 @@ class EventTaker:
         return replace(event, instance=instance, phone=phone)
 
     def _text(self, text: str, characters: int | None) -> tuple[str, int | None]:
-        """Return the text to record, and the original length if the text is left out or cut."""
+        """Return the text to record, and the original length if the text is left out or cut and its length is known."""
+        if UNKNOWN_TEXT in text:
+            return "", None
         length = len(text) if characters is None else characters
         if not self._options.shows_text:
             return "", min(length, LENGTH_MAX) if length else None

@@ -22,6 +22,8 @@ from tests.docs.documents import ROOT, table_under
 
 PAGE = ROOT / "docs" / "errors.md"
 _MARK = "<!-- made by tests/docs/test_errors.py: {name} -->\n"
+_OF_OTHER_SENDS = re.compile("template|flow|marketing|group|media cannot be uploaded|terms for payments")
+"""Words of errors that only follow sends of other kinds than a reply's."""
 _HEAD = "| error | meaning | what follows |\n|---|---|---|\n"
 
 
@@ -48,7 +50,16 @@ def _what_follows(meaning: Meaning) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "cloud": lambda: table([*(cloud.CODES[code] for code in sorted(cloud.CODES)), cloud.UNKNOWN_ID]),
+    "cloud": lambda: table(
+        [
+            *(
+                meaning
+                for _, meaning in sorted(cloud.CODES.items())
+                if not _OF_OTHER_SENDS.search(meaning.words)
+            ),
+            cloud.UNKNOWN_ID,
+        ]
+    ),
     "evolution": lambda: table(
         [evolution.NOT_FOUND, *(it.meaning for it in evolution.ROWS), evolution.RAISED, evolution.NOT_READY]
     ),

@@ -58,6 +58,16 @@ def other_spelling_words(text: str) -> str:
     return f"; WhatsApp may know this number as {others[0]}" if others else ""
 
 
+def add_instance(parser: argparse.ArgumentParser, addition: str = "") -> None:
+    """Add the argument INSTANCE; `addition` ends its help."""
+    parser.add_argument(
+        "instance",
+        metavar="INSTANCE",
+        help="instance of the Evolution API or Evolution Go, session of WAHA, or phone_number_id of the Cloud API"
+        f"{addition}",
+    )
+
+
 def is_phone_number(text: str) -> bool:
     """Return True for 5 to 20 digits."""
     return re.fullmatch(r"\d{5,20}", text, re.ASCII) is not None

@@ -15,7 +15,13 @@ from queue_core.legacy.store import LegacyStore, StoredMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.upkeep.erasure import Forgotten
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import OK, add_command, other_spelling_words, phone_spellings
+from queue_core.server.operator.arguments import (
+    OK,
+    add_command,
+    add_instance,
+    other_spelling_words,
+    phone_spellings,
+)
 from queue_core.server.operator.output import complain, short_name, write, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
@@ -50,11 +56,7 @@ def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             configuration; 3 not deleted, since messages wait or are being answered
             """,
     )
-    parser.add_argument(
-        "instance",
-        metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API",
-    )
+    add_instance(parser)
     parser.add_argument(
         "phone",
         metavar="PHONE",
@@ -147,7 +149,7 @@ def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSett
     if not known:
         write(
             f"nothing is kept about {short_name(args.instance)} {short_name(args.phone)}"
-            f"{other_spelling_words(args.phone)}"
+            f"{other_spelling_words(args.phone)}; if you expected data, check INSTANCE (`show TAG` prints it)"
         )
     for outcome in known:
         if outcome.is_deleted:

@@ -24,6 +24,7 @@ from queue_core.server.operator.arguments import (
     FAILED,
     OK,
     add_command,
+    add_instance,
     other_spelling_words,
     phone_spellings,
     whole_number,
@@ -70,11 +71,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             configuration
             """,
     )
-    parser.add_argument(
-        "instance",
-        metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API; without PHONE, a tag from the log",
-    )
+    add_instance(parser, "; without PHONE, a tag from the log")
     parser.add_argument(
         "phone",
         metavar="PHONE",

@@ -113,7 +113,7 @@ def _text(conversation: Conversation, bytes_max: int) -> tuple[Markup, bool]:
         return Markup(""), True
     whole = ""
     for message in conversation.messages:
-        whole += (" · " if whole else "") + one_line(message.text[: 2 * bytes_max])
+        whole += (" · " if whole else "") + one_line(message.text)
         if len(whole) > bytes_max:
             break
     limit = len(whole)

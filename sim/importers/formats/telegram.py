@@ -164,7 +164,7 @@ class _Participants:
             self._take_owner(self._account, context)
         elif not self._bots and len(self._owners) == 1 and self._partners:
             self._take_owner(next(iter(self._owners)), context)
-        elif not self._bots:
+        elif not self._bots and self.authors:
             raise ImportFailedError(
                 f"{source.name}: say who the bot is, as in --bot NAME; authors, with the number of their messages: "
                 f"{self._candidates()}"
@@ -197,10 +197,7 @@ class _Participants:
 
     def _candidates(self) -> str:
         most = self.authors.most_common(CANDIDATES_MAX)
-        return (
-            ", ".join(f'"{visible(self._names[author] or author)}" ({count})' for author, count in most)
-            or "none"
-        )
+        return ", ".join(f'"{visible(self._names[author] or author)}" ({count})' for author, count in most)
 
     def is_bot(self, author: str, name: str) -> bool:
         """Return True for the bot, by its id or its name."""

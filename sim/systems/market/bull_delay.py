@@ -114,13 +114,16 @@ class BullDelay(MarketSystem):
         self._slots = asyncio.Semaphore(self.options.concurrency)
 
     async def start(self, process: str) -> None:
-        """Start the worker, which finds the jobs that it left active when it died."""
+        """Start the worker, which finds the delayed jobs in Redis, and the jobs that it left active when it died."""
         if process == "worker":
             self._changed = asyncio.Event()
             self._slots = asyncio.Semaphore(self.options.concurrency)
             for job, facts in self._jobs.items():
                 if facts.messages:
                     self.world.spawn(self._after_stall(job, facts), name="bull-delay stalled job")
+            delayed = self.observer.peek("ZRANGE", DELAYED, 0, -1, "WITHSCORES")
+            for name, due_ms in zip(delayed[::2], delayed[1::2], strict=True):
+                self._look_at(name, int(due_ms))
             self.world.spawn_daemon(self._take_jobs(), name="bull-delay worker")
 
     def died(self, process: str) -> None:

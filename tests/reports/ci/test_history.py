@@ -17,6 +17,7 @@ from reports.compare.compare import compare
 from reports.pages.trend import steps_of, trend_of
 from reports.results.files import ResultError
 from tests.reports import example, load_example
+from tests.reports.regression_example import load
 
 AT = "2026-01-02T03:04:05Z"
 
@@ -138,6 +139,16 @@ def test_a_trend_needs_two_runs() -> None:
     assert trend_of([]) == []
     assert trend_of([_entry()]) == []
     assert trend_of([_entry(kind="load"), _entry()]) == []
+
+
+def test_short_load_tests_have_a_trend_of_their_maxima() -> None:
+    """With fewer than 100 replies, a load test has no 99th percentile."""
+    entries = [
+        history.entry_of(compare(load(1, size=99), load(run, size=99)), at="", commit=f"c{run}")
+        for run in range(3)
+    ]
+    titles = [plot.title.partition(": ")[2] for plot in trend_of(entries)]
+    assert titles == ["lost", "acknowledgement, max", "dispatch lag, max", "last message to reply, p95"]
 
 
 def test_exact_figures_step_at_each_change_and_noise_does_not() -> None:

@@ -87,6 +87,14 @@ def test_texts_are_shortened_before_conversations_are_left_out() -> None:
         assert len(str(overview.rows).encode()) <= limit + overview.shown
 
 
+def test_white_space_does_not_hide_the_text_behind_it() -> None:
+    recorded = example.recording("r", [example.message(1, 0, " " * 1000 + "hello")])
+    (conversation,) = conversations(recorded, [example.run(recorded, "queue")])
+    overview = overview_of([OverviewItem("r", conversation, "")], ["queue"], 10_000)
+    assert str(overview.rows).endswith("<td>hello")
+    assert not overview.text_is_cut
+
+
 def test_a_row_shows_what_happened_on_each_system() -> None:
     messages = [
         example.message(1, 0, "a <b> & c", phone="966500001234"),

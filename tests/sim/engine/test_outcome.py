@@ -11,8 +11,8 @@ from reports.results.replay import Run
 from sim.engine.ledger import Conversation, Ledger, LedgerError
 from sim.engine.outcome import quantiles
 from sim.engine.settings import SimSettings
+from sim.engine.system import System, WebhookFailedError
 from sim.replay import replay
-from sim.systems import System
 
 USER = Conversation("bot", "1")
 
@@ -132,6 +132,27 @@ def test_out_of_order_across_batches() -> None:
 
 def test_out_of_order_inside_a_batch() -> None:
     assert played(*THREE, plan=[["a", "c", "b"]])["reordered"] == ["b"]
+
+
+class Refusing(Scripted):
+    """A system that refuses the first delivery of `a`, after it stored the message if `stores`."""
+
+    name = "refusing"
+    stores = False
+
+    async def webhook(self, arrival: Arrival) -> None:
+        if arrival.id == "a" and arrival.at_ms == self.world.now_ms():
+            if self.stores:
+                self.world.ledger.stored(USER, "a")
+            raise WebhookFailedError("unavailable")
+        await super().webhook(arrival)
+
+
+@pytest.mark.parametrize(("stores", "reordered"), [(False, []), (True, ["a"])])
+def test_a_refused_message_arrives_when_it_comes_again(stores: bool, reordered: list[str]) -> None:
+    system = type("Planned", (Refusing,), {"plan": [["b", "c"], ["a"]], "stores": stores})
+    run = replay(recording(*THREE), system, SimSettings(redis_latency="constant:10ms", webhook_delay_ms=0))
+    assert (run["answered"], run["reordered"]) == (3, reordered)
 
 
 def test_inside_a_batch_the_providers_time_decides_and_arrival_where_it_is_equal() -> None:

@@ -84,3 +84,16 @@ def test_hashes_of_a_recording_stay(tmp_path: Path) -> None:
     second = tmp_path / "second.jsonl"
     assert main(["import", str(first), "-o", str(second), "--quiet"]) == 0
     assert first.read_text().splitlines()[1:] == second.read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("options", [(), ("--text",)])
+def test_the_length_of_a_text_that_the_log_cut_is_unknown(tmp_path: Path, options: tuple[str, ...]) -> None:
+    log, imported = tmp_path / "a.log", tmp_path / "a.jsonl"
+    log.write_text(
+        "{ event: 'messages.upsert', instance: 'shop', date_time: '2025-05-01T17:51:14.031Z', data: {\n"
+        f"  key: {{ remoteJid: '{PHONE}@s.whatsapp.net', fromMe: false, id: 'A1' }},\n"
+        "  message: [Object], messageType: 'conversation', messageTimestamp: 1746121874\n} }\n"
+    )
+    assert main(["import", str(log), "--format", "console", "-o", str(imported), *options]) == 0
+    (message,) = load([imported])[0].arrivals
+    assert (message.text, message.characters) == ("", None)

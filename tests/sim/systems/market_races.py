@@ -362,6 +362,13 @@ CASES: tuple[Case, ...] = (
     case("bull-delay", "the AI fails", said((0, "m1")), dead=("m1",), strikes=FIRST_FAILS),
     case("bull-delay", "a second attempt", said((0, "m1")), options={"attempts": "2"}, strikes=FIRST_FAILS),
     case("bull-delay", "a restart while the job is delayed", said((0, "m1")), faults=restarts(3000)),
+    case(
+        "bull-delay",
+        "a restart while a job that is due waits for a slot of the worker",
+        (*said((0, "m1"), phone="1"), *said((0, "m2"), phone="2")),
+        options={"concurrency": "1"},
+        faults=restarts(10_000),
+    ),
     case("bull-delay", "a restart while the job is active", said((0, "m1")), faults=restarts(10_000)),
     case(
         "bull-delay",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from queue_core.channels.values import at, mapping, text
 from queue_core.channels.whatsapp_web.kinds import KINDS
-from sim.importers.base import Context, Omission
+from sim.importers.base import UNKNOWN_TEXT, Context, Omission
 from sim.importers.formats.console.inspected import CUT
 from sim.importers.formats.console.objects import LogObject
 from sim.importers.formats.webhooks.bodies import Body, bodies_in
@@ -17,7 +17,6 @@ REMEMBERED_MAX = 20_000
 NO_WEBHOOK = "objects of the log that are not messages"
 CUT_MESSAGE = "a message that the log cut: [Object] or [Array] replaces it"
 PRINTED_AGAIN = "a repetition of a message in another form"
-_CUT_TEXT = "\u2026"
 _CUT_NOTE = (
     "The log cut some texts and replaced them by [Object]. Their messages are counted, their lengths are not known. "
     "Print webhooks by JSON.stringify to keep them."
@@ -105,7 +104,7 @@ class PrintedBodies:
             return {"message": inner}
         if key in ("conversation", "extendedTextMessage"):
             self._context.note(_CUT_NOTE)
-            return {key: _CUT_TEXT if key == "conversation" else {"text": _CUT_TEXT}}
+            return {key: UNKNOWN_TEXT if key == "conversation" else {"text": UNKNOWN_TEXT}}
         return {key: {}}
 
 

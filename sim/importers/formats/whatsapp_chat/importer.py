@@ -127,7 +127,7 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
         )
     raise ImportFailedError(
         f"{source.name}: say who the bot is, as in --bot {_quoted(hint) if hint else 'NAME'}; authors, "
-        f"with the number of their messages: {candidates or 'none'}"
+        f"with the number of their messages: {candidates}"
     )
 
 

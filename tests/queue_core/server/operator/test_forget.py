@@ -38,7 +38,10 @@ async def test_it_says_what_it_deleted(console: Console) -> None:
 
 async def test_a_user_of_whom_nothing_is_kept_is_no_error(console: Console) -> None:
     answer = await console.run("forget", "bot", "201", "--yes")
-    assert (answer.code, answer.lines[0]) == (0, "nothing is kept about bot 201")
+    assert (answer.code, answer.lines[0]) == (
+        0,
+        "nothing is kept about bot 201; if you expected data, check INSTANCE (`show TAG` prints it)",
+    )
 
 
 async def test_the_phone_may_be_written_as_people_write_it(console: Console) -> None:
