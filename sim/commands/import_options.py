@@ -41,7 +41,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--zone",
         type=parse_zone,
         metavar="ZONE",
-        help="zone of times without one and of an audit's output, as in Asia/Riyadh or -03:00 (default: the file's, or UTC)",
+        help="zone of times without one, and of an audit's output: Asia/Riyadh, -03:00 (default: the file's, UTC)",
     )
     group.add_argument(
         "--date-order",
