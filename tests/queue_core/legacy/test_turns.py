@@ -218,7 +218,7 @@ async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
     world.time.move(8_000)
     await world.at_rest()
     await world.receive("m3", phone="2")
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(20_000)
     adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])
