@@ -126,7 +126,7 @@ async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: 
 
 
 @on_newest
-async def test_adopts_until_nothing_is_too_young_and_waits_for_redis(redis_client: Redis) -> None:
+async def test_adopting_goes_on_until_no_buffer_is_too_young_and_waits_for_redis(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1")
     await world.kill_process()

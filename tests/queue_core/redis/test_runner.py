@@ -112,7 +112,7 @@ async def test_a_call_alone_waits_for_no_pipeline(
 
 @pytest.mark.parametrize("count", [1, 3, 300])
 async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue, count: int) -> None:
-    """Fault 19: SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
+    """SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
     await queue.redis.script_flush()
     receipts = await enqueue_all(queue, count)
     assert {receipt.status for receipt in receipts if isinstance(receipt, Receipt)} == {"queued"}
@@ -250,7 +250,7 @@ class TestDeadline:
         assert (await queue.enqueue(message(1))).status == "queued"
 
     async def test_a_real_server_that_stalls(self, real_redis: Redis) -> None:
-        """Fault 16: the call is carried out when the server goes on, and no other caller gets its answer."""
+        """The call is carried out when the server goes on, and no other caller gets its answer."""
         queue = queue_on(real_redis, deadline_ms=100)
         await queue.enqueue(message(0))
         await real_redis.client_pause(300)
