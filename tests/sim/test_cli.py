@@ -311,7 +311,7 @@ def test_settings_of_a_system_are_in_result_and_command_and_change_what_it_does(
     assert len(run["batches"]) == 1  # with 5 s it answers in two turns
 
 
-def test_help_names_every_option(tmp_path: Path) -> None:
+def test_the_help_names_the_main_options(tmp_path: Path) -> None:
     done = sim("replay", "--help", cwd=tmp_path)
     assert done.returncode == 0
     for option in ("--system", "--runs", "--seed", "--ai", "--redis-latency", "--window", "--max-messages"):
