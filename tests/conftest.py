@@ -11,7 +11,7 @@ The fixtures of Redis:
 - `sentinel_servers`: a primary with two replicas and three sentinels, of the newest version, and faults of them.
 
 The first three share a server for each version and pytest worker, emptied before each test. So do the last two, which
-are also repaired before each test; a first start takes 2 s, or 1 s. A machine without any
+are also repaired before each test; they take 2 s and 1 s to start. A machine without any
 redis-server is an error, not a reason to skip: the `test` extra brings one wherever there is a wheel.
 """
 
@@ -52,7 +52,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave tests marked `newest_redis` on any other server to `make soak`."""
+    """Leave the runs of `newest_redis` tests on older servers to `make soak`."""
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("newest_redis"):
             labels = {"redis_client", "real_redis", "label"} & item.callspec.params.keys()

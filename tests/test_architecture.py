@@ -82,8 +82,8 @@ def test_only_the_queue_touches_its_redis_and_its_keys() -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text("utf-8")
-    longest = LINES_OF_A_TEST_FILE_MAX if "tests" in path.parts else LINES_OF_A_FILE_MAX
-    assert text.count("\n") <= longest
+    lines_max = LINES_OF_A_TEST_FILE_MAX if "tests" in path.parts else LINES_OF_A_FILE_MAX
+    assert text.count("\n") <= lines_max
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -92,8 +92,8 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 
 def test_no_pattern_has_a_possessive_group() -> None:
     """Python 3.11.2, that of Debian 12, misreads a possessive quantifier behind a group with alternatives."""
-    found = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+")
-    assert [path for path in sources() if found.search(path.read_text("utf-8"))] == []
+    possessive_group = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+")
+    assert [path for path in sources() if possessive_group.search(path.read_text("utf-8"))] == []
 
 
 def test_no_file_has_a_local_absolute_path() -> None:
@@ -134,7 +134,7 @@ def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> 
     recording.write_text('{"event":"message","at":0,"instance":"b","phone":"p","id":"m1","text":"hello"}\n')
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "/usr/bin:/bin"}
     code = "import queue_core; print(queue_core.__file__)"
-    where = subprocess.run(
+    imported = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env=environment,
@@ -142,7 +142,7 @@ def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> 
         text=True,
         check=True,
     )
-    assert where.stdout.strip().startswith(str(tmp_path))
+    assert imported.stdout.strip().startswith(str(tmp_path))
     replayed = subprocess.run(
         [sys.executable, "-m", "sim", "replay", "one.jsonl"],
         cwd=tmp_path,

@@ -38,5 +38,5 @@ def test_anything_else_passes(source: str) -> None:
     assert list(faults(source, "file.py")) == []
 
 
-def test_the_folders_named_pass() -> None:
+def test_every_module_of_the_project_passes() -> None:
     assert check() == []

@@ -1,4 +1,4 @@
-"""Targets of the Makefile, with programs that stand in for those that they run."""
+"""Targets of the Makefile, with a stand-in for the Python that they run."""
 
 from __future__ import annotations
 

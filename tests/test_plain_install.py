@@ -94,7 +94,7 @@ def test_the_redis_command_needs_no_packages(tmp_path: Path) -> None:
     assert "REDIS_URL" in ended.stdout
 
 
-LACKING = """
+WITH_ONE_EXTRA = """
 import importlib.metadata as metadata, re, runpy, sys, tomllib
 from packaging.requirements import Requirement
 
@@ -134,14 +134,23 @@ sys.meta_path.insert(0, Hide())
 module, sys.argv[1:] = sys.argv[3], sys.argv[4:]
 runpy.run_module(module, run_name="__main__")
 """
-"""Program that runs a module with the packages of one extra only: those that tests need besides are hidden."""
+"""Program that runs a module with the packages of one extra only: all other packages are hidden."""
 
 
 def test_replays_and_reports_need_no_more_than_the_extra_sim(tmp_path: Path) -> None:
-    """As after `make replay`, which installs that extra: every command of `sim` begins with the importers."""
+    """`make replay` installs that extra only, and every command of `sim` loads the importers."""
     log = REPOSITORY / "logs" / "incident.jsonl"
     ended = subprocess.run(
-        [sys.executable, "-c", LACKING, str(REPOSITORY / "pyproject.toml"), "sim", "sim", "replay", str(log)],
+        [
+            sys.executable,
+            "-c",
+            WITH_ONE_EXTRA,
+            str(REPOSITORY / "pyproject.toml"),
+            "sim",
+            "sim",
+            "replay",
+            str(log),
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,

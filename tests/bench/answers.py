@@ -1,7 +1,7 @@
 """Benchmark of the way from an AI's answer to the reply, for answers of 1 MiB: `make bench`. The aim is 50 ms.
 
-`python -m tests.bench.answers hostile [STEP]` measures every STEP-th (50) hostile answer and hostile Markdown of
-`tests/fuzz/hostile.py`, and prints the worst twenty.
+`python -m tests.bench.answers hostile [STEP]` measures every STEP-th (default: 50th) hostile answer and Markdown of
+`tests/fuzz/hostile.py`, and prints the slowest twenty.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def measured_ms(answer: str, function: Callable[[str], object] = extract, repeat
 
 
 def worst(texts: Iterable[tuple[str, str]], function: Callable[[str], object]) -> list[tuple[float, str]]:
-    """Return times and names of the twenty texts that take the longest. Only those that seem to are measured again."""
+    """Return times and names of the twenty slowest texts: all are measured once, the slowest sixty again."""
     once = ((measured_ms(text, function, 1), name, text) for name, text in texts)
     slow = heapq.nlargest(3 * SHOWN, once)
     return sorted(((measured_ms(text, function), name) for _, name, text in slow), reverse=True)[:SHOWN]
 
 
 def hostile_markdown() -> Iterator[tuple[str, str]]:
-    """Yield hostile Markdown of 65,536 characters, and the beginning that is converted of each text of one line."""
+    """Yield hostile Markdown of 65,536 characters, and of each text of one line the part that is converted."""
     for name, text in hostile.markdown(CHARACTERS_MAX):
         yield name, text
         if "\n" not in text:
@@ -84,7 +84,7 @@ def hostile_markdown() -> Iterator[tuple[str, str]]:
 
 
 def print_hostile(step: int) -> None:
-    """Print the worst of the hostile texts."""
+    """Print the slowest hostile texts."""
     for title, texts, function in (
         ("hostile answer of 1 MiB", hostile.answers(SIZE), extract),
         ("hostile Markdown, as long as it is converted", hostile_markdown(), converted),

@@ -1,7 +1,7 @@
 """Memory of the queue at steady load, and the longest steps of Redis, on a real Redis: `make footprint`.
 
-Ids are noted for 32 hours, through the functions of the scripts: that is the longest that any is remembered when
-`dedupe_ttl_s` is 24 hours. Their bytes are counted against the messages of 24 hours. An hour runs through the queue
+Ids are noted for 32 hours, the longest that one is remembered when `dedupe_ttl_s` is 24 hours, through the functions of
+the scripts. Their bytes are divided by the messages of 24 hours. An hour runs through the queue
 itself, with a given clock: messages of a webhook's size, three in each turn, and a conversation for each turn. What
 would have expired by that clock is deleted.
 """
@@ -104,7 +104,7 @@ async def used(redis: Redis) -> int:
 
 
 async def freed_by(redis: Redis, pattern: str) -> int:
-    """Delete the keys of a pattern. Returns the bytes that this frees."""
+    """Delete the keys of a pattern, and return the bytes that this frees."""
     before = await used(redis)
     keys = [key async for key in redis.scan_iter(match=pattern, count=10_000)]
     for first in range(0, len(keys), 10_000):
@@ -340,7 +340,7 @@ def rates_in(words: str) -> list[int]:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line, and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
         "--rates",

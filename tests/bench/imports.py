@@ -32,7 +32,7 @@ def _facts(number: int) -> dict[str, Any]:
 
 
 def _evolution(number: int) -> dict[str, Any]:
-    """A webhook with all that the Evolution API sends around a message; each third is the bot's own."""
+    """Make a webhook with all that the Evolution API sends with a message; every third is the bot's own."""
     body = evolution.example_webhook(f"3EB0{number:016X}", "quanto custa? " * 3, **_facts(number))
     body["data"]["key"]["fromMe"] = number % 3 == 0
     body["data"]["message"]["messageContextInfo"] = {

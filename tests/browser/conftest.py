@@ -26,7 +26,7 @@ def _chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-class Driven:
+class SharedBrowser:
     """A browser with the event loop of Playwright, which runs in a greenlet of this thread until the browser closes.
 
     While no test uses the browser, that loop is hidden from asyncio, so that other tests can run their own.
@@ -48,7 +48,7 @@ class Driven:
 
 
 @pytest.fixture(scope="session")
-def driven() -> Iterator[Driven]:
+def shared_browser() -> Iterator[SharedBrowser]:
     """Start one browser for all tests of a process."""
     chromium = _chromium()
     if chromium is None:
@@ -60,13 +60,13 @@ def driven() -> Iterator[Driven]:
         pytest.skip(words)
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     playwright = sync_playwright().start()
-    driven = Driven(
+    shared_browser = SharedBrowser(
         playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"] if is_root else [], timeout=60_000
         )
     )
-    yield driven
-    with driven.at_work() as browser:
+    yield shared_browser
+    with shared_browser.at_work() as browser:
         browser.close()
         playwright.stop()
 
@@ -88,7 +88,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 class Opened:
-    """A page in the browser, with its forbidden actions: complaints and requests."""
+    """A page in the browser; it notes what a page must not do: complain, and send requests."""
 
     def __init__(self, page: Page, file: Path) -> None:
         self.page = page
@@ -116,7 +116,9 @@ class Opened:
 
 
 @pytest.fixture
-def opened(driven: Driven, page_file: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
+def opened(
+    shared_browser: SharedBrowser, page_file: Callable[[str], Path]
+) -> Iterator[Callable[..., Opened]]:
     """Return a function that opens a page of PAGES in a fresh context, with options of Playwright."""
     contexts: list[BrowserContext] = []
 
@@ -125,7 +127,7 @@ def opened(driven: Driven, page_file: Callable[[str], Path]) -> Iterator[Callabl
         contexts.append(context)
         return Opened(context.new_page(), page_file(name))
 
-    with driven.at_work() as browser:
+    with shared_browser.at_work() as browser:
         yield open_page
         for context in contexts:
             context.close()

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from tests.browser.conftest import Opened
 
 
-def test_a_page_is_open(opened: Callable[..., Opened]) -> None:
+def test_a_page_opens_before_an_event_loop_runs(opened: Callable[..., Opened]) -> None:
     opened("sweep").check()
 
 
-async def test_an_event_loop_runs_after_it() -> None:
+async def test_an_event_loop_runs_after_a_page_was_open() -> None:
     await asyncio.sleep(0)
 
 
-def test_another_page_opens_after_that(opened: Callable[..., Opened]) -> None:
+def test_a_page_opens_after_an_event_loop_ran(opened: Callable[..., Opened]) -> None:
     opened("sweep").check()

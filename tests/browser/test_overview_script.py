@@ -41,7 +41,7 @@ def test_a_phone_number_is_found_by_its_last_digits_in_any_digits(page: Opened) 
     assert _find(page, "") == "10,000 of 10,000 shown"
 
 
-def test_only_those_in_trouble_can_be_shown(page: Opened) -> None:
+def test_only_conversations_in_trouble_can_be_shown(page: Opened) -> None:
     page.page.check("#overview-troubled")
     assert page.page.locator(COUNT).inner_text() == "100 of 10,000 shown"
     assert page.page.locator(ROWS).count() == 100

@@ -39,9 +39,9 @@ _CONTRAST = """() => {
     const style = getComputedStyle(element);
     const colour = parse(style.color);
     if (colour[3] === 0) continue;
-    const [one, other] = [luminance(colour), luminance(back(element))].sort((a, b) => b - a);
+    const [lighter, darker] = [luminance(colour), luminance(back(element))].sort((a, b) => b - a);
     const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    const ratio = (one + 0.05) / (other + 0.05);
+    const ratio = (lighter + 0.05) / (darker + 0.05);
     const key = `${element.tagName}.${element.className} ${style.color} on ${back(element)}`;
     if (ratio < (large ? LARGE : SMALL)) found.set(key, ratio.toFixed(2));
   }
@@ -99,11 +99,11 @@ def test_a_page_fits_every_width_in_both_schemes_and_does_nothing_else(
         for width in WIDTHS:
             page.page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate(SIDEWAYS) <= 0, f"{width} px: the page scrolls sideways"
-            _keep(page, name, f"{width}-{scheme}")
+            _save_screenshot(page, name, f"{width}-{scheme}")
     page.check()
 
 
-def _keep(page: Opened, name: str, what: str) -> None:
+def _save_screenshot(page: Opened, name: str, what: str) -> None:
     """Save a screenshot if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _keep(page: Opened, name: str, what: str) -> None:
     "name", [name for name in READABLE if name not in ("many conversations", "endless comparison")]
 )
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_text_can_be_read(name: str, scheme: str, opened: Callable[..., Opened]) -> None:
+def test_every_text_has_enough_contrast(name: str, scheme: str, opened: Callable[..., Opened]) -> None:
     page = opened(name, color_scheme=scheme)
     assert page.evaluate(_CONTRAST) == []
 
@@ -148,7 +148,9 @@ def test_no_name_of_a_threshold_is_broken_inside_a_word_on_a_narrow_screen(
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_a_page_is_made_of_sound_parts(name: str, opened: Callable[..., Opened]) -> None:
+def test_ids_drawings_headings_and_links_of_a_page_are_sound(
+    name: str, opened: Callable[..., Opened]
+) -> None:
     page = opened(name)
     ids = page.evaluate("Array.from(document.querySelectorAll('[id]'), (one) => one.id)")
     assert len(ids) == len(set(ids))
@@ -268,7 +270,9 @@ def test_lines_to_batches_cross_neither_labels_nor_batches_without_an_answer(
     assert page.evaluate(uncovered) == 0
 
 
-def test_an_override_does_not_turn_what_stands_next_to_it(opened: Callable[..., Opened]) -> None:
+def test_an_override_of_direction_in_a_text_does_not_turn_the_cells_beside_it(
+    opened: Callable[..., Opened],
+) -> None:
     page = opened("hostile replay")
     order = """Array.from(document.querySelectorAll('#summary tbody tr')).every((row) =>
         Array.from(row.cells).every((cell, at, all) => !at || cell.getBoundingClientRect().x > all[at - 1].getBoundingClientRect().x))"""

@@ -7,7 +7,7 @@ import re
 import textwrap
 
 from queue_core.server.config import environment_names, load
-from tests.docs.documents import ROOT, table_under
+from tests.docs.documents import ROOT, section_under
 
 EXAMPLE = ROOT / "deploy" / ".env.example"
 HEAD = """\
@@ -29,7 +29,7 @@ GROUPS = {
         *("GRACE_S", "OPERATOR_TOKEN", "DEAD_LETTERS_FILE", "LOG_FORMAT", "LOG_KEY"),
     ),
 }
-ANSWERED = {
+EXAMPLE_VALUES = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "DEAD_LETTERS_FILE": "/var/lib/burstqueue/dead-letters.jsonl",
 }
@@ -38,14 +38,14 @@ ANSWERED = {
 
 def rows() -> dict[str, tuple[str, str]]:
     """Return default and meaning of each setting in the tables of the documents."""
-    table = table_under("docs/server.md", "Settings of the server")
-    found = re.findall(r"^\| `(\w+)` \| `?([^`|]*?)`? ?\| (.+) \|$", table, re.MULTILINE)
-    table = table_under("docs/library.md", "Settings of the queue")
+    table = section_under("docs/server.md", "Settings of the server")
+    settings = re.findall(r"^\| `(\w+)` \| `?([^`|]*?)`? ?\| (.+) \|$", table, re.MULTILINE)
+    table = section_under("docs/library.md", "Settings of the queue")
     for name, default, meaning in re.findall(r"^\| `(\w+)` \| (\S+)[^|]* \| (.+) \|$", table, re.MULTILINE):
-        found.append(
+        settings.append(
             (f"QUEUE_{name.removeprefix('queue_').upper()}", default.replace("off", "false"), meaning)
         )
-    return {name: (default, meaning) for name, default, meaning in found}
+    return {name: (default, meaning) for name, default, meaning in settings}
 
 
 def example() -> str:
@@ -57,7 +57,7 @@ def example() -> str:
         for name in names:
             default, meaning = known[name]
             lines += _commented(re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", meaning).replace("`", ""))
-            lines.append(f"#{name}={default}" if default else f"{name}={ANSWERED.get(name, '')}")
+            lines.append(f"#{name}={default}" if default else f"{name}={EXAMPLE_VALUES.get(name, '')}")
     return "\n".join(lines) + "\n"
 
 
@@ -76,10 +76,10 @@ def test_the_example_is_read_without_a_warning_and_shows_the_defaults() -> None:
     bare = load({}, os.devnull).settings
     loaded = load({}, EXAMPLE)
     assert loaded.warnings == ()
-    assert loaded.settings.redis_url.get_secret_value() == ANSWERED["REDIS_URL"]
-    assert str(loaded.settings.dead_letters_file) == ANSWERED["DEAD_LETTERS_FILE"]
-    answered = {name.lower(): getattr(bare, name.lower()) for name in ANSWERED}
-    assert loaded.settings.model_copy(update=answered) == bare
+    assert loaded.settings.redis_url.get_secret_value() == EXAMPLE_VALUES["REDIS_URL"]
+    assert str(loaded.settings.dead_letters_file) == EXAMPLE_VALUES["DEAD_LETTERS_FILE"]
+    example_values = {name.lower(): getattr(bare, name.lower()) for name in EXAMPLE_VALUES}
+    assert loaded.settings.model_copy(update=example_values) == bare
     defaults = dict(re.findall(r"^#(\w+)=(.+)$", EXAMPLE.read_text("utf-8"), re.MULTILINE))
     assert set(defaults) <= set(environment_names())
     assert load(defaults, os.devnull).settings == bare

@@ -29,7 +29,7 @@ DEFAULTS_OF_REDIS = {
 }
 
 
-def test_every_process_runs() -> None:
+def test_the_compose_file_and_the_units_run_every_process() -> None:
     assert [COMPOSE[role]["command"] for role in ALL_ROLES] == [[role] for role in ALL_ROLES]
     assert sorted(re.findall(r"^ExecStart=.* -m queue_core (\w+)$", UNITS, re.MULTILINE)) == sorted(ALL_ROLES)
 

@@ -25,7 +25,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "burstqueue.json").read_text("utf-8"))
-OF_SCRAPES = {"job", "instance"}
+LABELS_OF_PROMETHEUS = {"job", "instance"}
 """Labels that Prometheus adds."""
 
 
@@ -48,7 +48,7 @@ PRINTED = printed()
 
 def faults(expression: str, texts: str = "") -> Iterator[str]:
     """Yield each metric, label and value of an expression that no process prints, and unknown labels in its texts."""
-    labels = set(OF_SCRAPES)
+    labels = set(LABELS_OF_PROMETHEUS)
     for name, matchers in re.findall(r"\b(burstqueue_\w+)(?:\{([^}]*)\})?", expression):
         known = PRINTED.get(name)
         if known is None:
@@ -56,7 +56,7 @@ def faults(expression: str, texts: str = "") -> Iterator[str]:
             continue
         labels |= set(known)
         for label, values in re.findall(r'(\w+)=~?"([^"]*)"', matchers):
-            if label not in known and label not in OF_SCRAPES:
+            if label not in known and label not in LABELS_OF_PROMETHEUS:
                 yield f"{name}{{{label}}}"
             elif not values.startswith("$"):
                 yield from (f"{label}={value}" for value in values.split("|") if value not in known[label])

@@ -55,7 +55,7 @@ def block(page: str, language: str) -> str:
     return (ROOT / page).read_text("utf-8").split(f"```{language}\n")[1].split("```")[0]
 
 
-def table_under(page: str, heading: str) -> str:
+def section_under(page: str, heading: str) -> str:
     """Return the text between a heading of the second level and the next one."""
     return (ROOT / page).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
 

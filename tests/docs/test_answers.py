@@ -13,7 +13,7 @@ from queue_core.ai.generic_http import _text
 from queue_core.ai.reply import ABSENCE_WORDS, extract
 from queue_core.channels.form.markdown import converted
 from queue_core.http_client import HttpAnswer
-from tests.docs.documents import ROOT, block, table_under
+from tests.docs.documents import ROOT, block, section_under
 
 PAGE = "docs/answers.md"
 _FORM = re.compile(r"^\| (`+)(.+?)\1 \| (?:(`+)(.+?)\3|all of it) \|$", re.MULTILINE)
@@ -23,7 +23,7 @@ _ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it(?: \(\d\))?) \|$", re
 
 def examples(heading: str) -> list[tuple[str, str]]:
     """Return the answers of a table, each with what the user sees of it."""
-    rows = [(row[2], row[3] or row[2]) for row in _ROW.finditer(table_under(PAGE, heading))]
+    rows = [(row[2], row[3] or row[2]) for row in _ROW.finditer(section_under(PAGE, heading))]
     return [(_written(answer), _written(shown)) for answer, shown in rows]
 
 
@@ -34,14 +34,14 @@ def _written(cell: str) -> str:
 @pytest.mark.parametrize("heading", ["What is removed", "What stays"])
 def test_the_examples_come_out_as_the_page_says(heading: str) -> None:
     rows = examples(heading)
-    assert len(rows) == table_under(PAGE, heading).count("\n| `")
+    assert len(rows) == section_under(PAGE, heading).count("\n| `")
     for answer, shown in rows:
         assert extract(answer).text == shown
 
 
 def test_notes_name_the_answers_that_stay_and_still_change_on_their_way_to_the_user() -> None:
     """(1) is WhatsApp's formatting; (2) is the JSON of an `http` AI."""
-    rows = _NOTED.findall(table_under(PAGE, "What stays"))
+    rows = _NOTED.findall(section_under(PAGE, "What stays"))
     assert len(rows) > 8
     for _, cell, note in rows:
         answer = _written(cell)
@@ -51,7 +51,7 @@ def test_notes_name_the_answers_that_stay_and_still_change_on_their_way_to_the_u
 
 
 def test_the_form_is_as_the_page_says() -> None:
-    table = table_under(PAGE, "The form of a reply")
+    table = section_under(PAGE, "The form of a reply")
     rows = [(_written(row[2].strip()), row[3] and _written(row[4].strip())) for row in _FORM.finditer(table)]
     assert len(rows) == table.count("\n| `") > 20
     for text, expected in rows:

@@ -54,7 +54,7 @@ NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
     "pip": "it needs the network; the extras are checked against pyproject.toml",
     "python3": "the README's installation, which needs the network too",
-    "docker": "it needs a Docker: tests/deploy/ checks the files",
+    "docker": "it needs Docker: tests/deploy/ checks the files",
     "sudo": "it changes the machine: tests/deploy/ checks the files",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
@@ -66,7 +66,7 @@ SHORTER = {"--runs 100": "--runs 2"}
 """Options that only make a command last longer."""
 
 
-def of_operator(name: str) -> list[Command]:
+def server_commands(name: str) -> list[Command]:
     return [command for command in COMMANDS if command.name == f"python -m queue_core {name}"]
 
 
@@ -92,8 +92,10 @@ def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
 )
-def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page, in a folder with the files of the pages, one of logs/, and that of the faults."""
+def test_replays_and_reports_run_in_the_order_of_their_page(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder in which they run has the files that the pages name."""
     monkeypatch.chdir(tmp_path)
     for recording in ("logs/incident.jsonl", "docs/planted.jsonl"):
         (tmp_path / recording).parent.mkdir()
@@ -188,7 +190,7 @@ def test_files_that_the_documents_tell_to_write_are_ignored_by_git() -> None:
 
 def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> None:
     """With the Redis that the README starts; only its port is another one."""
-    (start,) = [command for command in of_operator("redis") if command.page == "README.md"]
+    (start,) = [command for command in server_commands("redis") if command.page == "README.md"]
     address = "redis://localhost:6379/0"
     code = block("README.md", "python")
     assert address in code
@@ -229,7 +231,7 @@ async def test_parts_of_a_deployment_start_and_end(
     name: str, redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
     environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
-    for command in of_operator(name):
+    for command in server_commands(name):
         async with running(
             *command.words[3:], environment=environment, folder=tmp_path, ready=PARTS[name]
         ) as part:
@@ -240,10 +242,10 @@ async def test_parts_of_a_deployment_start_and_end(
 @pytest.mark.skipif(
     not shutil.which("curl"), reason="docs/server.md sends its messages by curl, which is not here"
 )
-async def test_the_burst_and_the_commands_of_the_operator(
+async def test_the_burst_is_one_turn_and_every_command_of_the_operator_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The burst by curl is one turn; then every command runs beside the server that answered it."""
+    """The commands run beside the server that answered the burst, which curl sends."""
     settings = {**QUICK, "QUEUE_WINDOW_MS": "1000"}
     async with running("serve", environment=settings, folder=tmp_path) as server:
         (burst,) = [command.text for command in COMMANDS if command.script]
@@ -266,7 +268,7 @@ async def test_the_burst_and_the_commands_of_the_operator(
                 await queue.enqueue(
                     QueueMessage(instance_name="bot", user_phone="1", message="?", timestamp=1)
                 )
-            for command in [each for name in OPERATOR for each in of_operator(name)]:
+            for command in [each for name in OPERATOR for each in server_commands(name)]:
                 if "resume" in command.words:
                     await queue.holding.hold()
                 ids = _damaged_id if "damaged" in command.words else _dead_id
@@ -284,7 +286,7 @@ async def _dead_id(queue: MessageQueue) -> str:
 
 
 async def _damaged_id(queue: MessageQueue) -> str:
-    """Return the id of a damaged key; damages one if there is none."""
+    """Return the id of a damaged key; damage one if there is none."""
     message = QueueMessage(instance_name="bot", user_phone="2", message="?")
     if not [key async for key in queue.damage.iterate()]:
         stored = encode(message, queue.settings.max_message_bytes)

@@ -18,7 +18,7 @@ from queue_core.channels.evolution_go import errors as evolution_go
 from queue_core.channels.waha import errors as waha
 from queue_core.channels.whatsapp_web import errors as web
 from queue_core.text import quantity
-from tests.docs.documents import ROOT, table_under
+from tests.docs.documents import ROOT, section_under
 
 PAGE = ROOT / "docs" / "errors.md"
 _MARK = "<!-- made by tests/docs/test_errors.py: {name} -->\n"
@@ -83,7 +83,7 @@ def test_the_table_says_what_follows(name: str) -> None:
 
 
 def test_everything_that_may_follow_is_explained() -> None:
-    explained = re.findall(r"^\| ([a-z ]+) \|", table_under("docs/errors.md", "What follows"), re.MULTILINE)
+    explained = re.findall(r"^\| ([a-z ]+) \|", section_under("docs/errors.md", "What follows"), re.MULTILINE)
     assert set(get_args(Consequence)) <= set(explained)
 
 

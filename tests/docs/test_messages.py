@@ -13,7 +13,7 @@ from queue_core.channels.base import Inbound
 from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.server.metrics import SKIPPED_REASONS
-from tests.docs.documents import ROOT, table_under
+from tests.docs.documents import ROOT, section_under
 from tests.queue_core.channels.kinds_cloud import CLOUD
 from tests.queue_core.channels.kinds_web import WEB
 from tests.queue_core.channels.shapes import cloud, cloud_message, evolution
@@ -66,5 +66,5 @@ def test_the_table_says_what_the_ai_reads(name: str) -> None:
 
 
 def test_every_reason_that_is_foreseen_is_explained() -> None:
-    explained = set(re.findall(r"`([a-z ]+)`", table_under("docs/messages.md", "What is not answered")))
+    explained = set(re.findall(r"`([a-z ]+)`", section_under("docs/messages.md", "What is not answered")))
     assert set(SKIPPED_REASONS) <= explained

@@ -15,14 +15,14 @@ import queue_core
 from queue_core import PROFILES, MessageQueue, QueueSettings
 from queue_core.recording.reader import load as recordings_in
 from queue_core.server.config import ServerSettings, environment_names, load
-from tests.docs.documents import PAGES, ROOT, table_under
+from tests.docs.documents import PAGES, ROOT, section_under
 
 OTHERS = (ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "logs" / "README.md")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_setting_of_the_queue_stands_in_the_table_with_its_default() -> None:
-    table = table_under("docs/library.md", "Settings of the queue")
+    table = section_under("docs/library.md", "Settings of the queue")
     rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
     defaults: dict[str, str] = {}
     for names, values in rows:
@@ -34,13 +34,15 @@ def test_every_setting_of_the_queue_stands_in_the_table_with_its_default() -> No
 
 
 def test_every_profile_stands_in_the_tables_with_its_settings() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table_under("docs/library.md", "Profiles"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \|", section_under("docs/library.md", "Profiles"), re.MULTILINE
+    )
     shown = {
         name: {setting: int(value) for setting, value in re.findall(r"`(\w+)=(\d+)`", settings)}
         for name, settings in rows
     }
     assert shown == PROFILES
-    table = table_under("docs/server.md", "When a turn is answered")
+    table = section_under("docs/server.md", "When a turn is answered")
     times = {
         name: _numbers(text) for name, text in re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)
     }
@@ -55,7 +57,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def test_every_setting_of_the_server_stands_in_the_table_with_its_default() -> None:
-    table = table_under("docs/server.md", "Settings of the server")
+    table = section_under("docs/server.md", "Settings of the server")
     shown = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", table, re.MULTILINE))
     settings = ServerSettings()
     defaults = settings.model_dump(exclude={"queue", "providers"})
@@ -109,5 +111,7 @@ def test_names_of_the_library_are_exported() -> None:
 def test_the_readme_is_short_and_counts_the_recordings() -> None:
     assert len(README.splitlines()) <= 120
     recordings = recordings_in([ROOT / "logs"])
-    messages = sum(len({(each.instance, each.phone, each.id) for each in one.arrivals}) for one in recordings)
+    messages = sum(
+        len({(each.instance, each.phone, each.id) for each in recording.arrivals}) for recording in recordings
+    )
     assert f"all {len(recordings)} recordings ({messages:,} messages)" in README

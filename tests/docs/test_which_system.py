@@ -16,7 +16,7 @@ from sim.engine.settings import SimSettings
 from sim.faults import parse_faults
 from sim.study import Study, carry_out
 from sim.systems import chosen_systems
-from tests.docs.documents import ROOT, table_under
+from tests.docs.documents import ROOT, section_under
 
 HEADING = "What they lose in the recordings of this project"
 COUNTS = ("lost", "twice", "order", "ai_calls")
@@ -26,7 +26,7 @@ QUEUE, *MARKET = chosen_systems(["market"])
 def _rows() -> dict[str, list[str]]:
     """Return the cells behind each system's name, without thousands separators."""
     lines = re.findall(
-        r"^\| `([\w-]+)` \| (.+) \|$", table_under("docs/which-system.md", HEADING), re.MULTILINE
+        r"^\| `([\w-]+)` \| (.+) \|$", section_under("docs/which-system.md", HEADING), re.MULTILINE
     )
     return {name: cells.replace(",", "").split(" | ") for name, cells in lines}
 
@@ -48,7 +48,7 @@ def test_the_table_has_the_queue_as_the_baseline_has_it_and_every_system_of_the_
     runs = [run for run in baseline["replay"]["runs"] if run["system"] == QUEUE]
     assert list(_rows()) == [QUEUE, *MARKET]
     assert _rows()[QUEUE][:4] == [str(sum(run[name] for run in runs)) for name in COUNTS]
-    assert f"All of `logs/`, {sum(run['sent'] for run in runs):,} messages, seed 1" in table_under(
+    assert f"All of `logs/`, {sum(run['sent'] for run in runs):,} messages, seed 1" in section_under(
         "docs/which-system.md", HEADING
     )
 

@@ -34,7 +34,7 @@ def target(name: str, folder: Path | None) -> Target:
 
 
 def run(chosen: Target, *, seed: int, seconds: float = math.inf, examples: float = math.inf) -> int:
-    """Check changed examples for some seconds or up to a number of them; returns it. Raises AssertionError."""
+    """Check changed examples until one of the limits, and return their number. Raises AssertionError."""
     seeds, change, check = chosen
     ends, count = time.monotonic() + seconds, 0
     while count < examples and time.monotonic() < ends:

@@ -1,4 +1,4 @@
-"""Promises of the parsers and of the extraction that hold for any input, and examples to start from."""
+"""Promises of the parsers and of the extraction that hold for any input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Fuzzing guided by the code that inputs reach: `python -m tests.fuzz.guided webhooks|answers CORPUS [--seconds N]`.
 
-The package atheris chooses which changed inputs to change further, and keeps them in the folder CORPUS. It is not among
-the requirements; it ends the process, and writes an input that breaks a promise to a file named crash-….
+The package atheris, which is not among the requirements, chooses the inputs to change further, and keeps them in the
+folder CORPUS. It writes an input that breaks a promise to a file named crash-…, and ends the process.
 """
 
 from __future__ import annotations

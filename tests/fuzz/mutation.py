@@ -1,4 +1,4 @@
-"""Mutation of webhooks and answers: small damage at random places, with pieces of other examples."""
+"""Mutation of webhooks and answers: small damage at random paths_in, with pieces of other examples."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ _PIECES = (
 )
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the path of every part of a JSON value."""
     yield path
     keyed = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in keyed if len(path) < DEPTH_MAX else ():
-        yield from places(item, (*path, key))
+        yield from paths_in(item, (*path, key))
 
 
 def part(value: Any, path: tuple[Any, ...]) -> Any:
@@ -136,14 +136,14 @@ def changed_webhook(seeds: Sequence[Any], rng: random.Random) -> Any:
     """Return a webhook with some changes."""
     webhook = rng.choice(seeds)
     for _ in range(rng.randint(1, MUTATIONS_MAX)):
-        path = rng.choice(list(places(webhook)))
+        path = rng.choice(list(paths_in(webhook)))
         webhook = replaced(webhook, path, partial(_changed_part, donor=rng.choice(seeds), rng=rng))
     return webhook
 
 
 def _changed_part(old: Any, donor: Any, rng: random.Random) -> Any:
     """Return another value for a part of a webhook; `donor` is the webhook from which pieces are taken."""
-    path = rng.choice(list(places(donor)))
+    path = rng.choice(list(paths_in(donor)))
     choice = rng.random()
     if isinstance(old, dict) and old and choice < 0.5:
         copy, key = old.copy(), rng.choice(list(old))

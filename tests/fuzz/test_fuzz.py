@@ -23,21 +23,21 @@ EXAMPLES = 2_000
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_changed_examples(name: str) -> None:
+def test_changed_examples_break_no_promise(name: str) -> None:
     run(TARGETS[name], examples=EXAMPLES, seed=1)
 
 
 @given(st.randoms(use_true_random=False))
-def test_changed_webhooks_of_hypothesis(rng: random.Random) -> None:
+def test_webhooks_changed_by_hypothesis_break_no_promise(rng: random.Random) -> None:
     check_webhook(changed_webhook(WEBHOOKS, rng))
 
 
 @given(st.randoms(use_true_random=False))
-def test_changed_answers_of_hypothesis(rng: random.Random) -> None:
+def test_answers_changed_by_hypothesis_break_no_promise(rng: random.Random) -> None:
     check_answer(changed_text(ANSWERS, rng))
 
 
-def test_what_counts_as_a_part_of_a_webhook() -> None:
+def test_each_item_of_a_webhook_counts_as_a_part() -> None:
     """The promise would be empty if nothing were a part."""
     assert parts_in("evolution", event("messages.upsert", [1, 2, 3])) == 3
     assert parts_in("cloud", cloud(messages=[1, 2], statuses=[3], errors=[4])) == 4

@@ -61,7 +61,7 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) -> None:
+def test_a_run_carries_out_the_plan_and_writes_the_facts_about_the_stack(tmp_path: Path) -> None:
     earlier = earlier_run(tmp_path)
     recording = tmp_path / "logs" / "incident.jsonl"
     recording.write_text("not of a load test, as with --out .")

@@ -153,7 +153,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     )
 
 
-def test_the_sink_says_why_it_cannot_listen_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sink_says_once_why_it_cannot_listen(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("sink", "--host", "192.0.2.1") == 2
     assert capsys.readouterr().err == (
         "loadtests: cannot listen on 192.0.2.1:8090: cannot assign requested address; "

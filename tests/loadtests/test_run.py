@@ -35,7 +35,7 @@ def run(folder: Path, *options: str, locust: tuple[str, ...] = ()) -> tuple[int,
     return done.returncode, json.loads(path.read_text("utf-8")) if path.exists() else {}, done.stdout
 
 
-def test_a_load_that_meets_all_thresholds(tmp_path: Path) -> None:
+def test_a_load_that_meets_all_thresholds_ends_with_0_and_has_a_report(tmp_path: Path) -> None:
     """Two processes send, and every message is sent once."""
     code, result, output = run(
         tmp_path,

@@ -34,8 +34,7 @@ def test_the_rate_is_kept(scenario: str) -> None:
     assert abs(count - 3000) < 5 * 3000**0.5
 
 
-def test_bursts_are_bursts() -> None:
-    """Users write more than once, seconds apart."""
+def test_users_of_bursts_write_more_than_once() -> None:
     arrivals = arrivals_of(Plan(scenario="bursts", rate=3000, duration_s=60))
     users = {arrival.user for arrival in arrivals}
     assert 0.3 < len(users) / len(arrivals) < 0.85

@@ -18,8 +18,8 @@ from queue_core.redis_server.binaries import find_all_redis_servers
 from tests.queue_core.searches.observed import check_lifetimes, check_nobody_is_stranded, observe
 
 PATIENCE_S = 20.0
-"""For what takes milliseconds on an idle machine: only a bug, never a busy machine, exhausts it. Below the 30 s after
-which a worker looks at the index even if nothing ever rang."""
+"""Limit for what takes milliseconds on an idle machine: only a bug exceeds it. It is below the 30 s after which a
+worker looks at the index even if nothing woke it."""
 Hook = Callable[[Batch], Awaitable[None]]
 
 
@@ -29,17 +29,17 @@ def _newest_server() -> str:
 
 
 on_newest = pytest.mark.parametrize("redis_client", [_newest_server()], indirect=True)
-"""For what Redis has no part in: the fixture `redis_client` on one version instead of all."""
+"""Mark of a test in which the version of Redis does not matter: `redis_client` is the newest only."""
 
 
-def runner_of(queue: MessageQueue) -> LinkTransport | ScriptRunner:
-    """The transport of a queue that was given none."""
+def transport_of(queue: MessageQueue) -> LinkTransport | ScriptRunner:
+    """Return the transport that a queue made for itself."""
     assert isinstance(queue.transport, LinkTransport | ScriptRunner)
     return queue.transport
 
 
 def quick(**changes: int | str) -> QueueSettings:
-    """Settings that make a turn due in 20 ms and a retry in 10, with leases that a busy machine keeps."""
+    """Make settings with a turn due in 20 ms, a retry in 10 ms, and leases that a busy machine keeps."""
     values: dict[str, int | str] = {
         "window_ms": 20,
         "backoff_base_ms": 10,
@@ -52,7 +52,7 @@ def quick(**changes: int | str) -> QueueSettings:
 
 
 def message(message_id: str, phone: str = "201000000001", *, timestamp: int = 0) -> QueueMessage:
-    """A message of a user of the bot."""
+    """Make a message of a user of the bot."""
     return QueueMessage(
         id=message_id,
         instance_name="bot",
@@ -68,7 +68,7 @@ async def enqueue(queue: MessageQueue, ids: Iterable[str], phone: str = "2010000
 
 
 async def eventually(is_so: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
-    """Return as soon as it is so; fails when it is not in time."""
+    """Wait until `is_so` is true; fail if it is not in time."""
     deadline = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
@@ -76,7 +76,7 @@ async def eventually(is_so: Callable[[], object], what: str, *, within_s: float 
 
 
 async def happens(event: asyncio.Event) -> None:
-    """Wait for an event with patience."""
+    """Wait for an event, up to PATIENCE_S."""
     async with asyncio.timeout(PATIENCE_S):
         await event.wait()
 
@@ -100,7 +100,7 @@ class Bot:
         self._busy: Counter[str] = Counter()
 
     async def handle(self, batch: Batch) -> str | None:
-        """Answers with the ids."""
+        """Answer with the ids."""
         self.asked.append(batch)
         self._busy[batch.user_phone] += 1
         self.at_once += 1
@@ -135,7 +135,7 @@ class Bot:
 
 @asynccontextmanager
 async def running(*processors: Processor) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Processors at work; stopped at the end, and what `run` raises fails the test."""
+    """Run processors, and stop them at the end; what `run` raises fails the test."""
     tasks = [asyncio.create_task(processor.run()) for processor in processors]
     try:
         yield tasks
@@ -147,7 +147,7 @@ async def running(*processors: Processor) -> AsyncIterator[list[asyncio.Task[Non
 
 
 async def at_rest(queue: MessageQueue) -> None:
-    """Return when nothing is left in the queue."""
+    """Wait until nothing is left in the queue."""
     deadline = time.monotonic() + PATIENCE_S
     while await queue.depth():
         assert time.monotonic() < deadline, f"still waiting: {await queue.active_conversations()}"
@@ -155,7 +155,7 @@ async def at_rest(queue: MessageQueue) -> None:
 
 
 async def claimed_batch(queue: MessageQueue, processor_id: str = "other") -> Batch:
-    """The next batch that becomes due."""
+    """Claim the next batch that becomes due."""
     deadline = time.monotonic() + PATIENCE_S
     while not (claimed := await queue.claim(processor_id)).batches:
         assert time.monotonic() < deadline, f"nothing is due: {await queue.active_conversations()}"
@@ -170,7 +170,7 @@ if holder and (ARGV[2] == '' or ARGV[2] == holder) then
   redis.call('ZADD', KEYS[2], 0, ARGV[1])
 end
 """
-"""One step: a turn that ends meanwhile is not put back into the index."""
+"""Script, so that a turn that ends meanwhile is not put back into the index."""
 
 
 async def let_leases_run_out(queue: MessageQueue, *, holder: str = "") -> None:
@@ -194,9 +194,9 @@ async def check_ledger(
     may_repeat: Iterable[str] = (),
     unsure: Iterable[str] = (),
 ) -> None:
-    """accepted = answered + dead + unfinished, each once; nobody stranded; nothing that expires but should not.
+    """Assert accepted = answered + dead + unfinished, each once, nobody stranded, and right lifetimes of keys.
 
-    `may_repeat`: ids whose reply may have been sent twice. `unsure`: ids whose enqueue raised for good.
+    `may_repeat`: ids whose reply may have been sent twice. `unsure`: ids whose enqueue raised in the end.
     """
     snapshot = await observe(queue)
     unfinished = [it.id for messages in snapshot.lists.values() for it in messages]

@@ -1,4 +1,4 @@
-"""A transport for tests: carries calls to another one, notes them, and loses answers when told so."""
+"""A transport for tests: it hands calls on to another one, notes them, and loses answers on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Forgetful(Transport):
-    """Loses the answer to the next call when told so: Redis does it, and the caller never learns."""
+    """Transport that loses the next answer if `lose_next` is set: Redis did it, but the caller gets an error."""
 
     def __init__(self, carrier: Transport) -> None:
         self._carrier = carrier
@@ -21,20 +21,20 @@ class Forgetful(Transport):
         self.lose_next = False
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """As the carrier, then perhaps an error."""
+        """Call the carrier, then perhaps lose its answer."""
         self.calls.append(call)
         loses, self.lose_next = self.lose_next, False
         return asyncio.ensure_future(self._answer(self._carrier.gathered(call), loses=loses))
 
     async def alone(self, call: Call[Result]) -> Result:
-        """As the carrier, then perhaps an error."""
+        """Call the carrier, then perhaps lose its answer."""
         self.calls.append(call)
         loses, self.lose_next = self.lose_next, False
         answer: Result = await self._answer(self._carrier.alone(call), loses=loses)
         return answer
 
     async def load(self) -> None:
-        """As the carrier."""
+        """Call the carrier."""
         await self._carrier.load()
 
     async def _answer(self, answering: Any, *, loses: bool) -> Any:

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers what a test tells it to, and keeps what it was asked."""
+"""A real HTTP server that gives the answers of a test, and keeps the requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Answer:
 
 
 class Stub:
-    """Answers the planned ones in turn, the last one for ever."""
+    """Server that gives its answers in turn, and the last one again and again."""
 
     def __init__(self, answers: list[Answer]) -> None:
         self.url = ""
@@ -37,7 +37,7 @@ class Stub:
         self.headers: list[dict[str, str]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any POST to any path."""
+        """Answer a POST to any path."""
         self.paths.append(request.raw_path)
         self.headers.append(dict(request.headers))
         self.bodies.append(await request.json())
@@ -57,13 +57,13 @@ class Stub:
 
 
 def stub(*answers: Answer) -> AbstractAsyncContextManager[Stub]:
-    """A server on loopback that gives these answers."""
+    """Run a server on loopback that gives these answers."""
     return serving(Stub(list(answers)))
 
 
 @asynccontextmanager
 async def serving(server: Stub) -> AsyncIterator[Stub]:
-    """A server on loopback."""
+    """Run a server on loopback."""
     app = web.Application(client_max_size=2**26)
     app.add_routes([web.post("/{path:.*}", server.handle)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -80,7 +80,7 @@ async def serving(server: Stub) -> AsyncIterator[Stub]:
 def batch(
     *texts: str, attempt: int = 1, instance: str = "bot", phone: str = "966500000001", **data: Any
 ) -> Batch:
-    """A turn with these texts; `data` is the messages' message_data."""
+    """Make a turn with these texts; `data` is the messages' message_data."""
     messages = tuple(
         QueueMessage(
             id=f"m{number}", instance_name=instance, user_phone=phone, message=text, message_data=data

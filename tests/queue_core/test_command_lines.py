@@ -54,7 +54,7 @@ def test_a_folder_that_was_deleted_stops_no_message(tmp_path: Path, monkeypatch:
     assert typed("python -m sim systems") == "python -m sim systems"
 
 
-def test_the_file_of_settings_is_repeated() -> None:
+def test_a_command_repeats_the_file_of_settings() -> None:
     words = "see `python -m queue_core dead list`, then `python -m sim replay x`"
     with with_env_file("my prod.env"):
         shown = typed(words)
@@ -75,7 +75,7 @@ def test_messages_of_a_command_repeat_its_file_of_settings(
     assert "neither `python -m queue_core --env-file prod.env serve` nor" in capsys.readouterr().err
 
 
-def test_every_command_in_a_message_is_written_by_that_function() -> None:
+def test_every_command_in_a_message_is_written_by_typed() -> None:
     for folder in ("queue_core", "sim", "reports", "loadtests"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             name = file.relative_to(ROOT).as_posix()

@@ -30,7 +30,7 @@ from queue_core.durations import (
         (" 2S ", 2_000),
     ],
 )
-def test_durations(text: str, value_ms: float) -> None:
+def test_a_duration_is_read_in_milliseconds(text: str, value_ms: float) -> None:
     assert parse_duration_ms(text) == value_ms
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_refused_in_words(text: str, words: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_limits_are_the_callers() -> None:
+def test_the_caller_sets_the_limits() -> None:
     assert parse_duration_ms("30d", at_most_ms=30 * DAY_MS) == 30 * DAY_MS
     with pytest.raises(DurationError, match="5m is too long: at most 1m"):
         parse_duration_ms("5m", at_most_ms=60_000)

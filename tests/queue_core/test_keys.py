@@ -50,8 +50,8 @@ def test_different_messages_never_share_a_key(
     first: tuple[str, str, str], second: tuple[str, str, str]
 ) -> None:
     space = KeySpace("wa", 1)
-    one, two = (space.of(*it[:2]).seen_of(it[2]) for it in (first, second))
-    assert (one.old == two.old) == (one.fingerprint == two.fingerprint) == (first == second)
+    left, right = (space.of(*it[:2]).seen_of(it[2]) for it in (first, second))
+    assert (left.old == right.old) == (left.fingerprint == right.fingerprint) == (first == second)
     assert (space.of(*first[:2]).queue == space.of(*second[:2]).queue) == (first[:2] == second[:2])
 
 

@@ -42,7 +42,7 @@ def replace_surrogates(value: Any) -> Any:
     return value
 
 
-def test_json_has_the_names_of_the_plan() -> None:
+def test_json_has_the_promised_names() -> None:
     names = "id instanceName userPhone message messageData timestamp addedAt status retryCount"
     names += " processingStartedAt completedAt changed earlier"
     assert list(message().as_dict()) == names.split()
@@ -123,7 +123,7 @@ def test_data_nested_too_deeply_is_refused() -> None:
 @pytest.mark.parametrize(
     "stored", [b"", b"{", b"null", b"5", b"[]", b"{}", b"\xff\xfe", b'{"id": 5}', b"\x00"]
 )
-def test_what_is_no_message_is_none(stored: bytes) -> None:
+def test_what_is_not_a_message_is_decoded_as_none(stored: bytes) -> None:
     assert decode(stored) is None
 
 

@@ -1,4 +1,4 @@
-"""The rules as pure functions, and that the one in Lua is the same."""
+"""The rules as pure functions; the rule in Lua gives the same results."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def message(message_id: str, timestamp: int) -> QueueMessage:
         (CAP_ALONE, -1_000, 0, 2, 7_000),
     ],
 )
-def test_due_by_the_window_the_number_or_the_silence_whichever_is_first(
+def test_a_turn_is_due_by_the_window_the_number_or_the_silence_whichever_is_first(
     settings: QueueSettings, oldest: int, newest: int, waiting: int, due: int
 ) -> None:
-    found = policy.due_at_ms(
+    due_ms = policy.due_at_ms(
         settings, oldest_ms=NOW_MS + oldest, newest_ms=NOW_MS + newest, waiting=waiting, now_ms=NOW_MS
     )
-    assert found - NOW_MS == due
+    assert due_ms - NOW_MS == due
 
 
 async def _scores_while_arriving(redis: Redis, settings: QueueSettings, gaps_ms: list[int]) -> list[int]:
@@ -66,7 +66,7 @@ async def _scores_while_arriving(redis: Redis, settings: QueueSettings, gaps_ms:
 
 
 def _scores_by_policy(settings: QueueSettings, gaps_ms: list[int]) -> list[int]:
-    """A conversation that is due stays so: its place in the line is by the time at which it became due."""
+    """Return the scores by the rule in Python; a conversation that is due keeps the time at which it became due."""
     now_ms = NOW_MS
     oldest_ms = NOW_MS + gaps_ms[0]
     scores: list[int] = []
@@ -95,8 +95,8 @@ async def test_the_rule_in_lua_is_the_rule_in_python(
 ) -> None:
     settings = QueueSettings(window_ms=window_ms, idle_ms=idle_ms, cap_ms=cap_ms, max_messages=max_messages)
     async with FakeAsyncRedis(server=FakeServer()) as redis:
-        found = await _scores_while_arriving(redis, settings, gaps_ms)
-    assert found == _scores_by_policy(settings, gaps_ms)
+        scores = await _scores_while_arriving(redis, settings, gaps_ms)
+    assert scores == _scores_by_policy(settings, gaps_ms)
 
 
 @pytest.mark.parametrize("settings", [IDLE, CAP])
@@ -104,8 +104,8 @@ async def test_the_rule_in_lua_is_the_same_on_every_server(
     redis_client: Redis, settings: QueueSettings
 ) -> None:
     gaps_ms = [5, 2_999, 2_000, 2_999, 0, 100]
-    found = await _scores_while_arriving(redis_client, settings, gaps_ms)
-    assert found == _scores_by_policy(settings, gaps_ms)
+    scores = await _scores_while_arriving(redis_client, settings, gaps_ms)
+    assert scores == _scores_by_policy(settings, gaps_ms)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ async def test_the_rule_in_lua_is_the_same_on_every_server(
 def test_trigger_names_the_rule_that_made_it_due(
     settings: QueueSettings, oldest: int, waiting: int, due: int, attempt: int, trigger: str
 ) -> None:
-    found = policy.trigger(settings, oldest_ms=oldest, waiting=waiting, due_ms=due, attempt=attempt)
-    assert found == trigger
+    name = policy.trigger(settings, oldest_ms=oldest, waiting=waiting, due_ms=due, attempt=attempt)
+    assert name == trigger
 
 
 @pytest.mark.parametrize(

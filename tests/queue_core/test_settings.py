@@ -9,7 +9,7 @@ import pytest
 from queue_core import InvalidSettingsError, QueueSettings
 
 
-def test_defaults_are_those_of_the_plan() -> None:
+def test_the_defaults_are_as_promised() -> None:
     settings = QueueSettings()
     assert (settings.window_ms, settings.max_messages, settings.idle_ms) == (8_000, 5, 0)
     assert (settings.lock_ttl_ms, settings.lock_renew_ms, settings.max_retry_count) == (15_000, 5_000, 3)
@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_plan() -> None:
         ({"max_batch": None}, "max_batch is None"),
     ],
 )
-def test_a_value_that_cannot_be_is_named(values: dict[str, Any], complaint: str) -> None:
+def test_a_value_that_is_not_allowed_is_named(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidSettingsError, match=complaint):
         QueueSettings(**values)
 

@@ -62,7 +62,7 @@ def sim_process(*arguments: str | Path, cwd: Path, **environment: str) -> Ended:
 
 
 def record_processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let small studies start processes too; returns a list to which each study appends how many it starts."""
+    """Let small studies start processes too, and return a list to which each appends their number."""
     started: list[int] = []
 
     def spread(*arguments: Any, jobs: int) -> Any:

@@ -17,11 +17,13 @@ import pytest
 from sim.systems import all_systems
 from tests.sim.command_line import INCIDENT, REPOSITORY, sim, sim_process
 
-ONE = '{"event":"message","at":0,"instance":"bot","phone":"1","id":"m1","text":"hello"}\n'
+MESSAGE = '{"event":"message","at":0,"instance":"bot","phone":"1","id":"m1","text":"hello"}\n'
 
 
-def test_the_report_says_how_to_draw_more_and_the_command_whether_it_replaced_one(tmp_path: Path) -> None:
-    lines = [ONE.replace('"phone":"1"', f'"phone":"{number}"') for number in range(12)]
+def test_the_report_says_how_to_draw_more_and_the_command_says_when_it_replaces_a_report(
+    tmp_path: Path,
+) -> None:
+    lines = [MESSAGE.replace('"phone":"1"', f'"phone":"{number}"') for number in range(12)]
     (tmp_path / "many.jsonl").write_text("".join(lines))
     options = ("--system", "queue", "--json", "result.json")
     assert "Report: reports/out/replay.html\n" in sim("replay", "many.jsonl", *options, cwd=tmp_path).stdout
@@ -86,9 +88,11 @@ def test_in_a_pipe_no_value_is_cut_and_no_line_wrapped(tmp_path: Path) -> None:
     assert "0.00%" not in done.stdout, "shares are written as in the verdict"
 
 
-def test_a_failed_expectation_is_the_headline_and_an_exit_code(tmp_path: Path) -> None:
+def test_an_outcome_that_does_not_match_begins_the_last_line_and_makes_the_exit_code_1(
+    tmp_path: Path,
+) -> None:
     head = '{"event":"recording","version":1,"expect":{"buffer-v1":{"lost":["m1"]}}}\n'
-    (tmp_path / "wrong.jsonl").write_text(head + ONE)
+    (tmp_path / "wrong.jsonl").write_text(head + MESSAGE)
     done = sim("replay", "wrong.jsonl", "--no-report", cwd=tmp_path)
     assert done.returncode == 1
     assert "NOT MATCHED" in done.stdout
@@ -104,13 +108,15 @@ def test_an_expectation_is_not_checked_under_other_settings(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (ONE + "{broken\n", "bad.jsonl:2"),
-        (ONE.replace('"bot"', '""'), "bad.jsonl:1"),
+        (MESSAGE + "{broken\n", "bad.jsonl:2"),
+        (MESSAGE.replace('"bot"', '""'), "bad.jsonl:1"),
         ("", "bad.jsonl"),
-        (ONE + '{"event":"recording","version":1}\n', "bad.jsonl:2"),
+        (MESSAGE + '{"event":"recording","version":1}\n', "bad.jsonl:2"),
     ],
 )
-def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, text: str, reason: str) -> None:
+def test_the_error_of_unreadable_input_names_file_line_and_reason(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     (tmp_path / "bad.jsonl").write_text(text)
     done = sim("replay", "bad.jsonl", cwd=tmp_path)
     assert done.returncode == 2
@@ -121,7 +127,7 @@ def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, te
 
 def test_broken_lines_are_skipped_counted_and_the_first_ten_shown_on_request(tmp_path: Path) -> None:
     broken = [f'{{"event": "{"<b>" * 200}{number}"}}\n' for number in range(13)]
-    (tmp_path / "bad.jsonl").write_text("".join([ONE, *broken]))
+    (tmp_path / "bad.jsonl").write_text("".join([MESSAGE, *broken]))
     options = ("--skip-bad-lines", "--report", "r.html", "--json", "r.json")
     done = sim("replay", "bad.jsonl", *options, cwd=tmp_path)
     assert done.returncode == 0
@@ -140,7 +146,7 @@ def test_broken_lines_are_skipped_counted_and_the_first_ten_shown_on_request(tmp
 
 
 def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
-    (tmp_path / "good.jsonl").write_text(ONE)
+    (tmp_path / "good.jsonl").write_text(MESSAGE)
     done = sim("replay", "good.jsonl", "--no-report", "--json", "r.json", cwd=tmp_path)
     assert "skipped" not in json.loads((tmp_path / "r.json").read_text())["recordings"][0]
     assert "broken" not in done.stdout
@@ -206,7 +212,9 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
         ([], "PATH"),
     ],
 )
-def test_options_that_cannot_be_used(tmp_path: Path, arguments: list[str], reason: str) -> None:
+def test_options_that_cannot_be_used_are_refused_in_one_line(
+    tmp_path: Path, arguments: list[str], reason: str
+) -> None:
     done = sim("replay", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("sim: ")
@@ -217,12 +225,12 @@ def test_options_that_cannot_be_used(tmp_path: Path, arguments: list[str], reaso
 
 def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
-    path.write_text(ONE)
+    path.write_text(MESSAGE)
     for paths in ("one.jsonl", "."):
         done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith("sim: one.jsonl is an input file; write the result to another file")
-    assert path.read_text() == ONE
+    assert path.read_text() == MESSAGE
 
 
 def test_a_report_on_standard_output_is_nothing_but_the_page(tmp_path: Path) -> None:
@@ -303,7 +311,7 @@ def test_settings_of_a_system_are_in_result_and_command_and_change_what_it_does(
     assert len(run["batches"]) == 1  # with 5 s it answers in two turns
 
 
-def test_help_names_every_option(tmp_path: Path) -> None:
+def test_the_help_names_the_main_options(tmp_path: Path) -> None:
     done = sim("replay", "--help", cwd=tmp_path)
     assert done.returncode == 0
     for option in ("--system", "--runs", "--seed", "--ai", "--redis-latency", "--window", "--max-messages"):

@@ -34,7 +34,7 @@ def result(tmp_path: Path, *options: str, names: Sequence[str] = NAMES, **enviro
     return (tmp_path / "result.json").read_bytes()
 
 
-def test_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(
+def test_results_are_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = result(tmp_path, "--jobs", "1")
@@ -44,6 +44,6 @@ def test_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(
     assert sum(fault["struck"] for run in json.loads(first)["runs"] for fault in run["faults"]) > 20
 
 
-def test_another_seed_is_another_run(tmp_path: Path) -> None:
-    one, other = (result(tmp_path, "--seed", seed, names=NAMES[:1]) for seed in ("1", "2"))
-    assert json.loads(one)["runs"] != json.loads(other)["runs"]
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    first, second = (result(tmp_path, "--seed", seed, names=NAMES[:1]) for seed in ("1", "2"))
+    assert json.loads(first)["runs"] != json.loads(second)["runs"]

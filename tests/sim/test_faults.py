@@ -65,7 +65,7 @@ def test_the_help_of_each_tool_lists_its_faults() -> None:
     assert list(kinds_of("sim")) == list(FAULTS)
 
 
-def test_fakeredis_has_no_faults_of_redis_and_processes() -> None:
+def test_the_engine_fakeredis_refuses_faults_of_redis_and_of_processes() -> None:
     for fault in parse_faults(TYPED, "sim"):
         if fault.name == "ai-fails":
             SimSettings(engine="fakeredis", faults=(fault,))

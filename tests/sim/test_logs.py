@@ -21,7 +21,7 @@ from sim.systems import all_systems
 
 LOGS = Path(__file__).resolve().parents[2] / "logs"
 NAMES = sorted(path.name for path in LOGS.glob("*.jsonl"))
-NONE = Expectation(lost=(), duplicated=(), reordered=())
+NOTHING_WRONG = Expectation(lost=(), duplicated=(), reordered=())
 
 
 def shipped(name: str) -> Recording:
@@ -36,24 +36,24 @@ def times(name: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_describes_itself_and_expects_the_queue_to_lose_nothing(name: str) -> None:
+def test_each_recording_describes_itself_and_expects_the_queue_to_lose_nothing(name: str) -> None:
     """Readers of a report need the title, the source, and the facts that were made up."""
     recording = shipped(name)
     assert recording.title
     assert recording.source
     assert recording.notes
-    assert recording.expect["queue"] == NONE
+    assert recording.expect["queue"] == NOTHING_WRONG
     assert not recording.skipped
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_canonical(name: str) -> None:
-    """Each file is exactly what `dump` writes, so that a diff shows only real changes."""
+def test_each_recording_is_exactly_what_dump_writes(name: str) -> None:
+    """A diff of a recording then shows only real changes."""
     assert "".join(dump(shipped(name))) == (LOGS / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ids_name_one_message_each(name: str) -> None:
+def test_an_id_belongs_to_one_conversation_only(name: str) -> None:
     """Expectations and results name messages by id alone, so no two conversations here share an id."""
     conversations = defaultdict(set)
     for arrival in shipped(name).arrivals:
@@ -86,7 +86,7 @@ def test_expected_outcomes_match(name: str, seed: int) -> None:
     assert queue["dispatch_lag_ms"]["max"] <= 50
 
 
-def test_the_readme_lists_exactly_these() -> None:
+def test_the_readme_lists_exactly_the_shipped_recordings() -> None:
     """Each recording has a line about its source."""
     listed = re.findall(
         r"^\| `([^`]+\.jsonl)` \|[^|]+\|[^|]+\|$", (LOGS / "README.md").read_text(), re.MULTILINE
@@ -116,7 +116,7 @@ def test_the_readmes_examples_can_be_read(tmp_path: Path) -> None:
 
 
 def test_the_incident_holds_the_known_facts() -> None:
-    """Texts, the three times, two lost messages and two log lines."""
+    """Texts, three times, and the expected two losses and two log lines."""
     incident = shipped("incident.jsonl")
     by_id = {arrival.id: arrival for arrival in incident.arrivals}
     assert list(by_id) == ["m1", "m2", "m3", "m4", "m5"]
@@ -137,29 +137,27 @@ def test_the_incident_holds_the_known_facts() -> None:
 
 
 @pytest.mark.parametrize("fourth_ms", [7990, 8000, 8010])
-def test_the_incident_around_the_end_of_the_window(fourth_ms: int) -> None:
-    """Three recordings of one turn differ in the time of its fourth message only."""
+def test_three_recordings_are_the_incident_with_its_fourth_message_near_the_end_of_the_window(
+    fourth_ms: int,
+) -> None:
     turn, incident = shipped(f"turn-fourth-at-{fourth_ms}-ms.jsonl"), shipped("incident.jsonl")
     for moved, original in zip(turn.arrivals, incident.arrivals, strict=True):
         assert (moved.id, moved.text) == (original.id, original.text)
         assert moved.at_ms == (fourth_ms if moved.id == "m4" else original.at_ms)
 
 
-def test_the_incident_typed_fast() -> None:
-    """Every message 300 ms after the one before."""
+def test_one_recording_is_the_incident_with_its_messages_300_ms_apart() -> None:
     assert times("turn-300-ms-apart.jsonl") == [0, 300, 600, 900, 1200]
 
 
-def test_the_storm() -> None:
-    """100 messages in 10 s from several users."""
+def test_the_storm_has_100_messages_in_10_s_from_several_users() -> None:
     storm = shipped("storm-100-in-10-s.jsonl")
     assert len({arrival.id for arrival in storm.arrivals}) == len(storm.arrivals) == 100
     assert storm.arrivals[-1].at_ms - storm.arrivals[0].at_ms < 10_000
     assert min(Counter(arrival.phone for arrival in storm.arrivals).values()) > 5
 
 
-def test_sixty_users_at_once() -> None:
-    """All in one millisecond."""
+def test_sixty_users_write_in_the_same_millisecond() -> None:
     first = [arrival for arrival in shipped("users-60-at-once.jsonl").arrivals if arrival.at_ms == 0]
     assert len({arrival.phone for arrival in first}) == len(first) == 60
 

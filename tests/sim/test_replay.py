@@ -23,8 +23,8 @@ class Refusing(Scripted):
     reason: ClassVar[Refusal] = "unavailable"
 
     async def webhook(self, arrival: Arrival) -> None:
-        self.expected += 1
-        if self.expected <= self.refusals:
+        self.arrived += 1
+        if self.arrived <= self.refusals:
             raise WebhookFailedError(self.reason)
 
 
@@ -48,7 +48,7 @@ def test_a_refused_message_is_delivered_again_after_waits_that_double() -> None:
 @pytest.mark.parametrize(
     ("refusals", "reason", "deliveries"), [(99, "unavailable", DELIVERIES_MAX), (1, "invalid", 1)]
 )
-def test_it_gives_up_in_the_end_and_at_once_what_can_never_be_a_message(
+def test_the_provider_gives_up_in_the_end_and_at_once_if_the_message_is_invalid(
     refusals: int, reason: Refusal, deliveries: int
 ) -> None:
     run = delivered(refusals, reason)
@@ -66,7 +66,7 @@ def test_it_gives_up_in_the_end_and_at_once_what_can_never_be_a_message(
         ("redis-away@400d:1h", 0),
     ],
 )
-def test_a_fault_long_after_the_last_message_does_not_keep_a_run_from_its_rest(
+def test_a_fault_long_after_the_last_message_does_not_keep_a_run_from_coming_to_rest(
     fault: str, struck: int
 ) -> None:
     settings = SimSettings(faults=parse_faults([fault], "sim"))

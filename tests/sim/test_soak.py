@@ -1,4 +1,4 @@
-"""The queue in thousands of simulated conversations, under all faults: `make soak`."""
+"""The queue in thousands of simulated conversations, while the AI fails: `make soak`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(recording: Recording, number: int, settings: SimSettings) -> Run:
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.name)
 @pytest.mark.parametrize("latency", ["constant:0", "lognormal:5ms:15ms", "lognormal:20ms:60ms"])
-def test_nothing_is_ever_lost_doubled_or_displaced(recording: Recording, latency: str) -> None:
+def test_nothing_is_ever_lost_answered_twice_or_reordered(recording: Recording, latency: str) -> None:
     for number in range(40):
         settings = SimSettings(
             redis_latency=latency, faults=parse_faults([f"ai-fails={0.02 * (number % 10)}"], "sim")

@@ -67,7 +67,7 @@ class TestWhoseSettingsHold:
         rules = rules_of(study("plan", recording=recorded))
         assert rules == {rule: getattr(QueueSettings(), rule) for rule in rules}
 
-    def test_a_profile_leaves_the_rest_of_a_recording(self) -> None:
+    def test_a_profile_leaves_the_other_settings_of_a_recording(self) -> None:
         planned = study("patient")
         assert planned.settings_for(planned.recordings[0], planned.contenders[-1]).ai == "constant:7s"
 
@@ -88,7 +88,7 @@ class TestSeveralProfiles:
             Contender("queue (patient)", "queue", "patient"),
         ]
 
-    def test_it_does_what_the_profile_does_alone(self) -> None:
+    def test_a_further_profile_does_what_it_does_alone(self) -> None:
         beside, alone = result_of("plan", "patient"), result_of("patient")
         assert beside["systems"] == ["buffer-v1", "queue", "queue (patient)"]
         assert beside["runs"][-1] == {**alone["runs"][-1], "system": "queue (patient)"}
@@ -111,7 +111,7 @@ class TestSeveralProfiles:
         write_whole(json_text(result), tmp_path / "result.json")
         assert read_result(tmp_path / "result.json")["kind"] == "replay"
 
-    def test_expected_outcomes_are_those_of_the_first_profile(self) -> None:
+    def test_expected_outcomes_are_checked_for_the_first_profile(self) -> None:
         checked = result_of("plan", "patient")["expectations"]
         assert {each["held"] for each in checked if each["system"] == "queue"} == {True}
         swapped = result_of("patient", "plan")["expectations"]
@@ -185,6 +185,6 @@ def test_folded_runs_from_other_processes_share_their_texts() -> None:
         for number in (1, 2)
     ]
     first, second = (Fold(info, "buffer-v1", keeps_log=False).keep(run) for run in runs)
-    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert all(left is right for left, right in zip(first, second, strict=True))
     assert first["recording"] is second["recording"]
     assert runs[0]["recording"] is not runs[1]["recording"]

@@ -19,7 +19,7 @@ from sim.sweep import CHOICES_MAX, SAMPLES_MAX, are_best, choices, nearest_to_be
 from .command_line import REPOSITORY, record_processes, sim
 
 PAUSED = [0, 5, 20]
-"""Times of messages, in seconds: the second is sent after a window of 4 s, during the AI call, or within 8 s."""
+"""Times of messages, in seconds: the second comes during the AI call if the window is 4 s, or within one of 8 s."""
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> 
     return row(first_ms=first_ms, ai_calls=ai_calls, split_turns=split_turns, **changes)
 
 
-def test_what_a_choice_costs_as_computed_by_hand(write_recording: Callable[..., Path]) -> None:
+def test_the_costs_of_a_choice_are_those_computed_by_hand(write_recording: Callable[..., Path]) -> None:
     short, long = swept(write_recording(*PAUSED), window="4s,8s")["rows"]
     assert (short["window_ms"], long["window_ms"]) == (4000, 8000)
     # 4 s: 0 s is answered at 10 s, 5 s right after that by 16 s, 20 s at 30 s; 8 s: 0 s and 5 s at 14 s, 20 s at 34 s.
@@ -148,7 +148,7 @@ def test_a_choice_that_loses_messages_is_never_recommended_however_quick() -> No
     assert nearest_to_best([]) is None
 
 
-def test_equal_choices_recommend_the_first() -> None:
+def test_the_first_of_equal_choices_is_recommended() -> None:
     assert nearest_to_best([costing(5, 5, 5), costing(5, 5, 5)]) == 0
 
 
@@ -225,7 +225,9 @@ def test_turns_of_several_runs_are_not_counted_twice(write_recording: Callable[.
     assert result["turns_of_several"] == 1
 
 
-def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_the_same_bytes_in_one_process_and_in_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [REPOSITORY / "logs" / f"{name}.jsonl" for name in ("incident", "never-stops")]
     started = record_processes(monkeypatch)
     results = []

@@ -30,7 +30,7 @@ _INSTALL = "BullMQ and groupmq are not installed, so they are left out: `make be
 
 @dataclass(frozen=True)
 class Facts:
-    """Content of the file for programs."""
+    """Content of the file that --json writes."""
 
     results: Results
     aims: list[figures.Aim]
@@ -88,10 +88,15 @@ def _options() -> argparse.Namespace:
         prog="tests.bench.speed", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument(
-        "--messages", type=int, default=20_000, help="in each repeat of each case (default %(default)s)"
+        "--messages",
+        type=int,
+        default=20_000,
+        help="messages in each repeat of each case (default %(default)s)",
     )
-    parser.add_argument("--webhooks", type=int, default=6_000, help="in each repeat (default %(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="of everything (default %(default)s)")
+    parser.add_argument(
+        "--webhooks", type=int, default=6_000, help="webhooks in each repeat (default %(default)s)"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of every case (default %(default)s)")
     parser.add_argument("--against", metavar="REV", help="measure this commit, too, in a temporary worktree")
     parser.add_argument(
         "--markdown",
@@ -111,7 +116,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure and print. Returns the exit code."""
+    """Measure, print, and return the exit code."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes and worktree are removed
     if options.show:

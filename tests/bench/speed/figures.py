@@ -71,9 +71,9 @@ class Aim:
 
 def aims(results: Results) -> list[Aim]:
     """Compare this commit with its aims; those about other queues only where these were measured."""
-    found = []
+    beside_peers = []
     if results.peers:
-        found = [
+        beside_peers = [
             Aim("enqueues, times those of the faster peer", _lead(results, "enqueue", "enqueue"), 1.0),
             Aim(
                 "turns of one, times those of the faster peer",
@@ -91,16 +91,16 @@ def aims(results: Results) -> list[Aim]:
         ]
     median, late = results.pickups_ms(OURS)
     return [
-        *found,
+        *beside_peers,
         Aim(
             "CPU of Redis for a turn of one, µs",
-            results.median((OURS, "turns of one"), _redis),
+            results.median((OURS, "turns of one"), _redis_us),
             34,
             is_least=False,
         ),
         Aim(
             "CPU of Redis for a message in turns of three, µs",
-            results.median((OURS, "turns of three"), _redis),
+            results.median((OURS, "turns of three"), _redis_us),
             20,
             is_least=False,
         ),
@@ -110,7 +110,7 @@ def aims(results: Results) -> list[Aim]:
     ]
 
 
-def _redis(run: Measured) -> float:
+def _redis_us(run: Measured) -> float:
     return run.redis_us
 
 
@@ -119,12 +119,12 @@ def _lead(results: Results, case: Case, of_peers: Case) -> float:
 
 
 def _frugality(results: Results, words: str, case: Case, of_peers: Case) -> Aim:
-    least = min(results.median((peer, of_peers), _cpu) for peer in results.peers)
-    ratio = results.median((OURS, case), _cpu) / least
+    least = min(results.median((peer, of_peers), _cpu_us) for peer in results.peers)
+    ratio = results.median((OURS, case), _cpu_us) / least
     return Aim(f"CPU of {words}, times the more frugal peer's", ratio, 1.0, is_least=False)
 
 
-def _cpu(run: Measured) -> float:
+def _cpu_us(run: Measured) -> float:
     return run.cpu_us
 
 

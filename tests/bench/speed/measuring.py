@@ -109,7 +109,7 @@ class _Program:
         timer.cancel()
         if not line:
             raise MeasurementError(
-                f"{self._name} ended without a result after {PATIENCE_S:g} s at most; its own words stand above"
+                f"{self._name} ended without a result within {PATIENCE_S:g} s; its output is above"
             )
         facts: dict[str, Any] = json.loads(line)
         return facts

@@ -140,4 +140,4 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
             time.sleep(0.05)
         else:
             return
-    raise MeasurementError("a web server did not start; its own words stand above")
+    raise MeasurementError("a web server did not start; its output is above")

@@ -67,7 +67,7 @@ def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **op
 
 
 def sent(account: Account, number: int, at_s: float, caller: str = "") -> Event:
-    """Return a send of all messages, in seconds from the start of the load."""
+    """Return a send of all messages, at a time in seconds from the start of the load."""
     at = 1000 * (account.start_at + at_s)
     ids = [sample.id for sample in account.samples]
     return Event(n=number, event="sent", at=at, turn=1, ids=ids, answered_at=at, caller=caller)
@@ -153,7 +153,7 @@ def test_messages_are_not_lost_because_the_count_is_older_than_they_are(
     assert (counts["waiting"], counts["lost"]) == (3, 0)
 
 
-def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
+def test_the_deaths_are_those_of_the_faults_in_the_facts_about_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outside = Outside(iter([0]))

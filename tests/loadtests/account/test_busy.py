@@ -70,7 +70,7 @@ def test_times_that_are_too_long_only_because_of_busy_seconds_are_not_judged(
         ([BUSY], 3.0),
     ],
 )
-def test_a_slow_queue_is_not_hidden_where_there_was_cpu_time_or_none_but_its_own_use(
+def test_a_slow_queue_is_not_excused_where_cpu_time_was_free_or_used_by_itself(
     usage: list[UsageSample], claimed_s: float
 ) -> None:
     assert judged([acknowledged(1.1, 1.11)], [turn(1.2, claimed_s)], usage) is None

@@ -20,7 +20,7 @@ START_AT = 1_000.0
 
 
 def send(at_s: float, caller: str, *, answered_s: float | None = None, **more: Any) -> Event:
-    """Return a send of message m1, in seconds from the start; it takes a second unless told otherwise."""
+    """Return a send of message m1, in seconds from the start; it takes a second unless `answered_s` is given."""
     answered_at = 1000 * (START_AT + (at_s + 1 if answered_s is None else answered_s))
     event: dict[str, Any] = {
         "n": 1,
@@ -74,7 +74,7 @@ def test_the_death_of_another_worker_or_of_another_life_explains_nothing() -> No
 
 
 def test_a_caller_that_hung_up_and_lives_explains_nothing() -> None:
-    """A worker that lost its lease cancels its send: that is no licence for a second one."""
+    """A worker that lost its lease cancels its send: that does not excuse a second one."""
     assert not is_explained(send(10, "worker-1.1", is_caller_gone=True), AGAIN, died_s={})
 
 
@@ -118,7 +118,7 @@ def test_deaths_and_outages_are_those_of_the_faults() -> None:
     )
 
 
-def test_messages_of_others_and_those_sent_once_are_no_doubles() -> None:
+def test_messages_of_others_and_those_sent_once_are_not_doubles() -> None:
     events = [
         send(10, "worker-1.1"),
         send(11, "worker-1.1", ids=["another's"]),

@@ -44,7 +44,7 @@ SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
         ([reply(9, "m1", "m2", "m3"), reply(9, "somebody else's")], 0, 0, {"sent": 3, "answered": 3}),
     ],
 )
-def test_the_fates_of_three_messages(
+def test_three_messages_have_the_expected_fates_and_the_counts_add_up(
     replies: list[Event], dead: int, waiting: int, expected: dict[str, int]
 ) -> None:
     ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting, deaths=Deaths())
@@ -120,7 +120,7 @@ def test_times_count_from_the_intended_moment() -> None:
     assert latency["ai"] == [996, 1_100]
 
 
-def test_replies_to_each_message() -> None:
+def test_replies_are_counted_by_message() -> None:
     assert answered_ids(EVENTS) == {"m1": 1, "m2": 1, "m3": 1}
 
 

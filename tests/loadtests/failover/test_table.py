@@ -1,4 +1,4 @@
-"""The table, with played processes instead of those that run a deployment each."""
+"""The table, with stand-ins for the processes that run a deployment each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from loadtests.failover.running import Load
 from loadtests.failover.table import Logs, run_cases
 
 
-class PlayedProcess:
-    """Process that hands over its end as soon as it starts, and ends when it is waited for."""
+class StandInProcess:
+    """Stand-in that says as soon as it starts that no row follows, and ends when it is waited for."""
 
-    started: list[PlayedProcess]
+    started: list[StandInProcess]
 
     def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
         self.rows: queue.SimpleQueue[None] = args[-1]
@@ -36,18 +36,18 @@ class PlayedProcess:
         self.is_cut_off |= self.is_running
 
 
-class PlayedContext:
-    """Context that makes played processes."""
+class StandInContext:
+    """Context that makes stand-ins for processes."""
 
-    Process = PlayedProcess
+    Process = StandInProcess
     SimpleQueue = queue.SimpleQueue
 
 
 @pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> list[PlayedProcess]:
-    monkeypatch.setattr("multiprocessing.get_context", lambda _: PlayedContext)
-    monkeypatch.setattr(PlayedProcess, "started", [], raising=False)
-    return PlayedProcess.started
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[StandInProcess]:
+    monkeypatch.setattr("multiprocessing.get_context", lambda _: StandInContext)
+    monkeypatch.setattr(StandInProcess, "started", [], raising=False)
+    return StandInProcess.started
 
 
 def _run(folder: Path) -> None:
@@ -56,7 +56,7 @@ def _run(folder: Path) -> None:
 
 
 def test_processes_that_have_handed_over_everything_end_by_themselves(
-    processes: list[PlayedProcess], tmp_path: Path
+    processes: list[StandInProcess], tmp_path: Path
 ) -> None:
     """A process that is cut off while it ends prints a traceback."""
     _run(tmp_path)
@@ -64,12 +64,12 @@ def test_processes_that_have_handed_over_everything_end_by_themselves(
 
 
 def test_processes_are_cut_off_by_an_interrupt(
-    processes: list[PlayedProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: list[StandInProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PlayedContext, "SimpleQueue", type("Rows", (), {"put": print, "get": interrupted}))
+    monkeypatch.setattr(StandInContext, "SimpleQueue", type("Rows", (), {"put": print, "get": interrupted}))
     with pytest.raises(KeyboardInterrupt):
         _run(tmp_path)
     assert [(each.is_running, each.is_cut_off) for each in processes] == [(False, True)] * 2

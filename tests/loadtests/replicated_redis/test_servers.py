@@ -93,7 +93,7 @@ def test_slots_move_with_their_keys(cluster_servers: ClusterServers) -> None:
 
 
 @pytest.mark.soak
-def test_a_failover_in_good_order(servers: ReplicatedServers) -> None:
+def test_a_failover_by_command_promotes_a_replica(servers: ReplicatedServers) -> None:
     primary = servers.primaries()[0]
     promoted = servers.fail_over(primary)
     assert promoted in servers.primaries()
@@ -101,7 +101,7 @@ def test_a_failover_in_good_order(servers: ReplicatedServers) -> None:
 
 
 @pytest.mark.soak
-def test_the_sentinels_need_a_majority(sentinel_servers: SentinelServers) -> None:
+def test_all_three_sentinels_are_usable(sentinel_servers: SentinelServers) -> None:
     first = sentinel_servers.sentinels[0]
     assert "OK 3 usable Sentinels" in first.command("SENTINEL", "CKQUORUM", "main")
 

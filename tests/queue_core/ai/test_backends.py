@@ -59,8 +59,8 @@ async def text_of(backend: Backend, turn: Batch) -> str:
     return extract((await backend.answer(turn)).text).text
 
 
-async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str:
-    """Ask the AI, save the new memory as the bot does for an answer that is used, and return the text."""
+async def ask_and_remember(backend: Backend, turn: Batch, memory: ConversationMemory) -> str:
+    """Ask the AI, save the new memory as the bot does for an answer that is sent, and return the text."""
     answer = await backend.answer(turn)
     if answer.memory:
         await memory.save(turn.instance_name, turn.user_phone, answer.memory)
@@ -74,7 +74,7 @@ async def remembered(memory: ConversationMemory) -> Memory:
     return loaded
 
 
-async def test_echo() -> None:
+async def test_echo_answers_with_the_texts() -> None:
     assert await text_of(EchoBackend(), batch("one", "", "two")) == "one\ntwo"
 
 
@@ -113,7 +113,9 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer({"response": "", "needsDataCollection": False}), ""),
     ],
 )
-async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, expected: str) -> None:
+async def test_http_takes_the_text_of_a_body_in_any_known_shape(
+    asking: Asking, answer: Answer, expected: str
+) -> None:
     async with stub(answer) as server:
         assert await text_of(HttpBackend(asking, server.url), batch("x")) == expected
     assert "Authorization" not in server.headers[0]
@@ -134,7 +136,7 @@ async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, exp
         Answer(text="<think>They ask for hours."),
     ],
 )
-async def test_what_http_does_not_take_as_an_answer(asking: Asking, answer: Answer) -> None:
+async def test_http_tries_again_where_a_body_has_no_text(asking: Asking, answer: Answer) -> None:
     async with stub(answer) as server:
         with pytest.raises(RetryLaterError, match="no text"):
             await HttpBackend(asking, server.url).answer(batch("x"))
@@ -221,7 +223,7 @@ async def test_half_a_surrogate_pair_is_sent_as_a_replacement(
     asking: Asking, memory: ConversationMemory
 ) -> None:
     async with stub(chat_answer(), Answer("Hi")) as server:
-        await used(OpenAiBackend(asking, server.url, "", "m", memory), batch("ok \ud83d"), memory)
+        await ask_and_remember(OpenAiBackend(asking, server.url, "", "m", memory), batch("ok \ud83d"), memory)
         await HttpBackend(asking, server.url).answer(batch("x", name="\ud83d"))
     assert server.bodies[0]["messages"][-1]["content"] == "ok \ufffd"
     assert server.bodies[1]["messages"][0]["data"] == {"name": "\ufffd"}
@@ -231,7 +233,10 @@ async def test_half_a_surrogate_pair_is_sent_as_a_replacement(
 async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationMemory) -> None:
     async with stub(dify_answer("one"), dify_answer("two")) as server:
         dify = DifyBackend(asking, f"{server.url}/v1/", KEY, memory)
-        assert [await used(dify, batch("a", "b"), memory), await used(dify, batch("c"), memory)] == [
+        assert [
+            await ask_and_remember(dify, batch("a", "b"), memory),
+            await ask_and_remember(dify, batch("c"), memory),
+        ] == [
             "one",
             "two",
         ]
@@ -249,9 +254,9 @@ async def test_each_turn_with_dify_renews_the_time_for_which_its_conversation_is
     key = MessageQueue(redis_client).keys.of("bot", "966500000001").memory
     async with stub(dify_answer(), dify_answer()) as server:
         dify = DifyBackend(asking, server.url, KEY, memory)
-        await used(dify, batch("a"), memory)
+        await ask_and_remember(dify, batch("a"), memory)
         await redis_client.expire(key, 60)
-        await used(dify, batch("b"), memory)
+        await ask_and_remember(dify, batch("b"), memory)
     assert await redis_client.ttl(key) > 60
     assert (await remembered(memory)).conversation_id == "c-1"
 
@@ -260,8 +265,8 @@ async def test_dify_begins_anew_when_it_has_forgotten(asking: Asking, memory: Co
     gone = Answer({"code": "not_found", "message": "Conversation Not Exists."}, status=404)
     async with stub(dify_answer(), gone, dify_answer("again", "c-2")) as server:
         dify = DifyBackend(asking, server.url, KEY, memory)
-        await used(dify, batch("a"), memory)
-        assert await used(dify, batch("b"), memory) == "again"
+        await ask_and_remember(dify, batch("a"), memory)
+        assert await ask_and_remember(dify, batch("b"), memory) == "again"
     assert [body["conversation_id"] for body in server.bodies] == ["", "c-1", ""]
     assert (await remembered(memory)).conversation_id == "c-2"
 
@@ -283,7 +288,7 @@ async def test_a_memory_that_cannot_be_read_is_not_replaced(asking: Asking) -> N
             DifyBackend(asking, server.url, KEY, memory),
             OpenAiBackend(asking, server.url, "", "m", memory),
         ):
-            assert await used(backend, batch("x"), memory) == "Hi"
+            assert await ask_and_remember(backend, batch("x"), memory) == "Hi"
 
 
 async def test_dify_that_is_not_there_is_not_asked_twice(asking: Asking, memory: ConversationMemory) -> None:
@@ -299,7 +304,7 @@ async def test_openai_gets_the_conversation_so_far(asking: Asking, memory: Conve
             asking, f"{server.url}/v1", KEY, "some-model", memory, system_prompt="Be kind.", history_turns=2
         )
         for number in range(4):
-            await used(openai, batch(f"question {number}"), memory)
+            await ask_and_remember(openai, batch(f"question {number}"), memory)
     assert server.paths[0] == "/v1/chat/completions"
     assert server.bodies[0] == {
         "model": "some-model",
@@ -327,8 +332,8 @@ async def test_a_history_that_is_refused_is_left_out(
     refusal = Answer({"error": {"code": "context_length_exceeded"}}, status=status)
     async with stub(chat_answer("one"), refusal, chat_answer("two")) as server:
         openai = OpenAiBackend(asking, server.url, "", "m", memory)
-        await used(openai, batch("a"), memory)
-        assert await used(openai, batch("b"), memory) == "two"
+        await ask_and_remember(openai, batch("a"), memory)
+        assert await ask_and_remember(openai, batch("b"), memory) == "two"
     contents = [[message["content"] for message in body["messages"]] for body in server.bodies]
     assert contents == [["a"], ["a", "one", "b"], ["b"]]
     assert [turn.text for turn in (await remembered(memory)).history] == ["b", "two"]
@@ -339,9 +344,9 @@ async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
 ) -> None:
     async with stub(chat_answer("one"), Answer({}, status=400)) as server:
         openai = OpenAiBackend(asking, server.url, "", "m", memory)
-        await used(openai, batch("a"), memory)
+        await ask_and_remember(openai, batch("a"), memory)
         with pytest.raises(RetryLaterError, match="400"):
-            await used(openai, batch("b"), memory)
+            await ask_and_remember(openai, batch("b"), memory)
     assert len(server.bodies) == 3
     assert [turn.text for turn in (await remembered(memory)).history] == ["a", "one"]
 
@@ -351,9 +356,9 @@ async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
 ) -> None:
     async with stub(dify_answer(), Answer({}, status=404), Answer({}, status=503)) as server:
         dify = DifyBackend(asking, server.url, KEY, memory)
-        await used(dify, batch("a"), memory)
+        await ask_and_remember(dify, batch("a"), memory)
         with pytest.raises(RetryLaterError, match="503"):
-            await used(dify, batch("b"), memory)
+            await ask_and_remember(dify, batch("b"), memory)
     assert len(server.bodies) == 3
     assert (await remembered(memory)).conversation_id == "c-1"
 
@@ -468,7 +473,7 @@ async def test_a_failure_blames_the_ai_or_the_turn(asking: Asking, answer: Answe
     assert raised.value.blames == blamed
 
 
-async def test_retry_after_as_a_date(asking: Asking) -> None:
+async def test_retry_after_may_be_a_date(asking: Asking) -> None:
     at = email.utils.formatdate(time.time() + 100, usegmt=True)
     async with stub(Answer({}, status=429, headers={"Retry-After": at})) as server:
         with pytest.raises(RetryLaterError) as raised:
@@ -506,7 +511,7 @@ async def test_waits_grow_with_the_attempts(asking: Asking, attempt: int, wait_m
     assert raised.value.after_ms == wait_ms
 
 
-async def test_nobody_listens(asking: Asking) -> None:
+async def test_an_ai_that_does_not_listen_is_tried_again(asking: Asking) -> None:
     async with stub(Answer({})) as server:
         url = server.url
     with pytest.raises(RetryLaterError, match="cannot be reached: no connection"):
@@ -528,7 +533,7 @@ async def test_malformed_json_is_tried_again(asking: Asking, memory: Conversatio
 
 @asynccontextmanager
 async def dripping() -> AsyncIterator[str]:
-    """Run a server whose answer never ends and comes a little at a time; yields its address. It takes one request."""
+    """Run a server whose answer never ends and comes a little at a time; yield its address. It takes one request."""
     stopped, ended = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

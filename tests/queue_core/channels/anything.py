@@ -195,8 +195,8 @@ def only(inbound: Inbound) -> QueueMessage:
     return message
 
 
-def storable(inbound: Inbound) -> None:
-    """Assert that the queue takes each message, or refuse it in words."""
+def check_storable(inbound: Inbound) -> None:
+    """Assert that each message can be stored, or is refused as an invalid message."""
     for message in (*inbound.messages, *(item.message for item in inbound.unreadable)):
         try:
             encode(message, 1_000_000)

@@ -17,7 +17,7 @@ class Case(NamedTuple):
 
 
 def evolution_body(status: int, message: Any) -> dict[str, Any]:
-    """A body as the Evolution API writes it."""
+    """Make a body as the Evolution API writes it."""
     phrase = {400: "Bad Request", 404: "Not Found", 401: "Unauthorized"}.get(status, "Internal Server Error")
     return {"status": status, "error": phrase, "response": {"message": message}}
 
@@ -160,7 +160,7 @@ EVOLUTION_GO = {
 
 
 def _exception(message: str, **further: Any) -> dict[str, Any]:
-    """A body of WAHA, which quotes the request: what the user reads must not decide."""
+    """Make a body of WAHA, which quotes the request: the text of the reply must not decide."""
     return {
         "statusCode": 500,
         "exception": {

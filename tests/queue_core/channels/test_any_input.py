@@ -16,7 +16,7 @@ from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.channels.evolution_go.parser import parse_evolution_go
 from queue_core.channels.waha.parser import parse_waha
 from queue_core.server.body import DEPTH_MAX
-from tests.queue_core.channels.anything import LIMIT, json_values, likely, storable
+from tests.queue_core.channels.anything import LIMIT, check_storable, json_values, likely
 from tests.queue_core.channels.corpus import messages, others
 from tests.queue_core.channels.shapes import (
     cloud,
@@ -70,7 +70,7 @@ def test_anything_is_taken(data: Any) -> None:
             inbound = parse(payload, media_bytes_max=LIMIT)
         except InvalidWebhookError:
             continue
-        storable(inbound)
+        check_storable(inbound)
         assert not [item.reason for item in inbound.unreadable if "parser failed" in item.reason]
 
 
@@ -125,7 +125,7 @@ def test_damaged_webhooks_are_taken(seed: int) -> None:
             inbound = OF_PATH[path.split("/")[2]](webhook, media_bytes_max=LIMIT)
         except InvalidWebhookError:
             continue
-        storable(inbound)
+        check_storable(inbound)
         assert not [item.reason for item in inbound.unreadable if "parser failed" in item.reason], webhook
 
 

@@ -37,7 +37,7 @@ def test_media_is_known_by_its_name_even_if_it_is_not_clean_base64() -> None:
 
 
 @pytest.mark.parametrize("data", [[255] * 2_000, {str(at): at % 256 for at in range(2_000)}])
-def test_bytes_as_javascript_writes_them(data: Any) -> None:
+def test_bytes_as_javascript_writes_them_are_media(data: Any) -> None:
     assert without_media({"jpegThumbnail": data}, 1_000) == {
         "jpegThumbnail": {"omitted": "bytes", "bytes": 2_000}
     }

@@ -1,4 +1,4 @@
-"""Pace of a process: what goes unasked, what waits, what is put off, and what a refusal changes; in simulated time."""
+"""Pace of a process in simulated time: sending without asking Redis, waiting, putting off, slowing down."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class World:
         self.time.now_s = end_s
 
     async def parts(self, count: int) -> AsyncGenerator[None, None]:
-        """A channel that sends so many parts."""
+        """Send so many parts, as a channel does."""
         for number in range(count):
             if number:
                 yield
@@ -76,7 +76,7 @@ class World:
             self.went_at.append(self.time.now_s)
 
     async def send(self, process: int = 0, parts: int = 1, number: str = "1", channel: str = "cloud") -> int:
-        """Send a reply; returns the number of stops between its parts."""
+        """Send a reply, and return the number of stops between its parts."""
         paced = self.pacers[process].paced(channel, number, self.parts(parts))
         return len([stop async for stop in paced])
 
@@ -110,7 +110,7 @@ class World:
         return max(sum(time - 1 < other <= time for other in times) for time in times)
 
 
-async def test_far_below_the_rate_nobody_is_asked(redis_client: Redis) -> None:
+async def test_far_below_the_rate_redis_is_not_asked(redis_client: Redis) -> None:
     world = World(redis_client, processes=3)
     for number in range(60):
         await world.send(number % 3)
@@ -138,7 +138,7 @@ async def test_processes_share_the_rate(redis_client: Redis) -> None:
     assert world.time.now_s - 1_000 <= 600 / 80 + 0.5, "the rate is used"
 
 
-async def test_who_does_not_ask_adds_a_sixteenth_at_most(redis_client: Redis) -> None:
+async def test_a_process_that_does_not_ask_adds_a_sixteenth_at_most(redis_client: Redis) -> None:
     world = World(redis_client, processes=4)
     for number in range(400):
         await world.send(number % 3)
@@ -303,7 +303,7 @@ async def test_a_number_without_a_rate_slows_down_too(redis_client: Redis) -> No
     assert world.asked - asked <= 1, "it is fast again, and nobody is asked"
 
 
-async def test_another_number_is_not_concerned(redis_client: Redis) -> None:
+async def test_another_number_is_not_slowed_down(redis_client: Redis) -> None:
     world = World(redis_client)
     world.refuses = 1
     with pytest.raises(NumberLimitError):
@@ -365,7 +365,7 @@ async def test_messages_at_the_same_time_keep_the_rate_while_redis_is_away(
 
 
 @pytest.mark.parametrize("pause_ms", [math.nan, "soon", [1]], ids=repr)
-async def test_a_pause_that_is_not_a_number_is_none(redis_client: Redis, pause_ms: Any) -> None:
+async def test_a_pause_that_is_not_a_number_is_not_kept(redis_client: Redis, pause_ms: Any) -> None:
     world = World(redis_client)
     world.refuses, world.pause_ms = 1, pause_ms
     with pytest.raises(NumberLimitError):

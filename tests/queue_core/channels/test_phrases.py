@@ -17,7 +17,7 @@ def test_every_phrase_is_in_both_languages(code: str) -> None:
     assert re.findall(r"%\(\w+\)d", english) == re.findall(r"%\(\w+\)d", arabic)
 
 
-def test_a_placeholder() -> None:
+def test_a_placeholder_has_its_words_in_brackets() -> None:
     english, arabic = phrases_in("en"), phrases_in("ar")
     assert english.bracketed("document", "a.pdf") == "[document: a.pdf]"
     assert english.bracketed("voice", extra=english.counted("seconds", 7)) == "[voice message, 7 s]"

@@ -22,7 +22,7 @@ def _meta(code: int, message: str, **further: Any) -> dict[str, Any]:
 
 
 def _exception(message: str) -> dict[str, Any]:
-    """A body of WAHA, which quotes the request."""
+    """Make a body of WAHA, which quotes the request."""
     request = {"path": "/api/sendText", "body": {"chatId": "1@c.us", "text": "rate-overlimit, logged out"}}
     return {"statusCode": 500, "exception": {"message": message, "name": "Error"}, "request": request}
 

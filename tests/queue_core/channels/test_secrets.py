@@ -43,7 +43,7 @@ from queue_core.channels.secrets import is_secret_name, without_secrets
         ),
     ],
 )
-def test_names_of_secrets(name: str) -> None:
+def test_the_name_of_a_secret_is_known(name: str) -> None:
     assert is_secret_name(name)
 
 
@@ -64,7 +64,7 @@ def test_names_of_secrets(name: str) -> None:
         *("id", "", "keyId", "passwordHint", "participant", "thumbnailDirectPath", "مفتاح"),
     ],
 )
-def test_names_of_other_things(name: str) -> None:
+def test_the_name_of_another_thing_is_not_taken_for_a_secret(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -74,7 +74,7 @@ def test_secrets_are_removed_at_any_depth_and_the_rest_stays() -> None:
     assert value["a"][0] == {"apikey": "s", "b": 1}, "what was given is left as it is"
 
 
-def test_a_name_beside_its_value() -> None:
+def test_the_value_beside_the_name_of_a_secret_is_removed() -> None:
     headers = [
         {"name": "X-Api-Key", "value": "s"},
         {"key": "lang", "value": "ar"},

@@ -38,18 +38,18 @@ def channel_of(kind: str, session: aiohttp.ClientSession, url: str, timeout_s: f
     return CloudChannel(session, f"{url}/v23.0", TOKEN, timeout_s=timeout_s)
 
 
-async def sent(channel: Channel, turn: Batch, reply: str) -> int:
-    """Have a reply sent, and return the number of stops between two parts."""
+async def send(channel: Channel, turn: Batch, reply: str) -> int:
+    """Send a reply, and return the number of stops between two parts."""
     return len([stop async for stop in channel.send(turn, reply)])
 
 
 BOTH = pytest.mark.parametrize("kind", ["evolution", "cloud"])
 
 
-async def test_evolution_sends(session: aiohttp.ClientSession) -> None:
+async def test_evolution_sends_a_text_and_shows_typing(session: aiohttp.ClientSession) -> None:
     async with stub(SENT) as server:
         channel = channel_of("evolution", session, server.url)
-        await sent(channel, batch("x"), "مرحبا ⭐")
+        await send(channel, batch("x"), "مرحبا ⭐")
         await channel.show_typing(batch("x").messages[0])
     assert server.paths == ["/message/sendText/bot", "/chat/sendPresence/bot"]
     assert server.bodies[0] == {"number": "966500000001", "text": "مرحبا ⭐"}
@@ -62,14 +62,14 @@ async def test_evolution_sends_to_a_linked_id_if_it_knows_no_phone(
 ) -> None:
     async with stub(SENT) as server:
         channel = channel_of("evolution", session, server.url)
-        await sent(channel, batch("x", phone="1@lid", reply_to="1@lid"), "hi")
+        await send(channel, batch("x", phone="1@lid", reply_to="1@lid"), "hi")
     assert server.bodies[0]["number"] == "1@lid"
 
 
-async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
+async def test_cloud_sends_a_text_and_shows_typing(session: aiohttp.ClientSession) -> None:
     async with stub(SENT) as server:
         channel = channel_of("cloud", session, server.url)
-        await sent(channel, batch("x", instance="1001"), "مرحبا")
+        await send(channel, batch("x", instance="1001"), "مرحبا")
         await channel.show_typing(batch("x", instance="1001").messages[0])
     assert server.paths == ["/v23.0/1001/messages"] * 2
     assert server.bodies[0]["to"] == "966500000001"
@@ -82,7 +82,7 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
     """In `to` Meta would take such an id for a number, answer 200, and drop the message."""
     async with stub(SENT) as server:
         for user in ("SA.9000000000000000017", "US.ENT.11815799212886844830"):
-            await sent(channel_of("cloud", session, server.url), batch("x", phone=user), "hi")
+            await send(channel_of("cloud", session, server.url), batch("x", phone=user), "hi")
     assert [body["recipient"] for body in server.bodies] == [
         "SA.9000000000000000017",
         "US.ENT.11815799212886844830",
@@ -95,11 +95,11 @@ async def test_cloud_answers_the_newest_address_of_a_user(session: aiohttp.Clien
     first, second = batch("x", phone="SA.1"), batch("y", phone="966500000001")
     turn = msgspec.structs.replace(first, messages=(*first.messages, *second.messages))
     async with stub(SENT) as server:
-        await sent(channel_of("cloud", session, server.url), turn, "hi")
+        await send(channel_of("cloud", session, server.url), turn, "hi")
     assert (server.bodies[0]["to"], "recipient" in server.bodies[0]) == ("966500000001", False)
 
 
-def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
+def any_channel_of(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
     """Return a channel of any provider."""
     if kind == "waha":
         return WahaChannel(session, url, TOKEN, timeout_s=10)
@@ -131,7 +131,7 @@ async def test_the_id_that_the_provider_gives_is_noted(
     parts: list[SentPart] = []
     async with stub(Answer(body)) as server:
         with noting_sent(parts):
-            await sent(the_channel(kind, session, server.url), batch("x"), "hi")
+            await send(any_channel_of(kind, session, server.url), batch("x"), "hi")
     assert parts == ([SentPart(expected, "hi")] if expected else [])
 
 
@@ -140,7 +140,7 @@ async def test_each_part_has_its_id(session: aiohttp.ClientSession) -> None:
     ids = [Answer({"messages": [{"id": f"wamid.{number}"}]}) for number in (1, 2)]
     async with stub(*ids) as server:
         with noting_sent(parts):
-            await sent(channel_of("cloud", session, server.url), batch("x"), "a" * 4_096 + "b")
+            await send(channel_of("cloud", session, server.url), batch("x"), "a" * 4_096 + "b")
     assert parts == [SentPart("wamid.1", "a" * 4_096), SentPart("wamid.2", "b")]
 
 
@@ -148,7 +148,7 @@ async def test_each_part_has_its_id(session: aiohttp.ClientSession) -> None:
 @pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
 async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kind: str, name: str) -> None:
     async with stub(SENT) as server:
-        await sent(channel_of(kind, session, server.url), batch("x", instance=name), "hi")
+        await send(channel_of(kind, session, server.url), batch("x", instance=name), "hi")
     (path,) = server.paths
     head, tail = ("/message/sendText/", "") if kind == "evolution" else ("/v23.0/", "/messages")
     assert path.startswith(head)
@@ -175,23 +175,23 @@ async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kin
         (Answer({}, hangs=True), SendUncertainError),
     ],
 )
-async def test_what_a_refusal_means(
+async def test_a_refusal_raises_the_error_that_it_means(
     session: aiohttp.ClientSession, kind: str, answer: Answer, expected: type[Exception]
 ) -> None:
     """No text, number, token or address is in the words."""
     async with stub(answer) as server:
         with pytest.raises(expected) as raised:
-            await sent(channel_of(kind, session, server.url, timeout_s=0.5), batch("x"), "secret words")
+            await send(channel_of(kind, session, server.url, timeout_s=0.5), batch("x"), "secret words")
     for hidden in ("secret", TOKEN, "966500000001", "127.0.0.1"):
         assert hidden not in str(raised.value)
 
 
 @BOTH
-async def test_nobody_listens(session: aiohttp.ClientSession, kind: str) -> None:
+async def test_nothing_is_sent_where_no_server_listens(session: aiohttp.ClientSession, kind: str) -> None:
     async with stub(SENT) as server:
         url = server.url
     with pytest.raises(RetryLaterError, match="not sent"):
-        await sent(channel_of(kind, session, url), batch("x"), "hi")
+        await send(channel_of(kind, session, url), batch("x"), "hi")
 
 
 @BOTH
@@ -219,7 +219,7 @@ async def test_retry_after_is_kept_up_to_ten_minutes(
 ) -> None:
     async with stub(Answer({}, status=status, headers={"Retry-After": asked})) as server:
         with pytest.raises(expected) as raised:
-            await sent(channel_of(kind, session, server.url), batch("x"), "hi")
+            await send(channel_of(kind, session, server.url), batch("x"), "hi")
     assert isinstance(raised.value, RetryLaterError | SendUncertainError)
     assert raised.value.after_ms == after_ms
 
@@ -227,7 +227,7 @@ async def test_retry_after_is_kept_up_to_ten_minutes(
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
-        stops = await sent(channel_of("cloud", session, server.url), batch("x"), reply)
+        stops = await send(channel_of("cloud", session, server.url), batch("x"), reply)
     parts = [body["text"]["body"] for body in server.bodies]
     assert len(parts) > 2
     assert stops == len(parts) - 1, "between two parts, and nowhere else"
@@ -242,7 +242,7 @@ async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession,
     for parts_sent, expected in ((0, "abc"), (1, "bc"), (2, "c"), (3, "")):
         async with stub(SENT) as server:
             channel = channel_of(kind, session, server.url)
-            await sent(channel, msgspec.structs.replace(turn, parts_sent=parts_sent), reply)
+            await send(channel, msgspec.structs.replace(turn, parts_sent=parts_sent), reply)
         texts = [body["text"]["body"] if kind == "cloud" else body["text"] for body in server.bodies]
         assert "".join(text[0] for text in texts) == expected
 
@@ -261,13 +261,13 @@ async def test_a_refusal_means_the_same_for_a_later_part(
     """The queue has noted the parts before it."""
     async with stub(SENT, second) as server:
         with pytest.raises(expected):
-            await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
+            await send(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
 
 
 async def test_the_console_prints_control_codes_as_text() -> None:
     written: list[str] = []
     channel = ConsoleChannel(written.append)
-    await sent(channel, batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
+    await send(channel, batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
     await channel.show_typing(batch("x").messages[0])
     assert written == ["→ bot/9\\x1b[2J, 2 messages:\n  one\n  \\x1b[31mtwo\\u202e سلام \u200d⭐"]
 
@@ -286,7 +286,7 @@ async def test_a_post_that_reaches_nobody_differs_from_a_post_that_gets_no_answe
             await post_json(session, url, {}, timeout_s=5)
 
 
-async def test_redirects_are_answers(session: aiohttp.ClientSession) -> None:
+async def test_redirects_are_not_followed(session: aiohttp.ClientSession) -> None:
     """A secret in a header must not be sent on to wherever a server points."""
     async with stub(Answer({}, status=307, headers={"Location": "http://name.invalid/"})) as server:
         answer = await post_json(session, server.url, {"a": 1}, headers={"apikey": TOKEN}, timeout_s=5)
@@ -305,7 +305,7 @@ async def test_a_server_that_takes_neither_form_of_the_body_is_not_the_fault_of_
     async with stub(*refusals) as server:
         channel = channel_of("evolution", session, server.url)
         with pytest.raises(RetryLaterError, match="another form") as raised:
-            await sent(channel, batch("x", phone="5511987654321"), "hi")
+            await send(channel, batch("x", phone="5511987654321"), "hi")
     assert raised.value.blames == "backend"
     assert len(server.bodies) == 2, "no other address of the user is tried"
 
@@ -314,5 +314,5 @@ async def test_the_wait_of_a_limited_account_stands_in_a_header(session: aiohttp
     headers = {"x-business-use-case-usage": '{"7001": [{"estimated_time_to_regain_access": 3}]}'}
     async with stub(Answer({"error": {"code": 80007}}, status=400, headers=headers)) as server:
         with pytest.raises(RetryLaterError) as raised:
-            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
+            await send(channel_of("cloud", session, server.url), batch("x"), "hi")
     assert raised.value.after_ms == 180_000

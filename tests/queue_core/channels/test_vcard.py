@@ -32,7 +32,7 @@ from queue_core.channels.vcard import read_vcard
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_card(lines: list[str], expected: dict[str, Any], end: str) -> None:
+def test_a_card_is_read(lines: list[str], expected: dict[str, Any], end: str) -> None:
     card = end.join(["BEGIN:VCARD", "VERSION:3.0", *lines, "END:VCARD"])
     assert read_vcard(card) == expected
 

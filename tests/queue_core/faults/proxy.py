@@ -58,7 +58,7 @@ class Proxy:
             link.cut()
 
     def armed_for(self, request: bytes) -> Armed | None:
-        """The fault that strikes at this request, if one does."""
+        """Disarm and return the fault that strikes at this request, if any."""
         for armed in self._armed:
             if any(needle in request for needle in armed.needles):
                 self._armed.remove(armed)
@@ -103,7 +103,7 @@ class _Link:
         self._cuts_at_answer = False
 
     async def run(self) -> None:
-        """Until either end goes."""
+        """Hand bytes on until either end goes."""
         await asyncio.gather(
             self._pump(self._from_client, self._request), self._pump(self._from_redis, self._answer)
         )

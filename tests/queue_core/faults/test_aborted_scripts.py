@@ -30,7 +30,7 @@ STEPS: dict[str, Step] = {
 }
 
 
-async def _answered_from_now_on(queue: MessageQueue, clock: Clock) -> set[str]:
+async def _answer_all(queue: MessageQueue, clock: Clock) -> set[str]:
     """Answer all turns for ten minutes, as one worker does, and return the ids of their messages."""
     answered: set[str] = set()
     for _ in range(200):
@@ -44,7 +44,7 @@ async def _answered_from_now_on(queue: MessageQueue, clock: Clock) -> set[str]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_no_message_is_lost(step: str) -> None:
+async def test_a_script_that_ends_after_any_write_loses_no_message(step: str) -> None:
     for writes in range(1, WRITES_MAX):
         redis, clock = store_client(), Clock()
         queue = MessageQueue(redis, clock=clock, monotonic=clock.seconds, rng=random.Random(1))
@@ -67,7 +67,7 @@ async def test_no_message_is_lost(step: str) -> None:
             await STEPS[step](queue, batch)
         was_not_reached = store.abort_after(None)
 
-        done |= await _answered_from_now_on(queue, clock)
+        done |= await _answer_all(queue, clock)
         done |= {letter.message.id for letter in await queue.dead_letters() if letter.message}
         missing = {f"{phone}{number}" for phone in USERS for number in range(6)} - done
         assert not missing, f"{step} ended after {writes} writes: {missing} were lost"

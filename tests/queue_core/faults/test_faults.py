@@ -1,4 +1,4 @@
-"""Faults of order, repetition, time and load, by their number in the list of faults. Each ends with a closed ledger."""
+"""Faults of order, repetition, time and load. Each test ends with a closed ledger."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PHONE = "201000000001"
 
 
 class Clock:
-    """Unix ms as the test says; never Redis's own."""
+    """Clock of the test, in Unix ms; never Redis's own."""
 
     def __init__(self) -> None:
         self.now_ms = NOW_MS
@@ -41,10 +41,10 @@ class Clock:
         return self.now_ms
 
 
-async def test_a_message_lands_between_the_last_read_and_the_release(
+async def test_a_message_between_the_last_read_and_the_release_is_the_next_turn(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 4: the incident itself. It is neither lost nor stranded, but the next turn."""
+    """The incident itself: such a message was lost."""
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     complete, late = queue.complete, iter(["m4", "m5"])
 
@@ -63,7 +63,7 @@ async def test_a_message_lands_between_the_last_read_and_the_release(
 
 @pytest.mark.parametrize("fault", ["lose the answer", "cut the request in half", "cut before the answer"])
 async def test_an_enqueue_that_failed_half_way_is_repeated(redis_server: EmbeddedRedis, fault: Fault) -> None:
-    """Faults 8 and 15: the mark against repeats and the message are stored together or not at all."""
+    """The mark of a known id and the message are stored together or not at all."""
     async with Proxy(redis_server.url) as proxy, connect(proxy.url) as redis:
         queue, bot = MessageQueue(redis, quick(redis_deadline_ms=300)), Bot()
         await enqueue(queue, ["m1"])
@@ -80,7 +80,6 @@ async def test_an_enqueue_that_failed_half_way_is_repeated(redis_server: Embedde
 
 
 async def test_a_pass_that_finds_a_conversation_held_drops_nothing(redis_client: Redis) -> None:
-    """Fault 9."""
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     await enqueue(queue, ["m1"])
     held = await claimed_batch(queue)
@@ -93,7 +92,7 @@ async def test_a_pass_that_finds_a_conversation_held_drops_nothing(redis_client:
 
 
 async def test_a_later_message_does_not_overtake_one_in_backoff(redis_client: Redis) -> None:
-    """Fault 10: even when enough messages arrive to be due at once."""
+    """Even when enough messages arrive to be due at once."""
 
     async def fail_once(batch: Batch) -> None:
         if batch.attempt == 1:
@@ -111,7 +110,6 @@ async def test_a_later_message_does_not_overtake_one_in_backoff(redis_client: Re
 
 
 async def test_a_burst_while_a_turn_is_answered_is_one_turn_after_it(redis_client: Redis) -> None:
-    """Fault 11."""
     gate = asyncio.Event()
 
     async def wait(batch: Batch) -> None:
@@ -136,8 +134,8 @@ async def test_a_burst_while_a_turn_is_answered_is_one_turn_after_it(redis_clien
     await check_ledger(queue, ["m1", *burst], bot.sent_ids)
 
 
-async def test_the_provider_delivers_again(redis_client: Redis) -> None:
-    """Fault 12: at once, an hour later, and six days later, when the id is long forgotten."""
+async def test_a_message_that_is_delivered_again_is_answered_once(redis_client: Redis) -> None:
+    """At once, an hour later, and six days later, when the id is long forgotten."""
     clock = Clock()
     queue = MessageQueue(redis_client, quick(), clock=clock)
     first = message("m1", timestamp=NOW_MS)
@@ -160,8 +158,7 @@ async def test_the_provider_delivers_again(redis_client: Redis) -> None:
     assert await queue.depth() == 0
 
 
-async def test_the_same_id_at_two_webhooks_in_the_same_instant(redis_client: Redis) -> None:
-    """Fault 13."""
+async def test_an_id_that_comes_to_four_processes_at_once_is_queued_once(redis_client: Redis) -> None:
     queues, bot = [MessageQueue(redis_client, quick()) for _ in range(4)], Bot()
     receipts = await asyncio.gather(*(queue.enqueue(message("m1")) for queue in queues))
     assert sorted(receipt.status for receipt in receipts) == ["duplicate"] * 3 + ["queued"]
@@ -172,8 +169,10 @@ async def test_the_same_id_at_two_webhooks_in_the_same_instant(redis_client: Red
 
 
 @on_newest
-async def test_delivery_out_of_order(redis_client: Redis) -> None:
-    """Fault 14: by the provider's time, equal and unknown times as they came."""
+async def test_messages_delivered_out_of_order_are_answered_in_the_order_of_the_provider(
+    redis_client: Redis,
+) -> None:
+    """Messages with equal or unknown times stay as they came."""
     clock = Clock()
     queue, bot = MessageQueue(redis_client, quick(), clock=clock), Bot()
     for message_id, timestamp in {"c": 3_000, "a": 1_000, "b1": 2_000, "b2": 2_000}.items():
@@ -189,8 +188,8 @@ async def test_delivery_out_of_order(redis_client: Redis) -> None:
     await check_ledger(queue, ["a", "b1", "b2", "c", "x", "y"], bot.sent_ids)
 
 
-async def test_the_clock_jumps_forward_while_a_turn_is_answered(redis_client: Redis) -> None:
-    """Fault 26: the lease is over early, and its holder, which lives, renews it before anybody takes it over."""
+async def test_a_clock_that_jumps_forward_takes_no_turn_from_its_worker(redis_client: Redis) -> None:
+    """The lease is over early, and its holder, which lives, renews it before anybody takes it over."""
     clock = Clock()
     queue = MessageQueue(redis_client, quick(queue_ttl_s=86_400), clock=clock)
     await enqueue(queue, ["m1"])
@@ -204,8 +203,8 @@ async def test_the_clock_jumps_forward_while_a_turn_is_answered(redis_client: Re
     await check_ledger(queue, ["m1"], first.ids)
 
 
-async def test_the_clock_jumps_back(redis_client: Redis) -> None:
-    """Fault 26: what was scheduled is due, tokens still grow, and nothing is lost."""
+async def test_a_clock_that_jumps_back_loses_nothing(redis_client: Redis) -> None:
+    """Scheduled turns are due, and tokens still grow."""
     clock = Clock()
     queue, bot = MessageQueue(redis_client, quick(), clock=clock), Bot()
     await enqueue(queue, ["m1"], "before")
@@ -225,8 +224,10 @@ async def test_the_clock_jumps_back(redis_client: Redis) -> None:
     await check_ledger(queue, ["m1", "m2", "m3"], [*held.ids, *bot.sent_ids])
 
 
-async def test_a_poison_message_and_its_conversation_goes_on(redis_client: Redis) -> None:
-    """Fault 27: it fails each time; after its attempts it is a dead letter, and only it."""
+async def test_a_message_that_always_fails_is_a_dead_letter_and_its_conversation_goes_on(
+    redis_client: Redis,
+) -> None:
+    """No other message is a dead letter."""
 
     async def choke(batch: Batch) -> None:
         if "poison" in batch.ids:
@@ -244,7 +245,7 @@ async def test_a_poison_message_and_its_conversation_goes_on(redis_client: Redis
 
 
 async def test_a_message_that_kills_its_worker_each_time_ends_too(redis_client: Redis) -> None:
-    """Fault 27: nobody lives to report the failure, so the claims count."""
+    """Nobody lives to report the failure, so the claims count."""
     clock = Clock()
     settings = quick(max_retry_count=2)
     queue, bot = MessageQueue(redis_client, settings, clock=clock), Bot()
@@ -263,7 +264,7 @@ async def test_a_message_that_kills_its_worker_each_time_ends_too(redis_client: 
 
 @on_newest
 async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Redis) -> None:
-    """Fault 28: no message waits for a pause that never comes."""
+    """No message waits for a pause that never comes."""
     settings = quick(window_ms=100, max_messages=1_000, max_batch=1_000)
     queue, bot = MessageQueue(redis_client, settings), Bot()
     ids: list[str] = []
@@ -284,8 +285,10 @@ async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Red
 
 @on_newest
 @pytest.mark.newest_redis
-async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(redis_client: Redis) -> None:
-    """Fault 29: he gets his turns one after the other; the others get theirs in between."""
+async def test_others_wait_for_one_turn_at_most_of_a_user_with_thousands_of_messages(
+    redis_client: Redis,
+) -> None:
+    """The user gets turns one after the other; the others get theirs in between."""
     queue, bot = MessageQueue(redis_client, quick(max_batch=100, redis_deadline_ms=20_000)), Bot()
     hot = [f"hot-{number}" for number in range(3_000)]
     others = [f"other-{number}" for number in range(10)]
@@ -297,15 +300,14 @@ async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(r
         await at_rest(queue)
     turns = [batch.user_phone for batch in bot.asked]
     assert turns.count("hot") == 30
-    assert all(phone == "hot" for phone in turns[12:]), "others waited for more than one of his turns"
+    assert all(phone == "hot" for phone in turns[12:]), "others waited for more than one turn of that user"
     assert [it for it in bot.sent_ids if it.startswith("hot")] == hot
     await check_ledger(queue, [*hot, *others], bot.sent_ids)
 
 
 @on_newest
 @pytest.mark.newest_redis
-async def test_ten_thousand_conversations_at_once(redis_client: Redis) -> None:
-    """Fault 29."""
+async def test_ten_thousand_conversations_at_once_are_all_answered(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(redis_deadline_ms=20_000, lock_ttl_ms=60_000)), Bot()
     ids = [f"m{number}" for number in range(10_000)]
     await asyncio.gather(*(queue.enqueue(message(it, f"user-{it}")) for it in ids))
@@ -316,8 +318,8 @@ async def test_ten_thousand_conversations_at_once(redis_client: Redis) -> None:
     assert sorted(bot.sent_ids) == sorted(ids)
 
 
-async def test_two_monitors_at_once(redis_client: Redis) -> None:
-    """Fault 30: each conversation is handed to one of them."""
+async def test_two_passes_at_once_answer_each_conversation_once(redis_client: Redis) -> None:
+    """Two monitors would make such passes."""
     queues, bot = [MessageQueue(redis_client, quick(window_ms=0)) for _ in range(2)], Bot()
     ids = [f"m{number}" for number in range(30)]
     for number, message_id in enumerate(ids):
@@ -333,8 +335,8 @@ async def test_two_monitors_at_once(redis_client: Redis) -> None:
 
 
 @pytest.mark.parametrize("first", ["complete", "takeover"])
-async def test_a_monitor_against_a_late_complete(redis_client: Redis, first: str) -> None:
-    """Fault 30: whichever Redis does first counts, and the other one changes nothing."""
+async def test_of_a_takeover_and_a_late_complete_the_first_counts(redis_client: Redis, first: str) -> None:
+    """Whichever Redis does first counts, and the other one changes nothing."""
     clock = Clock()
     queue = MessageQueue(redis_client, quick(), clock=clock)
     await enqueue(queue, ["m1"])

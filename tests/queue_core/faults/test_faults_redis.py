@@ -1,4 +1,4 @@
-"""Faults of Redis and of the way to it, in the middle of traffic, by their number in the list of faults.
+"""Faults of Redis and of the way to it, in the middle of traffic.
 
 Producers repeat what was not acknowledged by the same id, two workers answer, and everything comes out exactly once.
 On a machine that stands still for longer than a worker has to renew its lease after an outage, a reply may come twice
@@ -96,7 +96,7 @@ class Traffic:
             self._stalled_s = max(self._stalled_s, time.monotonic() - before - 0.01)
 
     async def flows_through(self, fault: Callable[[], Awaitable[None]]) -> None:
-        """Everybody writes, the fault strikes amid it; returns when all is answered and the ledger closed."""
+        """Let everybody write while the fault strikes; return when all is answered and the ledger closed."""
         measuring = asyncio.create_task(self._measures_stalls())
         async with running(*self._workers):
             await self._delivers("first", "somebody else")  # every script is loaded
@@ -151,13 +151,13 @@ class Traffic:
 
 @asynccontextmanager
 async def traffic_through_a_proxy(server: EmbeddedRedis) -> AsyncIterator[tuple[Proxy, Traffic]]:
-    """Traffic whose way to Redis can be cut."""
+    """Make traffic whose way to Redis can be cut."""
     async with Proxy(server.url) as proxy, connect(proxy.url) as redis:
         yield proxy, Traffic(redis)
 
 
 async def test_redis_is_killed_and_restarted(redis_server: EmbeddedRedis) -> None:
-    """Faults 19 and 20: with `appendfsync always` nothing acknowledged is lost, and the scripts come back."""
+    """With `appendfsync always` nothing acknowledged is lost, and the scripts come back."""
 
     async def kill_and_restart() -> None:
         for _ in range(2):
@@ -176,7 +176,7 @@ async def test_redis_is_killed_and_restarted(redis_server: EmbeddedRedis) -> Non
 async def test_redis_is_away_for_longer_than_a_lease_after_a_send(
     redis_server: EmbeddedRedis, outages_s: tuple[float, ...]
 ) -> None:
-    """Nobody dies: whoever sent knows it, and has time to say so. Two outages, 50 ms apart, add up to a lease."""
+    """No worker dies: the sender knows that it sent, and has time to note it. Two outages add up to a lease."""
     settings = quick(redis_deadline_ms=300, lock_ttl_ms=4_000, lock_renew_ms=500, window_ms=10)
     is_sent = asyncio.Event()
 
@@ -200,7 +200,7 @@ async def test_redis_is_away_for_longer_than_a_lease_after_a_send(
 
 
 async def test_redis_stands_still_for_longer_than_the_deadline(redis_server: EmbeddedRedis) -> None:
-    """Faults 15 and 16: what was asked meanwhile is done when it goes on, and is asked again: once all the same."""
+    """Calls made meanwhile are carried out when Redis goes on, and are repeated: they count once all the same."""
 
     async def stand_still() -> None:
         redis_server.pause()
@@ -214,7 +214,6 @@ async def test_redis_stands_still_for_longer_than_the_deadline(redis_server: Emb
 
 
 async def test_connections_are_killed_over_and_over(redis_server: EmbeddedRedis) -> None:
-    """Fault 18."""
 
     async def kill_clients() -> None:
         async with Redis.from_url(redis_server.url) as direct:
@@ -227,7 +226,7 @@ async def test_connections_are_killed_over_and_over(redis_server: EmbeddedRedis)
 
 
 async def test_scripts_are_flushed_over_and_over(redis_server: EmbeddedRedis) -> None:
-    """Fault 19: NOSCRIPT, also inside a pipeline."""
+    """Redis answers NOSCRIPT, also inside a pipeline."""
 
     async def flush() -> None:
         async with Redis.from_url(redis_server.url) as direct:
@@ -251,7 +250,7 @@ async def test_scripts_are_flushed_over_and_over(redis_server: EmbeddedRedis) ->
 async def test_a_request_or_its_answer_is_lost_on_the_way(
     redis_server: EmbeddedRedis, stub: type[Call[Any]], fault: Fault
 ) -> None:
-    """Faults 15 and 18: a reset inside a pipeline, and answers that never come."""
+    """A reset inside a pipeline, and answers that never come."""
     async with traffic_through_a_proxy(redis_server) as (proxy, traffic):
 
         async def strike() -> None:
@@ -264,7 +263,7 @@ async def test_a_request_or_its_answer_is_lost_on_the_way(
 
 
 async def test_a_small_pool_is_waited_for(redis_server: EmbeddedRedis) -> None:
-    """Fault 18: two doorbells hold a connection each, and one is left for everything else."""
+    """Two doorbells hold a connection each, and one is left for everything else."""
 
     async def nothing() -> None:
         pass
@@ -274,7 +273,7 @@ async def test_a_small_pool_is_waited_for(redis_server: EmbeddedRedis) -> None:
 
 
 async def test_a_full_redis_refuses_loudly_and_still_drains(redis_server: EmbeddedRedis) -> None:
-    """Fault 21: nothing more goes in, nothing is lost, and what is in is answered."""
+    """Nothing more goes in, nothing is lost, and what is in is answered."""
     async with connect(redis_server.url) as redis:
         queue, bot = MessageQueue(redis, quick()), Bot()
         ids = [f"m{number}" for number in range(20)]
@@ -291,7 +290,7 @@ async def test_a_full_redis_refuses_loudly_and_still_drains(redis_server: Embedd
 
 
 async def test_a_redis_that_cannot_save_refuses_loudly(redis_server: EmbeddedRedis) -> None:
-    """Fault 22: MISCONF. Work goes on when it can save again."""
+    """Redis answers MISCONF. Work goes on when it can save again."""
     in_the_way = redis_server.data_dir / "dump.rdb"
     in_the_way.mkdir()
     async with connect(redis_server.url) as redis:
@@ -312,7 +311,7 @@ async def test_a_redis_that_cannot_save_refuses_loudly(redis_server: EmbeddedRed
 
 
 async def test_a_redis_that_is_still_loading_is_unavailable() -> None:
-    """Fault 22: LOADING."""
+    """Redis answers LOADING."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Faults of workers, by their number in the list of faults: real processes, killed, frozen, blocked and drained."""
+"""Faults of workers: real processes, killed, frozen, blocked and drained."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.queue_core.faults.worker import Stage, worker
 
 SETTINGS = {"lock_ttl_ms": 1_000, "lock_renew_ms": 200}
 MARGIN_S = 8.0
-"""For a busy machine; the lease of 1 s and this stay below the 15 s of a lease by default."""
+"""Margin for a busy machine; with the lease of 1 s it is below the 15 s of a lease by default."""
 
 
 @pytest.mark.parametrize("stage", ["claimed", "asked", "recorded", "sent"])
-async def test_a_worker_killed_at_any_stage(
+async def test_the_turn_of_a_worker_killed_at_any_stage_is_taken_over(
     redis_server: EmbeddedRedis, tmp_path: Path, stage: Stage
 ) -> None:
-    """Faults 1, 2 and 3: another worker takes over when the lease is over.
+    """Another worker takes over when the lease is over.
 
     What is on record is sent and not asked for again; only what was sent before may be sent twice.
     """
@@ -61,10 +61,10 @@ async def test_a_worker_killed_at_any_stage(
 
 
 @pytest.mark.parametrize("stage", ["recorded", "sent"])
-async def test_a_worker_killed_about_the_send_where_nothing_may_be_sent_twice(
+async def test_a_reply_that_a_killed_worker_may_have_sent_is_a_dead_letter_if_set_so(
     redis_server: EmbeddedRedis, tmp_path: Path, stage: Stage
 ) -> None:
-    """Fault 3 under `unsure_sends = dead-letter`."""
+    """The setting is `unsure_sends = dead-letter`."""
     settings = quick(**SETTINGS, unsure_sends="dead-letter")
     async with connect(redis_server.url) as redis:
         queue, bot = MessageQueue(redis, settings), Bot()
@@ -91,7 +91,7 @@ async def test_a_worker_killed_about_the_send_where_nothing_may_be_sent_twice(
 async def test_a_worker_that_stands_still_past_its_lease_changes_nothing_afterwards(
     redis_server: EmbeddedRedis, tmp_path: Path, stage: Stage, how: Literal["frozen", "blocked"]
 ) -> None:
-    """Faults 5, 6 and 7: frozen by SIGSTOP, or its event loop blocked, so that no lease is renewed."""
+    """SIGSTOP freezes it, or its event loop is blocked, so that no lease is renewed."""
     settings = quick(**SETTINGS)
     async with (
         connect(redis_server.url) as redis,
@@ -131,7 +131,7 @@ async def test_a_worker_that_stands_still_past_its_lease_changes_nothing_afterwa
 async def test_a_drained_worker_finishes_its_own_and_a_new_one_does_the_rest(
     redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    """Fault 31: SIGTERM in a rolling deploy, old and new side by side."""
+    """SIGTERM in a rolling deploy, old and new side by side."""
     settings = quick(**SETTINGS)
     async with (
         connect(redis_server.url) as redis,
@@ -158,7 +158,7 @@ async def test_a_drained_worker_finishes_its_own_and_a_new_one_does_the_rest(
 async def test_a_drained_worker_hands_back_what_takes_too_long(
     redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    """Fault 31: the lease of 60 s is not waited for."""
+    """The lease of 60 s is not waited for."""
     settings = quick(lock_ttl_ms=60_000, lock_renew_ms=10_000)
     async with (
         connect(redis_server.url) as redis,

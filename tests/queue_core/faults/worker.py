@@ -1,7 +1,7 @@
 """A worker in a process of its own, to be killed, frozen and drained: run by `Worker`, or `python -m` this.
 
-It says on stdout which stage it has reached. At the stage it is to hold at it waits for a line on stdin, "block"
-with its event loop blocked. What it did is in its journal, a file that survives it.
+It writes each stage that it reaches to stdout. At the stage `hold_at` it waits for a line on stdin; with "block" its
+event loop is blocked meanwhile. What it did is in its journal, a file that survives it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from queue_core import Batch, MessageQueue, Processor, QueueSettings, connect
 from tests.queue_core.bot import PATIENCE_S
 
 Stage = Literal["claimed", "asked", "recorded", "sent"]
-"""Before the AI is asked; when it has answered; before the reply is sent; when it is, before complete."""
+"""Before the AI is asked; after its answer; before the reply is sent; after that, before complete."""
 ROOT = Path(__file__).parents[3]
 
 
@@ -49,7 +49,7 @@ class Worker:
         self._process.stdin.write(b"\n")
 
     def signal(self, number: signal.Signals) -> None:
-        """SIGKILL, SIGSTOP, SIGCONT; SIGTERM makes it finish what it has in work."""
+        """Send a signal; SIGTERM makes the process finish what it has in work."""
         self._process.send_signal(number)
 
     async def ended(self) -> int:
@@ -83,7 +83,7 @@ async def worker(
     how: Literal["wait", "block"] = "wait",
     grace_s: float = 20.0,
 ) -> AsyncIterator[Worker]:
-    """A worker at work; killed at the end if it still lives."""
+    """Start a worker; kill it at the end if it still lives."""
     options = [url, msgspec.json.encode(settings).decode(), str(journal), str(hold_at), how, str(grace_s)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,

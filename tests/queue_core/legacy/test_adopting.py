@@ -22,7 +22,7 @@ async def test_buffers_of_a_killed_process_are_adopted_after_the_last_timer(redi
     world = World(redis_client)
     await world.receive("m1")
     await world.receive("", phone="2")
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(19_999)
     assert await world.adopt() == 0
     world.time.move(1)
@@ -53,7 +53,7 @@ async def test_a_buffer_being_answered_by_a_killed_process_is_adopted_later(redi
     await world.receive("m1")
     world.time.move(8_000)
     await happens(ai.asked)
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(30_000)
     assert await world.adopt() == 0
     (answering,) = [key async for key in redis_client.scan_iter("wa:legacy_answering:*")]
@@ -66,7 +66,7 @@ async def test_a_buffer_being_answered_by_a_killed_process_is_adopted_later(redi
 async def test_a_buffer_is_deleted_only_when_all_its_messages_are_in_the_queue(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1", "m2")
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(20_000)
 
     async def fails_on_m2(taken: QueueMessage) -> None:
@@ -86,7 +86,7 @@ async def test_a_message_that_the_queue_refuses_does_not_hold_up_the_others(
 ) -> None:
     world = World(redis_client)
     await world.receive("m1", "m2")
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(20_000)
 
     async def refuses_m1(taken: QueueMessage) -> None:
@@ -113,7 +113,7 @@ async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: 
     await other.receive(message("not ours"))
     for user in range(1_500):  # more than one step of a SCAN
         await world.receive(f"m{user}", phone=str(user))
-    await world.is_killed()
+    await world.kill_process()
     await other.close(None)
     world.time.move(20_000)
     adopted: list[str] = []
@@ -126,10 +126,10 @@ async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: 
 
 
 @on_newest
-async def test_adopts_until_nothing_is_too_young_and_waits_for_redis(redis_client: Redis) -> None:
+async def test_adopting_goes_on_until_no_buffer_is_too_young_and_waits_for_redis(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1")
-    await world.is_killed()
+    await world.kill_process()
     world.unreliable.is_away = True
     adopting = asyncio.create_task(
         adopt_all_leftovers(world.queue_of_a_process(), clock=world.time.clock, sleep=world.time.sleep)

@@ -185,7 +185,9 @@ async def test_users_are_kept_apart_and_the_whole_message_is_kept(redis_client: 
         ),
     ],
 )
-async def test_refuses_a_message_that_can_never_be_stored(redis_client: Redis, unfit: QueueMessage) -> None:
+async def test_a_message_that_can_never_be_stored_is_refused(
+    redis_client: Redis, unfit: QueueMessage
+) -> None:
     world = World(redis_client)
     with pytest.raises(InvalidMessageError):
         await world.intake.receive(unfit)
@@ -211,14 +213,14 @@ async def test_a_webhook_that_is_cancelled_leaves_no_buffer_without_a_timer(redi
     assert world.bot.sent_ids == ["m1"]
 
 
-async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
+async def test_the_legacy_buffer_works_on_a_cluster(cluster_client: RedisCluster) -> None:
     redis: Any = cluster_client
     world = World(redis)
     await world.receive("m1", "m2")
     world.time.move(8_000)
     await world.at_rest()
     await world.receive("m3", phone="2")
-    await world.is_killed()
+    await world.kill_process()
     world.time.move(20_000)
     adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])

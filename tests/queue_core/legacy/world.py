@@ -43,7 +43,7 @@ class Time:
         return sorted(at_ms - self.now_ms for at_ms, sleeper in self._sleepers if not sleeper.done())
 
     def move(self, by_ms: int) -> None:
-        """Move the clock and wakes the sleepers whose time is over."""
+        """Move the clock, and wake the sleepers whose time is over."""
         self.now_ms += by_ms
         for at_ms, sleeper in self._sleepers:
             if at_ms <= self.now_ms and not sleeper.done():
@@ -91,7 +91,7 @@ class Unreliable:
 
 
 class World:
-    """A process with the switch back, and the queue beside it."""
+    """A process that is switched back to the legacy buffer, and the queue beside it."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class World:
         for message_id in ids:
             assert await self.intake.receive(message(message_id, phone)) == "buffered"
 
-    async def is_killed(self) -> None:
+    async def kill_process(self) -> None:
         """End the process without grace and without another call to Redis."""
         self.unreliable.is_away = True
         await self.intake.close(None)

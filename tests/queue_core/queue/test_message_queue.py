@@ -167,7 +167,7 @@ async def test_a_turn_is_due_by_a_rule_and_names_it(
 
 @pytest.mark.newest_redis
 async def test_a_user_who_never_stops_is_answered_again_and_again(queue: MessageQueue, clock: Clock) -> None:
-    """Fault 28: a message every 700 ms for two minutes; nobody waits for longer than the window."""
+    """A message every 700 ms for two minutes; nobody waits for longer than the window."""
     waits = []
     for number in range(170):
         await queue.enqueue(message(f"m{number}"))
@@ -241,7 +241,7 @@ async def test_a_repeated_end_is_harmless(queue: MessageQueue, clock: Clock) -> 
 async def test_a_value_that_is_not_a_message_becomes_a_dead_letter_and_the_rest_goes_on(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    """Fault 27: somebody else wrote into the list."""
+    """Somebody else wrote into the list."""
     await queue.enqueue(message("m1"))
     keys = queue.keys.of("bot", "1")
     await queue.redis.lpush(keys.queue, b"\xff rubbish")
@@ -264,7 +264,7 @@ async def test_withdraw_returns_the_fate_of_the_message(queue: MessageQueue, clo
 
 
 class TestLostAnswers:
-    """Faults 15, 16: Redis carried out the call, and the answer was lost."""
+    """Redis carried out the call, and the answer was lost."""
 
     async def test_a_cancelled_claim_is_repeated_by_the_next(self, queue: MessageQueue, clock: Clock) -> None:
         await queue.enqueue(message("m1"))
@@ -361,7 +361,7 @@ async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: Mess
 @pytest.mark.newest_redis
 class TestManyMessages:
     async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
-        """Fault 33: Lua's unpack takes a few thousand values at most."""
+        """Lua's unpack takes a few thousand values at most."""
         queue = MessageQueue(
             redis_client, QueueSettings(max_batch=1_000, redis_deadline_ms=30_000), clock=clock
         )
@@ -384,7 +384,7 @@ class TestManyMessages:
         assert await queue.depth() == 200
 
     async def test_10000_conversations(self, real_redis: Redis, clock: Clock) -> None:
-        """Fault 29: all are due at once; each is handed over once, the longest overdue first."""
+        """All are due at once; each is handed over once, the longest overdue first."""
         queue = MessageQueue(real_redis, clock=clock)
         for start in range(0, 10_000, 1_000):
             await asyncio.gather(*(queue.enqueue(message(phone=str(n))) for n in range(start, start + 1_000)))

@@ -110,7 +110,7 @@ class Cutter:
 
 
 Answer = Callable[[int, tuple[bytes, ...]], bytes | None]
-"""Returns the bytes to answer with, given the number of the connection and the command; None closes it."""
+"""Function from the number of the connection and the command to the bytes of the answer; None closes it."""
 
 
 class Played:

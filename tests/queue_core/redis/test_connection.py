@@ -24,7 +24,7 @@ from queue_core.redis.nodes.client import NodesClient
 from queue_core.redis.nodes.urls import Address
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
-from tests.queue_core.bot import eventually, runner_of
+from tests.queue_core.bot import eventually, transport_of
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ async def under_way_while_closed(client: Redis, redis_server: EmbeddedRedis) -> 
     await queue.enqueue(MESSAGE)
     redis_server.pause()
     call = asyncio.create_task(queue.enqueue(MESSAGE))
-    writes = runner_of(queue).round_trips
-    await eventually(lambda: runner_of(queue).round_trips > writes, "the call is written")
+    writes = transport_of(queue).round_trips
+    await eventually(lambda: transport_of(queue).round_trips > writes, "the call is written")
     await client.aclose()
     redis_server.resume()
     return call

@@ -35,7 +35,7 @@ def message(number: int) -> QueueMessage:
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 @pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
 async def test_acknowledged_messages_survive_a_kill(binary: RedisBinary, fsync: Fsync) -> None:
-    """Fault 20: Redis is killed (-9) right after an enqueue; a server that cannot guarantee this is refused."""
+    """Redis is killed (-9) right after an enqueue; a server that cannot guarantee this is refused."""
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync=fsync) as server:
         async with Redis.from_url(server.url) as client:
             queue = MessageQueue(client, STRICT)

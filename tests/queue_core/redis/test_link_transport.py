@@ -247,7 +247,7 @@ class TestDeadlines:
     async def test_a_frozen_redis_is_noticed_by_every_call_at_its_own_deadline(
         self, redis_server: EmbeddedRedis
     ) -> None:
-        """Fault 10: 2,000 calls at once and 100 later; none hears of it later than at the next look."""
+        """2,000 calls at once and 100 later; none hears of it later than at the next look."""
         deadline_s = 0.5
         waits: list[float] = []
         lags = [0.0]
@@ -423,7 +423,7 @@ class TestServersThatRefuse:
     async def test_after_a_failover_behind_one_address_the_new_primary_is_found(
         self, redis: Redis, cutter: Cutter, redis_server: EmbeddedRedis
     ) -> None:
-        """Fault 7: the old primary lives on as a replica, and open connections stay with it."""
+        """The old primary lives on as a replica, and open connections stay with it."""
         async with transport_on(through(cutter)) as transport, connect(redis_server.url) as new:
             await all_of(transport.gathered(Note(number=1)), transport.alone(Note(number=2)))
             await redis.replicaof("127.0.0.1", "1")

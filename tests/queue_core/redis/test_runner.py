@@ -35,7 +35,7 @@ def queue_on(redis: Redis, deadline_ms: int = 1_500) -> MessageQueue:
     return MessageQueue(redis, SETTINGS, transport=ScriptRunner(redis, deadline_ms=deadline_ms))
 
 
-def runner_of(queue: MessageQueue) -> ScriptRunner:
+def transport_of(queue: MessageQueue) -> ScriptRunner:
     assert isinstance(queue.transport, ScriptRunner)
     return queue.transport
 
@@ -47,7 +47,7 @@ async def queue(redis_client: Redis) -> MessageQueue:
     await queue.enqueue(message(0, "warm up"))
     (batch,) = (await queue.claim("p")).batches
     await queue.complete(batch)
-    runner_of(queue).round_trips = 0
+    transport_of(queue).round_trips = 0
     return queue
 
 
@@ -66,26 +66,26 @@ async def test_calls_of_one_turn_travel_together_in_order(
     queue: MessageQueue, count: int, trips: int
 ) -> None:
     await enqueue_all(queue, count)
-    assert runner_of(queue).round_trips == trips
+    assert transport_of(queue).round_trips == trips
     assert await ids(queue) == [f"m{number}" for number in range(count)]
 
 
 async def test_calls_made_while_a_pipeline_is_under_way_go_in_the_next(queue: MessageQueue) -> None:
     first = asyncio.create_task(queue.enqueue(message(1)))
-    while not runner_of(queue).round_trips:  # noqa: ASYNC110 - it is under way within a turn or two of the loop
+    while not transport_of(queue).round_trips:  # noqa: ASYNC110 - it is under way within a turn or two of the loop
         await asyncio.sleep(0)
     rest = [asyncio.create_task(queue.enqueue(message(number))) for number in range(2, 50)]
     await asyncio.gather(first, *rest)
-    assert runner_of(queue).round_trips == 2
+    assert transport_of(queue).round_trips == 2
     assert await ids(queue) == [f"m{number}" for number in range(1, 50)]
 
 
 async def test_different_scripts_travel_together(queue: MessageQueue) -> None:
     await enqueue_all(queue, 5, "done")
     (batch,) = (await queue.claim("p")).batches
-    runner_of(queue).round_trips = 0
+    transport_of(queue).round_trips = 0
     await asyncio.gather(queue.complete(batch), queue.enqueue(message(1)), queue.withdraw(message(9)))
-    assert runner_of(queue).round_trips <= 4, (
+    assert transport_of(queue).round_trips <= 4, (
         "withdraw was not there yet: one round trip, its script, one more, and a look for a name that leads on"
     )
     assert await ids(queue) == ["m1"]
@@ -95,14 +95,14 @@ async def test_a_call_alone_waits_for_no_pipeline(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = asyncio.Event()
-    real = runner_of(queue)._pipeline
+    real = transport_of(queue)._pipeline
 
     async def slow_for_many(calls: Any) -> list[Any]:
         if len(calls) > 1:
             await stuck.wait()
         return await real(calls)
 
-    monkeypatch.setattr(runner_of(queue), "_pipeline", slow_for_many)
+    monkeypatch.setattr(transport_of(queue), "_pipeline", slow_for_many)
     both = [asyncio.create_task(queue.enqueue(message(number))) for number in range(2)]
     await asyncio.sleep(0)
     assert (await queue.claim("p")).batches == ()
@@ -112,7 +112,7 @@ async def test_a_call_alone_waits_for_no_pipeline(
 
 @pytest.mark.parametrize("count", [1, 3, 300])
 async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue, count: int) -> None:
-    """Fault 19: SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
+    """SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
     await queue.redis.script_flush()
     receipts = await enqueue_all(queue, count)
     assert {receipt.status for receipt in receipts if isinstance(receipt, Receipt)} == {"queued"}
@@ -126,7 +126,7 @@ async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue
 async def test_scripts_that_are_flushed_while_they_are_loaded_are_loaded_again(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = runner_of(queue)
+    runner = transport_of(queue)
     load, flushes = runner._load_scripts, 3
 
     async def load_and_flush(scripts: set[LuaScript]) -> None:
@@ -164,13 +164,13 @@ async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue)
 async def test_an_answer_that_cannot_be_read_reaches_its_caller_only(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = runner_of(queue)._pipeline
+    real = transport_of(queue)._pipeline
 
     async def garbled(calls: Any) -> list[Any]:
         answers = await real(calls)
         return [b"?" if at == 1 else answer for at, answer in enumerate(answers)]
 
-    monkeypatch.setattr(runner_of(queue), "_pipeline", garbled)
+    monkeypatch.setattr(transport_of(queue), "_pipeline", garbled)
     results = await enqueue_all(queue, 3)
     assert [isinstance(result, Receipt) for result in results] == [True, False, True]
 
@@ -216,7 +216,7 @@ class TestCancelledCallers:
             return []
 
         with monkeypatch.context() as patched:
-            patched.setattr(runner_of(queue), "_pipeline", never)
+            patched.setattr(transport_of(queue), "_pipeline", never)
             callers = [asyncio.create_task(queue.enqueue(message(number))) for number in range(300)]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -246,17 +246,17 @@ class TestDeadline:
             assert "may or may not have run the command" in str(results[0])
             with pytest.raises(QueueUnavailableError, match="did not answer in time"):
                 await queue.claim("p")
-        runner_of(queue)._deadline_s = 5.0
+        transport_of(queue)._deadline_s = 5.0
         assert (await queue.enqueue(message(1))).status == "queued"
 
     async def test_a_real_server_that_stalls(self, real_redis: Redis) -> None:
-        """Fault 16: the call is carried out when the server goes on, and no other caller gets its answer."""
+        """The call is carried out when the server goes on, and no other caller gets its answer."""
         queue = queue_on(real_redis, deadline_ms=100)
         await queue.enqueue(message(0))
         await real_redis.client_pause(300)
         with pytest.raises(QueueUnavailableError, match="did not answer in time"):
             await queue.enqueue(message(1))
-        runner_of(queue)._deadline_s = 5.0
+        transport_of(queue)._deadline_s = 5.0
         assert (await queue.enqueue(message(2))).id == "m2"
         assert (await queue.enqueue(message(1))).status in {"queued", "duplicate"}
         assert sorted(await ids(queue)) == ["m0", "m1", "m2"]

@@ -69,7 +69,7 @@ class Process:
             return await self._process.wait()
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Post JSON; returns status and JSON of the answer."""
+        """Post JSON, and return status and JSON of the answer."""
         async with (
             aiohttp.ClientSession() as session,
             session.post(self.url + path, json=body, **options) as response,
@@ -77,7 +77,7 @@ class Process:
             return response.status, await response.json()
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Get a page; returns status and text of the answer."""
+        """Get a page, and return status and text of the answer."""
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
             return response.status, await response.text()
 

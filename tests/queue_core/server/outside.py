@@ -73,17 +73,17 @@ class Outside:
         """Count the replies that reached users."""
         return len(self.sent)
 
-    async def has_sent(self, ids: list[str]) -> None:
+    async def wait_until_sent(self, ids: list[str]) -> None:
         """Wait until each of the ids was answered at least once."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: set(ids) <= set(self.sent_ids))
 
-    async def has_asked(self, times: int) -> None:
+    async def wait_until_asked(self, times: int) -> None:
         """Wait until the AI was asked this often."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: len(self.asked) >= times)
 
-    def answered_once(self, ids: list[str], *, may_repeat: list[str] | None = None) -> None:
+    def check_answered_once(self, ids: list[str], *, may_repeat: list[str] | None = None) -> None:
         """Assert that each of the ids was answered, and only those in `may_repeat` more than once."""
         counts = Counter(self.sent_ids)
         assert set(counts) == set(ids)

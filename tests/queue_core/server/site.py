@@ -30,7 +30,7 @@ class Site:
         self.printed = printed
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Post JSON; returns status and JSON of the answer."""
+        """Post JSON, and return status and JSON of the answer."""
         response = await self.client.post(path, json=body, **options)
         return response.status, await response.json()
 

@@ -128,4 +128,4 @@ async def test_the_reply_goes_to_the_newest_address(redis_server: EmbeddedRedis)
             await worker.process_all_queues()
             numbers.append(stub.sent[-1][0])
         assert numbers == [LID, PHONE, LID, NEW_PHONE]
-        stub.answered_once(["m1", "m2", "m3", "m4"])
+        stub.check_answered_once(["m1", "m2", "m3", "m4"])

@@ -36,8 +36,8 @@ async def test_a_held_deployment_stores_and_answers_after_resume(
                 "resume", "--drop-older-than", "1h"
             )
             assert resumed.code == 0
-            await world.has_sent(["m1"])
-            world.answered_once(["m1"])
+            await world.wait_until_sent(["m1"])
+            world.check_answered_once(["m1"])
             (letter,) = await MessageQueue(client).dead_letters()
             assert letter.reason.startswith("dropped at resume")
 

@@ -75,10 +75,10 @@ async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
                     first.signal(signal.SIGCONT)
                     await first.says("turn")
                 await web.post("/webhook/evolution", evolution("m3"))
-                await world.has_sent(["m1", "m2", "m3"])
+                await world.wait_until_sent(["m1", "m2", "m3"])
                 await nothing_is_left(redis_server)
         may_repeat = ["m1", "m2"] if stage != "ai" else []
-        world.answered_once(["m1", "m2", "m3"], may_repeat=may_repeat)
+        world.check_answered_once(["m1", "m2", "m3"], may_repeat=may_repeat)
 
 
 async def test_the_webhook_dies_between_storing_and_answering(
@@ -92,8 +92,8 @@ async def test_the_webhook_dies_between_storing_and_answering(
             first.signal(signal.SIGKILL)
         async with running("serve", environment=settings, folder=tmp_path) as second:
             assert await second.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
-            await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+            await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
 
 
 async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_pat
             old_is_leaving = asyncio.Event()
             await asyncio.gather(*(write(user) for user in range(40)))
             assert await old.ended() == 0
-            await world.has_sent(acknowledged)
+            await world.wait_until_sent(acknowledged)
             await nothing_is_left(redis_server)
         assert len(acknowledged) == 120
-        world.answered_once(acknowledged)
+        world.check_answered_once(acknowledged)
 
 
 async def test_sigterm_lets_a_turn_finish(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_sigterm_lets_a_turn_finish(redis_server: EmbeddedRedis, tmp_path:
             await server.says("SIGTERM")
             world.before_ai.open()
             assert await server.ended() == 0
-        world.answered_once(["m1"])
+        world.check_answered_once(["m1"])
         await nothing_is_left(redis_server)
 
 
@@ -161,5 +161,5 @@ async def test_a_second_sigterm_ends_it_at_once(redis_server: EmbeddedRedis, tmp
             assert await server.ended() == 130
         world.before_ai.open()
         async with running("serve", environment=settings, folder=tmp_path):
-            await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+            await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])

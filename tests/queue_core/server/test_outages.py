@@ -44,8 +44,8 @@ async def test_redis_killed_before_the_enqueue(redis_server: EmbeddedRedis, tmp_
         redis_server.start()
         await deliver(server, "m2")
         assert await deliver(server, "m1") == "duplicate"
-        await world.has_sent(["m1", "m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m1", "m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_redis_frozen_during_the_enqueue(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ async def test_redis_frozen_during_the_enqueue(redis_server: EmbeddedRedis, tmp_
         assert await deliver(server, "m1") == "answered"
         redis_server.resume()
         await deliver(server, "m2")
-        await world.has_sent(["m0", "m1", "m2"])
-        world.answered_once(["m0", "m1", "m2"])
+        await world.wait_until_sent(["m0", "m1", "m2"])
+        world.check_answered_once(["m0", "m1", "m2"])
 
 
 async def test_redis_killed_after_the_enqueue(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ async def test_redis_killed_after_the_enqueue(redis_server: EmbeddedRedis, tmp_p
         assert await deliver(server, "m1") == "queued"
         redis_server.kill()
         redis_server.start()
-        await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+        await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
 
 
 async def test_redis_killed_while_the_ai_works(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ async def test_redis_killed_while_the_ai_works(redis_server: EmbeddedRedis, tmp_
         world.before_ai.open()
         await server.says("trying again")
         redis_server.start()
-        await world.has_sent(["m1"])
+        await world.wait_until_sent(["m1"])
         await deliver(server, "m2")
-        await world.has_sent(["m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_redis_and_the_ai_are_down(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ async def test_redis_and_the_ai_are_down(redis_server: EmbeddedRedis, tmp_path: 
         assert (status, answer) == (503, {"failed": 1})
         redis_server.start()
         await deliver(server, "m1")
-        await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+        await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
 
 
 async def test_it_starts_without_redis(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ async def test_it_starts_without_redis(redis_server: EmbeddedRedis, tmp_path: Pa
         assert await deliver(server, "m1") == "answered"
         redis_server.start()
         assert await deliver(server, "m2") == "queued"
-        await world.has_sent(["m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_the_ai_is_down_for_a_while(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ async def test_the_ai_is_down_for_a_while(redis_server: EmbeddedRedis, tmp_path:
     ):
         world.ai_statuses = [500, 0, 429]
         await deliver(server, "m1")
-        await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+        await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
         assert len(world.asked) == 4
         assert await dead_letters(redis_server) == []
 
@@ -158,8 +158,8 @@ async def test_the_ai_is_down_for_longer_than_all_attempts(
         away = await server.says("the AI is away")
         assert away["error"] == "the AI answered 500"
         await server.says("the AI is back")
-        await world.has_sent(["m1", "m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m1", "m2"])
+        world.check_answered_once(["m1", "m2"])
         assert await dead_letters(redis_server) == []
 
 
@@ -176,7 +176,7 @@ async def test_the_ai_rejects_a_turn(redis_server: EmbeddedRedis, tmp_path: Path
         assert message_id == "m1"
         assert "422" in reason
         await deliver(server, "m2")
-        await world.has_sent(["m2"])
+        await world.wait_until_sent(["m2"])
 
 
 async def test_the_send_is_refused_for_now(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ async def test_the_send_is_refused_for_now(redis_server: EmbeddedRedis, tmp_path
     ):
         world.send_statuses = [503, 429]
         await deliver(server, "m1")
-        await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+        await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
         assert len(world.asked) == 1
 
 
@@ -202,8 +202,8 @@ async def test_the_user_is_not_found_at_the_first_address(
     ):
         world.send_statuses = [400]
         await deliver(server, "m1")
-        await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+        await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
         assert len(world.asked) == 1
 
 

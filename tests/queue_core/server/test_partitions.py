@@ -33,7 +33,7 @@ async def test_processes_refuse_until_they_are_restarted_and_all_is_answered_onc
             world.before_ai.shut()
             for message_id in before:
                 assert await server.post("/webhook/evolution", webhook(message_id)) == (200, {"queued": 1})
-            await world.has_asked(1)
+            await world.wait_until_asked(1)
             changing = asyncio.create_task(console.run("partitions", "5"))
             world.before_ai.open()
             assert (await changing).code == 0
@@ -50,5 +50,5 @@ async def test_processes_refuse_until_they_are_restarted_and_all_is_answered_onc
                 assert await server.post("/webhook/evolution", webhook(message_id)) == (200, {"duplicate": 1})
             for message_id in after:
                 assert await server.post("/webhook/evolution", webhook(message_id)) == (200, {"queued": 1})
-            await world.has_sent([*before, *after])
-        world.answered_once([*before, *after])
+            await world.wait_until_sent([*before, *after])
+        world.check_answered_once([*before, *after])

@@ -25,7 +25,7 @@ async def test_a_burst_in_three_posts_is_one_turn_and_one_reply(tmp_path: Path) 
         for number in range(3):
             answer = await server.post("/webhook/evolution", evolution(f"m{number}", f"line {number}"))
             assert answer == (200, {"queued": 1})
-        await world.has_sent(["m0", "m1", "m2"])
+        await world.wait_until_sent(["m0", "m1", "m2"])
         assert world.sent == [("966500000001", "re m0 m1 m2")]
         assert world.texts == ["line 0\nline 1\nline 2"]
         assert world.typing == ["966500000001"]
@@ -79,11 +79,11 @@ async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:
     ):
         assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"queued": 1})
         assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
-        await world.has_sent(["m1"])
+        await world.wait_until_sent(["m1"])
         assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
         await server.post("/webhook/evolution", evolution("m2"))
-        await world.has_sent(["m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_a_failure_that_is_reported_before_the_send_is_answered_reaches_the_conversation(
@@ -106,7 +106,7 @@ async def test_a_failure_that_is_reported_before_the_send_is_answered_reaches_th
             "noted",
             (await server.says("turn completed"))["conversation"],
         )
-        world.answered_once(["m1"])
+        world.check_answered_once(["m1"])
 
 
 async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_have_effects(
@@ -144,7 +144,7 @@ async def answer_m1_while_m2_comes(world: Outside, server: Process) -> None:
     await world.before_ai.somebody_waits()
     await server.post("/webhook/evolution", evolution("m2"))
     world.before_ai.open()
-    await world.has_sent(["m1", "m2"])
+    await world.wait_until_sent(["m1", "m2"])
 
 
 async def test_a_patient_bot_answers_after_a_silence_however_many_messages_there_are(tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ async def test_what_was_in_work_at_a_restart_is_answered_after_it(tmp_path: Path
             assert await server.ended() == 0
         world.before_ai.open()
         async with running("serve", environment=environment, folder=tmp_path):
-            await world.has_sent(["m1"])
-        world.answered_once(["m1"])
+            await world.wait_until_sent(["m1"])
+        world.check_answered_once(["m1"])
 
 
 async def test_killed_with_its_redis_it_loses_nothing(tmp_path: Path) -> None:
@@ -188,8 +188,8 @@ async def test_killed_with_its_redis_it_loses_nothing(tmp_path: Path) -> None:
             await server.ended()
         world.before_ai.open()
         async with running("serve", environment=environment, folder=tmp_path):
-            await world.has_sent(["m1", "m2"])
-        world.answered_once(["m1", "m2"])
+            await world.wait_until_sent(["m1", "m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_a_redis_server_that_dies_is_started_again(tmp_path: Path) -> None:
@@ -198,14 +198,14 @@ async def test_a_redis_server_that_dies_is_started_again(tmp_path: Path) -> None
         running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
     ):
         await server.post("/webhook/evolution", evolution("m1"))
-        await world.has_sent(["m1"])
+        await world.wait_until_sent(["m1"])
         async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
             pid = (await client.info("server"))["process_id"]
         os.kill(pid, signal.SIGKILL)
         await server.says("redis-server died")
         assert (await server.post("/webhook/evolution", evolution("m2")))[0] == 200
-        await world.has_sent(["m2"])
-        world.answered_once(["m1", "m2"])
+        await world.wait_until_sent(["m2"])
+        world.check_answered_once(["m1", "m2"])
 
 
 async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
     ):
         for number in range(3):
             await server.post("/webhook/evolution", evolution(f"m{number}", "a private matter"))
-        await world.has_sent(["m0", "m1", "m2"])
+        await world.wait_until_sent(["m0", "m1", "m2"])
         await server.says("turn completed")
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0

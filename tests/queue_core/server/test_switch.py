@@ -40,14 +40,14 @@ async def test_back_and_forward_again_with_nothing_lost(redis_server: EmbeddedRe
         world.before_ai.open()
         async with running("serve", environment=off, folder=tmp_path) as server:
             buffered = await burst(server, "buffered", 5, "buffered")
-            await world.has_sent(queued)
+            await world.wait_until_sent(queued)
             assert not set(buffered) & set(world.sent_ids), "the legacy buffer waits 8 s"
             server.signal(signal.SIGTERM)
             assert await server.ended() == 0
         async with running("serve", environment=on, folder=tmp_path) as server:
             forward = await burst(server, "forward", 5, "queued")
-            await world.has_sent([*queued, *buffered, *forward])
-        world.answered_once([*queued, *buffered, *forward])
+            await world.wait_until_sent([*queued, *buffered, *forward])
+        world.check_answered_once([*queued, *buffered, *forward])
 
 
 async def test_the_legacy_buffer_answers_a_burst_as_one_turn(
@@ -58,7 +58,7 @@ async def test_the_legacy_buffer_answers_a_burst_as_one_turn(
         settings = environment(world, redis_server, queue=False)
         async with running("serve", environment=settings, folder=tmp_path) as server:
             ids = await burst(server, "old", 1, "buffered")
-            await world.has_sent(ids)
+            await world.wait_until_sent(ids)
         assert world.sent == [("966500000000", "re old-0-0 old-0-1")]
 
 

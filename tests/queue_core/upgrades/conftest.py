@@ -1,4 +1,4 @@
-"""Fixtures: the folder of the release before."""
+"""Fixture: the folder of the previous release."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.queue_core.upgrades.releases import BEFORE, unpack
 
 @pytest.fixture(scope="package")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder to import the release before from."""
+    """The folder from which to import the previous release."""
     return unpack(BEFORE, tmp_path_factory.mktemp(BEFORE))

@@ -50,7 +50,7 @@ def use(before: Remote, now_ms: int) -> None:
 
 
 def fill(first: Remote, began_ms: int) -> int:
-    """Bring a conversation into each state, then the process is taken for dead. Return the time at the end."""
+    """Bring a conversation into each state, where the process then dies. Return the time at the end."""
 
     def enqueue(phone: str, message: str, at_ms: int) -> None:
         first("enqueue", at_ms, message_id=f"{phone}.{message}", phone=phone)

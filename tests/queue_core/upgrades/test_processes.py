@@ -88,9 +88,9 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
                 await post([second_web], waves[3])
                 repeated = evolution("w0", phone="966500000000")
                 assert await second_web.post("/webhook/evolution", repeated) == (200, {"duplicate": 1})
-                await world.has_sent(sorted(ids))
+                await world.wait_until_sent(sorted(ids))
                 await at_rest(queue)
-        world.answered_once(sorted(ids))
+        world.check_answered_once(sorted(ids))
         letters = await queue.dead_letters()
         assert {letter.message.id for letter in letters if letter.message} == DEAD
 
@@ -113,9 +113,9 @@ async def test_both_releases_know_what_the_other_one_stored_in_unused_partitions
                 webhook = evolution(message_id, phone=f"9665000000{number:02}")
                 for web, status in ((first, "queued"), (again, "duplicate")):
                     assert await web.post("/webhook/evolution", webhook) == (200, {status: 1})
-            await world.has_sent(ids)
+            await world.wait_until_sent(ids)
             await at_rest(MessageQueue(client, QueueSettings(partitions=4)))
-        world.answered_once(ids)
+        world.check_answered_once(ids)
 
 
 async def test_a_release_that_is_too_old_for_the_data_refuses(

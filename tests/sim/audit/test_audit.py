@@ -21,7 +21,7 @@ END = arrival(100_000, "end", phone="z")
 
 
 def total(*events: Arrival | Reply, limits: Limits | None = None, **fields: object) -> Counts:
-    """Return the counts without those of END, which is always open."""
+    """Return the counts of these events and of END, which is always open."""
     return audit([recording(*events, END, **fields)], limits or Limits())["total"]
 
 
@@ -38,7 +38,7 @@ def test_a_reply_that_names_messages_answers_those_only() -> None:
     assert (counts["answered"], counts["unanswered"]) == (1, 1)
 
 
-def test_a_message_near_the_end_is_open_and_with_a_limit_for_that_long() -> None:
+def test_a_message_is_open_for_the_last_ten_minutes_or_as_long_as_the_limit() -> None:
     day = recording(arrival(0, "m1"), reply(9), arrival(100, "m2"), arrival(400, "m3"))
     assert audit([day], Limits())["total"]["open"] == 2
     within = audit([day], Limits(within_ms=300_000))["total"]
@@ -76,11 +76,11 @@ def test_a_repeated_delivery_is_one_message() -> None:
 
 
 class TestTwice:
-    def test_the_same_text_again_without_a_new_message(self) -> None:
+    def test_the_same_text_again_without_a_new_message_is_a_second_answer(self) -> None:
         counts = total(arrival(0, "m1"), arrival(1, "m2"), reply(9, "yes"), reply(9.5, "yes"))
         assert (counts["twice"], counts["further"]) == (2, 0)
 
-    def test_the_same_text_to_a_new_message_is_no_second_answer(self) -> None:
+    def test_the_same_text_to_a_new_message_is_not_a_second_answer(self) -> None:
         assert total(arrival(0, "m1"), reply(9, "yes"), arrival(20, "m2"), reply(29, "yes"))["twice"] == 0
 
     def test_parts_of_a_reply_follow_each_other_quickly(self) -> None:
@@ -96,7 +96,7 @@ class TestTwice:
         counts = total(arrival(0, "m1"), reply(9, "one"), reply(60, "one", who="human"), reply(99, "two"))
         assert (counts["twice"], counts["further"]) == (0, 0)
 
-    def test_two_replies_that_name_the_same_message(self) -> None:
+    def test_two_replies_that_name_a_message_are_parts_unless_equal_or_far_apart(self) -> None:
         first, second = reply(9, "one", ids=("m1",)), reply(12, "two", ids=("m1",))
         assert total(arrival(0, "m1"), first, second)["twice"] == 0, "two parts"
         assert total(arrival(0, "m1"), first, msgspec.structs.replace(second, at=20_000))["twice"] == 1
@@ -108,7 +108,7 @@ class TestTwice:
         assert audit([replace(day, others=(batch, *day.others))], Limits())["total"]["twice"] == 1
 
 
-def test_order_is_that_of_the_replies_to_named_messages() -> None:
+def test_order_is_judged_only_by_replies_that_name_messages() -> None:
     older, newer = reply(20, "a", ids=("m1",)), reply(9, "b", ids=("m2",))
     counts = total(arrival(0, "m1"), arrival(1, "m2"), newer, older)
     assert counts["order"] == 1
@@ -122,7 +122,7 @@ class TestTurns:
         counts = total(first, second, arrival(2 * gap_s + 1, "m3"), reply(999), arrival(1200, "m4"))
         assert (counts["turns"] - 1, counts["several"], counts["cut"]) == (3, 1, 0)
 
-    def test_a_message_right_after_the_reply_was_on_its_way(self) -> None:
+    def test_a_bots_reply_right_before_a_message_cut_its_turn(self) -> None:
         soon_s = 9 + CUT_MS / 1000
         assert total(arrival(0, "m1"), reply(9), arrival(soon_s - 0.001, "m2"))["cut"] == 1
         assert total(arrival(0, "m1"), reply(9), arrival(soon_s, "m2"))["cut"] == 0
@@ -224,7 +224,7 @@ def test_the_counts_are_those_of_a_naive_computation(
     assert counts["messages"] == len(messages)
 
 
-def test_what_is_only_known_as_deleted_needs_no_reply_and_answers_nothing() -> None:
+def test_a_deleted_message_needs_no_reply_and_a_deleted_reply_answers_nothing() -> None:
     other = reply(1, phone="z")
     counts = total(arrival(0, "m1"), arrival(1, "m2", kind="deleted"), reply(9, kind="deleted"), other)
     assert (counts["unanswered"], counts["exempt"], counts["answered"], counts["replies"]) == (1, 1, 0, 1)
@@ -243,14 +243,14 @@ def test_a_user_in_several_recordings_is_one_user() -> None:
     assert (counts["users"], counts["users_unanswered"], counts["unanswered"]) == (2, 1, 2)
 
 
-def test_the_sentence_names_what_is_open_where_nothing_else_is_left() -> None:
+def test_the_verdict_names_what_is_open_where_nothing_else_is_left() -> None:
     calm = recording(arrival(0, "m1"), reply(9), arrival(60, "m2"))
     verdict = audit_verdict(audit([calm], Limits()))
     assert verdict.first.endswith("1\u00a0of 2\u00a0messages from 1\u00a0user was answered")
     assert verdict.rest == "1\u00a0was still open at the end of the recording."
 
 
-def test_the_sentence_says_of_all_messages_only_what_holds_for_all() -> None:
+def test_the_verdict_says_of_all_messages_only_what_holds_for_all() -> None:
     """A message that was probably not read beside an open one, and beside a reaction."""
     unread = (arrival(0, "m1"), arrival(8.001, "m2"), reply(10, "yes"), arrival(20, "m3"), reply(21, "and"))
     others = {
@@ -268,7 +268,7 @@ def test_the_sentence_says_of_all_messages_only_what_holds_for_all() -> None:
     assert not verdict.rest
 
 
-def test_the_sentence_names_what_is_open_and_exempt_beside_messages_without_a_reply() -> None:
+def test_the_verdict_names_what_is_open_and_exempt_beside_messages_without_a_reply() -> None:
     day = recording(
         arrival(0, "m1"),
         arrival(1, "n1", phone="z"),

@@ -1,4 +1,4 @@
-"""Explanations: what really happened against what each system does, in a recording whose reality is known."""
+"""Explanations: what really happened, compared with what each system does in a replay."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_the_system_that_answered_explains_its_own_losses() -> None:
     of_buffer, of_queue = explain([real], runs, ["buffer-v1", "queue"])
     lost = len(runs[0]["lost"])
     assert lost > 5
-    met = of_buffer["unanswered"]
-    assert (met["actual"], met["predicted"], met["both"]) == (lost, lost, lost)
-    assert met["probability"] < 1e-6
+    counts = of_buffer["unanswered"]
+    assert (counts["actual"], counts["predicted"], counts["both"]) == (lost, lost, lost)
+    assert counts["probability"] < 1e-6
     assert of_queue["unanswered"]["both"] == 0
     assert explanation_words([of_buffer, of_queue]).startswith(
         f"buffer-v1 explains {lost} of {lost}\u00a0messages"
@@ -101,16 +101,16 @@ def test_the_probability_is_that_of_drawing_at_random(actual: int, predicted: in
         }
         draws = list(combinations(range(messages), predicted))
         as_good = sum(sum(number < actual for number in draw) >= both for draw in draws)
-        met = overlap(real, guess, messages)
-        assert met["both"] == both
-        assert math.isclose(met["probability"], as_good / len(draws), rel_tol=1e-3)
+        counts = overlap(real, guess, messages)
+        assert counts["both"] == both
+        assert math.isclose(counts["probability"], as_good / len(draws), rel_tol=1e-3)
 
 
 def test_a_coincidence_is_not_an_explanation() -> None:
-    met = overlap({("b", "a", "1")}, {("b", "a", str(number)) for number in range(8)}, 10)
-    none = Explanation(recording="r", system="s", messages=10, unanswered=met, cut=met)
-    assert met["both"] == 1
-    assert explanation_words([none]).startswith(
+    counts = overlap({("b", "a", "1")}, {("b", "a", str(number)) for number in range(8)}, 10)
+    coincidence = Explanation(recording="r", system="s", messages=10, unanswered=counts, cut=counts)
+    assert counts["both"] == 1
+    assert explanation_words([coincidence]).startswith(
         "No system here explains the 1\u00a0message that got no reply or was probably not read"
     )
     nothing = overlap(set(), set(), 10)

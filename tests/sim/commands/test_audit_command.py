@@ -41,7 +41,7 @@ def test_an_audit_says_first_what_was_left_unanswered(day: Path, tmp_path: Path)
     assert result["command"] == "python -m sim audit day.jsonl --within 5m --zone Asia/Riyadh"
 
 
-def test_a_day_without_trouble_is_0(day: Path, tmp_path: Path) -> None:
+def test_a_day_without_trouble_ends_with_exit_code_0(day: Path, tmp_path: Path) -> None:
     day.write_text("".join(DAY.splitlines(keepends=True)[:4]), "utf-8")
     done = sim("audit", day, "--quiet", "--no-report", "--ai-takes", "1s", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (
@@ -61,7 +61,9 @@ def test_a_day_without_trouble_is_0(day: Path, tmp_path: Path) -> None:
         (("day.jsonl", "--ai-takes", "soon"), "--ai-takes: 'soon' is not a duration"),
     ],
 )
-def test_bad_input_is_2(day: Path, tmp_path: Path, arguments: tuple[str | Path, ...], words: str) -> None:
+def test_bad_input_is_refused_in_one_line_with_exit_code_2(
+    day: Path, tmp_path: Path, arguments: tuple[str | Path, ...], words: str
+) -> None:
     done = sim("audit", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"sim: {words}")

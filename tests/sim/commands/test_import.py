@@ -33,7 +33,9 @@ def dump(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_summary(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_says_what_was_read_left_out_and_written(
+    dump: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = dump.with_name("x.jsonl")
     assert main(["import", str(dump), "-o", str(target), "--explain", "--title", "Monday"]) == 0
     first, taken, left_out, seconds, explained, written = capsys.readouterr().out.splitlines()
@@ -81,7 +83,9 @@ def test_standard_output_has_the_recording_alone(
     assert (tmp_path / "x.jsonl").read_bytes() == said.out
 
 
-def test_standard_input(dump: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_webhooks_are_read_from_standard_input(
+    dump: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(dump.read_bytes())))
     assert main(["import", "-", "-o", str(tmp_path / "x.jsonl"), "--quiet"]) == 0
     assert len(load([tmp_path / "x.jsonl"])[0].arrivals) == 40
@@ -94,7 +98,7 @@ def test_a_file_to_import_is_never_overwritten(dump: Path, capsys: pytest.Captur
     assert dump.read_bytes() == content
 
 
-def test_a_failed_import_leaves_no_file_and_no_rest(
+def test_a_failed_import_leaves_the_old_file_and_no_other(
     dump: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = dump.with_name("x.jsonl")
@@ -118,7 +122,7 @@ def test_a_failed_import_leaves_no_file_and_no_rest(
         (["--to", "2026-02-30"], "--to: write a date as in"),
     ],
 )
-def test_options_that_cannot_be_used(
+def test_options_that_cannot_be_used_are_refused_with_what_to_write(
     options: list[str], words: str, dump: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", str(dump), *options]) == 2
@@ -129,24 +133,24 @@ def test_options_that_cannot_be_used(
     ("text", "hours"),
     [("UTC", 0), ("z", 0), ("-03:00", -3), ("+0530", 5.5), ("UTC+2", 2), ("Asia/Riyadh", 3)],
 )
-def test_zones(text: str, hours: float) -> None:
+def test_a_zone_is_a_name_or_an_offset(text: str, hours: float) -> None:
     assert parse_zone(text).utcoffset(None) in (timedelta(hours=hours), None)
 
 
 @pytest.mark.parametrize("text", ["America/Sao_Paul", "Nowhere", "+25:00", "../etc/passwd", "", "America"])
-def test_zones_that_do_not_exist(text: str) -> None:
+def test_a_zone_that_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="there is no time zone"):
         parse_zone(text)
 
 
-def test_an_option_of_a_zone_with_a_minus_is_taken(dump: Path) -> None:
+def test_a_zone_may_begin_with_a_minus(dump: Path) -> None:
     assert (
         main(["import", str(dump), "-o", str(dump.with_name("x.jsonl")), "--zone", "-03:00", "--quiet"]) == 0
     )
 
 
 def test_dates_are_in_the_zone(dump: Path) -> None:
-    day = load_day()
+    day = synthetic_day()
     start_ms = day.epoch_ms + 1800_000
     target = dump.with_name("x.jsonl")
     counts = []
@@ -159,25 +163,25 @@ def test_dates_are_in_the_zone(dump: Path) -> None:
     assert counts[0] == counts[1] < 40
 
 
-def load_day() -> Recording:
+def synthetic_day() -> Recording:
     return synthesize(SyntheticSettings(messages=40, hours=1, seed=2, instance="shop", redeliveries=0))
 
 
 def test_a_long_replay_is_announced_with_what_shortens_it(capsys: pytest.CaptureFixture[str]) -> None:
     contenders = [Contender("queue", "queue"), Contender("list-v1", "list-v1")]
     options = argparse.Namespace(quiet=False, jobs=1)
-    say_estimate([load_day()] * 1000, contenders, 10, options)
+    say_estimate([synthetic_day()] * 1000, contenders, 10, options)
     said = capsys.readouterr().err
     assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 17 minutes; ")
     assert "--system NAME replays one system, --from and --to replay a part of the time" in said
     assert "is not split" not in said
-    say_estimate([load_day()], contenders, 1, options)
-    say_estimate([load_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))
+    say_estimate([synthetic_day()], contenders, 1, options)
+    say_estimate([synthetic_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))
     assert capsys.readouterr().err == ""
 
 
 def test_a_large_run_that_cannot_use_all_processes_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    day = load_day()
+    day = synthetic_day()
     large = replace(day, arrivals=day.arrivals * 2500)
     contenders = [Contender("queue", "queue")]
     say_estimate([large], contenders, 1, argparse.Namespace(quiet=False, jobs=2))

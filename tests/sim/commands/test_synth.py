@@ -46,7 +46,9 @@ def test_the_recording_names_its_command(tmp_path: Path, capfdbinary: pytest.Cap
         ("--lang", "fr", "invalid choice"),
     ],
 )
-def test_bad_options(option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options_are_refused(
+    option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The message names the option and the values that are allowed."""
     with pytest.raises(SystemExit) as exited:
         main(["synth", f"{option}={value}"])
@@ -56,7 +58,9 @@ def test_bad_options(option: str, value: str, words: str, capsys: pytest.Capture
     assert words in message
 
 
-def test_an_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The exit code is 2, and the message has the operating system's reason."""
     path = tmp_path / "file" / "x.jsonl"
     path.parent.touch()

@@ -37,7 +37,7 @@ def test_a_text_that_is_not_a_distribution_is_refused_with_the_reason(text: str,
     assert words in str(caught.value)
 
 
-def test_a_constant_is_constant_and_costs_a_draw() -> None:
+def test_a_constant_takes_a_random_number_as_the_others_do() -> None:
     rng, other = random.Random(1), random.Random(1)
     assert parse_distribution("constant:6s") == Constant(6_000)
     assert parse_distribution("constant:6s").sample_ms(rng) == 6_000

@@ -27,7 +27,7 @@ from sim.engine.loop import (
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_waiting_takes_simulated_time_and_no_real_one() -> None:
+def test_waiting_takes_simulated_time_and_no_real_time() -> None:
     async def main(loop: SimLoop) -> float:
         await asyncio.sleep(86_400)
         return loop.time()

@@ -45,11 +45,11 @@ class Scripted(System):
     plan: ClassVar[list[list[str]]] = []
     waiting: ClassVar[list[str]] = []
     dead: ClassVar[list[str]] = []
-    expected = 0
+    arrived = 0
 
     async def webhook(self, arrival: Arrival) -> None:
-        self.expected += 1
-        if self.expected == len(self.world.recording.arrivals):
+        self.arrived += 1
+        if self.arrived == len(self.world.recording.arrivals):
             self.world.spawn(self._answer(), name="answer")
 
     async def _answer(self) -> None:
@@ -115,22 +115,22 @@ def test_a_message_that_was_answered_is_not_pending() -> None:
     assert (run["answered"], run["pending"]) == (3, [])
 
 
-def test_answered_twice() -> None:
+def test_a_message_in_two_batches_or_twice_in_one_is_duplicated() -> None:
     assert played(*THREE, plan=[["a", "b"], ["b", "c"]])["duplicated"] == ["b"]
     assert played(*THREE, plan=[["a", "b", "b", "c"]])["duplicated"] == ["b"]
 
 
-def test_delivered_twice_is_one_message() -> None:
+def test_a_message_delivered_twice_is_one_message() -> None:
     run = played(*THREE, arrival(300, "a"), plan=[["a", "b", "c"]])
     assert (run["sent"], run["answered"], run["duplicated"]) == (3, 3, [])
 
 
-def test_out_of_order_across_batches() -> None:
+def test_a_message_answered_after_a_newer_one_is_reordered() -> None:
     assert played(*THREE, plan=[["b"], ["a", "c"]])["reordered"] == ["a"]
     assert played(*THREE, plan=[["c"], ["b"], ["a"]])["reordered"] == ["a", "b"]
 
 
-def test_out_of_order_inside_a_batch() -> None:
+def test_a_message_behind_a_newer_one_in_its_batch_is_reordered() -> None:
     assert played(*THREE, plan=[["a", "c", "b"]])["reordered"] == ["b"]
 
 

@@ -1,4 +1,4 @@
-"""A simulated world: the AI's times, equal for all systems, whatever the order of calls; and its memory."""
+"""A simulated world: the AI's times, equal in any system and order of calls; and the memory it takes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ LINE = json.dumps(BODY)
 
 
 def refused(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> str:
-    """Import a file that cannot be imported; returns what is said of it."""
+    """Import a file that cannot be imported, and return the error."""
     target = path.parent / "refused.jsonl"
     assert main(["import", str(path), "-o", str(target), *options]) == 2
     assert not target.exists()
@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> st
     return said
 
 
-def taken(path: Path, *options: str) -> int:
+def count_imported(path: Path, *options: str) -> int:
     target = path.parent / "out.jsonl"
     assert main(["import", str(path), "-o", str(target), "--quiet", *options]) == 0
     return len(load([target])[0].arrivals)
@@ -65,7 +65,7 @@ def taken(path: Path, *options: str) -> int:
         (b"\0" * 257 + b"ustar" + b"\0" * 600, "is a tar archive"),
     ],
 )
-def test_words_for_each(
+def test_each_damaged_file_is_refused_with_the_reason(
     content: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "x"
@@ -73,13 +73,15 @@ def test_words_for_each(
     assert words in refused(capsys, path)
 
 
-def test_paths_that_are_not_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_path_and_an_empty_folder_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "does not exist" in refused(capsys, tmp_path / "missing")
     (tmp_path / "empty").mkdir()
     assert "is a folder without files" in refused(capsys, tmp_path / "empty")
 
 
-def test_a_cut_gzip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gzip_that_is_cut_off_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.gz"
     packed = gzip.compress(("\n".join(f"{number} {LINE}" for number in range(2000))).encode())
     path.write_bytes(packed[: len(packed) // 2])
@@ -87,7 +89,7 @@ def test_a_cut_gzip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="no program zstd")
-def test_a_cut_zstd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_zstd_that_is_cut_off_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.zst"
     text = "\n".join(f"{number} {LINE}" for number in range(2000)).encode()
     packed = subprocess.run(["zstd", "-qc"], input=text, capture_output=True, check=True).stdout
@@ -95,7 +97,9 @@ def test_a_cut_zstd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cut off or damaged" in refused(capsys, path)
 
 
-def test_a_zip_with_a_password_and_a_damaged_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_zip_with_a_password_and_a_damaged_zip_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.log", LINE)
@@ -109,12 +113,14 @@ def test_a_zip_with_a_password_and_a_damaged_one(tmp_path: Path, capsys: pytest.
     assert "is damaged" in refused(capsys, path)
 
 
-def test_bombs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An archive that unpacks to far more than a log does is refused, in a zip before anything is unpacked."""
+def test_an_archive_that_unpacks_to_far_more_than_a_log_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zip is refused before anything is unpacked."""
     bomb = f"{LINE}\n".encode() + b" " * 8_000_000
     packed = tmp_path / "bomb.gz"
     packed.write_bytes(gzip.compress(bomb))
-    assert taken(packed) == 1
+    assert count_imported(packed) == 1
     monkeypatch.setattr(unpacking, "RATIO_FROM_BYTES", 1_000_000)
     assert "unpacks to more than 200 times its size" in refused(capsys, packed)
     monkeypatch.setattr(unpacking, "UNPACKED_BYTES_MAX", 4_000_000)
@@ -126,13 +132,15 @@ def test_bombs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "unpacks to more than" in refused(capsys, archive)
 
 
-def test_archives_within_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archives_may_be_packed_three_times_and_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = LINE.encode()
     for _ in range(3):
         content = gzip.compress(content)
     path = tmp_path / "x.gz"
     path.write_bytes(content)
-    assert taken(path) == 1
+    assert count_imported(path) == 1
     path.write_bytes(gzip.compress(content))
     assert "archives within archives" in refused(capsys, path)
 
@@ -146,7 +154,7 @@ def test_huge_lines_are_left_out_in_bounded_memory(tmp_path: Path, monkeypatch: 
             file.write("x" * 1_000_000)
         file.write(f"\n{LINE.replace('M1', 'M2')}\n")
     tracemalloc.start()
-    assert taken(path) == 2
+    assert count_imported(path) == 2
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
@@ -186,18 +194,18 @@ def test_damaged_lines_are_counted_by_reason(tmp_path: Path, capsys: pytest.Capt
 def test_a_broken_array_keeps_what_comes_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.json"
     path.write_text(f"[{LINE}, {LINE.replace('M1', 'M2')}, {LINE[:50]}")
-    assert taken(path) == 2
+    assert count_imported(path) == 2
     path.write_text(f"[{LINE}, {LINE.replace('M1', 'M2')}, }}{LINE}]" + " " * 100)
-    assert taken(path) == 2
+    assert count_imported(path) == 2
     assert main(["import", str(path), "-o", str(tmp_path / "out.jsonl")]) == 0
     assert "1 of: is not JSON" in capsys.readouterr().out
 
 
-def test_what_is_no_json_between_objects_costs_nothing_but_itself(tmp_path: Path) -> None:
+def test_text_between_objects_costs_none_of_the_objects(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     objects = [json.dumps(BODY, indent=2).replace("M1", f"M{number}") for number in range(3)]
     path.write_text(f"{objects[0]}\n200 OK {{\n{'x' * 700_000}\n{objects[1]}\n}}}}\n{objects[2]}\n")
-    assert taken(path) == 3
+    assert count_imported(path) == 3
 
 
 def test_an_object_that_does_not_end_costs_no_webhook_after_it(tmp_path: Path) -> None:
@@ -211,14 +219,14 @@ def test_an_object_that_does_not_end_costs_no_webhook_after_it(tmp_path: Path) -
         "}",
     ]
     path.write_text("\n".join([*log, LINE.replace("M1", "M2")]))
-    assert taken(path) == 2
+    assert count_imported(path) == 2
 
 
 def test_hidden_files_and_folders_of_an_archive_are_not_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "logs.zip", "w") as archive:
         for name in ("./a.log", "sub/.x/b.log", ".c.log", ".git/sub/d.log"):
             archive.writestr(name, LINE)
-    assert taken(tmp_path / "logs.zip") == 1
+    assert count_imported(tmp_path / "logs.zip") == 1
 
 
 def test_unknown_files_in_a_folder_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

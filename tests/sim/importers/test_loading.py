@@ -24,7 +24,7 @@ from sim.importers.sources import STANDARD_INPUT
 from sim.importers.taking import ImportOptions
 from tests.sim.importers.writers import SHAPES, bodies
 
-ONE = (
+RECORDING = (
     '{"event":"recording","version":2,"settings":{"ai":"constant:1s"},"expect":{"queue":{"lost":[]}}}\n'
     '{"event":"message","at":0,"instance":"bot","phone":"a","id":"m1","text":"hello"}\n'
 )
@@ -36,16 +36,16 @@ def write_dump(path: Path, day: Recording, name: str = "waha") -> Path:
     return path
 
 
-def names(*paths: Path, options: ImportOptions = NO_OPTIONS) -> dict[str, int]:
+def arrivals_by_name(*paths: Path, options: ImportOptions = NO_OPTIONS) -> dict[str, int]:
     return {recording.name: len(recording.arrivals) for recording in load_any(paths, options).recordings}
 
 
 def test_a_recording_keeps_its_settings_packed_or_not(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(ONE)
-    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(ONE.encode()))
+    (tmp_path / "a.jsonl").write_text(RECORDING)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(RECORDING.encode()))
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
-        archive.writestr("one.jsonl", ONE)
-        archive.writestr("two.jsonl", ONE)
+        archive.writestr("one.jsonl", RECORDING)
+        archive.writestr("two.jsonl", RECORDING)
     paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl.gz", "c.zip")]
     recordings = load_any(paths, NO_OPTIONS).recordings
     assert [recording.name for recording in recordings] == ["a.jsonl", "b.jsonl.gz", "one.jsonl", "two.jsonl"]
@@ -54,12 +54,12 @@ def test_a_recording_keeps_its_settings_packed_or_not(tmp_path: Path) -> None:
         assert recording.arrivals[0].text == "hello"
 
 
-def test_a_folder_of_recordings_is_a_recording_each(tmp_path: Path, day: Recording) -> None:
-    (tmp_path / "a.jsonl").write_text(ONE)
-    (tmp_path / "b.jsonl").write_text(ONE)
+def test_each_recording_in_a_folder_stays_a_recording_of_its_own(tmp_path: Path, day: Recording) -> None:
+    (tmp_path / "a.jsonl").write_text(RECORDING)
+    (tmp_path / "b.jsonl").write_text(RECORDING)
     (tmp_path / "README.md").write_text("about them")
     write_dump(tmp_path / "dump.jsonl", day)
-    assert names(tmp_path) == {"a.jsonl": 1, "b.jsonl": 1, tmp_path.name: len(day.arrivals)}
+    assert arrivals_by_name(tmp_path) == {"a.jsonl": 1, "b.jsonl": 1, tmp_path.name: len(day.arrivals)}
 
 
 def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording) -> None:
@@ -88,23 +88,23 @@ def test_a_readme_is_not_imported_and_not_counted_unless_it_is_named(tmp_path: P
         str(folder / "more.zip" / "dump.log"),
     ]
     assert not work.summary.left_out
-    assert names(folder) == {"monday": 2 * len(day.arrivals)}
+    assert arrivals_by_name(folder) == {"monday": 2 * len(day.arrivals)}
     named = write_dump(folder / "README.log", day)
-    assert names(named) == {"README.log": len(day.arrivals)}
+    assert arrivals_by_name(named) == {"README.log": len(day.arrivals)}
 
 
 def test_an_archive_of_recordings_may_have_a_readme(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "days.zip", "w") as archive:
-        archive.writestr("one.jsonl", ONE)
+        archive.writestr("one.jsonl", RECORDING)
         archive.writestr("README.md", "about it")
-    assert names(tmp_path / "days.zip") == {"days.zip": 1}
+    assert arrivals_by_name(tmp_path / "days.zip") == {"days.zip": 1}
 
 
 def test_an_archive_without_files_to_read_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "days.zip", "w") as archive:
         archive.writestr("README.md", "about nothing")
     with pytest.raises(ImportFailedError, match="holds no message"):
-        names(tmp_path / "days.zip")
+        arrivals_by_name(tmp_path / "days.zip")
 
 
 CHAT = "".join(
@@ -122,10 +122,10 @@ def test_a_folder_of_several_formats_is_a_recording_of_each_and_says_what_it_lef
     write_dump(folder / "dump.log", day)
     write_dump(folder / "older" / "dump.log", day)
     (folder / "notes.txt").write_text("remember the milk\n")
-    (folder / "README.md").write_text(ONE)
-    (folder / "packed.gz").write_bytes(gzip.compress(ONE.encode()))
+    (folder / "README.md").write_text(RECORDING)
+    (folder / "packed.gz").write_bytes(gzip.compress(RECORDING.encode()))
     if has_recording:
-        (folder / "a.jsonl").write_text(ONE)
+        (folder / "a.jsonl").write_text(RECORDING)
     loaded = load_any([folder], ImportOptions(bots=frozenset({"Loja"})))
     dumps = 1 if has_recording else 2
     assert {recording.name: len(recording.arrivals) for recording in loaded.recordings} == {
@@ -160,7 +160,7 @@ def test_an_import_of_several_formats_warns_that_they_become_one_recording(
 
 
 def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
-    """Two processes recorded, and a worker noted what became of the messages: names and texts stay."""
+    """Two processes recorded, and a worker noted what became of the messages: arrivals_by_name and texts stay."""
     now_ms = [1_772_360_400_060]
     web, worker = (
         Recorder(tmp_path, show_text=True, hash_key=b"k", now_ms=lambda: now_ms[0]) for _ in range(2)
@@ -193,22 +193,22 @@ def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
     assert load_any([tmp_path], NO_OPTIONS, skip_bad_lines=True).recordings[0].arrivals
 
 
-@pytest.mark.parametrize("has_recording", [True, False])
-def test_recordings_in_folders_below_stay_one_each(
-    tmp_path: Path, day: Recording, *, has_recording: bool
+@pytest.mark.parametrize("has_dump", [True, False])
+def test_recordings_in_subfolders_stay_recordings_of_their_own(
+    tmp_path: Path, day: Recording, *, has_dump: bool
 ) -> None:
-    """Whatever stands beside them: nothing, or a file of another format."""
+    """A file of another format beside the subfolder changes nothing."""
     folder = tmp_path / "week"
     (folder / "mon").mkdir(parents=True)
-    (folder / "mon" / "a.jsonl").write_text(ONE)
-    (folder / "mon" / "b.jsonl").write_text(ONE)
-    if has_recording:
+    (folder / "mon" / "a.jsonl").write_text(RECORDING)
+    (folder / "mon" / "b.jsonl").write_text(RECORDING)
+    if has_dump:
         write_dump(folder / "dump.log", day)
     loaded = load_any([folder, folder / "mon" / "..", tmp_path / "week" / "mon"], NO_OPTIONS)
     assert {recording.name: len(recording.arrivals) for recording in loaded.recordings} == {
         "a.jsonl": 1,
         "b.jsonl": 1,
-        **({"week": len(day.arrivals)} if has_recording else {}),
+        **({"week": len(day.arrivals)} if has_dump else {}),
     }
     assert all(r.settings == {"ai": "constant:1s"} for r in loaded.recordings if r.name.endswith(".jsonl"))
 
@@ -221,15 +221,15 @@ def test_files_of_a_live_recorder_beside_a_dump_are_a_recording_of_their_own(
     folder = tmp_path / "week" / below
     folder.mkdir(parents=True)
     for process in (17, 18):
-        text = ONE.replace('"m1"', f'"m{process}"')
+        text = RECORDING.replace('"m1"', f'"m{process}"')
         (folder / f"recording-20260301T102000Z-{process}.jsonl").write_text(text)
     write_dump(folder / "dump.log", day)
-    assert names(tmp_path / "week") == {"recording": 2, "webhooks": len(day.arrivals)}
+    assert arrivals_by_name(tmp_path / "week") == {"recording": 2, "webhooks": len(day.arrivals)}
 
 
 def test_a_broken_recording_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text(ONE + '{"event":"mesage"}\n')
+    path.write_text(RECORDING + '{"event":"mesage"}\n')
     with pytest.raises(RecordingError, match='unknown event "mesage"; did you mean "message"'):
         load_any([path], NO_OPTIONS)
     path.write_text("hello\n")
@@ -244,7 +244,7 @@ def test_standard_input_is_read_once(
     content = write_dump(tmp_path / "dump.log", day).read_bytes()
     stream = BytesIO(gzip.compress(content) if packed else content)
     monkeypatch.setattr("sys.stdin", TextIOWrapper(stream))
-    assert names(STANDARD_INPUT) == {"-": len(day.arrivals)}
+    assert arrivals_by_name(STANDARD_INPUT) == {"-": len(day.arrivals)}
 
 
 def test_a_dump_with_the_ending_of_a_recording_does_not_hide_the_folders_below(
@@ -263,11 +263,11 @@ def test_from_to_and_instance_take_a_part_of_a_recording(tmp_path: Path, day: Re
     path = tmp_path / "day.jsonl"
     path.write_text("".join(dump(day)))
     middle_ms = day.epoch_ms + 3600_000
-    first = names(path, options=ImportOptions(to_ms=middle_ms))["day.jsonl"]
-    second = names(path, options=ImportOptions(from_ms=middle_ms))["day.jsonl"]
+    first = arrivals_by_name(path, options=ImportOptions(to_ms=middle_ms))["day.jsonl"]
+    second = arrivals_by_name(path, options=ImportOptions(from_ms=middle_ms))["day.jsonl"]
     assert 0 < first < len(day.arrivals) == first + second
     with pytest.raises(ImportFailedError, match="has no messages that match --from"):
-        names(path, options=ImportOptions(instance="other"))
+        arrivals_by_name(path, options=ImportOptions(instance="other"))
 
 
 def test_a_bot_with_a_phone_number_as_its_name_can_be_selected_and_is_not_shown(
@@ -299,7 +299,7 @@ def test_a_replay_says_what_it_made_of_a_dump(
     own["data"]["key"] |= {"fromMe": True, "id": "r1"}
     Path("dump.log").write_text(f"{json.dumps(body(message, 1_772_360_400_500))}\n{json.dumps(own)}\n")
     Path("notes.txt").write_text("remember the milk\n")
-    Path("one.jsonl").write_text(ONE)
+    Path("one.jsonl").write_text(RECORDING)
     assert main(["replay", ".", "--system", "queue", "--no-report"]) == 0
     assert "notes.txt: no known format, left out" in capsys.readouterr().err
     options = ["replay", "dump.log", "--system", "queue", "--no-report", "--json", "out.json"]

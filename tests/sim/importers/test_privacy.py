@@ -53,7 +53,7 @@ def test_nothing_shows_who_wrote_or_what(tmp_path: Path, capsys: pytest.CaptureF
     assert recording.arrivals[0].text == ""
 
 
-def test_texts_on_request(tmp_path: Path) -> None:
+def test_texts_are_kept_on_request(tmp_path: Path) -> None:
     target = tmp_path / "x.jsonl"
     assert main(["import", str(dump(tmp_path / "dump.log")), "-o", str(target), "--text"]) == 0
     content = target.read_text("utf-8")
@@ -66,7 +66,7 @@ def phones(path: Path, *options: str) -> set[str]:
     return {arrival.phone for arrival in load([target])[0].arrivals}
 
 
-def test_a_key_joins_imports_and_without_one_files_differ(tmp_path: Path) -> None:
+def test_a_key_gives_equal_hashes_in_all_imports_and_without_one_files_differ(tmp_path: Path) -> None:
     first, second = dump(tmp_path / "a.log"), tmp_path / "b.log"
     second.write_text(first.read_text().replace("SECRET-TEXT", "other"))
     assert phones(first, "--key", "k") == phones(second, "--key", "k")
@@ -78,7 +78,7 @@ def test_a_key_joins_imports_and_without_one_files_differ(tmp_path: Path) -> Non
     )
 
 
-def test_hashes_of_a_recording_stay(tmp_path: Path) -> None:
+def test_hashes_stay_when_a_recording_is_imported_again(tmp_path: Path) -> None:
     first = tmp_path / "first.jsonl"
     assert main(["import", str(dump(tmp_path / "dump.log")), "-o", str(first), "--quiet"]) == 0
     second = tmp_path / "second.jsonl"

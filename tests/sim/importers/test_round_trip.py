@@ -21,7 +21,7 @@ Write = Callable[[Path, Recording, Shape], Path]
 
 
 def arrivals_of(recording: Recording, unit_ms: int) -> list[tuple[int, int, int, int]]:
-    """Arrivals without names: the beginning of the unit, numbers for conversation and id, the text's length."""
+    """Return arrivals as the time in units, a number each for conversation and id, and the text's length."""
     conversations: dict[object, int] = {}
     ids: dict[object, int] = {}
     rows = []
@@ -34,7 +34,7 @@ def arrivals_of(recording: Recording, unit_ms: int) -> list[tuple[int, int, int,
 
 
 def by_conversation(recording: Recording, unit_ms: int) -> list[list[tuple[int, int]]]:
-    """Arrivals of each conversation in order: within a second only those of one conversation have a known order."""
+    """Return arrivals by conversation: within a second, only those of one conversation have a known order."""
     conversations: dict[object, list[tuple[int, int]]] = {}
     for arrival in sorted(recording.arrivals, key=lambda each: each.at_ms):
         length = len(arrival.text) if arrival.characters is None else arrival.characters
@@ -49,7 +49,9 @@ def as_lines(path: Path, day: Recording, shape: Shape) -> Path:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_provider(name: str, day: Recording, imported: Importing, tmp_path: Path) -> None:
+def test_webhooks_of_each_provider_are_imported_with_the_same_arrivals(
+    name: str, day: Recording, imported: Importing, tmp_path: Path
+) -> None:
     shape = SHAPES[name]
     recording, work = imported(as_lines(tmp_path / "dump.log", day, shape))
     unit_ms = UNIT_MS[shape.precision]
@@ -150,7 +152,9 @@ def as_prefixed_and_indented(path: Path, day: Recording, shape: Shape) -> Path:
     "write",
     [as_array, as_indented_array, as_indented_objects, as_files, as_gzip, as_zip, as_utf16],
 )
-def test_each_way_to_store_them(write: Write, day: Recording, imported: Importing, tmp_path: Path) -> None:
+def test_webhooks_stored_in_any_way_are_imported_with_the_same_arrivals(
+    write: Write, day: Recording, imported: Importing, tmp_path: Path
+) -> None:
     shape = SHAPES["evolution v2"]
     recording, work = imported(write(tmp_path / "dump", day, shape))
     assert arrivals_of(recording, 1) == arrivals_of(day, 1)
@@ -177,7 +181,7 @@ def as_python_prints(path: Path, day: Recording, shape: Shape) -> Path:
     ],
 )
 @pytest.mark.parametrize("name", ["evolution v1", "cloud"])
-def test_the_time_of_the_log_is_the_arrival(
+def test_the_time_of_the_log_is_the_time_of_arrival(
     write: Write, name: str, day: Recording, imported: Importing, tmp_path: Path
 ) -> None:
     """The webhooks have whole seconds; the log's milliseconds win."""
@@ -187,7 +191,7 @@ def test_the_time_of_the_log_is_the_arrival(
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="no program zstd")
-def test_zstd(day: Recording, imported: Importing, tmp_path: Path) -> None:
+def test_a_file_packed_by_zstd_is_imported(day: Recording, imported: Importing, tmp_path: Path) -> None:
     plain = as_lines(tmp_path / "dump.log", day, SHAPES["waha"])
     subprocess.run(["zstd", "-q", "--rm", str(plain)], check=True)
     recording, _ = imported(tmp_path / "dump.log.zst")

@@ -26,7 +26,7 @@ MS = 1_739_300_712_000  # 2025-02-11T19:05:12Z
         ("[1739300712250] ", MS + 250, True, False),
     ],
 )
-def test_before_a_webhook(text: str, ms: int, has_zone: bool, is_whole_second: bool) -> None:
+def test_a_time_before_a_webhook_is_read(text: str, ms: int, has_zone: bool, is_whole_second: bool) -> None:
     moment = moment_in(text)
     assert moment is not None
     assert (moment.ms, moment.has_zone, moment.is_whole_second) == (ms, has_zone, is_whole_second)
@@ -44,7 +44,7 @@ def test_before_a_webhook(text: str, ms: int, has_zone: bool, is_whole_second: b
         "11/Foo/2025:16:05:12 ",
     ],
 )
-def test_no_time(text: str) -> None:
+def test_a_text_without_a_valid_time_has_none(text: str) -> None:
     assert moment_in(text) is None
 
 
@@ -65,6 +65,6 @@ def test_no_time(text: str) -> None:
         ("soon", None),
     ],
 )
-def test_values(value: object, ms: int | None) -> None:
+def test_a_value_is_a_time_if_it_can_be_one(value: object, ms: int | None) -> None:
     moment = moment_of(value)
     assert (moment.ms if moment else None) == ms

@@ -1,4 +1,4 @@
-"""Webhooks: replies, edits, presence, times and zones, and that what is skipped agrees with live traffic."""
+"""Webhooks: replies, edits, presence, times and zones; the same is skipped as in live traffic."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def test_own_messages_to_a_hidden_number_belong_to_its_phone(dump: Any, imported
     assert others(recording, Reply)[0].phone == recording.arrivals[0].phone
 
 
-def test_waha_and_evolution_go_replies(dump: Any, imported: Importing) -> None:
+def test_replies_of_waha_and_evolution_go_belong_to_the_users_conversation(
+    dump: Any, imported: Importing
+) -> None:
     payload = {
         "id": f"false_{PHONE}@c.us_A1",
         "timestamp": UNIX_S,
@@ -234,7 +236,7 @@ def test_statuses_of_the_cloud_api_show_replies(dump: Any, imported: Importing) 
     }
 
 
-def test_changes_are_messages_and_events(dump: Any, imported: Importing) -> None:
+def test_an_edit_and_a_deletion_are_each_a_message_and_an_event(dump: Any, imported: Importing) -> None:
     revoke = {"protocolMessage": {"key": {"id": "M1"}, "type": "REVOKE"}}
     edited = {
         "editedMessage": {
@@ -258,7 +260,7 @@ def test_changes_are_messages_and_events(dump: Any, imported: Importing) -> None
     assert (deletion.id, deletion.by) == (first.id, third.id)
 
 
-def test_presence(dump: Any, imported: Importing) -> None:
+def test_presence_is_an_event_of_the_users_conversation(dump: Any, imported: Importing) -> None:
     jid = f"{PHONE}@s.whatsapp.net"
     typing = {
         "event": "presence.update",
@@ -292,7 +294,7 @@ def test_skipped_things_are_counted_as_live_traffic_counts_them(dump: Any, impor
     }
 
 
-def test_one_body_with_a_thousand_updates(dump: Any, imported: Importing) -> None:
+def test_a_body_with_a_thousand_updates_is_a_thousand_messages(dump: Any, imported: Importing) -> None:
     messages = [text(f"wamid.{number}", **{"from": f"55479000{number:05d}"}) for number in range(1000)]
     recording, _ = imported(dump(cloud(*messages)))
     assert len({arrival.phone for arrival in recording.arrivals}) == 1000
@@ -344,7 +346,7 @@ def test_a_zone_that_few_messages_show_is_named(dump: Any, imported: Importing) 
     assert any("some messages fits UTC-03:00 too" in note for note in work.summary.files[0].notes)
 
 
-def test_a_picture_in_the_first_line(dump: Any, imported: Importing) -> None:
+def test_a_large_picture_in_the_first_line_is_imported(dump: Any, imported: Importing) -> None:
     picture = {"imageMessage": {"caption": "look", "jpegThumbnail": "A" * 400_000}, "base64": "B" * 400_000}
     recording, _ = imported(dump(upsert("M1", data={"message": picture}), upsert("M2")))
     assert [arrival.kind for arrival in recording.arrivals] == ["image", "text"]
@@ -369,7 +371,7 @@ def test_a_zone_that_is_given_wins_over_evidence(dump: Any, imported: Importing)
     assert imported(path, zone=parse_zone("+02:00"))[0].epoch_ms == (UNIX_S - 5 * 3600) * 1000 + 700
 
 
-def test_parts_of_webhooks_that_were_logged_alone(dump: Any, imported: Importing) -> None:
+def test_parts_of_webhooks_that_were_logged_alone_are_imported(dump: Any, imported: Importing) -> None:
     value = cloud(text("wamid.A"))["entry"][0]["changes"][0]["value"]
     value = {"messaging_product": "whatsapp", **value}
     recording, _ = imported(dump(upsert()["data"], value), instance="")
@@ -422,7 +424,7 @@ def test_a_file_of_replies_alone_says_so(dump: Any, imported: Importing) -> None
         ("2025-05-01T20:57:15.500Z", UNIX_S * 1000 + 362_500, "ms"),
     ],
 )
-def test_the_webhooks_finer_time_counts_where_it_is_of_the_logged_arrival(
+def test_the_webhooks_finer_time_counts_where_it_is_near_the_logged_time(
     tmp_path: Path, imported: Importing, logged: str, expected_ms: int, precision: str
 ) -> None:
     body = json.dumps(upsert(date_time="2025-05-01T17:51:15.250Z"))
@@ -432,7 +434,7 @@ def test_the_webhooks_finer_time_counts_where_it_is_of_the_logged_arrival(
 
 
 def test_a_log_whose_clock_was_wrong_gives_no_times(tmp_path: Path, imported: Importing) -> None:
-    """Nothing arrives minutes before it was sent; seconds are within what clocks differ by."""
+    """Nothing arrives minutes before it was sent; clocks may differ by seconds."""
     body = json.dumps(upsert(date_time=None))
     for early_s, expected_ms in ((301, UNIX_S * 1000), (20, (UNIX_S - 20) * 1000 + 250)):
         path = tmp_path / f"{early_s}.log"

@@ -34,7 +34,7 @@ def _facts(arrival: Arrival, at_ms: int) -> dict[str, Any]:
 
 
 def iso(at_ms: int, zone: str = "Z", separator: str = "T") -> str:
-    """Write a time; `zone` stands at its end, whatever the time is."""
+    """Write a Unix time as UTC; `zone` is only the text at its end."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
     return f"{moment:%Y-%m-%d}{separator}{moment:%H:%M:%S}.{at_ms % 1000:03d}{zone}"
 

@@ -154,8 +154,8 @@ def test_users_come_back(day: Recording) -> None:
     assert sum(length > 1 for length in turns) > len(turns) / 4
 
 
-def test_the_day_has_the_assumed_profile(day: Recording) -> None:
-    """Turn begin by the hour in proportion to the weights."""
+def test_turns_begin_at_the_assumed_hours(day: Recording) -> None:
+    """The turns of an hour are in proportion to its weight."""
     begins = [turn[0].at_ms for turns in _turns(day).values() for turn in turns]
     by_hour = Counter(begin // 3_600_000 % 24 for begin in begins)
     for hour, weight in enumerate(HOUR_WEIGHTS):
@@ -184,7 +184,7 @@ def _language(arrival: Arrival) -> str:
     return "ar" if ARABIC.search(arrival.text) else "en"
 
 
-def test_languages() -> None:
+def test_texts_are_in_the_language_asked_for() -> None:
     """Arabic, English, or each user in one of them."""
     texts = {
         language: [
@@ -205,7 +205,7 @@ def test_languages() -> None:
     }
 
 
-def test_same_arguments_same_bytes_another_seed_others() -> None:
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_others() -> None:
     """The generator is a function of its arguments."""
     first, again, other = (
         list(dump(synthesize(SyntheticSettings(messages=300, seed=seed)))) for seed in (5, 5, 6)

@@ -50,7 +50,7 @@ def case(
     )
 
 
-def same(*messages: tuple[int, str]) -> tuple[Arrival, ...]:
+def same_text(*messages: tuple[int, str]) -> tuple[Arrival, ...]:
     """Make messages of one user with one text."""
     return tuple(Arrival(at_ms, "bot", "1", name, "ok", "text", at_ms) for at_ms, name in messages)
 
@@ -90,11 +90,11 @@ CASES: tuple[Case, ...] = (
         {"m2": "deleted_unread"},
     ),
     # m2's execution reads at 5400, when the list still has both; both see their text at its end.
-    case("n8n-wait", "two messages with one text", same((0, "m1"), (100, "m2")), doubles=("m1", "m2")),
+    case("n8n-wait", "two messages with one text", same_text((0, "m1"), (100, "m2")), doubles=("m1", "m2")),
     case(
         "n8n-wait",
         "two messages with one text, compared by id",
-        same((0, "m1"), (100, "m2")),
+        same_text((0, "m1"), (100, "m2")),
         options={"compare": "id"},
     ),
     case(
@@ -163,20 +163,20 @@ CASES: tuple[Case, ...] = (
     case(
         "n8n-debounce-node",
         "a text that is repeated, and left out",
-        same((0, "m1"), (1000, "m2")),
+        same_text((0, "m1"), (1000, "m2")),
         {"m2": "ignored_duplicate"},
         options={"on-duplicate": "ignore"},
     ),
     case(
         "n8n-debounce-node",
         "a text that is repeated, and sends all on",
-        same((0, "m1"), (1000, "m2")),
+        same_text((0, "m1"), (1000, "m2")),
         options={"on-duplicate": "flush"},
     ),
     case(
         "n8n-debounce-node",
         "texts that were left out of the recording",
-        tuple(replace(arrival, text="") for arrival in same((0, "m1"), (1000, "m2"))),
+        tuple(replace(arrival, text="") for arrival in same_text((0, "m1"), (1000, "m2"))),
         options={"on-duplicate": "ignore"},
     ),
     case("n8n-debounce-node", "the first message at once", said((0, "m1")), options={"first": "immediate"}),
@@ -313,7 +313,7 @@ CASES: tuple[Case, ...] = (
     ),
     case(
         "chat-sdk-debounce",
-        "the same in bursts: the queue is looked at again",
+        "the same race in bursts: the queue is looked at again",
         said((0, "m1"), (3000, "m2")),
         options={"strategy": "burst"},
     ),

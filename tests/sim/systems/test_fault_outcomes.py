@@ -1,4 +1,4 @@
-"""The table in docs/faults.md: what each fault makes of each system. UPDATE_DOCS=1 writes it."""
+"""The tables in docs/faults.md: what each fault does to each system. UPDATE_DOCS=1 writes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MARKET = (
     "chat-sdk-debounce",
     "bull-delay",
 )
-STRUCK = (
+REPLAYED = (
     "requests-lost@38s:3s",
     "requests-lost=0.1",
     "answers-lost@38s:3s",
@@ -79,7 +79,7 @@ SLOW = (
 )
 """Faults after which the lists wait half an hour for their monitor; in `make test` only the queue is replayed."""
 QUICK = ("redis-away@35s:10s", "process-restarts@34s", "ai-fails@35s:20s", "acknowledgements-lost=0.3")
-LICENSED: Mapping[FaultName, Sequence[str]] = {
+ALLOWED: Mapping[FaultName, Sequence[str]] = {
     "redis-loses-writes": ("lost", "twice"),
     "redis-fails-over": ("lost", "twice"),
     "scripts-abort": ("twice",),
@@ -115,7 +115,7 @@ def answers(run: Run) -> dict[str, int]:
 
 
 def outcome(system: str, fault: str) -> str:
-    """Return what a fault makes of a system."""
+    """Return what a fault does to a system."""
     run = replayed(system, fault)
     assert run["came_to_rest"], system
     assert all(cause["code"] != "vanished" for cause in run["causes"].values()), run["causes"]
@@ -152,7 +152,7 @@ def _read(systems: Sequence[str], mark: str) -> dict[str, str]:
     """Read a table on the page, which is written first with UPDATE_DOCS."""
     head = f"| fault | {' | '.join(systems)} |\n|---|{'---|' * len(systems)}\n"
     write = "UPDATE_DOCS" in os.environ
-    made = head + "".join(row(fault, systems) for fault in STRUCK) if write else ""
+    made = head + "".join(row(fault, systems) for fault in REPLAYED) if write else ""
     table = made_table(PAGE, f"tests/sim/systems/test_fault_outcomes.py{mark}", made, write=write)
     assert table.startswith(head)
     return {line.split("`")[1]: f"{line}\n" for line in table.splitlines()[2:]}
@@ -171,7 +171,7 @@ def market_rows() -> dict[str, str]:
 
 
 def test_the_tables_have_every_fault_and_every_system() -> None:
-    assert {fault.name for text in STRUCK for fault in parse_faults([text], "sim")} == set(FAULTS)
+    assert {fault.name for text in REPLAYED for fault in parse_faults([text], "sim")} == set(FAULTS)
     assert {*SYSTEMS, *MARKET} == set(all_systems())
 
 
@@ -179,16 +179,16 @@ UPDATE = "run this test with UPDATE_DOCS=1, and look at the difference"
 
 
 @pytest.mark.parametrize(
-    "fault", [pytest.param(fault, marks=pytest.mark.soak if fault in SLOW else ()) for fault in STRUCK]
+    "fault", [pytest.param(fault, marks=pytest.mark.soak if fault in SLOW else ()) for fault in REPLAYED]
 )
-def test_what_a_fault_makes_of_each_system_stands_on_the_page(fault: str, rows: dict[str, str]) -> None:
+def test_the_page_says_what_a_fault_does_to_each_system(fault: str, rows: dict[str, str]) -> None:
     assert row(fault, SYSTEMS) == rows[fault], UPDATE
 
 
 @pytest.mark.parametrize(
-    "fault", [pytest.param(fault, marks=() if fault in QUICK else pytest.mark.soak) for fault in STRUCK]
+    "fault", [pytest.param(fault, marks=() if fault in QUICK else pytest.mark.soak) for fault in REPLAYED]
 )
-def test_what_a_fault_makes_of_the_market_stands_on_the_page(fault: str, market_rows: dict[str, str]) -> None:
+def test_the_page_says_what_a_fault_does_to_the_market(fault: str, market_rows: dict[str, str]) -> None:
     assert row(fault, MARKET) == market_rows[fault], UPDATE
 
 
@@ -206,16 +206,18 @@ def test_the_command_on_the_page_replays_a_row(capsys: pytest.CaptureFixture[str
             assert run[name] == json.loads(json.dumps(expected[name])), (system, name)
 
 
-def test_what_the_queue_makes_of_the_others(rows: dict[str, str]) -> None:
+def test_the_page_says_what_slow_faults_do_to_the_queue(rows: dict[str, str]) -> None:
     for fault in SLOW:
         assert rows[fault].endswith(f"| {outcome('queue', fault)} |\n"), fault
 
 
-def test_no_fault_makes_the_queue_lose_or_double_a_message_without_a_licence(rows: dict[str, str]) -> None:
-    for text in STRUCK:
+def test_the_queue_loses_or_doubles_a_message_only_where_the_guarantees_allow_it(
+    rows: dict[str, str],
+) -> None:
+    for text in REPLAYED:
         (fault,) = parse_faults([text], "sim")
         words = rows[text].rsplit("|", 2)[1].replace(",", " ").split()
-        assert set(words) <= {*LICENSED.get(fault.name, ()), "late", SAME, "never"}, rows[text]
+        assert set(words) <= {*ALLOWED.get(fault.name, ()), "late", SAME, "never"}, rows[text]
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ def test_marks_of_sources_are_removed(answer: str) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_what_only_looks_like_one_stays(text: str) -> None:
+def test_what_only_looks_like_a_mark_of_a_source_stays(text: str) -> None:
     assert extract(text).text == text
 
 
-def test_a_citation_alone_is_no_text() -> None:
+def test_a_citation_alone_is_not_a_text() -> None:
     assert extract("【4:0†hours.pdf】").absence == "tokens"

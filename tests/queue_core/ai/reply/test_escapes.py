@@ -35,10 +35,10 @@ STAYS = [
 
 
 @pytest.mark.parametrize(("answer", "text"), LINES)
-def test_an_escaped_line_break_is_one(answer: str, text: str) -> None:
+def test_an_escaped_line_break_becomes_a_line_break(answer: str, text: str) -> None:
     assert extract(answer).text == text
 
 
 @pytest.mark.parametrize("answer", STAYS)
-def test_two_characters_stay(answer: str) -> None:
+def test_a_backslash_and_n_that_mean_themselves_stay(answer: str) -> None:
     assert extract(answer).text == answer

@@ -130,7 +130,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_the_user_sees(name: str) -> None:
+def test_the_user_sees_only_the_text(name: str) -> None:
     answer, expected = TEXTS[name]
     assert extract(answer).text == (answer if expected is None else expected)
 
@@ -205,7 +205,7 @@ MEANINGFUL = re.compile(
     r'[<\[◁]|"response"|needsDataCollection|requestedFields|TERMINATE|NO_REPLY|HEARTBEAT_OK|\Athought|\\n'
     r"""|\{["'\s]*\Z"""
 )
-"""Marks and words that are removed. Hypothesis takes them from the code."""
+"""Marks and words that are removed: Hypothesis reads them in the code, and tries them."""
 
 
 @given(st.text())

@@ -497,7 +497,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_user_sees(name: str) -> None:
+def test_the_user_sees_only_the_text(name: str) -> None:
     answer, expected = ANSWERS[name]
     assert extract(answer).text == expected
 

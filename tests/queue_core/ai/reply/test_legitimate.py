@@ -117,5 +117,5 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_user_sees_all_of(name: str) -> None:
+def test_the_user_sees_all_of_the_answer(name: str) -> None:
     assert extract(ANSWERS[name]).text == ANSWERS[name]

@@ -1,4 +1,4 @@
-"""Limits of the extraction: steps that grow with the text at most, depth that is bounded, whatever the text is."""
+"""Limits of the extraction for any text: steps grow no faster than the text, and depth is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties in both directions: legitimate text is unchanged, and a text in any covers comes out as it is."""
+"""Properties: legitimate text is unchanged, and a text in any covers (JSON, tags, tokens) comes out as it is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ values = st.recursive(
 
 @st.composite
 def sentences(draw: st.DrawFn) -> str:
-    """Sentences, some of which speak about a mark."""
+    """Draw a sentence, which may speak about a mark."""
     parts = draw(st.lists(words, min_size=1, max_size=6))
     if draw(st.booleans()):
         quoted = draw(marks)
@@ -62,7 +62,7 @@ def sentences(draw: st.DrawFn) -> str:
 
 @st.composite
 def examples(draw: st.DrawFn) -> str:
-    """Fenced blocks of JSON that is not an answer, of marks, and of code."""
+    """Draw a fenced block of JSON that is not an answer, of a mark, or of code."""
     body = json.dumps(
         {"id": draw(values), "text": draw(values)}, indent=draw(st.none() | st.just(2)), ensure_ascii=False
     )
@@ -74,7 +74,7 @@ def examples(draw: st.DrawFn) -> str:
 
 @st.composite
 def documents(draw: st.DrawFn) -> str:
-    """Markdown that begins with a sentence."""
+    """Draw Markdown that begins with a sentence."""
     line = sentences()
     block = st.one_of(
         line,

@@ -19,8 +19,8 @@ SIGNS = [("<",), ("<|",), ("<", "[", "◁"), ("[", "<", "【", "\ue200"), ("\n",
 
 @given(st.text("<|[ a\n【", max_size=30), st.sampled_from(SIGNS), st.integers(0, 8), st.integers(1, 5))
 def test_the_sign_after_the_limit_is_found(text: str, signs: tuple[str, ...], count: int, step: int) -> None:
-    found = islice(re.finditer("|".join(map(re.escape, signs)), text), count, None)
-    expected = next((match.start() for match in found), len(text))
+    later = islice(re.finditer("|".join(map(re.escape, signs)), text), count, None)
+    expected = next((match.start() for match in later), len(text))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quoting, "COUNTED_AT_ONCE", step)
         assert end_of_signs(text, count, *signs) == expected
@@ -49,6 +49,6 @@ def test_commas_in_a_text_are_not_entries() -> None:
     """They counted as entries of the JSON around the text, which then lost its deeper values."""
     deep = '{"a": ' * 33 + '"b"' + "}" * 33
     text = f'{{"deep": {deep}, "response": "{"," * ENTRIES_MAX}"}}'
-    found = read_value(text, 0)
-    assert found is not None
-    assert found.value["response"] == "," * ENTRIES_MAX
+    reading = read_value(text, 0)
+    assert reading is not None
+    assert reading.value["response"] == "," * ENTRIES_MAX

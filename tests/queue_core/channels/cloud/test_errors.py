@@ -15,13 +15,13 @@ from queue_core.http_client import HttpAnswer
 
 
 def answer(status: int, body: Any, *, retry_after_s: float | None = None, usage: str = "") -> HttpAnswer:
-    """An answer of the provider; `usage` is what it says of the account's limits."""
+    """Make an answer of the provider; `usage` is what it says of the account's limits."""
     headers = {"X-Business-Use-Case-Usage": usage} if usage else {}
     return HttpAnswer(status, json.dumps(body).encode(), retry_after_s, headers)
 
 
 def error_body(code: Any, **further: Any) -> dict[str, Any]:
-    """The body of an error as Meta writes it, about a made-up number."""
+    """Make the body of an error as Meta writes it."""
     return {"error": {"message": f"(#{code}) x", "type": "OAuthException", "code": code, **further}}
 
 
@@ -57,7 +57,7 @@ def test_each_code_has_its_error(code: int) -> None:
         ("later", (1, 131000, 135000, 999_999)),
     ],
 )
-def test_what_follows_the_codes_that_matter(consequence: Consequence, codes: tuple[int, ...]) -> None:
+def test_each_code_that_matters_has_its_consequence(consequence: Consequence, codes: tuple[int, ...]) -> None:
     assert {code: meaning_of(code).consequence for code in codes} == dict.fromkeys(codes, consequence)
 
 
@@ -75,8 +75,8 @@ def test_the_pair_limit_waits_for_more_than_6_s() -> None:
         (error_body(0), 0),
     ],
 )
-def test_where_a_code_stands(body: dict[str, Any], code: int) -> None:
-    """The latter forms are those of gateways between Meta and its customers."""
+def test_a_code_is_found_wherever_it_stands(body: dict[str, Any], code: int) -> None:
+    """The forms without an `error.code` are those of gateways between Meta and its customers."""
     assert refusal_of(answer(400, body)).meaning == CODES[code]
 
 

@@ -23,7 +23,7 @@ def parsed(payload: Any, **options: Any) -> Inbound:
 
 
 @pytest.mark.parametrize("name", CLOUD)
-def test_kinds(name: str) -> None:
+def test_each_kind_becomes_a_message_with_its_words(name: str) -> None:
     example = CLOUD[name]
     message = only(parsed(cloud(cloud_message(example.type, example.content, **example.beside))))
     data = message.message_data
@@ -57,7 +57,7 @@ def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
         ("a photo", {"media": {"id": "1", "mimetype": "image/jpeg"}}),
     ],
 )
-def test_the_structure_of_a_content(name: str, facts: dict[str, Any]) -> None:
+def test_a_message_has_the_facts_of_its_content(name: str, facts: dict[str, Any]) -> None:
     example = CLOUD[name]
     data = only(parsed(cloud(cloud_message(example.type, example.content, **example.beside)))).message_data
     assert {fact: data[fact] for fact in facts} == facts
@@ -100,13 +100,13 @@ def test_what_has_another_form_is_counted(entry: Any, events: dict[str, int]) ->
 
 
 @pytest.mark.parametrize("item", ["x", {"type": "text"}])
-def test_a_list_that_is_not_one_is_an_item(item: Any) -> None:
+def test_a_value_in_the_place_of_a_list_is_an_item(item: Any) -> None:
     inbound = parsed(cloud(messages=item, statuses=item, errors=item))
     assert len(inbound.unreadable) == 1
     assert inbound.skipped == {"error": 1, "receipt": 1}
 
 
-def test_a_reply_that_failed_later() -> None:
+def test_a_reply_that_failed_later_is_a_failure() -> None:
     status = {
         "id": "wamid.R",
         "status": "failed",
@@ -163,13 +163,13 @@ def text(**message: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_the_user_of_a_message(
+def test_the_user_of_a_message_is_found(
     message: dict[str, Any], contact: dict[str, Any], user: str, addresses: dict[str, str]
 ) -> None:
     """The phone number if the webhook tells it, else the id that Meta made for this business."""
     payload = cloud(messages=[text(**message)], contacts=[contact])
-    found = only(parsed(payload))
-    assert (found.user_phone, found.message_data["addresses"]) == (user, addresses)
+    read = only(parsed(payload))
+    assert (read.user_phone, read.message_data["addresses"]) == (user, addresses)
 
 
 def test_a_message_from_the_number_of_the_business_is_an_echo_only_if_it_says_so() -> None:
@@ -195,14 +195,14 @@ def test_what_the_business_writes_in_the_app_is_its_own() -> None:
     assert own.at_ms == 1_793_600_000_000
 
 
-def test_users_with_and_without_a_number_in_one_webhook() -> None:
+def test_users_with_and_without_a_number_in_one_webhook_are_told_apart() -> None:
     messages = [text(from_user_id=BSUID), text(**{"from": PHONE}, id="wamid.2")]
     inbound = parsed(cloud(messages=messages, contacts=[{"wa_id": PHONE, "profile": {"name": "Sara"}}]))
     assert [message.user_phone for message in inbound.messages] == [BSUID, PHONE]
     assert "name" not in inbound.messages[0].message_data, "the card is of the other user"
 
 
-def test_one_post_for_several_users() -> None:
+def test_a_post_for_several_users_is_a_message_for_each() -> None:
     messages = [
         cloud_message("text", {"body": str(n)}, f"m{n}") | {"from": f"96650{n % 3}"} for n in range(9)
     ]
@@ -245,12 +245,12 @@ def test_what_is_kept_of_a_message_has_a_limit() -> None:
 
 
 @pytest.mark.parametrize("payload", [None, [], {}, {"entry": {}}, {"object": "page"}])
-def test_what_is_not_a_webhook(payload: Any) -> None:
+def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):
         parsed(payload)
 
 
-def test_placeholders_in_arabic() -> None:
+def test_placeholders_may_be_in_arabic() -> None:
     assert only(parsed(cloud(cloud_message("image", {})), language="ar")).message == "[صورة]"
 
 
@@ -300,7 +300,9 @@ def test_the_reason_of_a_failed_delivery_says_what_its_code_means(error: dict[st
     ],
     ids=["number", "number, older", "number and id", "id", "id, in the text only"],
 )
-def test_another_number_or_id_of_a_user(message: dict[str, Any], names: dict[str, str]) -> None:
+def test_another_number_or_id_of_a_user_is_an_address_change(
+    message: dict[str, Any], names: dict[str, str]
+) -> None:
     (change,) = parsed(cloud({"from": "", "type": "system", "id": "wamid.1", **message})).address_changes
     assert (change.instance_name, change.event_id, change.names) == ("1001", "wamid.1", names)
     assert list(change.names) == list(names), "the old ones come first"

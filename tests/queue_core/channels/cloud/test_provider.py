@@ -21,7 +21,7 @@ def authenticate(body: bytes, signature: str | None, secret: str = SECRET) -> No
     Cloud(app_secret=SecretStr(secret)).authenticate(Post(body, headers, {}, json.loads))
 
 
-def test_signatures() -> None:
+def test_only_a_post_with_the_right_signature_is_authentic() -> None:
     authenticate(BODY, GOOD)
     authenticate(BODY, GOOD.upper())
     wrong = ("", "sha256=", GOOD[:-1], GOOD + "0", GOOD.removeprefix("sha256="), "sha256=سر")
@@ -34,7 +34,7 @@ def test_signatures() -> None:
         authenticate(BODY, GOOD, "other")
 
 
-def test_subscriptions() -> None:
+def test_a_subscription_is_answered_only_with_the_right_token() -> None:
     query = {"hub.mode": "subscribe", "hub.verify_token": "token", "hub.challenge": "123"}
     ours = Cloud(verify_token=SecretStr("token"))
     assert ours.answer_handshake(query) == "123"

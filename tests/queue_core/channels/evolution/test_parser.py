@@ -19,7 +19,7 @@ def parsed(payload: Any, **options: Any) -> Inbound:
 
 
 @pytest.mark.parametrize("name", WEB)
-def test_kinds(name: str) -> None:
+def test_each_kind_becomes_a_message_with_its_words(name: str) -> None:
     content, kind, words = WEB[name]
     message = only(parsed(evolution(content)))
     data = message.message_data
@@ -76,7 +76,7 @@ def test_what_no_user_wrote_is_counted(name: str) -> None:
         (WEB["an unknown kind"].content, {"unknown": "hologramMessage"}),
     ],
 )
-def test_the_structure_of_a_content(content: Any, facts: dict[str, Any]) -> None:
+def test_a_message_has_the_facts_of_its_content(content: Any, facts: dict[str, Any]) -> None:
     data = only(parsed(evolution(content))).message_data
     assert {name: data[name] for name in facts} == facts
 
@@ -88,7 +88,7 @@ def test_the_structure_of_a_content(content: Any, facts: dict[str, Any]) -> None
         ("a planned call", {"title": "Review", "start_ms": 1_767_290_400_000}),
     ],
 )
-def test_the_structure_of_an_order_and_of_a_call(name: str, facts: dict[str, Any]) -> None:
+def test_an_order_and_a_call_have_their_facts(name: str, facts: dict[str, Any]) -> None:
     (part,) = WEB[name].content.values()
     content = {kind: {**part, "orderId": "O1"} for kind in WEB[name].content}
     data = only(parsed(evolution(content))).message_data
@@ -96,13 +96,13 @@ def test_the_structure_of_an_order_and_of_a_call(name: str, facts: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["~", "-", " . ", "", None, "‼"])
-def test_a_profile_without_a_name(name: Any) -> None:
+def test_punctuation_is_not_the_name_of_a_user(name: Any) -> None:
     """Programs put punctuation where a user has not chosen a name."""
     assert "name" not in only(parsed(evolution({"conversation": "x"}, pushName=name))).message_data
 
 
 @pytest.mark.parametrize("name", ["Sara", "سارة", "~ Sara", "🌸", "7"])
-def test_a_profile_with_a_name(name: str) -> None:
+def test_the_name_of_a_user_is_kept(name: str) -> None:
     assert only(parsed(evolution({"conversation": "x"}, pushName=name))).message_data["name"] == name
 
 
@@ -120,7 +120,7 @@ def test_a_profile_with_a_name(name: str) -> None:
         ({"remoteJid": "somebody@interop"}, "somebody@interop", "somebody@interop"),
     ],
 )
-def test_the_user_of_a_message(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
+def test_the_user_of_a_message_is_found(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
     """One user, by phone or by linked id, is one conversation."""
     message = only(parsed(evolution({"conversation": "x"}, key=key)))
     assert (message.user_phone, message.message_data.get("reply_to")) == (phone, reply_to)
@@ -206,7 +206,7 @@ def test_a_change_names_the_message_and_has_an_id_of_its_own(
     assert (message.id, message.message_data["change"]) == (message_id, change)
 
 
-def test_the_event_of_an_edit() -> None:
+def test_the_event_of_an_edit_is_a_message() -> None:
     data = {
         "key": {"remoteJid": CHAT, "fromMe": False, "id": "M1"},
         "type": "MESSAGE_EDIT",
@@ -247,7 +247,7 @@ def update(*, key: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
         event("messages.update", [{"key": {"remoteJid": CHAT, "id": "M1"}, "update": {"message": EDITED}}]),
     ],
 )
-def test_an_edit_that_comes_as_an_update(webhook: Any) -> None:
+def test_an_edit_that_comes_as_an_update_is_a_message(webhook: Any) -> None:
     message = only(parsed(webhook))
     assert (message.user_phone, message.message) == (PHONE, "[edited] at five")
     assert message.message_data["change"] == {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}
@@ -326,7 +326,7 @@ def test_changes_that_are_not_a_users_are_counted(name: str, key: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", ["messages.upsert", "MESSAGES_UPSERT", "messages-upsert"])
-def test_the_event_however_it_is_written(name: str) -> None:
+def test_the_name_of_an_event_may_be_written_in_several_ways(name: str) -> None:
     assert only(parsed(evolution({"conversation": "x"}) | {"event": name})).id == "3EB0"
     assert only(parsed(evolution({"conversation": "x"}) | {"event": None}, event=name)).id == "3EB0"
 
@@ -351,14 +351,14 @@ def test_an_event_without_items_is_counted(name: str) -> None:
         [{"key": {"remoteJid": CHAT, "fromMe": True, "id": "R1"}, "status": "ERROR"}],
     ],
 )
-def test_a_reply_that_failed_later(data: Any) -> None:
+def test_a_reply_that_failed_later_is_a_failure(data: Any) -> None:
     inbound = parsed(event("messages.update", data))
     (failure,) = inbound.failures
     assert (failure.instance_name, failure.message_id, failure.user_phone) == ("shop", "R1", PHONE)
     assert (inbound.messages, inbound.skipped) == ((), {"failed delivery": 1})
 
 
-def test_the_code_of_a_failure() -> None:
+def test_a_failure_has_the_code_of_the_provider() -> None:
     data = {"key": {"id": "R1", "fromMe": True}, "update": {"status": 0, "messageStubParameters": ["463"]}}
     (failure,) = parsed(event("messages.update", data)).failures
     assert failure.code == "463"
@@ -375,14 +375,14 @@ def test_the_code_of_a_failure() -> None:
     ],
 )
 def test_receipts_are_counted(data: Any) -> None:
-    """An edit brings a receipt with the status DELETED, so that says nothing."""
+    """An edit brings a receipt with the status DELETED, so that status says nothing."""
     assert parsed(event("messages.update", data)) == Inbound(skipped={"receipt": 1})
 
 
 # Shapes.
 
 
-def test_several_messages_in_one_webhook() -> None:
+def test_several_messages_in_one_webhook_are_all_read() -> None:
     first, second = evolution({"conversation": "1"})["data"], evolution({"conversation": "2"})["data"]
     sent_by_bot = evolution({"conversation": "3"}, key={"fromMe": True})["data"]
     for data in ([first, sent_by_bot, second], {"messages": [first, sent_by_bot, second], "type": "notify"}):
@@ -437,11 +437,11 @@ def test_a_message_that_cannot_be_read_does_not_take_the_others_with_it() -> Non
         ({"low": {"low": {}}}, 0),
     ],
 )
-def test_times_however_they_are_written(value: Any, expected: int) -> None:
+def test_a_time_is_read_however_it_is_written(value: Any, expected: int) -> None:
     assert only(parsed(evolution({"conversation": "x"}, messageTimestamp=value))).timestamp == expected
 
 
-def test_a_quoted_message_inside_or_beside_the_content() -> None:
+def test_a_quoted_message_inside_or_beside_the_content_is_read() -> None:
     context = {"stanzaId": "Q1", "quotedMessage": {"imageMessage": {"caption": "this?"}}}
     inside = only(parsed(evolution({"extendedTextMessage": {"text": "yes", "contextInfo": context}})))
     beside = only(parsed(evolution({"conversation": "yes"}, contextInfo=context)))
@@ -449,7 +449,7 @@ def test_a_quoted_message_inside_or_beside_the_content() -> None:
     assert (beside.message_data["quoted"], beside.message) == (inside.message_data["quoted"], inside.message)
 
 
-def test_a_quoted_message_of_which_only_the_id_is_told() -> None:
+def test_a_quoted_message_of_which_only_the_id_is_told_has_no_text() -> None:
     message = only(parsed(evolution({"conversation": "yes", "contextInfo": {"stanzaId": "wamid.0"}})))
     assert (message.message, message.message_data["quoted"]) == ("yes", {"id": "wamid.0", "text": ""})
 
@@ -467,7 +467,7 @@ def test_an_empty_id_counts_as_missing() -> None:
         assert only(parsed(evolution({"conversation": "x"}, key={"id": message_id}))).id == ""
 
 
-def test_placeholders_in_arabic() -> None:
+def test_placeholders_may_be_in_arabic() -> None:
     content = {"audioMessage": {"ptt": True, "seconds": 12}}
     assert only(parsed(evolution(content), language="ar")).message == "[رسالة صوتية، 12 ث]"
 
@@ -485,6 +485,6 @@ def test_placeholders_in_arabic() -> None:
         {"event": 7, "instance": "shop"},
     ],
 )
-def test_what_is_not_a_webhook(payload: Any) -> None:
+def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):
         parsed(payload)

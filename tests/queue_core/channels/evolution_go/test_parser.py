@@ -21,7 +21,7 @@ def parsed(payload: Any) -> Inbound:
 
 
 @pytest.mark.parametrize("name", WEB)
-def test_kinds(name: str) -> None:
+def test_each_kind_becomes_a_message_with_its_words(name: str) -> None:
     content, kind, words = WEB[name]
     message = only(parsed(evolution_go(content)))
     assert (message.message_data["kind"], message.message) == (kind, words)
@@ -62,7 +62,7 @@ def test_what_no_user_wrote_is_counted(name: str) -> None:
         ),
     ],
 )
-def test_a_choice_between_fields_lies_one_level_deeper(content: Any, words: str) -> None:
+def test_a_choice_between_fields_is_read_one_level_deeper(content: Any, words: str) -> None:
     assert only(parsed(evolution_go({}, Message=content))).message == words
 
 
@@ -74,7 +74,7 @@ def test_a_choice_between_fields_lies_one_level_deeper(content: Any, words: str)
         ({"Chat": "1544@lid", "Sender": "1544:3@lid"}, "1544@lid", "1544@lid"),
     ],
 )
-def test_the_user_of_a_message(info: dict[str, Any], phone: str, reply_to: str | None) -> None:
+def test_the_user_of_a_message_is_found(info: dict[str, Any], phone: str, reply_to: str | None) -> None:
     message = only(parsed(evolution_go({"conversation": "x"}, info=info)))
     assert (message.user_phone, message.message_data.get("reply_to")) == (phone, reply_to)
 
@@ -98,13 +98,13 @@ def test_chats_that_are_never_answered_are_counted(info: dict[str, Any], reason:
 
 
 @pytest.mark.parametrize("payload", [{"IsEdit": True}, {"info": {"Edit": "1"}}])
-def test_an_edit_that_is_said_beside_the_content(payload: dict[str, Any]) -> None:
+def test_an_edit_that_is_told_beside_the_content_is_an_edit(payload: dict[str, Any]) -> None:
     message = only(parsed(evolution_go({"conversation": "two"}, **payload)))
     change = {"what": "edit", "id": "", "text": "two", "kind": "text"}
     assert (message.message, message.message_data["change"]) == ("[edited] two", change)
 
 
-def test_a_quoted_message_beside_the_content() -> None:
+def test_a_quoted_message_beside_the_content_is_read() -> None:
     quoted = {"stanzaID": "Q1", "quotedMessage": {"conversation": "which?"}}
     message = only(parsed(evolution_go({"conversation": "this"}, quoted=quoted)))
     assert message.message == "[in answer to: which?]\nthis"
@@ -135,6 +135,6 @@ def test_a_message_that_cannot_be_read_is_kept(data: Any) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, [], {}, {"event": 7}, {"event": "Message", "data": {}}])
-def test_what_is_not_a_webhook(payload: Any) -> None:
+def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):
         parsed(payload)

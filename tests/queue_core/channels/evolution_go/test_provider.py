@@ -28,7 +28,7 @@ def test_the_secret_may_be_in_the_path_or_in_the_body() -> None:
         EvolutionGo().authenticate(Post(b'{"instanceToken": ""}', {}, {"secret": ""}, json.loads))
 
 
-def test_keys_by_instance() -> None:
+def test_keys_are_read_by_instance() -> None:
     assert keys_by_instance("one-token") == {"": "one-token"}
     assert keys_by_instance("shop=a, bank=b,") == {"shop": "a", "bank": "b"}
 
@@ -56,7 +56,7 @@ async def test_it_sends_and_shows_typing() -> None:
         (Answer({"error": "phone number is required"}, status=400), GiveUpError),
     ],
 )
-async def test_what_a_refusal_means(answer: Answer, expected: type[Exception]) -> None:
+async def test_a_refusal_raises_the_error_that_it_means(answer: Answer, expected: type[Exception]) -> None:
     async with stub(answer) as server, new_session() as session:
         channel = EvolutionGoChannel(session, server.url, {"": "z"}, timeout_s=5)
         with pytest.raises(expected):

@@ -71,7 +71,7 @@ STAYS = [
 
 
 @pytest.mark.parametrize(("formula", "expected"), FORMULAS)
-def test_a_formula_is_plain_text(formula: str, expected: str) -> None:
+def test_a_formula_becomes_plain_text(formula: str, expected: str) -> None:
     assert text_of_latex(formula) == expected
 
 

@@ -189,7 +189,7 @@ def test_the_end_of_an_answer_that_was_cut_off_does_not_change_what_stands_befor
         ("> | A | B |\n> |---|---|\n> | 1 | 2 |", "> *A* – *B*\n> 1: 2"),
     ],
 )
-def test_a_table_is_lines(markdown: str, expected: str) -> None:
+def test_a_table_becomes_lines(markdown: str, expected: str) -> None:
     assert converted(markdown) == expected
 
 

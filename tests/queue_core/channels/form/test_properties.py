@@ -320,8 +320,8 @@ def test_bubbles_hold_everything_and_are_few(text: str, bubbles_max: int) -> Non
 
 @at_least(200)
 @given(anything, st.integers(1, 3))
-def test_a_form_is_given_once(text: str, bubbles_max: int) -> None:
-    """A reply has its parts for ever, whatever the settings are when the next part is sent."""
+def test_a_reply_keeps_its_parts_when_the_settings_change(text: str, bubbles_max: int) -> None:
+    """The settings may be others when the next part is sent."""
     form = Form(characters_max=40, bubbles_max=bubbles_max)
     formed = form.formed(text)
     parts = form.parts_of(formed)

@@ -21,7 +21,7 @@ from queue_core.channels.form.splitting import split
         ("😀" * 7, ["😀" * 5, "😀" * 2]),
     ],
 )
-def test_a_text_is_cut_at_ten(text: str, expected: list[str]) -> None:
+def test_a_text_is_cut_at_its_limit(text: str, expected: list[str]) -> None:
     assert split(text, 10) == expected
 
 
@@ -43,7 +43,7 @@ def test_a_text_is_cut_at_ten(text: str, expected: list[str]) -> None:
         ("First comes a first line\nthen. Then come others", "First comes a first line"),
     ],
 )
-def test_it_is_cut_where_a_reader_pauses(text: str, first: str) -> None:
+def test_a_text_is_cut_where_a_reader_pauses(text: str, first: str) -> None:
     limit = 30 if "営" in text else 40
     assert split(text, limit)[0] == first
 

@@ -19,7 +19,7 @@ def parsed(payload: Any) -> Inbound:
 
 
 @pytest.mark.parametrize("name", WAHA)
-def test_kinds_by_its_own_fields(name: str) -> None:
+def test_each_kind_is_read_by_the_fields_of_waha(name: str) -> None:
     payload, kind, words = WAHA[name]
     message = only(parsed(waha(**payload)))
     data = message.message_data
@@ -31,7 +31,9 @@ def test_kinds_by_its_own_fields(name: str) -> None:
 
 @pytest.mark.parametrize("make", [waha_noweb, waha_gows])
 @pytest.mark.parametrize("name", WEB)
-def test_kinds_by_the_engines_message(name: str, make: Callable[[Any], dict[str, Any]]) -> None:
+def test_each_kind_is_read_by_the_message_of_the_engine(
+    name: str, make: Callable[[Any], dict[str, Any]]
+) -> None:
     content, kind, words = WEB[name]
     message = only(parsed(make(content)))
     assert (message.message_data["kind"], message.message, message.message_data["name"]) == (
@@ -41,7 +43,7 @@ def test_kinds_by_the_engines_message(name: str, make: Callable[[Any], dict[str,
     )
 
 
-def test_the_media_that_waha_downloaded() -> None:
+def test_media_has_the_address_that_waha_gives_it() -> None:
     data = {"message": {"imageMessage": {"mimetype": "image/png"}}}
     message = only(parsed(waha(media={"url": "http://w/1.png", "mimetype": "image/x"}, _data=data)))
     assert message.message_data["media"] == {"url": "http://w/1.png", "mimetype": "image/png"}
@@ -92,7 +94,7 @@ def test_what_is_not_for_the_bot_is_counted(payload: dict[str, Any], reason: str
         ),
     ],
 )
-def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: str) -> None:
+def test_the_user_of_a_message_is_found(payload: dict[str, Any], phone: str, reply_to: str) -> None:
     message = only(parsed(waha(body="x", **payload)))
     assert (message.user_phone, message.message_data["reply_to"]) == (phone, reply_to)
 
@@ -211,7 +213,7 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
         ("event.response.failed", {"eventResponse": None}, "[answered an invitation]", {}),
     ],
 )
-def test_events_that_bring_messages(
+def test_an_event_that_brings_a_message_is_read(
     event: str, payload: dict[str, Any], words: str, facts: dict[str, Any]
 ) -> None:
     message = only(parsed(waha(**payload) | {"event": event}))
@@ -229,7 +231,9 @@ def test_events_that_bring_messages(
         ("poll.vote", {"vote": {"from": f"{PHONE}@c.us", "selectedOptions": []}}, {"vote removed": 1}),
     ],
 )
-def test_events_that_bring_none(event: str, payload: dict[str, Any], skipped: dict[str, int]) -> None:
+def test_an_event_that_brings_no_message_is_counted(
+    event: str, payload: dict[str, Any], skipped: dict[str, int]
+) -> None:
     assert parsed(waha(**payload) | {"event": event}) == Inbound(skipped=skipped)
 
 
@@ -240,7 +244,7 @@ def test_other_events_are_counted_by_name() -> None:
 
 @pytest.mark.parametrize("status", [{"ack": -1}, {"ackName": "ERROR"}])
 @pytest.mark.parametrize("to", [f"{PHONE}@c.us", "15550000000@c.us", None])
-def test_a_reply_that_failed_later(status: dict[str, Any], to: str | None) -> None:
+def test_a_reply_that_failed_later_is_a_failure(status: dict[str, Any], to: str | None) -> None:
     """Some engines name the bot's own number in `to`; the chat stands in the id."""
     body = {"id": f"true_{PHONE}@c.us_R1", "to": to, "fromMe": True, **status}
     inbound = parsed({"event": "message.ack", "session": "shop", "payload": body})
@@ -255,6 +259,6 @@ def test_a_message_that_cannot_be_read_is_kept(body: Any) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, [], {}, {"event": 7}, {"event": "message", "payload": {}}])
-def test_what_is_not_a_webhook(payload: Any) -> None:
+def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):
         parsed(payload)

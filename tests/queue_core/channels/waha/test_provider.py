@@ -21,7 +21,7 @@ BODY = b'{"event": "message"}'
 GOOD = hmac.new(KEY.encode(), BODY, hashlib.sha512).hexdigest()
 
 
-def test_signatures() -> None:
+def test_only_a_post_with_the_right_signature_is_authentic() -> None:
     provider = Waha(hmac_key=SecretStr(KEY))
     for shown in (GOOD, GOOD.upper()):
         provider.authenticate(Post(BODY, {"X-Webhook-Hmac": shown}, {}, json.loads))
@@ -54,7 +54,7 @@ async def test_it_sends_and_shows_typing() -> None:
         (Answer({}, status=500), SendUncertainError),
     ],
 )
-async def test_what_a_refusal_means(answer: Answer, expected: type[Exception]) -> None:
+async def test_a_refusal_raises_the_error_that_it_means(answer: Answer, expected: type[Exception]) -> None:
     async with stub(answer) as server, new_session() as session:
         channel = WahaChannel(session, server.url, "", timeout_s=5)
         with pytest.raises(expected):

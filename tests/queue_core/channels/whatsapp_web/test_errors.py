@@ -35,19 +35,19 @@ CASES = [
 
 
 def answer_of(case: Case) -> HttpAnswer:
-    """The answer of a case, as the client hands it over."""
+    """Return the answer of a case, as the client hands it over."""
     return HttpAnswer(case.status, json.dumps(case.body).encode(), None)
 
 
 @pytest.mark.parametrize(("provider", "case"), CASES)
-def test_what_follows(provider: str, case: Case) -> None:
+def test_each_refusal_has_its_consequence(provider: str, case: Case) -> None:
     refusal = READERS[provider](answer_of(case))
     assert refusal is not None
     assert (refusal.meaning.consequence, refusal.meaning.not_sent) == (case.consequence, case.not_sent)
 
 
 @pytest.mark.parametrize(("provider", "case"), CASES)
-def test_the_error_says_it_to_the_queue(provider: str, case: Case) -> None:
+def test_the_error_tells_the_queue_what_follows(provider: str, case: Case) -> None:
     refusal = READERS[provider](answer_of(case))
     assert refusal is not None
     error = refusal.error()
@@ -83,16 +83,16 @@ def test_a_reason_quotes_nothing_of_the_answer(provider: str, case: Case) -> Non
         ("waha", {}),
     ],
 )
-def test_a_part_that_was_sent(provider: str, body: object) -> None:
+def test_the_answer_to_a_part_that_was_sent_is_not_a_refusal(provider: str, body: object) -> None:
     assert READERS[provider](HttpAnswer(201, json.dumps(body).encode(), None)) is None
 
 
 def test_each_row_has_an_answer_that_it_alone_explains() -> None:
-    """So that no row is dead: behind one that matches everything it explains, or without a report."""
+    """A row that stands behind one that matches all of its answers, or that has no report, would be dead."""
     texts = [words_of(case.body) for case in chain(EVOLUTION.values(), EVOLUTION_GO.values(), WAHA.values())]
-    met = {meaning.code for words in texts if (meaning := meaning_in(words, ROWS))}
-    assert {it.meaning.code for it in ROWS} - {"error"} == met - {"error 420"}
-    assert "error 420" in met, "the number of an error without a row of its own"
+    codes = {meaning.code for words in texts if (meaning := meaning_in(words, ROWS))}
+    assert {it.meaning.code for it in ROWS} - {"error"} == codes - {"error 420"}
+    assert "error 420" in codes, "the number of an error without a row of its own"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ async def send(channel: Channel, turn: Batch, reply: str = "hi") -> None:
 
 
 def numbers(provider: str, bodies: list[dict[str, Any]]) -> list[str]:
-    """The addresses of requests."""
+    """Return the addresses of requests."""
     return [body["chatId" if provider == "waha" else "number"] for body in bodies]
 
 
@@ -120,7 +120,7 @@ async def test_another_refusal_ends_the_search(session: aiohttp.ClientSession) -
 
 
 async def test_evolution_go_leaves_a_spelling_as_it_is(session: aiohttp.ClientSession) -> None:
-    """Else it takes the digit away again."""
+    """Otherwise Evolution Go removes the digit again."""
     async with stub(
         UNKNOWN["evolution_go"], UNKNOWN["evolution_go"], Answer({"message": "success"})
     ) as server:
@@ -179,7 +179,7 @@ async def test_a_server_that_takes_neither_form_is_not_asked_for_ever(session: a
         ("", []),
     ],
 )
-def test_spellings_of_a_number(phone: str, expected: list[str]) -> None:
+def test_a_number_has_its_spellings(phone: str, expected: list[str]) -> None:
     """A fixed line of Brazil has one: with a 9 it would be the number of somebody else."""
     assert spellings(phone) == expected
 

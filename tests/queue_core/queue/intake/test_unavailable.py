@@ -72,7 +72,7 @@ async def _unreachable(_: object) -> None:
 
 
 class TestFull:
-    """Fault 21: maxmemory is reached and nothing may be evicted."""
+    """The limit `maxmemory` is reached and nothing may be evicted."""
 
     async def test_enqueue_is_refused_and_says_so(self, real_redis: Redis) -> None:
         queue = MessageQueue(real_redis, NO_WAIT)
@@ -123,7 +123,7 @@ class TestFull:
 
 
 async def test_a_replica_cannot_be_written(real_redis: Redis) -> None:
-    """Fault 23: after a failover the old address is a replica."""
+    """After a failover the old address is a replica."""
     queue = MessageQueue(real_redis, NO_WAIT)
     await queue.enqueue(message("m1"))
     await real_redis.replicaof("127.0.0.1", "1")
@@ -151,7 +151,7 @@ async def test_too_few_replicas(real_redis: Redis) -> None:
 
 @pytest.mark.parametrize("label", REAL)
 async def test_a_disk_that_cannot_be_written(label: str, tmp_path: Path) -> None:
-    """Fault 22: MISCONF after a snapshot that failed."""
+    """MISCONF after a snapshot that failed."""
     with EmbeddedRedis(tmp_path / "data", server=SERVERS[label].path) as server:
         async with connect(server.url) as redis:
             queue = MessageQueue(redis, NO_WAIT)
@@ -224,7 +224,7 @@ async def test_the_error_about_a_missing_server_shows_its_address() -> None:
 
 
 async def test_a_server_that_was_killed_and_came_back(redis_server: EmbeddedRedis) -> None:
-    """Faults 18 to 20: nothing acknowledged is gone, connections and scripts come back by themselves."""
+    """Nothing acknowledged is gone, connections and scripts come back by themselves."""
     async with connect(redis_server.url) as redis:
         queue = MessageQueue(redis, QueueSettings(window_ms=0))
         await asyncio.gather(*(queue.enqueue(message(f"m{number}")) for number in range(50)))

@@ -130,7 +130,7 @@ async def test_listening_goes_on_while_redis_stands_still(redis_server: Embedded
 async def test_a_quiet_bell_outlives_the_timeout_of_the_pool_and_takes_none_of_its_connections(
     redis_server: EmbeddedRedis,
 ) -> None:
-    """Faults 8 and 17: a blocking command, the socket's timeout, and a small pool."""
+    """A blocking command, the socket's timeout, and a small pool."""
     async with (
         Proxy(redis_server.url) as proxy,
         connect(proxy.url, socket_timeout_s=0.2, connections_max=1) as redis,

@@ -20,8 +20,8 @@ from tests.queue_core.bot import (
     let_leases_run_out,
     on_newest,
     quick,
-    runner_of,
     running,
+    transport_of,
 )
 from tests.queue_core.faults.proxy import Proxy
 
@@ -166,11 +166,11 @@ async def test_a_stopped_processor_raises_and_leases_nothing(redis_client: Redis
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     await enqueue(queue, ["m1"], "ali")
     processor = Processor(queue, bot.handle, bot.send)
-    round_trips = runner_of(queue).round_trips
+    round_trips = transport_of(queue).round_trips
     await processor.stop()
     with pytest.raises(RuntimeError, match="stopped"):
         await processor.process_conversation("bot", "ali")
     with pytest.raises(RuntimeError, match="stopped"):
         await processor.process_all_queues()
-    assert runner_of(queue).round_trips == round_trips
+    assert transport_of(queue).round_trips == round_trips
     assert (await queue.claim("other")).batches[0].attempt == 1

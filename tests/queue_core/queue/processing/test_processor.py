@@ -19,8 +19,8 @@ from tests.queue_core.bot import (
     message,
     on_newest,
     quick,
-    runner_of,
     running,
+    transport_of,
 )
 
 
@@ -87,10 +87,10 @@ async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, p
         await enqueue(queue, [message_id], f"user-{number}")
     async with running(processor):
         await eventually(lambda: processor.in_work == 3, "three in work")
-        round_trips = runner_of(queue).round_trips
+        round_trips = transport_of(queue).round_trips
         await asyncio.sleep(0.2)  # what must not happen has this time to happen
         assert processor.in_work == 3
-        assert runner_of(queue).round_trips == round_trips, "asks for work that it could not take"
+        assert transport_of(queue).round_trips == round_trips, "asks for work that it could not take"
         gate.set()
         await at_rest(queue)
     assert bot.at_once_max == 3
@@ -189,9 +189,9 @@ async def test_sleeps_until_something_is_due_without_polling(redis_client: Redis
     async with running(Processor(queue, bot.handle, bot.send)):
         await enqueue(queue, ["m1"])
         await asyncio.sleep(0.2)  # what the ring brought about is over
-        before = runner_of(queue).round_trips
+        before = transport_of(queue).round_trips
         await asyncio.sleep(0.3)
-        assert runner_of(queue).round_trips == before, "asked Redis while nothing was due"
+        assert transport_of(queue).round_trips == before, "asked Redis while nothing was due"
         await at_rest(queue)
     (batch,) = bot.asked
     assert 0 <= batch.claimed_at_ms - batch.due_at_ms < 2_000
@@ -201,7 +201,7 @@ async def test_sleeps_until_something_is_due_without_polling(redis_client: Redis
 async def test_an_idle_worker_sends_redis_almost_nothing(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     async with running(Processor(queue, bot.handle, bot.send)):
-        await eventually(lambda: runner_of(queue).round_trips >= 1, "a first look")
+        await eventually(lambda: transport_of(queue).round_trips >= 1, "a first look")
         await asyncio.sleep(0.1)
         before = (await redis_client.info("stats"))["total_commands_processed"]
         await asyncio.sleep(0.5)

@@ -22,8 +22,8 @@ from tests.queue_core.bot import (
     let_leases_run_out,
     on_newest,
     quick,
-    runner_of,
     running,
+    transport_of,
 )
 from tests.queue_core.searches.observed import keys_of
 
@@ -52,9 +52,9 @@ async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     await enqueue(queue, ["m1"], "ali")
     await strand(queue, "ali")
-    before = runner_of(queue).round_trips
+    before = transport_of(queue).round_trips
     async with running(Processor(queue, bot.handle, bot.send)):
-        await eventually(lambda: runner_of(queue).round_trips > before, "a look at the empty index")
+        await eventually(lambda: transport_of(queue).round_trips > before, "a look at the empty index")
         await queue.rescue()
         await at_rest(queue)
     await check_ledger(queue, ["m1"], bot.sent_ids)

@@ -51,7 +51,7 @@ class Ids:
         self.count += count
 
     async def note(self, first: int, count: int, now_ms: int) -> int:
-        """Note those among `count` ids from number `first` on that are not known. Returns how many these were."""
+        """Note the unknown ids among `count` from number `first` on, and return their number."""
         arguments = (f"{self._base}ids", now_ms, count, self._ttl_ms, first)
         noted: Any = await self._script(keys=[f"{self._base}layout"], args=arguments)
         return int(noted)

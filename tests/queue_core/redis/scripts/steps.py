@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Steps:
-    """Fills in the stubs. Times are milliseconds after NOW; every call is made twice on demand."""
+    """Caller of the scripts, with defaults for their arguments. Times are milliseconds after NOW."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -61,7 +61,7 @@ class Steps:
         looked_since: int | None = -1_000_000,
         **changed: Any,
     ) -> ClaimAnswer:
-        """Claim as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        """Claim, as if claims had come without a gap from `looked_since` on; None leaves their record as it is."""
         self._claims += 1
         if looked_since is not None and isinstance(at, int):
             looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}

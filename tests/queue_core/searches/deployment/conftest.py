@@ -1,4 +1,4 @@
-"""Fixture for the searches: their runs log nothing, for a trace says more and a log costs most of the time."""
+"""Fixture for the searches: their runs log nothing, since a trace says more and a log takes most of the time."""
 
 from __future__ import annotations
 

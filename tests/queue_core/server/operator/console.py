@@ -24,7 +24,7 @@ QUICK = {"QUEUE_WINDOW_MS": "20", "QUEUE_BACKOFF_BASE_MS": "10", "QUEUE_BACKOFF_
 
 
 def parser() -> argparse.ArgumentParser:
-    """A command line of the operator's commands alone."""
+    """Make a parser of the operator's commands alone."""
     made = argparse.ArgumentParser(prog="python -m queue_core")
     add_commands(made.add_subparsers(required=True, metavar="COMMAND"))
     return made
@@ -36,7 +36,7 @@ def url_of(client: Redis) -> str:
 
 
 def settings_for(redis_url: str = "", **environ: str) -> ServerSettings:
-    """Settings as from an environment; nothing of this machine's own."""
+    """Make settings from these variables, and nothing of this machine."""
     given = QUICK | environ | ({"REDIS_URL": redis_url} if redis_url else {})
     return config.load(given, Path("/dev/null")).settings
 
@@ -62,7 +62,7 @@ class Written:
 
 @dataclass
 class Console:
-    """Runs commands."""
+    """Runner of commands."""
 
     settings: ServerSettings
     capsys: pytest.CaptureFixture[str]
@@ -74,7 +74,7 @@ class Console:
             self.queue = MessageQueue(self.client, self.settings.queue)
 
     async def run(self, *arguments: str) -> Written:
-        """One command, to its end."""
+        """Run a command to its end."""
         self.capsys.readouterr()
         args = parser().parse_args(arguments)
         code = await args.run(args, self.settings)
@@ -82,7 +82,7 @@ class Console:
         return Written(code, captured.out, captured.err)
 
     async def refused(self, *arguments: str) -> str:
-        """The last line that a wrong usage was answered with."""
+        """Run a command with a wrong usage; return the last line of its error."""
         with pytest.raises(SystemExit) as ended:
             await self.run(*arguments)
         assert ended.value.code == 2
@@ -91,7 +91,7 @@ class Console:
         return captured.err.splitlines()[-1]
 
     def start(self, *arguments: str) -> asyncio.Task[int]:
-        """One command, in the background; read what it writes from capsys."""
+        """Start a command in the background; read what it writes from capsys."""
         self.capsys.readouterr()
         args = parser().parse_args(arguments)
         return asyncio.ensure_future(args.run(args, self.settings))
@@ -99,7 +99,7 @@ class Console:
     async def put(
         self, message_id: str, *, phone: str = "201", instance: str = "bot", text: str = "hi"
     ) -> None:
-        """A message in the queue."""
+        """Put a message into the queue."""
         await self.queue.enqueue(
             QueueMessage(
                 id=message_id,
@@ -111,11 +111,11 @@ class Console:
         )
 
     async def bury(self, message_id: str, reason: str, *, phone: str = "201", text: str = "hi") -> None:
-        """A message among the dead letters."""
+        """Make a message a dead letter."""
         await self.put(message_id, phone=phone, text=text)
         await self.queue.fail(await claimed_batch(self.queue), reason, dead=True)
 
 
 def console_on(client: Redis, capsys: pytest.CaptureFixture[str], **environ: str) -> Console:
-    """Commands on the Redis of a client."""
+    """Make a runner of commands on the Redis of a client."""
     return Console(settings_for(url_of(client), **environ), capsys, client)

@@ -1,7 +1,7 @@
 """Random calls of the queue's public methods on several Redis servers side by side.
 
-After each call, the answers and the whole key space with its times to live must be equal. The searches that are long
-run as `python -m tests.sim.engine.store.differential REDIS_URL SECONDS SEED`, and with `fakeredis` as the URL.
+After each call, the answers and the whole key space with its times to live must be equal. Long searches run as
+`python -m tests.sim.engine.store.differential REDIS_URL SECONDS SEED`; the URL may be `fakeredis`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sim.engine.store.client import StoreClient
 from tests.conftest import store_client
 
 STEPS = 60
-"""Number of calls from one empty server on."""
+"""Number of calls of a search, which begins with empty servers."""
 TTL_TOLERANCE_MS = 5_000
 USERS_WITH_ONE_NAME = ("b", "c")
 USERS = ("a", *USERS_WITH_ONE_NAME, "lid-a")
@@ -55,8 +55,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"partitions": 3, "queue_ttl_s": 60, "dead_letters_max": 3},
     {"outage_patience_s": 60, "max_retry_count": 0},
 )
-IN_ORDER_OF_NAMES = ("drop older",)
-"""Calls whose order fakeredis changes: it reads sorted sets (ZSCAN) by name; real servers read small ones by score."""
+REORDERED_BY_FAKEREDIS = ("drop older",)
+"""Calls whose order differs in fakeredis: it scans sorted sets by name; real servers scan small ones by score."""
 _STREAM_ID = re.compile(r"\b\d{12,}-\d+\b")
 """Ids that the servers make from their own clocks."""
 _DAMAGES = (
@@ -121,15 +121,15 @@ class Side:
         readings = [_READINGS[kind.decode()] for kind in answers[::2]]
         for name, (read, _) in zip(names, readings, strict=True):
             read(values, name)
-        found: dict[str, Any] = {}
+        content: dict[str, Any] = {}
         for name, ttl, (_, ordered), raw in zip(
             names, answers[1::2], readings, await values.execute() if names else [], strict=True
         ):
             label = plain(name)
-            while label in found:  # several keys whose ids are left out
+            while label in content:  # several keys whose ids are left out
                 label += "'"
-            found[label] = (plain(ordered(raw)), ttl)
-        return found
+            content[label] = (plain(ordered(raw)), ttl)
+        return content
 
 
 _READINGS: dict[str, tuple[Callable[[Any, bytes], Any], Callable[[Any], Any]]] = {
@@ -222,7 +222,7 @@ class Calls:
         return Call(f"enqueue {message}", lambda side: side.queue.enqueue(message))
 
     def _call_enqueue_together(self) -> Call:
-        """Several messages in one turn of the event loop, which go to the server in one script.
+        """Draw several messages in one turn of the event loop, which go to the server in one script.
 
         They are of users with one name, since those of others come in an order that depends on the network.
         """
@@ -276,30 +276,30 @@ class Calls:
         return Call(f"{by_ms} ms pass", nothing)
 
     def _call_batch(self) -> Call:
-        """A step of a worker, perhaps with an old lease."""
+        """Draw a call of a worker, perhaps with an old lease."""
         draws = self._draws
-        back, step = draws.choice((0, 0, 0, 1, 2, 5)), draws.choice(sorted(_STEPS))
+        back, step = draws.choice((0, 0, 0, 1, 2, 5)), draws.choice(sorted(_WORKER_CALLS))
         choice = draws.random()
 
         async def make(side: Side) -> Any:
             if not side.batches:
                 return None
-            return await _STEPS[step](side.queue, side.batches[-1 - back % len(side.batches)], choice)
+            return await _WORKER_CALLS[step](side.queue, side.batches[-1 - back % len(side.batches)], choice)
 
         return Call(f"{step} of the lease {back} before the last ({choice:.3f})", make)
 
     def _call_batches_together(self) -> Call:
-        """One step for the last leases, perhaps of several conversations, in one turn of the event loop."""
-        step, choice = self._draws.choice(sorted(_STEPS)), self._draws.random()
+        """Draw a call of a worker for the last leases, perhaps of several conversations, made at once."""
+        step, choice = self._draws.choice(sorted(_WORKER_CALLS)), self._draws.random()
 
         async def make(side: Side) -> Any:
-            calls = (_STEPS[step](side.queue, batch, choice) for batch in side.batches[-3:])
+            calls = (_WORKER_CALLS[step](side.queue, batch, choice) for batch in side.batches[-3:])
             return await asyncio.gather(*calls, return_exceptions=True)
 
         return Call(f"{step} of the last leases ({choice:.3f})", make)
 
     def _call_repair(self) -> Call:
-        """A person puts a damaged key back, or deletes it."""
+        """Let a person put a damaged key back, or delete it."""
         number, what = self._draws.randrange(4), self._draws.choice(("repair", "drop"))
 
         async def make(side: Side) -> Any:
@@ -323,7 +323,7 @@ class Calls:
         return Call(f"{what} dead letter {number}", make)
 
     def _call_people(self) -> Call:
-        """A call of a monitor or of a person."""
+        """Draw a call of a monitor or of a person."""
         user, name = self._user(), self._draws.choice(self._of_people)
         age_ms = self._draws.choice((0, 10_000, 100_000))
         return Call(
@@ -331,7 +331,7 @@ class Calls:
         )
 
     def _call_damage(self) -> Call:
-        """Another program changes a key to something that no script writes."""
+        """Let another program damage a key, in 3 of 10 cases; else draw a message."""
         command, number = self._draws.choice(_DAMAGES), self._draws.randrange(20)
         if self._draws.random() < 0.7:
             return self._call_enqueue()
@@ -390,7 +390,7 @@ async def _note_sent(queue: MessageQueue, batch: Batch, choice: float) -> Any:
     return await queue.sent.note(batch, [SentPart(f"r{int(choice * 5)}", f"reply {choice:.3f}")])
 
 
-_STEPS: dict[str, Callable[[MessageQueue, Batch, float], Awaitable[Any]]] = {
+_WORKER_CALLS: dict[str, Callable[[MessageQueue, Batch, float], Awaitable[Any]]] = {
     "complete": lambda queue, batch, _: queue.complete(batch),
     "extend": lambda queue, batch, _: queue.extend(batch),
     "fail": _fail,
@@ -474,17 +474,17 @@ _CALLS_OF_PEOPLE: dict[str, Callable[[_Ask], Awaitable[Any]]] = {
 
 def is_about_to_expire(keys: list[dict[str, Any]]) -> bool:
     """Return True if a key may expire on one server before the others are read."""
-    return any(0 <= ttl <= TTL_TOLERANCE_MS for found in keys for _, ttl in found.values())
+    return any(0 <= ttl <= TTL_TOLERANCE_MS for content in keys for _, ttl in content.values())
 
 
 def compare(sides: list[Side], answers: list[Any], keys: list[dict[str, Any]], calls: list[str]) -> None:
     """Raise DifferenceError unless answers and key spaces are equal to those of the first side."""
-    for side, answer, found in zip(sides[1:], answers[1:], keys[1:], strict=True):
+    for side, answer, content in zip(sides[1:], answers[1:], keys[1:], strict=True):
         differences = []
         if answer != answers[0]:
             differences.append(f"answers: {sides[0].name} {answers[0]}\n{side.name} {answer}")
-        for name in sorted({*found, *keys[0]}):
-            (value, ttl), (other, other_ttl) = keys[0].get(name, (None, 0)), found.get(name, (None, 0))
+        for name in sorted({*content, *keys[0]}):
+            (value, ttl), (other, other_ttl) = keys[0].get(name, (None, 0)), content.get(name, (None, 0))
             if value != other or (ttl < 0) != (other_ttl < 0) or abs(ttl - other_ttl) > TTL_TOLERANCE_MS:
                 differences.append(
                     f"{name}:\n  {sides[0].name} {value} {ttl}\n  {side.name} {other} {other_ttl}"
@@ -496,7 +496,7 @@ def compare(sides: list[Side], answers: list[Any], keys: list[dict[str, Any]], c
 async def search(
     makers: dict[str, Callable[[], Redis]], seed: int, *, steps: int = STEPS, without: Collection[str] = ()
 ) -> int:
-    """Make random calls on empty servers side by side. Return their number. Raises DifferenceError.
+    """Make random calls on empty servers side by side; return their number, or raise DifferenceError.
 
     Ends early when keys are about to expire, since the servers are not read at exactly one moment, and when a machine
     that is busy lets a call miss its deadline.
@@ -536,7 +536,7 @@ def main(url: str, seconds: str, seed: str) -> None:
     is_fake = url == "fakeredis"
     makers = {"store": store_client, "other": fake_client if is_fake else lambda: connect(url)}
     while time.monotonic() - began < float(seconds):
-        calls += asyncio.run(search(makers, number, without=IN_ORDER_OF_NAMES if is_fake else ()))
+        calls += asyncio.run(search(makers, number, without=REORDERED_BY_FAKEREDIS if is_fake else ()))
         number += 1
     sys.stdout.write(f"{number - int(seed)} sequences, {calls} calls, no difference\n")
 

@@ -131,8 +131,8 @@ def answer_of(client: redis.Redis, words: tuple[Any, ...]) -> Any:
         return error
 
 
-def compared(answer: Any, words: tuple[Any, ...]) -> Any:
-    """An answer as it is compared: any error is an error, since a call may be wrong in two ways; sets are sorted."""
+def comparable(answer: Any, words: tuple[Any, ...]) -> Any:
+    """Return an answer in a form that compares: all errors are equal, as a call may be wrong twice; sets are sorted."""
     if isinstance(answer, Exception):
         return "error"
     if words[0] == "SMEMBERS" and isinstance(answer, list):
@@ -150,8 +150,8 @@ def test_every_answer_is_that_of_a_real_server(server: redis.Redis, calls: list[
     server.flushdb()
     store = Store(lambda: NOW_US)
     for number, words in enumerate(calls):
-        wanted = compared(answer_of(server, words), words)
-        assert compared(store.execute(words), words) == wanted, (number, words)
+        wanted = comparable(answer_of(server, words), words)
+        assert comparable(store.execute(words), words) == wanted, (number, words)
 
 
 @given(st.data())
@@ -164,7 +164,7 @@ def test_a_key_of_another_type_is_an_error_of_that_name(server: redis.Redis, dat
         ("HSET", "c", "x", "y"),
         ("XADD", "d", "1-1", "x", "y"),
     ):
-        assert compared(store.execute(words), words) == compared(answer_of(server, words), words)
+        assert comparable(store.execute(words), words) == comparable(answer_of(server, words), words)
     words = data.draw(COMMANDS)
     wanted, got = answer_of(server, words), store.execute(words)
     assert str(got).startswith("WRONGTYPE") == str(wanted).startswith("WRONGTYPE") or isinstance(

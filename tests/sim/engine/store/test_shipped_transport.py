@@ -236,7 +236,7 @@ PLANS: dict[str, Plan] = {
 
 
 def what_happens(plan: Plan, *, shipped: bool) -> list[tuple[str, str, float]]:
-    """Return what callers are told, and when."""
+    """Return the answers of the calls, and their times."""
 
     async def main(loop: SimLoop) -> list[tuple[str, str, float]]:
         server = _Server(loop)
@@ -245,7 +245,7 @@ def what_happens(plan: Plan, *, shipped: bool) -> list[tuple[str, str, float]]:
         client._latencies = latencies
         transport = _Shipped(server, latencies) if shipped else client.transport(deadline_ms=DEADLINE_MS)
         queue = MessageQueue(client, QueueSettings(), rng=Random(1), transport=transport)
-        told: list[tuple[str, str, float]] = []
+        answers: list[tuple[str, str, float]] = []
 
         async def call(what: str) -> None:
             try:
@@ -256,7 +256,7 @@ def what_happens(plan: Plan, *, shipped: bool) -> list[tuple[str, str, float]]:
                     answer = (await queue.enqueue(message)).status
             except QueueUnavailableError:
                 answer = "unavailable"
-            told.append((what, answer, round(loop.time(), 4)))
+            answers.append((what, answer, round(loop.time(), 4)))
 
         if shipped:
             for path in transport.paths:  # type: ignore[union-attr]
@@ -272,12 +272,12 @@ def what_happens(plan: Plan, *, shipped: bool) -> list[tuple[str, str, float]]:
 
         plan(server, lambda after_s, what: calls.append(later(after_s, what)))
         await asyncio.gather(*calls)
-        return told
+        return answers
 
     return run(main)
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_callers_are_told_the_same_at_the_same_times(name: str) -> None:
+def test_callers_get_equal_answers_at_equal_times(name: str) -> None:
     simulated, shipped = (what_happens(PLANS[name], shipped=shipped) for shipped in (False, True))
     assert simulated == shipped

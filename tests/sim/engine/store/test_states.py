@@ -44,7 +44,7 @@ def answers(run: Any, script: str) -> list[Any]:
 
 
 def code(answer: Any) -> Any:
-    """Return the code of an error; servers word the rest differently, and redis-py takes the code away."""
+    """Return an answer, or the code of an error: servers word the rest differently; redis-py removes the code."""
     if isinstance(answer, redis.exceptions.OutOfMemoryError) or "OOM" in str(answer):
         return "OOM"
     if isinstance(answer, redis.exceptions.ReadOnlyError) or "READONLY" in str(answer):
@@ -69,7 +69,7 @@ def executing(store: Store) -> Any:
     return run
 
 
-def filled(run: Any) -> None:
+def fill(run: Any) -> None:
     run("RPUSH", "l", "a")
 
 
@@ -78,7 +78,7 @@ def test_a_full_server_refuses_what_needs_memory(server: redis.Redis, script: st
     store = Store(lambda: NOW_US)
     real, simulated = sender(server), executing(store)
     for run in (real, simulated):
-        filled(run)
+        fill(run)
     server.config_set("maxmemory", 1)
     store.set_state(is_full=True)
     assert answers(simulated, script) == answers(real, script)
@@ -89,7 +89,7 @@ def test_a_replica_refuses_every_write(server: redis.Redis) -> None:
     store = Store(lambda: NOW_US)
     real, simulated = sender(server), executing(store)
     for run in (real, simulated):
-        filled(run)
+        fill(run)
     server.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
     store.set_state(is_replica=True)
     assert answers(simulated, AT_ONCE) == answers(real, AT_ONCE)
@@ -100,7 +100,7 @@ def test_an_aborted_script_leaves_what_it_wrote(server: redis.Redis) -> None:
     store = Store(lambda: NOW_US)
     real, simulated = sender(server), executing(store)
     for run in (real, simulated):
-        filled(run)
+        fill(run)
     assert answers(simulated, ABORTED) == answers(real, ABORTED)
 
 

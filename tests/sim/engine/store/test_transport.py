@@ -18,7 +18,7 @@ from sim.engine.store.server import StoreServer
 DEADLINE_MS = 1_500
 
 
-class CountingServer(StoreServer):
+class TimedServer(StoreServer):
     """A server that notes when requests were sent to it."""
 
     def __init__(self, loop: SimLoop) -> None:
@@ -35,9 +35,9 @@ class CountingServer(StoreServer):
         super().send(request)
 
 
-def with_queue(test: Callable[[CountingServer, MessageQueue], Awaitable[Any]]) -> Any:
+def with_queue(test: Callable[[TimedServer, MessageQueue], Awaitable[Any]]) -> Any:
     async def main(loop: SimLoop) -> Any:
-        server = CountingServer(loop)
+        server = TimedServer(loop)
         client = server.client("web")
         transport = client.transport(deadline_ms=DEADLINE_MS)
         return await test(server, MessageQueue(client, QueueSettings(), rng=Random(1), transport=transport))
@@ -55,7 +55,7 @@ async def enqueue(queue: MessageQueue, *numbers: int) -> list[str]:
 
 
 def test_calls_of_one_turn_share_a_write_and_later_calls_do_not_wait_for_its_answers() -> None:
-    async def test(server: CountingServer, queue: MessageQueue) -> None:
+    async def test(server: TimedServer, queue: MessageQueue) -> None:
         first = asyncio.ensure_future(enqueue(queue, 0, 1, 2))  # takes the script along
         await asyncio.sleep(0.004)
         assert await enqueue(queue, 3, 4) == ["queued", "queued"]
@@ -67,7 +67,7 @@ def test_calls_of_one_turn_share_a_write_and_later_calls_do_not_wait_for_its_ans
 
 
 def test_a_call_fails_at_its_deadline_and_later_calls_go_on() -> None:
-    async def test(server: CountingServer, queue: MessageQueue) -> None:
+    async def test(server: TimedServer, queue: MessageQueue) -> None:
         await enqueue(queue, 0)
         server.begin_outage("hangs")
         began_s = server.loop.time()
@@ -81,7 +81,7 @@ def test_a_call_fails_at_its_deadline_and_later_calls_go_on() -> None:
 
 
 def test_a_broken_connection_is_tried_once_more() -> None:
-    async def test(server: CountingServer, queue: MessageQueue) -> None:
+    async def test(server: TimedServer, queue: MessageQueue) -> None:
         await enqueue(queue, 0)
         server.begin_outage("away")
         with pytest.raises(QueueUnavailableError, match="Connection refused"):
@@ -96,7 +96,7 @@ def test_a_broken_connection_is_tried_once_more() -> None:
 
 
 def test_nothing_is_left_to_tick_once_all_calls_are_answered() -> None:
-    async def test(server: CountingServer, queue: MessageQueue) -> None:
+    async def test(server: TimedServer, queue: MessageQueue) -> None:
         await enqueue(queue, 0, 1)
         await asyncio.sleep(DEADLINE_MS / 1000)
         loop = server.loop

@@ -50,9 +50,9 @@ def source_of(content: str | bytes, name: str = "file") -> Source:
     return Source(name, lambda: cast("BinaryIO", io.BytesIO(data)))
 
 
-def imported(importer: Importer, content: str | bytes, *, name: str = "file", **said: Any) -> Outcome:
-    """Return what an importer makes of a file; `said` are fields of the Context."""
-    context = Context(notes={}, **said)
+def imported(importer: Importer, content: str | bytes, *, name: str = "file", **given: Any) -> Outcome:
+    """Return what an importer makes of a file; `given` are fields of the Context."""
+    context = Context(notes={}, **given)
     outcome = Outcome()
     for piece in importer.read(source_of(content, name), context):
         if isinstance(piece, Omission):

@@ -59,8 +59,8 @@ MESSAGES = [
 API = {"meta": {"labels": [], "contact": CONTACT, "assignee": AGENT}, "payload": MESSAGES}
 
 
-def read(value: Any, **said: Any) -> Outcome:
-    return imported(ChatwootMessages(), value if isinstance(value, str) else json.dumps(value), **said)
+def read(value: Any, **given: Any) -> Outcome:
+    return imported(ChatwootMessages(), value if isinstance(value, str) else json.dumps(value), **given)
 
 
 def test_messages_of_the_api_are_read() -> None:

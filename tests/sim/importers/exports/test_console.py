@@ -53,8 +53,8 @@ def record(text: str = "bom dia", *, level: str = "VERBOSE", **fields: Any) -> s
     return HEADER.format(level=level) + "\n" + printed(text, **fields) + "\n"
 
 
-def read(log: str, **said: Any) -> Outcome:
-    return imported(ConsoleLogs(), log, **said)
+def read(log: str, **given: Any) -> Outcome:
+    return imported(ConsoleLogs(), log, **given)
 
 
 def test_a_message_is_read_and_the_zone_of_the_console_is_found() -> None:
@@ -98,7 +98,7 @@ def test_colours_do_not_matter() -> None:
         ("Mar  1 09:15:20 host evolution[184]: ", "2025-03-01T12:15:20Z"),
     ],
 )
-def test_what_stands_before_each_line_is_taken_off(before: str, at: str) -> None:
+def test_a_prefix_of_each_line_is_removed(before: str, at: str) -> None:
     log = "".join(f"{before}{line}\n" for line in record().splitlines())
     outcome = read(log)
     assert [message.text for message in outcome.messages] == ["bom dia"]
@@ -178,7 +178,7 @@ def test_the_same_form_again_is_a_second_delivery() -> None:
     assert [message.id for message in read(record() + record()).messages] == ["A1", "A1"]
 
 
-def test_what_the_printer_cut_is_said() -> None:
+def test_what_the_printer_cut_is_noted() -> None:
     text_cut = record().replace(
         "message: {\n    conversation: 'bom dia',", "message: {\n    extendedTextMessage: [Object],"
     )
@@ -227,7 +227,7 @@ def test_webhooks_printed_by_a_handler_are_read() -> None:
     assert detected(log)[0] == "console"
 
 
-def test_said_zones_win() -> None:
+def test_a_zone_that_is_given_wins() -> None:
     outcome = read(record(), zone=timezone(timedelta(hours=-5)))
     assert outcome.messages[0].at == utc_ms("2025-03-01T14:15:20Z")
 
@@ -248,7 +248,6 @@ def test_the_console_is_recognised_and_webhooks_in_json_are_not_taken_for_it() -
     assert detected((json.dumps(body) + "\n") * 3)[0] == "webhooks"
 
 
-def test_a_long_log_streams() -> None:
-    """An object that never ends does not swallow what follows."""
+def test_an_object_that_never_ends_does_not_swallow_what_follows() -> None:
     log = "{\n" + "  a: 1,\n" * 30_000 + record()
     assert [message.text for message in read(log).messages] == ["bom dia"]

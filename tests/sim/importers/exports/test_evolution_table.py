@@ -95,8 +95,8 @@ def as_insert(rows: list[dict[str, Any]]) -> str:
     return f'INSERT INTO public."Message" ({names}) VALUES\n\t ' + ",\n\t ".join(lines) + ";\n"
 
 
-def read(content: str, **said: Any) -> Outcome:
-    return imported(EvolutionTable(), content, **said)
+def read(content: str, **given: Any) -> Outcome:
+    return imported(EvolutionTable(), content, **given)
 
 
 def as_mysql(rows: list[dict[str, Any]]) -> str:

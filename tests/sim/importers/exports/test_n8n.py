@@ -108,8 +108,8 @@ def flatted(value: Any) -> str:
     return json.dumps(flat)
 
 
-def read(value: Any, **said: Any) -> Outcome:
-    return imported(N8nExecutions(), value if isinstance(value, str) else json.dumps(value), **said)
+def read(value: Any, **given: Any) -> Outcome:
+    return imported(N8nExecutions(), value if isinstance(value, str) else json.dumps(value), **given)
 
 
 def _copy(rows: list[dict[str, Any]]) -> str:
@@ -202,7 +202,7 @@ def test_an_ai_s_text_is_the_reply_where_nothing_shows_that_it_was_sent() -> Non
     ] == ["posso ajudar?"]
 
 
-def test_an_ai_s_text_is_no_reply_where_the_execution_failed() -> None:
+def test_an_ai_s_text_is_not_a_reply_where_the_execution_failed() -> None:
     agent = node({"output": "pode sim"}, start=2_000)
     failed_node = [{"startTime": STARTED_MS + 3_000, "executionStatus": "error", "error": {"message": "400"}}]
     for failed in (

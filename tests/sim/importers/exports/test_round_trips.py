@@ -283,13 +283,13 @@ CHATS: dict[str, tuple[Importer, Callable[[list[Sent]], str], int, str, dict[str
 
 @pytest.mark.parametrize("name", CHATS)
 def test_the_chats_of_a_day_come_back(name: str) -> None:
-    importer, write, precision_ms, prefix, said = CHATS[name]
+    importer, write, precision_ms, prefix, given = CHATS[name]
     by_phone = defaultdict(list)
     for sent in day():
         by_phone[sent.phone].append(sent)
     assert len(by_phone) > 20
     for phone, messages in by_phone.items():
-        outcome = imported(importer, write(messages), bots=frozenset({"Loja"}), zone=ZONE, **said)
+        outcome = imported(importer, write(messages), bots=frozenset({"Loja"}), zone=ZONE, **given)
         back = [(message.at, message.phone, message.text) for message in outcome.messages]
         assert back == [
             (sent.at_ms // precision_ms * precision_ms, prefix + phone, sent.text) for sent in messages

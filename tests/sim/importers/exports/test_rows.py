@@ -32,9 +32,9 @@ def read(value: Any) -> list[Row | Omission]:
     ids=["a list", "beside others", "a list in an object", "a query", "lines"],
 )
 def test_rows_are_found_whatever_is_around_them(rows: list[Any], wrapped: Any) -> None:
-    found = read(wrapped(rows))
-    assert [row.fields for row in found if isinstance(row, Row)] == rows
-    assert [row.place for row in found] == list(range(1, len(rows) + 1))
+    pieces = read(wrapped(rows))
+    assert [row.fields for row in pieces if isinstance(row, Row)] == rows
+    assert [row.place for row in pieces] == list(range(1, len(rows) + 1))
 
 
 @pytest.mark.parametrize("rows", [LARGE[:3], LARGE], ids=["small", "large"])
@@ -53,9 +53,9 @@ def test_an_object_without_a_list_is_a_row_however_large() -> None:
 @pytest.mark.parametrize("rows", [LARGE[:3], LARGE], ids=["small", "large"])
 def test_a_cut_file_gives_what_is_whole_and_says_so(rows: list[Any]) -> None:
     content = json.dumps({"payload": rows})
-    found = read(content[:-20])
-    assert [row.fields for row in found if isinstance(row, Row)] == rows[:-1]
-    assert len([row for row in found if isinstance(row, Omission)]) == 1
+    pieces = read(content[:-20])
+    assert [row.fields for row in pieces if isinstance(row, Row)] == rows[:-1]
+    assert len([row for row in pieces if isinstance(row, Omission)]) == 1
 
 
 def test_values_that_are_not_rows_are_counted() -> None:

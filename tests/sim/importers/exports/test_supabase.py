@@ -73,8 +73,8 @@ def as_csv(lines: list[dict[str, Any]]) -> str:
     return file.getvalue()
 
 
-def read(value: Any, **said: Any) -> Outcome:
-    return imported(SupabaseLogs(), value if isinstance(value, str) else json.dumps(value), **said)
+def read(value: Any, **given: Any) -> Outcome:
+    return imported(SupabaseLogs(), value if isinstance(value, str) else json.dumps(value), **given)
 
 
 FORMATS = {
@@ -127,7 +127,7 @@ def test_a_short_broken_object_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_burst_that_may_be_cut_is_said(backwards: bool) -> None:
+def test_a_burst_that_may_be_cut_is_noted(backwards: bool) -> None:
     quiet = [line(f"step {number}\n", at=MICROSECONDS + number * 1_000_000) for number in range(120)]
     assert not read(quiet).notes
     loud = [line(f"step {number}\n", at=MICROSECONDS + number * 80_000) for number in range(120)]
@@ -148,7 +148,7 @@ def test_lines_of_several_functions_are_not_one_burst() -> None:
     assert not read(loud).notes
 
 
-def test_as_many_rows_as_the_explorer_shows_are_said() -> None:
+def test_as_many_rows_as_the_explorer_shows_are_noted() -> None:
     lines = [line("x\n", at=MICROSECONDS + number * 1_000_000) for number in range(100)]
     assert any("exactly 100 rows" in note for note in read(lines).notes)
     assert not read(lines[1:]).notes

@@ -24,7 +24,7 @@ SECONDS = 1740831320
 RITA, SHOP, HELPER = ("Rita", "user77"), ("Loja", "user1"), ("Helper Bot", "user9")
 
 
-def said(number: int, author: tuple[str, str], text: Any, **fields: Any) -> dict[str, Any]:
+def written(number: int, author: tuple[str, str], text: Any, **fields: Any) -> dict[str, Any]:
     return {
         "id": number,
         "type": "message",
@@ -38,19 +38,19 @@ def said(number: int, author: tuple[str, str], text: Any, **fields: Any) -> dict
     }
 
 
-SERVICES = {"id": 99, "type": "service", "date": "2025-03-01T09:15:20", "date_unixtime": str(SECONDS), "actor": "Rita", "actor_id": "user77", "action": "phone_call", "text": "", "text_entities": []}  # fmt: skip
+SERVICE_MESSAGE = {"id": 99, "type": "service", "date": "2025-03-01T09:15:20", "date_unixtime": str(SECONDS), "actor": "Rita", "actor_id": "user77", "action": "phone_call", "text": "", "text_entities": []}  # fmt: skip
 MESSAGES = [
-    SERVICES,
-    said(1, RITA, "oi"),
-    said(
+    SERVICE_MESSAGE,
+    written(1, RITA, "oi"),
+    written(
         2,
         RITA,
         ["veja ", {"type": "link", "text": "https://x.example"}, " e ", {"type": "bold", "text": "isto"}],
     ),
-    said(3, RITA, "", photo="(File not included.)", width=1, height=1),
-    said(4, RITA, "", media_type="voice_message", file="(File not included.)", mime_type="audio/ogg"),
-    said(5, SHOP, "já vejo"),
-    said(6, RITA, "corrigido", edited="2025-03-01T09:16:00", edited_unixtime=str(SECONDS + 40)),
+    written(3, RITA, "", photo="(File not included.)", width=1, height=1),
+    written(4, RITA, "", media_type="voice_message", file="(File not included.)", mime_type="audio/ogg"),
+    written(5, SHOP, "já vejo"),
+    written(6, RITA, "corrigido", edited="2025-03-01T09:16:00", edited_unixtime=str(SECONDS + 40)),
 ]
 
 
@@ -93,7 +93,7 @@ def test_an_edit_is_an_event_at_its_own_time() -> None:
     assert (edit.at, edit.id, edit.text) == ((SECONDS + 40) * 1000, "77/6", "corrigido")
 
 
-def test_the_owner_of_the_account_is_the_bot_unless_said() -> None:
+def test_the_owner_of_the_account_is_the_bot_unless_another_is_named() -> None:
     assert any('"Loja"' in note and "--bot" in note for note in read(chat()).notes)
     turned = read(chat(), bots=frozenset({"rita"}))
     assert [message.text for message in turned.messages] == ["já vejo"]
@@ -101,16 +101,16 @@ def test_the_owner_of_the_account_is_the_bot_unless_said() -> None:
     assert len(by_id.messages) == 5
 
 
-def test_a_chat_with_a_bot_has_its_bot() -> None:
-    messages = [said(1, SHOP, "/start"), said(2, HELPER, "welcome")]
+def test_the_replies_of_a_chat_with_a_bot_are_by_that_bot() -> None:
+    messages = [written(1, SHOP, "/start"), written(2, HELPER, "welcome")]
     outcome = read(chat(messages, type="bot_chat", name="Helper Bot", id=9))
     assert [message.text for message in outcome.messages] == ["/start"]
     assert [reply.text for reply in outcome.replies] == ["welcome"]
 
 
-def test_in_a_group_the_bot_must_be_said() -> None:
+def test_in_a_group_the_bot_must_be_named() -> None:
     group = chat(
-        [said(1, RITA, "oi"), said(2, ("Ana", "user78"), "olá"), said(3, HELPER, "bem-vindas")],
+        [written(1, RITA, "oi"), written(2, ("Ana", "user78"), "olá"), written(3, HELPER, "bem-vindas")],
         type="private_supergroup",
         name="Clientes",
         id=500,
@@ -123,7 +123,7 @@ def test_in_a_group_the_bot_must_be_said() -> None:
     assert [message.phone for message in outcome.messages] == ["user77", "user78"]
     assert [reply.phone for reply in outcome.replies] == ["user78"]
     early = chat(
-        [said(3, HELPER, "bem-vindas"), said(4, RITA, "oi")],
+        [written(3, HELPER, "bem-vindas"), written(4, RITA, "oi")],
         type="private_supergroup",
         name="Clientes",
         id=500,
@@ -140,8 +140,12 @@ def test_a_full_export_is_read() -> None:
             "about": "x",
             "list": [
                 chat(),
-                chat([said(1, ("Ana", "user78"), "bom dia"), said(2, SHOP, "bom dia!")], name="Ana", id=78),
-                {"type": "saved_messages", "id": 1, "messages": [said(1, SHOP, "nota")]},
+                chat(
+                    [written(1, ("Ana", "user78"), "bom dia"), written(2, SHOP, "bom dia!")],
+                    name="Ana",
+                    id=78,
+                ),
+                {"type": "saved_messages", "id": 1, "messages": [written(1, SHOP, "nota")]},
             ],
         },
         "left_chats": {"about": "x", "list": []},
@@ -155,7 +159,7 @@ def test_a_full_export_is_read() -> None:
 
 def test_old_exports_have_local_times_only() -> None:
     messages = [
-        {key: value for key, value in said(1, author, "oi").items() if key != "date_unixtime"}
+        {key: value for key, value in written(1, author, "oi").items() if key != "date_unixtime"}
         for author in (RITA, SHOP)
     ]
     outcome = read(chat(messages), zone=ZoneInfo("America/Sao_Paulo"))
@@ -165,8 +169,8 @@ def test_old_exports_have_local_times_only() -> None:
     assert any("--zone" in note for note in without.notes)
 
 
-def test_what_cannot_be_placed_is_counted() -> None:
-    messages = [*MESSAGES, {**said(7, RITA, "x"), "date": "", "date_unixtime": ""}]
+def test_a_message_without_a_time_is_counted() -> None:
+    messages = [*MESSAGES, {**written(7, RITA, "x"), "date": "", "date_unixtime": ""}]
     assert read(chat(messages)).omitted == {SERVICE: 1, NO_TIME: 1}
 
 
@@ -183,11 +187,13 @@ def test_a_chat_is_recognised() -> None:
 
 def test_in_an_export_of_an_account_only_personal_chats_are_with_users() -> None:
     """A chat with a bot of somebody else's does not make that bot the one that is looked for."""
-    group = chat([said(1, RITA, "festa?")], type="private_group", name="Festas", id=500)
+    group = chat([written(1, RITA, "festa?")], type="private_group", name="Festas", id=500)
     helper = chat(
-        [said(1, SHOP, "/start"), said(2, HELPER, "welcome")], type="bot_chat", name="Helper Bot", id=9
+        [written(1, SHOP, "/start"), written(2, HELPER, "welcome")], type="bot_chat", name="Helper Bot", id=9
     )
-    deleted = chat([said(1, ("", "user80"), "oi") | {"from": None}, said(2, SHOP, "olá")], name=None, id=80)
+    deleted = chat(
+        [written(1, ("", "user80"), "oi") | {"from": None}, written(2, SHOP, "olá")], name=None, id=80
+    )
     everything = {
         "personal_information": {"user_id": 1, "first_name": "Loja"},
         "chats": {"about": "x", "list": [helper, group, deleted, chat(MESSAGES[1:3])]},

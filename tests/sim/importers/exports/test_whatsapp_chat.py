@@ -20,16 +20,16 @@ LRM, RLM, NARROW = "\u200e", "\u200f", "\u202f"
 BOT = {"bots": frozenset({"Loja"})}
 
 
-def read(chat: str, **said: Any) -> Outcome:
-    return imported(WhatsAppChats(), chat, **(BOT | said))
+def read(chat: str, **given: Any) -> Outcome:
+    return imported(WhatsAppChats(), chat, **(BOT | given))
 
 
-def texts(chat: str, **said: Any) -> list[str]:
-    return [message.text for message in read(chat, **said).messages]
+def texts(chat: str, **given: Any) -> list[str]:
+    return [message.text for message in read(chat, **given).messages]
 
 
-def times(chat: str, **said: Any) -> list[int]:
-    return [message.at for message in read(chat, **said).messages]
+def times(chat: str, **given: Any) -> list[int]:
+    return [message.at for message in read(chat, **given).messages]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_dates_of_every_form_are_read(header: str, at: str) -> None:
         for time in ("21:40:05", "9:40", "21.40.05", "27:40")
     ],
 )
-def test_the_quick_way_to_read_a_header_agrees_with_the_other(line: str) -> None:
-    """A mark before the line has it read by the general patterns."""
+def test_the_quick_way_to_read_a_header_agrees_with_the_general_patterns(line: str) -> None:
+    """A line with a mark before it is read by the general patterns."""
     quick, general = read_header(line), read_header("\u200e" + line)
     assert general == (replace(quick, is_marked=True) if quick else None)
 
@@ -126,7 +126,7 @@ def test_the_order_of_day_and_month_is_found_in_the_whole_file() -> None:
     assert not any("--date-order" in note for note in outcome.notes)
 
 
-def test_an_order_that_nothing_proves_is_said_and_may_be_given() -> None:
+def test_an_order_that_nothing_proves_is_noted_and_may_be_given() -> None:
     lines = chat("03/04/2024, 10:00 - Rita: oi", "03/04/2024, 10:01 - Loja: olá")
     assert any("day/month; --date-order mdy" in note for note in read(lines).notes)
     given = read(lines, date_order="mdy")
@@ -135,13 +135,13 @@ def test_an_order_that_nothing_proves_is_said_and_may_be_given() -> None:
     assert times(chat("[3/4/24, 9:15:00 PM] Rita: oi")) == [utc_ms("2024-03-04 21:15:00")]
 
 
-def test_zones() -> None:
+def test_times_are_in_the_zone_that_is_given() -> None:
     lines = chat("[17/09/2024, 21:40:05] Rita: oi")
     assert times(lines, zone=ZoneInfo("America/Sao_Paulo")) == [utc_ms("2024-09-18 00:40:05")]
     assert any("--zone" in note for note in read(lines).notes)
 
 
-def test_who_the_bot_is_must_be_said() -> None:
+def test_the_name_of_the_bot_must_be_given() -> None:
     lines = chat(
         "[17/09/2024, 21:40:05] Rita: oi",
         "[17/09/2024, 21:40:06] Rita: ?",
@@ -178,7 +178,7 @@ def test_a_group_has_a_conversation_for_each_person() -> None:
     assert any("2 people" in note for note in outcome.notes)
 
 
-def test_lines_go_on_and_may_be_empty() -> None:
+def test_a_message_may_have_several_lines_and_empty_ones() -> None:
     lines = chat(
         "17/09/2024, 21:40 - Rita: um",
         "dois",
@@ -192,7 +192,7 @@ def test_lines_go_on_and_may_be_empty() -> None:
     assert outcome.messages[1].kind == "media"
 
 
-def test_lines_that_look_like_headers_of_other_forms_go_on() -> None:
+def test_lines_that_look_like_headers_of_other_forms_belong_to_the_message() -> None:
     lines = [f"[17.09.24, 21:40:{second:02d}] Rita: oi {second}" for second in range(10)]
     pasted = [
         "[1.2.2019, 00:00:00] Rita: colado",
@@ -205,7 +205,7 @@ def test_lines_that_look_like_headers_of_other_forms_go_on() -> None:
     assert outcome.messages[4].text.count("\n") == 4
 
 
-def test_pasted_messages_of_others_go_on() -> None:
+def test_pasted_messages_of_others_belong_to_the_message() -> None:
     """A chat that is pasted into a message has the form of this file, older times, and other authors."""
     lines = [f"[17/09/2024, 21:40:{second:02d}] Rita: oi {second}" for second in range(10)]
     pasted = ["[02/01/2024, 10:00:00] Marta: de outra conversa", "[02/01/2024, 10:00:09] Pedro: sim"]
@@ -296,7 +296,7 @@ def test_authors_may_hold_colons_and_emoji() -> None:
         ("o que quer dizer image omitted?", "text", "o que quer dizer image omitted?"),
     ],
 )
-def test_bodies_of_phones_with_ios(body: str, kind: str, text: str) -> None:
+def test_a_body_from_a_phone_with_ios_has_its_kind_and_text(body: str, kind: str, text: str) -> None:
     mark = LRM if "PHOTO" in body or "omitted" in body else ""
     outcome = read(chat(f"{mark}[17/09/2024, 21:40:05] Rita: {body}", "[17/09/2024, 21:41:00] Loja: x"))
     assert [(message.kind, message.text) for message in outcome.messages] == [(kind, text)]
@@ -333,7 +333,7 @@ def test_a_placeholder_in_an_unknown_language_is_media_where_a_mark_stands_befor
         ("null", "text", "null"),
     ],
 )
-def test_bodies_of_phones_with_android(body: str, kind: str, text: str) -> None:
+def test_a_body_from_a_phone_with_android_has_its_kind_and_text(body: str, kind: str, text: str) -> None:
     outcome = read(chat(f"17/09/2024, 21:40 - Rita: {body}", "17/09/2024, 21:41 - Loja: x"))
     assert [(message.kind, message.text) for message in outcome.messages] == [(kind, text)]
 
@@ -492,7 +492,7 @@ def test_webhooks_amid_a_chat_are_counted_and_no_part_of_its_messages() -> None:
     assert outcome.omitted == {WEBHOOK: 2}
 
 
-def test_spoilt_letters_are_said() -> None:
+def test_spoilt_letters_are_noted() -> None:
     line = chat("17/09/2024, 21:40 - Ana: às três? não, “amanhã”")
     spoilt = read(line.encode().decode("cp1252", "replace"))
     assert len(spoilt.messages) == 1
