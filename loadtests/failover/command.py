@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from loadtests.failover.cases import CASES, Case
 from loadtests.failover.running import RATE_PER_S, Load
@@ -16,7 +16,7 @@ from loadtests.failover.table import Logs, Rows, RunId, result_of, run_cases
 from loadtests.options import Option, folder, whole
 from reports.pages.failover.page import render_failover_report
 from reports.results.failover import FailoverResult, FailoverRow
-from reports.results.writing import json_text, write_whole
+from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.failover import broken_promise_words, case_words, failover_verdict, settings_words
 
 OUT = "reports/out/failover"
@@ -64,7 +64,9 @@ def add_failover(commands: Any) -> None:
         action="store_true",
         help="keep the servers' logs and the history of every run, not only of those that broke a promise",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result into this file too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the result into this file too; - is standard output"
+    )
     Option("out", "DIR", OUT, "folder for all files", lambda text: Path(folder(text))).add_to(parser)
     parser.set_defaults(run=run_failover)
 
@@ -80,12 +82,13 @@ def run_failover(options: argparse.Namespace) -> int:
     run_ids = [RunId(repetition, number) for repetition in range(1, options.repeat + 1) for number in numbers]
     load = Load(rate_per_s=options.rate, time_factor=SHORT_TIME_FACTOR if options.short else 1.0)
     rows = _read_rows(file, load, options)
+    terminal = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
 
     def done(run_id: RunId, row: FailoverRow) -> None:
         rows[run_id] = row
         with file.open("a") as lines:
             lines.write(json.dumps([*run_id, [load.rate_per_s, load.time_factor], row]) + "\n")
-        _show(run_id, row)
+        _show(run_id, row, terminal)
 
     logs = Logs(options.out / "logs", of_all_runs=options.all_logs)
     left = [run_id for run_id in run_ids if run_id not in rows]
@@ -95,7 +98,7 @@ def run_failover(options: argparse.Namespace) -> int:
         result = result_of(rows, load, options.shown_command)
         if rows:
             _write(result, options)
-            sys.stdout.write(f"{failover_verdict(result)}\n{options.out / 'report.html'}\n")
+            terminal.write(f"{failover_verdict(result)}\n{options.out / 'report.html'}\n")
     return OK if result["ok"] else BROKEN
 
 
@@ -134,21 +137,20 @@ def _words_of(case: Case) -> str:
     return f"{case.deployment}: {', '.join(words)}"
 
 
-def _show(run_id: RunId, row: FailoverRow) -> None:
+def _show(run_id: RunId, row: FailoverRow, terminal: TextIO) -> None:
     """Print a row as soon as it is finished."""
     pauses = " / ".join(_seconds(pause["longest_ms"]) for pause in row["pauses"])
     resumed = row["resumed_ms"]
     traffic = "" if resumed is None else f"; traffic {_seconds(resumed)} s after the election"
-    sys.stdout.write(
+    terminal.write(
         f"{run_id.repetition}.{run_id.case} {case_words(row['case'])} ({', '.join(settings_words(row))}): "
         f"acknowledged {row['acknowledged']:,}, answered once {row['once']:,}, "
         f"twice {row['twice']:,} ({row['twice_after_lost_write']:,} of them because Redis lost a write), "
         f"lost {row['lost']:,}; errors of callers {row['errors']:,}; longest pauses {pauses} s{traffic}"
         f"; the machine stood still for {_seconds(row['stalled_ms'])} s\n"
     )
-    for promise in broken_promise_words(row):
-        sys.stdout.write(f"  ✗ {promise}\n")
-    sys.stdout.flush()
+    terminal.writelines(f"  ✗ {promise}\n" for promise in broken_promise_words(row))
+    terminal.flush()
 
 
 def _seconds(time_ms: int) -> str:

@@ -24,6 +24,7 @@ from queue_core.redis.pending_calls import CALLS_MAX
 from queue_core.redis.scripts.loader import text
 from queue_core.redis_server.binaries import find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
+from reports.analysis.quantile import quantile
 from tests.queue_core.redis.scripts.filling import Ids
 from tests.queue_core.searches.planting import ALL, GATHERED
 
@@ -299,11 +300,6 @@ def show_steps(times: dict[str, dict[str, list[int]]]) -> None:
             figures = (quantile(values, share) / 1000 for share in (0.5, 0.95, 1))
             table.add_row(name, f"{len(values):,}", *(f"{figure:.2f} ms" for figure in figures))
         Console().print(table)
-
-
-def quantile(values: list[int], share: float) -> int:
-    """Return the value that a share of the sorted values keep to."""
-    return values[min(int(len(values) * share), len(values) - 1)]
 
 
 def say(words: str) -> None:

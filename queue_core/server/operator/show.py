@@ -99,13 +99,14 @@ class _Overview(msgspec.Struct, kw_only=True):
     damaged: list[str]
     """Contents of damaged keys, which are missing in the rest."""
     dead: list[DeadLetter]
-    buffer: Buffer[StoredMessage] | None
+    buffers: list[Buffer[StoredMessage]]
+    """Legacy buffers, of which each name of the user may have one."""
     memory: Memory
 
     @property
     def has_content(self) -> bool:
         return (
-            self.queued.is_known or bool(self.dead or self.buffer or self.damaged) or self.memory != Memory()
+            self.queued.is_known or bool(self.dead or self.buffers or self.damaged) or self.memory != Memory()
         )
 
 
@@ -137,7 +138,8 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     write_fields(_facts(overview, is_full=args.full))
     _write_pending(overview.queued, is_full=args.full)
     _write_finished(overview.queued, finished, is_full=args.full)
-    _write_buffer(overview, is_full=args.full)
+    for buffer in overview.buffers:
+        _write_buffer(buffer, overview.queued.now_ms, is_full=args.full)
     _write_memory(overview.memory, is_full=args.full)
     return OK
 
@@ -157,7 +159,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) in names
         ],
-        buffer=next((buffer for buffer in buffers if buffer), None),
+        buffers=[buffer for buffer in buffers if buffer],
         memory=await ConversationMemory(queue.notes).load(*conversation) or Memory(),
     )
 
@@ -255,8 +257,8 @@ def _state_of_waiting(queued: Conversation, when: str) -> str:
 
 
 def _state_of_nothing_queued(overview: _Overview) -> str:
-    if overview.buffer and not overview.buffer.processed:
-        words = f"{quantity(len(overview.buffer.messages), 'message')} in the legacy buffer"
+    if buffered := sum(len(buffer.messages) for buffer in overview.buffers if not buffer.processed):
+        words = f"{quantity(buffered, 'message')} in the legacy buffer"
     else:
         words = "nothing waits"
     dead = len(overview.dead)
@@ -312,17 +314,16 @@ def _write_finished(queued: Conversation, finished: list[QueueMessage], *, is_fu
     table.flush()
 
 
-def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
-    if not overview.buffer:
-        return
-    messages = quantity(len(overview.buffer.messages), "message")
+def _write_buffer(buffer: Buffer[StoredMessage], now_ms: int, *, is_full: bool) -> None:
+    messages = quantity(len(buffer.messages), "message")
     mark = "marked as processed (a message that came while the AI was answering is lost)"
     write()
-    write(f"{messages} in the legacy buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
-    buffered = [stored.message for stored in overview.buffer.messages]
-    table = _MessageTable(buffered, "age", numbers=("age",), is_full=is_full)
-    for stored in overview.buffer.messages:
-        table.add_message(stored.message, age(overview.queued.now_ms - stored.at_ms))
+    write(f"{messages} in the legacy buffer, {mark if buffer.processed else 'not answered yet'}:")
+    table = _MessageTable(
+        [stored.message for stored in buffer.messages], "age", numbers=("age",), is_full=is_full
+    )
+    for stored in buffer.messages:
+        table.add_message(stored.message, age(now_ms - stored.at_ms))
     table.flush()
 
 
@@ -356,7 +357,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
             for message in messages
         ]
 
-    queued, memory, buffer = overview.queued, overview.memory, overview.buffer
+    queued, memory = overview.queued, overview.memory
     return {
         "instanceName": overview.instance,
         "userPhone": overview.phone,
@@ -373,12 +374,13 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "undelivered": msgspec.to_builtins(queued.undelivered),
         "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
-        "oldBuffer": {
-            "messages": listed([stored.message for stored in buffer.messages]),
-            "processed": buffer.processed,
-        }
-        if buffer
-        else None,
+        "oldBuffers": [
+            {
+                "messages": listed([stored.message for stored in buffer.messages]),
+                "processed": buffer.processed,
+            }
+            for buffer in overview.buffers
+        ],
         "memory": {
             "conversationId": memory.conversation_id,
             "needsDataCollection": memory.needs_data_collection,

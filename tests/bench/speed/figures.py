@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from reports.analysis.quantile import quantile
 from tests.bench.speed.contenders import OURS, Case
 from tests.bench.speed.measuring import Measured
 from tests.bench.speed.webhooks import BARE, Acknowledged
@@ -45,7 +46,7 @@ class Results:
     def pickups_ms(self, contender: str) -> tuple[float, float]:
         """Return the median and the 95th percentile of the pickups in all repeats."""
         times = [time for run in self.of((contender, "pickup")) for time in run.picked_up_ms]
-        return quantile(times, 0.5), quantile(times, 0.95)
+        return quantile(sorted(times), 0.5), quantile(sorted(times), 0.95)
 
     def webhook_ratio(self, server: str) -> float:
         """Return the median of the ratios of the CPU time to the bare handler's within each repeat."""
@@ -126,8 +127,3 @@ def _frugality(results: Results, words: str, case: Case, of_peers: Case) -> Aim:
 
 def _cpu_us(run: Measured) -> float:
     return run.cpu_us
-
-
-def quantile(values: list[float], share: float) -> float:
-    """Return the value that a share of the values keep to."""
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]

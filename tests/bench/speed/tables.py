@@ -6,8 +6,9 @@ import statistics
 
 from rich.table import Table
 
+from reports.analysis.quantile import quantile
 from tests.bench.speed.contenders import FLOOR, OURS, Case
-from tests.bench.speed.figures import Key, Results, aims, quantile
+from tests.bench.speed.figures import Key, Results, aims
 from tests.bench.speed.webhooks import BARE
 
 Rows = list[list[str]]
@@ -66,7 +67,7 @@ def webhook_rows(results: Results) -> Rows:
                 name,
                 f"{results.webhook_ratio(name):.2f}" if name != BARE else "1",
                 f"{statistics.median(run.cpu_us for run in runs):.0f}",
-                f"{quantile(times, 0.5):.1f}, {quantile(times, 0.99):.1f}",
+                f"{quantile(sorted(times), 0.5):.1f}, {quantile(sorted(times), 0.99):.1f}",
             ]
         )
     return rows

@@ -50,9 +50,17 @@ async def test_show_lists_the_old_buffer(console: Console) -> None:
     assert "state     2 messages in the legacy buffer" in shown.lines
     assert "2 messages in the legacy buffer, not answered yet:" in shown.lines
     assert [line.split()[-1] for line in shown.lines if "text m" in line] == ["m1", "m2"]
-    buffered = (await console.run("show", "bot", "201", "--json")).json["oldBuffer"]
+    (buffered,) = (await console.run("show", "bot", "201", "--json")).json["oldBuffers"]
     assert buffered["processed"] is False
     assert [listed["id"] for listed in buffered["messages"]] == ["m1", "m2"]
+
+
+async def test_show_lists_the_buffers_of_all_names_of_a_user(console: Console) -> None:
+    await fill(console)
+    known = {"addresses": {"phone": "201", "lid": "202"}}
+    await console.queue.enqueue(msgspec.structs.replace(message("m4", "201"), message_data=known))
+    shown = await console.run("show", "bot", "201")
+    assert [line.split()[-1] for line in shown.lines if "text m" in line] == ["m4", "m1", "m2", "m3"]
 
 
 async def test_show_says_when_the_old_buffer_is_answered(console: Console) -> None:
