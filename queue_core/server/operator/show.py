@@ -374,13 +374,12 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "undelivered": msgspec.to_builtins(queued.undelivered),
         "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
-        "oldBuffers": [
-            {
-                "messages": listed([stored.message for stored in buffer.messages]),
-                "processed": buffer.processed,
-            }
-            for buffer in overview.buffers
-        ],
+        "oldBuffer": {
+            "messages": listed([stored.message for buffer in overview.buffers for stored in buffer.messages]),
+            "processed": all(buffer.processed for buffer in overview.buffers),
+        }
+        if overview.buffers
+        else None,
         "memory": {
             "conversationId": memory.conversation_id,
             "needsDataCollection": memory.needs_data_collection,

@@ -50,7 +50,7 @@ async def test_show_lists_the_old_buffer(console: Console) -> None:
     assert "state     2 messages in the legacy buffer" in shown.lines
     assert "2 messages in the legacy buffer, not answered yet:" in shown.lines
     assert [line.split()[-1] for line in shown.lines if "text m" in line] == ["m1", "m2"]
-    (buffered,) = (await console.run("show", "bot", "201", "--json")).json["oldBuffers"]
+    buffered = (await console.run("show", "bot", "201", "--json")).json["oldBuffer"]
     assert buffered["processed"] is False
     assert [listed["id"] for listed in buffered["messages"]] == ["m1", "m2"]
 
