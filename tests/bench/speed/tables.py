@@ -21,7 +21,17 @@ def queue_rows(results: Results) -> Rows:
     CPU is that of a message: producer + Redis, then producer + worker + Redis. Pickups are the median and the 95th
     percentile. The last column has the rates of enqueue and from enqueue to complete.
     """
-    rows = [["", "enqueue", "CPU, µs", "to complete", "CPU, µs", "pickup, ms", "messages a second: enqueue / to complete"]]
+    rows = [
+        [
+            "",
+            "enqueue",
+            "CPU, µs",
+            "to complete",
+            "CPU, µs",
+            "pickup, ms",
+            "messages a second: enqueue / to complete",
+        ]
+    ]
     for name in results.queues:
         rows.append(_queue_row(results, name, "turns of one"))
         if "turns of three" in results.queues[name]:
