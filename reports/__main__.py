@@ -20,7 +20,7 @@ def _run() -> int:
             raise  # a mistake in this code, or a broken Python: installing cures neither
         print(
             f"reports: the package {package} is missing: in the checkout of burstqueue, type "
-            "pip install '.[reports]' or `make replay`",
+            "pip install '.[reports]', or make replay",
             file=sys.stderr,
         )
         return BAD_INPUT

@@ -41,13 +41,15 @@ class Outcome:
     latency_ms: int | None = None
     twice: bool = False
     out_of_order: bool = False
+    probably_unread: bool = False
+    """True if its reply came so soon after it that the reply was probably made without it; only audits know."""
     cause: Cause | None = None
     lost_at_ms: int | None = None
 
     @property
     def is_trouble(self) -> bool:
         """True unless the message got exactly one answer, in order."""
-        return self.fate != "answered" or self.twice or self.out_of_order
+        return self.fate != "answered" or self.twice or self.out_of_order or self.probably_unread
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,12 @@ def outcome_words(outcome: Outcome) -> str:
 
 def outcome_flaws(outcome: Outcome) -> list[str]:
     """Return what went wrong with an answered message."""
-    return [gettext("twice")] * outcome.twice + [gettext("out of order")] * outcome.out_of_order
+    flaws = {
+        gettext("twice"): outcome.twice,
+        gettext("out of order"): outcome.out_of_order,
+        gettext("probably not read"): outcome.probably_unread,
+    }
+    return [words for words, is_so in flaws.items() if is_so]
 
 
 def span_label(span: Span) -> str:
@@ -71,6 +76,9 @@ def lane_words(lane: Lane) -> str:
         gettext("answered twice"): [number for number, outcome in lane.outcomes.items() if outcome.twice],
         gettext("out of order"): [
             number for number, outcome in lane.outcomes.items() if outcome.out_of_order
+        ],
+        gettext("probably not read"): [
+            number for number, outcome in lane.outcomes.items() if outcome.probably_unread
         ],
     }
     parts = [

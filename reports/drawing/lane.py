@@ -240,6 +240,7 @@ class LaneLayout:
             outcome.fate,
             outcome.twice,
             outcome.out_of_order,
+            outcome.probably_unread,
             outcome.lost_at_ms,
             *self._spans_of.get(message.number, []),
         )

@@ -147,6 +147,7 @@ def _outcome(message: AuditedMessage, replies: Sequence[AuditedReply]) -> Outcom
         latency_ms=replies[message["reply"]]["at_ms"] - message["at_ms"],
         twice=message["twice"],
         out_of_order=message["order"],
+        probably_unread=message["too_soon"],
     )
 
 

@@ -185,7 +185,7 @@ async def test_all_replicas_must_confirm_if_the_setting_says_so(sentinel_servers
 
 
 def _waiting_for(replicas: int) -> QueueSettings:
-    return QueueSettings(wait_for_replicas=replicas, partitions=12, redis_deadline_ms=400)
+    return QueueSettings(wait_for_replicas=replicas, partitions=12, redis_deadline_ms=1_600)
 
 
 @pytest.mark.soak

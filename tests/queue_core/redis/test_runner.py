@@ -31,7 +31,7 @@ def message(number: int, phone: str = "1") -> QueueMessage:
     return QueueMessage(id=f"m{number}", instance_name="bot", user_phone=phone, message="x")
 
 
-def queue_on(redis: Redis, deadline_ms: int = 1_500) -> MessageQueue:
+def queue_on(redis: Redis, deadline_ms: int = 20_000) -> MessageQueue:
     return MessageQueue(redis, SETTINGS, transport=ScriptRunner(redis, deadline_ms=deadline_ms))
 
 
@@ -115,7 +115,7 @@ async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue
     """SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
     await queue.redis.script_flush()
     receipts = await enqueue_all(queue, count)
-    assert {receipt.status for receipt in receipts if isinstance(receipt, Receipt)} == {"queued"}
+    assert [receipt for receipt in receipts if not isinstance(receipt, Receipt)] == []
     assert await ids(queue) == [f"m{number}" for number in range(count)]
     await queue.redis.script_flush()
     (batch,) = (await queue.claim("p")).batches

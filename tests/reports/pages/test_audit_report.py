@@ -30,6 +30,12 @@ def test_the_sentence_is_first_and_the_worst_conversation_is_drawn() -> None:
     assert len(html) < SIZE_MAX
 
 
+def test_a_message_that_was_probably_not_read_is_marked_in_its_row_and_its_picture() -> None:
+    seen = text_of(render_audit_report(audit_example.bad_day()))
+    assert "~ 1.0 s, probably not read" in seen
+    assert "1 of 4 probably not read: 3" in seen
+
+
 def test_a_perfect_day_is_ok_and_shows_no_conversation() -> None:
     html = render_audit_report(audit_example.perfect())
     assert '<p class="word">OK</p>' in html
