@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -41,9 +42,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=Path("data"),
+        default=Path(os.environ.get("DATA_DIR") or "data"),
         metavar="FOLDER",
-        help="its data (default: %(default)s/)",
+        help="its data (default: the environment's DATA_DIR, or data/; no file with settings is read)",
     )
     parser.set_defaults(run_alone=run)
 

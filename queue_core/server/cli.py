@@ -135,7 +135,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. An error is printed in one line, without a traceback."""
-    chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    commands = parser()
+    chosen = commands.parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    if "run_alone" in chosen and chosen.env_file:
+        commands.error(
+            "the command redis reads no file with settings: leave --env-file out, and give --data-dir"
+        )
     with with_env_file(chosen.env_file):
         return _run(chosen)
 

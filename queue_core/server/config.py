@@ -59,7 +59,7 @@ class ServerSettings(EnvironmentSettings):
     redis_url: SecretStr = SecretStr("")
     """Address, redis://, rediss:// or unix://; empty: `serve` runs its own redis-server, which other commands use."""
     data_dir: Path = Path("data")
-    """Folder for the data of the redis-server that `serve` runs."""
+    """Folder for the data of that redis-server; `redis` reads this from the environment only, not from a file."""
     use_queue_system: bool = True
     """false: new messages go to the legacy buffer, which loses some; workers still drain the queue."""
 

@@ -127,7 +127,10 @@ class ZoneFinder:
     def unix_ms(self, local_ms: int, provider_ms: int) -> int:
         """Convert local to Unix milliseconds; `provider_ms` is the provider's time of the message, 0 if unknown."""
         if self._context.zone is not None:
-            return in_zone(local_ms, self._context.zone)
+            at_ms = in_zone(local_ms, self._context.zone)
+            if provider_ms:
+                self._compare(local_ms, at_ms, provider_ms)
+            return at_ms
         if provider_ms:
             return local_ms - self._offset(local_ms - provider_ms)
         if self._offset_ms is None:
@@ -137,12 +140,26 @@ class ZoneFinder:
             return local_ms
         return local_ms - self._offset_ms
 
+    def _compare(self, local_ms: int, at_ms: int, provider_ms: int) -> None:
+        """Note that the provider's times show another zone than the user named."""
+        offset_ms = _nearest_offset(local_ms - provider_ms)
+        is_near = local_ms - provider_ms - offset_ms <= LATE_MS and abs(offset_ms) <= OFFSET_MS_MAX
+        if not is_near or offset_ms == local_ms - at_ms:
+            return
+        count = self._sightings[offset_ms] = self._sightings.get(offset_ms, 0) + 1
+        if at_ms < provider_ms or count == SIGHTINGS_MIN:
+            self._context.note(
+                f"{self._name} is read in the zone of --zone, although the provider's times beside it show "
+                f"{zone_words(offset_ms)}. Without --zone, that zone counts. To see other times in an audit, import "
+                "the file without --zone, then audit the recording with --zone."
+            )
+
     def _offset(self, difference_ms: int) -> int:
         """Return the offset from UTC of a message's local time, and learn from the message.
 
         A difference that is close to a multiple of a quarter of an hour shows the zone; any other contains a delay.
         """
-        offset_ms = (difference_ms + EARLY_MS) // QUARTER_MS * QUARTER_MS
+        offset_ms = _nearest_offset(difference_ms)
         if offset_ms == self._offset_ms:
             return offset_ms
         if difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX:
@@ -168,6 +185,11 @@ class ZoneFinder:
             )
         self._offset_ms = self._context.state[self._name] = offset_ms
         return offset_ms
+
+
+def _nearest_offset(difference_ms: int) -> int:
+    """Return the offset from UTC that a local time shows which is `difference_ms` after the provider's time."""
+    return (difference_ms + EARLY_MS) // QUARTER_MS * QUARTER_MS
 
 
 def zone_words(offset_ms: int) -> str:

@@ -55,6 +55,36 @@ def test_other_commands_in_its_folder_find_it(tmp_path: Path) -> None:
     assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in gone.stderr
 
 
+def test_it_keeps_its_data_in_the_folder_that_the_environment_names(tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "DATA_DIR": str(tmp_path / "mine")}
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        status = [*COMMAND[:3], "status"]
+        found = subprocess.run(
+            status, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        process.send_signal(signal.SIGTERM)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_with_settings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "settings").write_text("DATA_DIR=mine\n")
+    ended = subprocess.run(
+        [*COMMAND[:3], "--env-file", "settings", "redis"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "the command redis reads no file with settings" in ended.stderr
+
+
 def test_what_keeps_it_from_starting_is_said_in_a_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

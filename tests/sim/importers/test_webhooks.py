@@ -371,6 +371,23 @@ def test_a_zone_that_is_given_wins_over_evidence(dump: Any, imported: Importing)
     assert imported(path, zone=parse_zone("+02:00"))[0].epoch_ms == (UNIX_S - 5 * 3600) * 1000 + 700
 
 
+def test_a_zone_that_contradicts_the_provider_is_noted(dump: Any, imported: Importing) -> None:
+    """A zone to the east shows at the first message; one to the west could be a delay, so three must agree."""
+    bodies = [
+        upsert(f"M{number}", data={"messageTimestamp": UNIX_S}, date_time=iso(UNIX_S * 1000 + 250))
+        for number in range(3)
+    ]
+
+    def notes(zone: str, number: int) -> list[str]:
+        _, work = imported(dump(*bodies[:number]), zone=parse_zone(zone))
+        return [
+            note for note in work.summary.files[0].notes if "the provider's times beside it show UTC." in note
+        ]
+
+    assert [len(notes(zone, 1)) for zone in ("+03:00", "-03:00", "UTC")] == [1, 0, 0]
+    assert [len(notes(zone, 3)) for zone in ("+03:00", "-03:00", "UTC")] == [1, 1, 0]
+
+
 def test_parts_of_webhooks_that_were_logged_alone_are_imported(dump: Any, imported: Importing) -> None:
     value = cloud(text("wamid.A"))["entry"][0]["changes"][0]["value"]
     value = {"messaging_product": "whatsapp", **value}
