@@ -277,7 +277,8 @@ async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Red
         await at_rest(queue)
     assert len(bot.asked) >= 3
     for batch in bot.asked:
-        assert batch.due_at_ms == batch.messages[0].added_at + settings.window_ms
+        # If the machine stood still, a turn that ended late puts off the time of the next one.
+        assert 0 <= batch.due_at_ms - batch.messages[0].added_at - settings.window_ms < 2_000
         assert batch.claimed_at_ms - batch.due_at_ms < 2_000
     assert bot.sent_ids == ids
     await check_ledger(queue, ids, bot.sent_ids)

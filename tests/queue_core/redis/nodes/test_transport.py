@@ -11,6 +11,7 @@ import pytest
 
 from queue_core import QueueSettings, QueueUnavailableError, connect
 from queue_core.redis.nodes import asking
+from queue_core.redis.nodes import transport as nodes_transport
 from queue_core.redis.nodes.table import SLOTS, slot_of
 from queue_core.redis.nodes.transport import NodesTransport
 from queue_core.redis.nodes.urls import Address
@@ -52,7 +53,8 @@ async def transport_on(url: str, deadline_ms: int = PATIENT_MS) -> AsyncIterator
 
 @pytest.fixture
 def one_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the first node that is asked for the table all the time that it needs."""
+    """Give the first node that is asked for the table all the time that it needs, and let calls wait for it."""
+    monkeypatch.setattr(nodes_transport, "HELD_S", PATIENT_MS / 1000)
     monkeypatch.setattr(asking, "NEXT_AFTER_S", PATIENT_MS / 1000)
     monkeypatch.setattr(asking, "ANSWER_S_MAX", PATIENT_MS / 1000)
 
