@@ -38,37 +38,30 @@ def test_it_prints_its_address_keeps_its_data_and_ends_with_a_signal(
     assert (tmp_path / "data").is_dir()
 
 
-def test_other_commands_in_its_folder_find_it(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        status = [*COMMAND[:3], "status"]
-        found = subprocess.run(
-            status, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+@pytest.mark.parametrize(("settings", "folder"), [({}, "data"), ({"DATA_DIR": "mine"}, "mine")])
+def test_other_commands_find_it_by_the_folder_of_its_data(
+    tmp_path: Path, settings: dict[str, str], folder: str
+) -> None:
+    environment = {**ENVIRONMENT, **settings}
+
+    def status() -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND[:3], "status"]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-        process.send_signal(signal.SIGTERM)
-    assert (found.returncode, found.stderr) == (0, "")
-    gone = subprocess.run(status, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert gone.returncode == 2
-    assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in gone.stderr
 
-
-def test_it_keeps_its_data_in_the_folder_that_the_environment_names(tmp_path: Path) -> None:
-    environment = {**ENVIRONMENT, "DATA_DIR": str(tmp_path / "mine")}
     with subprocess.Popen(
         [*COMMAND, "--port", "0"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        status = [*COMMAND[:3], "status"]
-        found = subprocess.run(
-            status, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        found = status()
         process.send_signal(signal.SIGTERM)
     assert (found.returncode, found.stderr) == (0, "")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    gone = status()
+    assert gone.returncode == 2
+    assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in gone.stderr
 
 
 def test_a_file_with_settings_is_refused(tmp_path: Path) -> None:
