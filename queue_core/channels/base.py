@@ -196,6 +196,8 @@ class Channel(Protocol):
     name: str
     form: Form
     """Form of the channel's replies, unless the settings of the deployment give another one."""
+    typing_every_s: float
+    """Shortest time in seconds between two calls of `show_typing` for one user's messages; 0 to call it for each."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Send a reply to the user, part after part, without the first `batch.parts_sent` parts.

@@ -17,6 +17,7 @@ class ConsoleChannel:
     """Channel that prints each reply as one paragraph: the user, the number of messages answered, the text."""
 
     name = "console"
+    typing_every_s = 0.0
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write

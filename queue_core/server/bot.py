@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from queue_core.ai.memory import ConversationMemory, Memory
 
-TYPING_EVERY_S = 5.0
-"""Shortest time between two "typing…" calls for one user; WhatsApp shows "typing…" for longer."""
 TYPING_TASKS_MAX = 200
 """Limit on concurrent "typing…" calls; further ones are dropped, so that they never slow the intake down."""
 FORMED_IN_THREAD_MIN = 8_192
@@ -161,19 +159,17 @@ class _Typing:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._shown_at: dict[tuple[str, str], float] = {}
+        self._next_at: dict[tuple[str, str], float] = {}
 
     def show(self, channel: Channel, message: QueueMessage, *, again: bool = False) -> None:
         """Show "typing…", but not too often. With `again`, shows it after a message of the bot, which ended it."""
         now = asyncio.get_running_loop().time()
         user = message.instance_name, message.user_phone
-        if len(self._tasks) >= TYPING_TASKS_MAX or (
-            not again and now - self._shown_at.get(user, -TYPING_EVERY_S) < TYPING_EVERY_S
-        ):
+        if len(self._tasks) >= TYPING_TASKS_MAX or (not again and now < self._next_at.get(user, now)):
             return
-        if len(self._shown_at) > 10_000:
-            self._shown_at = {key: at for key, at in self._shown_at.items() if now - at < TYPING_EVERY_S}
-        self._shown_at[user] = now
+        if len(self._next_at) > 10_000:
+            self._next_at = {key: at for key, at in self._next_at.items() if at > now}
+        self._next_at[user] = now + channel.typing_every_s
         task = asyncio.create_task(channel.show_typing(message), name="typing")
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -26,6 +26,7 @@ class CloudChannel:
     """Channel that sends, and shows "typing…", by `POST {base_url}/{phone_number_id}/messages`."""
 
     name = "cloud"
+    typing_every_s = 0.0  # each call also marks its message as read
 
     def __init__(
         self, session: aiohttp.ClientSession, base_url: str, access_token: str, *, timeout_s: float

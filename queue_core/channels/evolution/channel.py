@@ -14,7 +14,7 @@ from queue_core.channels.form import Form
 from queue_core.channels.sending import address, perform, send_all
 from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
-from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.channels.whatsapp_web.sending import TYPING_EVERY_S, send_to_one
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -31,6 +31,7 @@ class EvolutionChannel:
     """Channel that sends by `POST /message/sendText/…` and shows "typing…" by `POST /chat/sendPresence/…`."""
 
     name = "evolution"
+    typing_every_s = TYPING_EVERY_S
 
     def __init__(
         self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float

@@ -15,7 +15,7 @@ from queue_core.channels.form import Form
 from queue_core.channels.sending import perform, send_all
 from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
-from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.channels.whatsapp_web.sending import TYPING_EVERY_S, send_to_one
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -32,6 +32,7 @@ class EvolutionGoChannel:
     """
 
     name = "evolution_go"
+    typing_every_s = TYPING_EVERY_S
 
     def __init__(
         self, session: aiohttp.ClientSession, base_url: str, keys: Mapping[str, str], *, timeout_s: float

@@ -16,7 +16,7 @@ from queue_core.channels.values import at, text
 from queue_core.channels.waha.errors import refusal_of
 from queue_core.channels.waha.fields import id_parts
 from queue_core.channels.whatsapp_web.addresses import addresses_of
-from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.channels.whatsapp_web.sending import TYPING_EVERY_S, send_to_one
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -30,6 +30,7 @@ class WahaChannel:
     """Channel that sends by `POST /api/sendText` and shows "typing…" by `POST /api/startTyping`."""
 
     name = "waha"
+    typing_every_s = TYPING_EVERY_S
 
     def __init__(
         self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float

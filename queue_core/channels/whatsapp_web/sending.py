@@ -1,10 +1,13 @@
-"""Sending to a user who has several addresses."""
+"""Sending to a user who has several addresses, and showing "typing…"."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
 from queue_core.channels.errors import Refusal
+
+TYPING_EVERY_S = 5.0
+"""Shortest time between two "typing…" calls for one user; WhatsApp shows "typing…" for longer."""
 
 
 async def send_to_one(addresses: list[str], send: Callable[[str], Awaitable[Refusal | None]]) -> None:

@@ -75,6 +75,7 @@ async def test_cloud_sends_a_text_and_shows_typing(session: aiohttp.ClientSessio
     assert server.bodies[0]["to"] == "966500000001"
     assert server.bodies[0]["text"] == {"preview_url": False, "body": "مرحبا"}
     assert (server.bodies[1]["message_id"], server.bodies[1]["status"]) == ("m1", "read")
+    assert channel.typing_every_s == 0, "each message is to be marked as read"
     assert server.headers[0]["Authorization"] == f"Bearer {TOKEN}"
 
 

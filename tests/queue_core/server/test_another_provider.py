@@ -68,6 +68,7 @@ class PigeonChannel:
     """A channel that sends by `POST /bots/{bot}`."""
 
     name = "pigeon"
+    typing_every_s = 0.0
 
     def __init__(self, session: aiohttp.ClientSession, loft: str, timeout_s: float) -> None:
         self._session = session

@@ -85,6 +85,7 @@ class Words:
     name = "words"
 
     def __init__(self) -> None:
+        self.typing_every_s = 0.0
         self.form = Form(characters_max=4_096)
         self.sent: list[str] = []
         self.fails_at = ""
@@ -402,3 +403,22 @@ async def test_a_message_costs_nothing_for_a_log_or_a_channel_that_is_not_there(
     await asyncio.sleep(0)
     assert tags == [USER[1]]
     assert shown == ["m2"]
+
+
+@pytest.mark.parametrize(("every_s", "calls"), [(0.0, ["m1", "m2", "m3"]), (30.0, ["m1"])])
+async def test_a_channel_says_how_often_typing_is_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch, every_s: float, calls: list[str]
+) -> None:
+    """The Cloud API marks a message as read in the same call, so it has one for each message of a burst."""
+    shown: list[str] = []
+
+    async def show_typing(message: QueueMessage) -> None:
+        shown.append(message.id)
+
+    monkeypatch.setattr(world.channel, "show_typing", show_typing)
+    world.channel.typing_every_s = every_s
+    for number in (1, 2, 3):
+        message = msgspec.structs.replace(_message(f"m{number}"), message_data={"channel": "console"})
+        world.bot.show_typing(message)
+        await asyncio.sleep(0)
+    assert shown == calls

@@ -47,6 +47,7 @@ class Parts:
     """A channel that notes what it sends and shows, and refuses when it is told to."""
 
     name = "parts"
+    typing_every_s = 0.0
 
     def __init__(self, form: Form) -> None:
         self.form = form
