@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """A batch in work. `stage` is the step that it has reached."""
+    """A batch in progress. `stage` is the step that it has reached."""
 
     batch: Batch
     patience_s: float

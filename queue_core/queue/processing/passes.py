@@ -1,4 +1,4 @@
-"""Pass of a worker: the batches that it has in work, and what became of those that ended."""
+"""Pass of a worker: the batches that it has in progress, and what became of those that ended."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from queue_core.queue.processing.observing import ProcessingReport
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """Batches in work, and counts of those that ended. `run` makes one endless pass."""
+    """Batches in progress, and counts of those that ended. `run` makes one endless pass."""
 
     group: asyncio.TaskGroup
     patience_s: float = math.inf
     """Longest time to try to record the end of a batch in Redis; after that the batch is left to the next worker."""
-    in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
+    in_progress: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
     error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     messages: int = 0

@@ -1,8 +1,8 @@
 """Worker: claims turns that are due, has them answered, and sends the replies.
 
-Duties of a Processor: claim conversations the moment they are due; renew the leases of batches in work; give each batch
-its attempt (`attempt.py`: handle, record, send, complete, or a retry or a dead letter); on stop, finish or hand back.
-Order, retries and who may work on what are decided in Redis.
+Duties of a Processor: claim conversations the moment they are due; renew the leases of batches in progress; give each
+batch its attempt (`attempt.py`: handle, record, send, complete, or a retry or a dead letter); on stop, finish or hand
+back. Order, retries and who may work on what are decided in Redis.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Processor:
     """Worker that runs `handle` and `send` on everything that becomes due, up to `concurrency` conversations at once.
 
     Without `send`, the handler sends the reply itself, and after a crash in it all its work is repeated. `stop` waits
-    `grace_s` for batches in work before it hands them back. `processor_id` must differ between processes. Raises
+    `grace_s` for batches in progress before it hands them back. `processor_id` must differ between processes. Raises
     ValueError if `concurrency` is below 1.
     """
 
@@ -85,12 +85,12 @@ class Processor:
         self._stopping = False
 
     @property
-    def in_work(self) -> int:
+    def in_progress(self) -> int:
         """Count the conversations that this processor is answering now."""
-        return sum(len(work.in_work) for work in self._passes)
+        return sum(len(work.in_progress) for work in self._passes)
 
     async def run(self) -> None:
-        """Work until `stop`; call it only once. When cancelled, it hands back the batches in work and ends at once.
+        """Work until `stop`; call it only once. When cancelled, it hands back the batches in progress and ends at once.
 
         Errors of Redis and of the handler are logged, and do not end it.
         """
@@ -106,13 +106,13 @@ class Processor:
             await asyncio.wait(claimers)
             for bell in bells:
                 bell.cancel()
-            if work.in_work:
-                _, late = await asyncio.wait(work.in_work.values(), timeout=self.grace_s)
+            if work.in_progress:
+                _, late = await asyncio.wait(work.in_progress.values(), timeout=self.grace_s)
                 for task in late:
                     task.cancel()
 
     async def stop(self) -> None:
-        """Stop claiming. Batches in work have `grace_s` to finish, the others are handed back, and `run` returns."""
+        """Stop claiming. Batches in progress have `grace_s` to finish; then they are handed back, and `run` returns."""
         self._stopping = True
         self._slot_freed.set()
         for watch in self._watches.values():
@@ -176,14 +176,14 @@ class Processor:
         self._passes.add(work)
         try:
             async with work.group as group:
-                renew = group.create_task(self._renewals.keep(work.in_work), name="queue-renew-leases")
+                renew = group.create_task(self._renewals.keep(work.in_progress), name="queue-renew-leases")
                 yield work
-                while work.in_work:
-                    await asyncio.wait(work.in_work.values())
+                while work.in_progress:
+                    await asyncio.wait(work.in_progress.values())
                 renew.cancel()
         finally:
             # A task that is cancelled before its first step never runs.
-            not_started, work.in_work = work.in_work, {}
+            not_started, work.in_progress = work.in_progress, {}
             self._passes.discard(work)
             await asyncio.gather(*(self._hand_back_not_started(attempt, work) for attempt in not_started))
 
@@ -340,7 +340,7 @@ class Processor:
         await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in batches))
 
     def _free_slots(self) -> int:
-        return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
+        return max(0, self.concurrency - self.in_progress - self._slots_claimed_for)
 
     async def _wait_for_slot(self, partition: int, work: Pass, watch: Watch | None = None) -> bool:
         """Wait until a slot is free, or until a stop. Meanwhile make claims that lease nothing (limit 0).
@@ -361,7 +361,7 @@ class Processor:
                     await self._claim(partition, work, watch=watch)
         return True
 
-    # Batches in work.
+    # Batches in progress.
 
     def _start(self, batch: Batch, work: Pass) -> None:
         """Begin an attempt. It does not repeat what this processor sent before and could not note in Redis."""
@@ -373,7 +373,7 @@ class Processor:
         attempt = Attempt(batch, work.patience_s, held_since_s=asyncio.get_running_loop().time())
         work.messages += len(batch.messages)
         self._notify(lambda observer: observer.claimed(batch))
-        work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
+        work.in_progress[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
         self._renewals.begun.set()
 
     async def _work(self, attempt: Attempt, work: Pass) -> Outcome:
@@ -384,7 +384,7 @@ class Processor:
             outcome = await self._attempts.hand_back(attempt)
             raise
         finally:
-            del work.in_work[attempt]
+            del work.in_progress[attempt]
             self._ended(attempt, work, outcome)
             self._slot_freed.set()
         return outcome

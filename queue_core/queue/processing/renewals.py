@@ -32,22 +32,22 @@ class Renewals:
         self.begun = asyncio.Event()
         """Event that the worker sets when it begins an attempt."""
 
-    async def keep(self, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
-        """Renew until cancelled; wait while nothing is in work. Cancels attempts whose leases are lost."""
+    async def keep(self, in_progress: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
+        """Renew until cancelled; wait while nothing is in progress. Cancels attempts whose leases are lost."""
         every_s = self._queue.settings.lock_renew_ms / 1000
         clock = asyncio.get_running_loop().time
         pause_s = 0.0
         while True:
-            while not in_work:
+            while not in_progress:
                 self.begun.clear()
                 await self.begun.wait()
-            wait_s = min(attempt.held_since_s for attempt in in_work) + every_s - clock()
+            wait_s = min(attempt.held_since_s for attempt in in_progress) + every_s - clock()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 continue  # the oldest lease may have ended
             due_s = clock() - every_s * EARLY_RENEWAL_SHARE
-            due = [attempt for attempt in in_work if attempt.held_since_s <= due_s]
-            if all(await asyncio.gather(*(self._renew(attempt, in_work) for attempt in due))):
+            due = [attempt for attempt in in_progress if attempt.held_since_s <= due_s]
+            if all(await asyncio.gather(*(self._renew(attempt, in_progress) for attempt in due))):
                 pause_s = 0.0
                 continue
             if not pause_s:
@@ -58,18 +58,18 @@ class Renewals:
             pause_s = min(pause_s * 2, RETRY_S_MAX, every_s)
             await asyncio.sleep(pause_s)
 
-    async def _renew(self, attempt: Attempt, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
+    async def _renew(self, attempt: Attempt, in_progress: Mapping[Attempt, asyncio.Task[Outcome]]) -> bool:
         """Renew one lease; cancel the attempt if the lease is lost. Return False if Redis could not be asked."""
         asked_s = asyncio.get_running_loop().time()
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
-            if task := in_work.get(attempt):
+            if task := in_progress.get(attempt):
                 attempt.lease_lost = True
                 task.cancel()
         except QueueError as error:
             _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
-            if attempt in in_work:
+            if attempt in in_progress:
                 self.failed.add(attempt)
             return False
         attempt.held_since_s = asked_s

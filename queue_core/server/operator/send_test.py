@@ -354,11 +354,11 @@ def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> No
     if progress.pending:
         retry = progress.retry
         failed = quantity(retry.attempts + retry.setbacks if retry else 0, "failed attempt")
-        in_work = sum(message.status == "processing" for message in progress.pending)
-        hint = "see `show`" if in_work or retry else "check that a worker runs; see `show`"
+        in_progress = sum(message.status == "processing" for message in progress.pending)
+        hint = "see `show`" if in_progress or retry else "check that a worker runs; see `show`"
         messages = quantity(len(progress.pending), "message")
         write(
-            f"not finished after {age(args.wait * 1000)}: {messages}, {in_work} being answered, {failed}; {hint}"
+            f"not finished after {age(args.wait * 1000)}: {messages}, {in_progress} being answered, {failed}; {hint}"
         )
         if retry and retry.last_error:
             write(f"last error: {visible(retry.last_error)}")

@@ -87,11 +87,9 @@ async def work(queue: MessageQueue, messages: int, turn: int) -> None:
     cpu_began = cpu_s()
     say(ready=True)
     await all_handled.wait()
-    while processor.in_work:  # noqa: ASYNC110 - the last ones complete within a millisecond or two
-        await asyncio.sleep(0.001)
-    ended_s, used_s = time.monotonic(), cpu_s() - cpu_began
     await processor.stop()
-    await working
+    await working  # returns when the last batches are complete
+    ended_s, used_s = time.monotonic(), cpu_s() - cpu_began
     if waiting := await queue.depth():
         raise SystemExit(f"{waiting} messages were left in the queue: the figure would be wrong")
     say(ended_s=ended_s, cpu_s=used_s, picked_up_ms=picked_up_ms)

@@ -49,7 +49,7 @@ class Worker:
         self._process.stdin.write(b"\n")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; SIGTERM makes the process finish what it has in work."""
+        """Send a signal; SIGTERM makes the process finish what it has in progress."""
         self._process.send_signal(number)
 
     async def ended(self) -> int:

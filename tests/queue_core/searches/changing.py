@@ -94,7 +94,7 @@ async def messages_in_work_are_changed(driver: Driver) -> None:
 
 
 async def edited_messages_are_deleted(driver: Driver) -> None:
-    """With edits in the archive, in the list, in work, and in work twice."""
+    """With edits in the archive, in the list, in progress, and in progress twice."""
     await driver.enqueue(C, "c180")
     for number in (40, 41):
         driver.pass_time(8_000)

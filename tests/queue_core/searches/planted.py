@@ -77,7 +77,7 @@ BUGS = {
         "  if is_read",
         "has a text",
     ),
-    "an edit in work outlives the deletion of its message": (
+    "an edit in progress outlives the deletion of its message": (
         "changes",
         "return note and string.sub(note, 1, 1) == 'd' and note or",
         "return",
@@ -455,10 +455,20 @@ BUGS = {
         "math.min(count, limit, room)",
         "dropped",
     ),
-    "drop_old takes what is in work": ("drop_old", "(number_in(lock[2]) or 0) > now_ms", "false", "dropped"),
+    "drop_old takes what is in progress": (
+        "drop_old",
+        "(number_in(lock[2]) or 0) > now_ms",
+        "false",
+        "dropped",
+    ),
     "drop_old schedules nothing": ("drop_old", "if #tries == 0 then", "if false then", "is due at"),
     "forget deletes what waits": ("forget", "drop_waiting ~= '1'", "false", "forgotten"),
-    "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),
+    "forget deletes what is in progress": (
+        "forget",
+        "if lease_left_ms > 0 then",
+        "if false then",
+        "forgotten",
+    ),
     "forget leaves the conversation in the index": (
         "forget",
         "redis.call('ZREM', place.active, place.conversation)\n  forget_waits(place)\nend",

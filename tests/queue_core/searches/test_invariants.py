@@ -234,7 +234,7 @@ async def people_intervene(driver: Driver) -> None:
 
 
 async def old_messages_are_dropped(driver: Driver) -> None:
-    """While the queue is held. A batch that has a reply goes as a whole; what a worker has in work stays."""
+    """While the queue is held. A batch that has a reply goes as a whole; what a worker has in progress stays."""
     driver.pass_time(8_000)
     (batch,) = await driver.claim("p1", only=B)
     await driver.complete(batch)
@@ -243,7 +243,7 @@ async def old_messages_are_dropped(driver: Driver) -> None:
     driver.pass_time(7_000)
     await driver.enqueue(D, "d61")
     driver.pass_time(1_000)
-    in_work, batch = sorted(await driver.claim("p1"), key=lambda batch: batch.user_phone)
+    in_progress, batch = sorted(await driver.claim("p1"), key=lambda batch: batch.user_phone)
     await driver.record_reply(batch, "perhaps sent")
     await driver.fail(batch, after_ms=0)
     await driver.enqueue(D, "d62")
@@ -253,7 +253,7 @@ async def old_messages_are_dropped(driver: Driver) -> None:
     await driver.drop_older(5_000)
     await driver.resume()
     assert [dead.id for dead in driver.contract.dead][-2:] == ["d60", "d61"]
-    await driver.complete(in_work)
+    await driver.complete(in_progress)
 
 
 async def users_are_forgotten(driver: Driver) -> None:

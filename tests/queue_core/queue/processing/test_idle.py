@@ -60,16 +60,16 @@ def test_leases_are_renewed_only_while_something_is_in_work() -> None:
 
     async def main(loop: SimLoop) -> None:
         renewals = Renewals(cast(MessageQueue, Queue()))
-        in_work: dict[Attempt, asyncio.Task[Any]] = {}
-        keeping = loop.create_task(renewals.keep(in_work))
+        in_progress: dict[Attempt, asyncio.Task[Any]] = {}
+        keeping = loop.create_task(renewals.keep(in_progress))
         await settled(loop)
         assert timers(loop) == 0
         attempt = Attempt(cast(Batch, "the batch"), 0.0)
-        in_work[attempt] = keeping
+        in_progress[attempt] = keeping
         renewals.begun.set()
         await asyncio.sleep(12)
         assert renewed == ["the batch"] * 2
-        del in_work[attempt]
+        del in_progress[attempt]
         await asyncio.sleep(5)
         assert timers(loop) == 0
         keeping.cancel()
@@ -90,17 +90,17 @@ def test_each_lease_is_renewed_in_its_own_time_and_near_ones_together() -> None:
                 renewed.append((loop.time(), cast(str, batch)))
 
         renewals = Renewals(cast(MessageQueue, Queue()))
-        in_work: dict[Attempt, asyncio.Task[Any]] = {}
-        keeping = loop.create_task(renewals.keep(in_work))
+        in_progress: dict[Attempt, asyncio.Task[Any]] = {}
+        keeping = loop.create_task(renewals.keep(in_progress))
         turns = [("long", 0.0, 12.0), ("near", 1.0, 8.0), ("short", 2.0, 6.0), ("later", 7.0, 13.0)]
 
         async def turn(name: str, begin_s: float, end_s: float) -> None:
             await asyncio.sleep(begin_s)
             attempt = Attempt(cast(Batch, name), 0.0, held_since_s=loop.time())
-            in_work[attempt] = keeping
+            in_progress[attempt] = keeping
             renewals.begun.set()
             await asyncio.sleep(end_s - begin_s)
-            del in_work[attempt]
+            del in_progress[attempt]
 
         await asyncio.gather(*(turn(*each) for each in turns))
         keeping.cancel()

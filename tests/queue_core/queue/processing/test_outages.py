@@ -205,13 +205,13 @@ async def test_work_resumes_step_by_step_when_a_probe_succeeds(queue: MessageQue
     for batch in await claim(queue, limit=2):
         await fail(queue, batch)
     assert await claim(queue, limit=100) == []
-    in_work, sizes, answered = [await next_probe(queue, clock)], [], []
-    while in_work:
-        sizes.append(len(in_work))
-        for batch in in_work:
+    in_progress, sizes, answered = [await next_probe(queue, clock)], [], []
+    while in_progress:
+        sizes.append(len(in_progress))
+        for batch in in_progress:
             await queue.complete(batch)
             answered.append(batch.user_phone)
-        in_work = await claim(queue, limit=100)
+        in_progress = await claim(queue, limit=100)
     assert sizes == [1, 2, 4, 8, 15]
     assert sorted(answered) == users
     assert answered[:3] == users[2:5], "those that failed before come last"

@@ -158,7 +158,7 @@ async def test_redis_away_at_the_start_of_a_pass_raises(redis_server: EmbeddedRe
 async def test_redis_away_in_the_middle_of_a_pass_raises(
     redis_server: EmbeddedRedis, concurrency: int
 ) -> None:
-    """With one slot the next claim fails, with ten the batches in work do: neither waits for ever."""
+    """With one slot the next claim fails, with ten the batches in progress do: neither waits for ever."""
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait(batch: Batch) -> None:
@@ -178,7 +178,7 @@ async def test_redis_away_in_the_middle_of_a_pass_raises(
         with pytest.raises(QueueUnavailableError, match="Redis"):
             async with asyncio.timeout(PATIENCE_S):
                 await task
-        assert processor.in_work == 0
+        assert processor.in_progress == 0
         redis_server.start()
         await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
 

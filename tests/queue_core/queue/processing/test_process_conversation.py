@@ -90,7 +90,7 @@ async def test_beside_a_run_of_the_same_processor(redis_client: Redis) -> None:
         await enqueue(queue, ["m1"], "ali")
         await happens(reached)
         assert (await processor.process_conversation("bot", "ali")).conversations == 0
-        assert processor.in_work == 1
+        assert processor.in_progress == 1
         await enqueue(queue, ["m2"], "mona")
         await asyncio.gather(*(processor.process_conversation("bot", "mona") for _ in range(5)))
         await eventually(lambda: "m2" in bot.sent_ids, "mona answered")

@@ -86,10 +86,10 @@ async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, p
     for number, message_id in enumerate(ids):
         await enqueue(queue, [message_id], f"user-{number}")
     async with running(processor):
-        await eventually(lambda: processor.in_work == 3, "three in work")
+        await eventually(lambda: processor.in_progress == 3, "three in progress")
         round_trips = transport_of(queue).round_trips
         await asyncio.sleep(0.2)  # what must not happen has this time to happen
-        assert processor.in_work == 3
+        assert processor.in_progress == 3
         assert transport_of(queue).round_trips == round_trips, "asks for work that it could not take"
         gate.set()
         await at_rest(queue)
@@ -145,7 +145,7 @@ async def test_a_slow_user_delays_nobody(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot(wait_for_the_slow_one)
     async with running(Processor(queue, bot.handle, bot.send)):
         await enqueue(queue, ["slow"], "slow")
-        await eventually(lambda: bot.asked, "the slow one in work")
+        await eventually(lambda: bot.asked, "the slow one in progress")
         for number in range(20):
             await enqueue(queue, [f"m{number}"], f"user-{number}")
         await eventually(lambda: len(bot.sent) == 20, "everybody else answered")
@@ -160,11 +160,11 @@ async def test_finished_batches_are_not_kept_in_memory(redis_client: Redis) -> N
     processor = Processor(queue, bot.handle, bot.send)
     async with running(processor):
         await enqueue(queue, ["m"])
-        await eventually(lambda: bot.sent and processor.in_work == 0, "the first one done")
+        await eventually(lambda: bot.sent and processor.in_progress == 0, "the first one done")
         before = len(asyncio.all_tasks())
         for number in range(100):
             await enqueue(queue, [f"m{number}"], f"user-{number}")
-        await eventually(lambda: len(bot.sent) == 101 and processor.in_work == 0, "all done")
+        await eventually(lambda: len(bot.sent) == 101 and processor.in_progress == 0, "all done")
         # A read that is answered, a claim under way: a few come and go by themselves.
         await eventually(lambda: len(asyncio.all_tasks()) < before + 10, "no task is left over")
 

@@ -96,7 +96,7 @@ async def test_a_worker_that_cannot_renew_is_cancelled_and_changes_nothing(
             await at_rest(other_queue)
             assert ended == []
             is_cut_off = False
-            await eventually(lambda: first.in_work == 0, "the first one hears of it")
+            await eventually(lambda: first.in_progress == 0, "the first one hears of it")
     assert ended == ["cancelled"]
     assert [batch.processor_id for batch in bot.asked] == ["first", "second"]
     assert [batch.processor_id for batch, _ in bot.sent] == ["second"]
@@ -131,7 +131,7 @@ async def test_a_handler_that_ignores_its_cancellation_still_changes_nothing(red
                         await asyncio.sleep(0.005)
                 await at_rest(queue)
                 taken_over.set()
-                await eventually(lambda: stubborn.in_work == 0, "the stubborn one ends")
+                await eventually(lambda: stubborn.in_progress == 0, "the stubborn one ends")
         finally:
             taken_over.set()
     assert [batch.processor_id for batch, _ in bot.sent] == ["taker"]
@@ -289,7 +289,7 @@ async def test_a_batch_cancelled_before_its_first_step_is_handed_back(
     task = asyncio.create_task(processor.run())
     await asyncio.wait([task], timeout=PATIENCE_S)
     assert task.cancelled()
-    assert processor.in_work == 0
+    assert processor.in_progress == 0
     (batch,) = (await claim("other")).batches
     assert (batch.ids, batch.attempt) == (("m1",), 1)
     assert bot.asked == []
@@ -318,7 +318,7 @@ async def test_stop_while_redis_is_away(redis_server: EmbeddedRedis, how: str) -
         await happens(gate.reached)
         redis_server.kill()
         await _end(processor, task, how)
-        assert processor.in_work == 0
+        assert processor.in_progress == 0
         redis_server.start()
         await check_ledger(queue, ["m1"], bot.sent_ids)
 

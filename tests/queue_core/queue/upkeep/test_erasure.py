@@ -147,7 +147,7 @@ async def test_a_turn_in_work_is_not_disturbed(
 async def test_nothing_is_deleted_while_one_of_two_names_is_in_work(
     queue: MessageQueue, clock: Clock, redis_client: Redis
 ) -> None:
-    """Both names have messages, of which one is in work: `drop_waiting` must not delete those of the other."""
+    """Both names have messages, of which one is in progress: `drop_waiting` must not delete those of the other."""
     lid = f"{PHONE}@lid"
     await queue.aliases.join("bot", {PHONE: "phone", lid: "lid"}, event_id="told")
     for worked, waits in ((PHONE, lid), (lid, PHONE)):

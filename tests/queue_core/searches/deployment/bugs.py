@@ -53,7 +53,7 @@ def record_reply_tried_once(patch: pytest.MonkeyPatch) -> None:
 def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
     """Go on with an attempt whose lease was lost."""
 
-    async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
+    async def renewed(self: Renewals, attempt: Attempt, in_progress: Any) -> bool:
         asked_s = asyncio.get_running_loop().time()
         with contextlib.suppress(LeaseLostError):
             try:
@@ -123,8 +123,8 @@ def failed_renewals_are_not_repeated(patch: pytest.MonkeyPatch) -> None:
     """Renew a lease no more once a renewal failed, and not by claims either."""
     is_renewed = Renewals._renew
 
-    async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
-        if not await is_renewed(self, attempt, in_work):
+    async def renewed(self: Renewals, attempt: Attempt, in_progress: Any) -> bool:
+        if not await is_renewed(self, attempt, in_progress):
             attempt.held_since_s += DAY_S
             self.failed.clear()
         return True

@@ -28,7 +28,7 @@ async def test_drain_waits_for_the_workers(console: Console) -> None:
     for at in range(4):
         await console.put(f"m{at}", phone=f"20{at}")
     async with running(Processor(console.queue, bot.handle, bot.send)):
-        await eventually(lambda: bot.at_once == 4, "all four in work")
+        await eventually(lambda: bot.at_once == 4, "all four in progress")
         drain = console.start("drain", "--timeout", "20s")
         err = ""
 
@@ -38,7 +38,7 @@ async def test_drain_waits_for_the_workers(console: Console) -> None:
             return err
 
         await eventually(lambda: "4 messages of 4 conversations left" in progress(), "progress is told")
-        assert not drain.done(), "messages in work are not finished"
+        assert not drain.done(), "messages in progress are not finished"
         may_answer.set()
         assert await drain == 0
     assert "empty" in console.capsys.readouterr().out
