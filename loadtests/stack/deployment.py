@@ -95,7 +95,8 @@ class Stack:
         )
         self.host = f"http://{HOST}:{self._ports['web']}"
         self.sink = f"http://{HOST}:{self._ports['sink']}"
-        self._ended_cpu_s: dict[str, float] = {}
+        self._cpu_s: dict[str, dict[int, float]] = {}
+        """CPU time of each process that ever had a name, by process id, as last measured."""
         self._starts: dict[str, int] = {}
         self._is_redis_stopped = False
         self._lock = threading.RLock()
@@ -181,7 +182,7 @@ class Stack:
             raise ValueError(f"there is no worker {number}; there are {self.workers}")
         name = f"worker-{number}"
         with self._lock:
-            self._ended_cpu_s[name] = self._cpu_s(name)
+            self.usage()  # measured before the process ends
             killed = self._caller(name)
             self._children.kill(name)
             self._spawn_worker(number)
@@ -213,7 +214,7 @@ class Stack:
             self._lock,
             redis.Redis.from_url(self._server_url, socket_timeout=REQUEST_TIMEOUT_S, retry=None) as client,
         ):
-            self._ended_cpu_s["redis"] = self._cpu_s("redis")
+            self.usage()  # measured before the process ends
             client.config_set("appendfsync", "no")
             self._is_redis_stopped = True
             self._redis.kill()
@@ -227,7 +228,7 @@ class Stack:
     def restart_redis(self) -> None:
         """Restart Redis on its data, a single server in good order; return when it answers."""
         with self._lock:
-            self._ended_cpu_s["redis"] = self._cpu_s("redis")
+            self.usage()  # measured before the process ends
             self._redis.restart()
 
     def ai_errors(self, seconds: float) -> None:
@@ -246,12 +247,11 @@ class Stack:
     # Measuring.
 
     def processes(self) -> dict[str, int]:
-        """Return process ids by name: web, worker-1 …, sink, redis, and those spawned beside them."""
+        """Return process ids by name: web, worker-1 …, sink, redis (or redis-1 …), and those spawned beside them."""
         with self._lock:
-            pids = self._children.running()
-            if self._redis.is_running():
-                pids["redis"] = self._redis.pid
-            return pids
+            if isinstance(self._redis, ReplicatedRedis):
+                return self._children.running() | self._redis.pids()
+            return self._children.running() | ({"redis": self._redis.pid} if self._redis.is_running() else {})
 
     def usage(self) -> Usage:
         """Return the present usage of all processes."""
@@ -263,21 +263,20 @@ class Stack:
         return Usage(used, self._redis_bytes(), machine_usage())
 
     def _usage_of(self, name: str, pid: int) -> ProcessUsage:
-        cpu_s = self._ended_cpu_s.get(name, 0.0)
+        cpu_s = 0.0
         memory_bytes = 0
         process = psutil.Process(pid)
         # Only a command beside the stack, such as Locust with --processes, has children.
-        children = [] if name in (*self._ports, "redis") else process.children(recursive=True)
+        is_single = name in self._ports or name.startswith("redis")
+        children = [] if is_single else process.children(recursive=True)
         for member in (process, *children):
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = member.cpu_times()
                 cpu_s += times.user + times.system
                 memory_bytes += member.memory_info().rss
-        return ProcessUsage(cpu_s, memory_bytes)
-
-    def _cpu_s(self, name: str) -> float:
-        used = self.usage().processes.get(name)
-        return used.cpu_s if used else self._ended_cpu_s.get(name, 0.0)
+        spent_s = self._cpu_s.setdefault(name, {})
+        spent_s[pid] = cpu_s
+        return ProcessUsage(sum(spent_s.values()), memory_bytes)
 
     def _redis_bytes(self) -> int | None:
         """Ask over a new connection, since an old one may still hold the answer of a paused server."""

@@ -40,10 +40,10 @@ class ReplicatedRedis:
         """Program and version."""
         return choose_redis_server()
 
-    @property
-    def pid(self) -> int:
-        """Process id of the primary that faults strike."""
-        return self._struck.pid
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the servers with data that run, by name (redis-1 and so on)."""
+        nodes = enumerate(self._servers.nodes, 1)
+        return {f"redis-{number}": node.pid for number, node in nodes if node.is_running}
 
     def is_running(self) -> bool:
         """Return True while all servers with data are alive."""

@@ -248,9 +248,14 @@ def test_a_stack_on_several_servers_survives_the_death_of_a_primary(kind: str, t
     settings = StackSettings(port=0, sink_port=0, redis=kind)
     with Stack(settings, os.environ, tmp_path) as stack:
         assert stack.redis_url.startswith(f"redis+{kind}://")
+        servers = {name for name in stack.processes() if name.startswith("redis")}
+        assert servers == {f"redis-{number}" for number in range(1, 7 if kind == "cluster" else 4)}
+        before = stack.usage().processes
         stack.stop_redis()
         stack.check()
         stack.start_redis()
+        after = stack.usage().processes
+        assert all(after[name].cpu_s >= before[name].cpu_s for name in servers), "the time of the dead one counts"
         stack.pause_redis()
         stack.resume_redis()
         stack.await_worker(1)
