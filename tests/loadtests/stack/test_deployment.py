@@ -255,7 +255,9 @@ def test_a_stack_on_several_servers_survives_the_death_of_a_primary(kind: str, t
         stack.check()
         stack.start_redis()
         after = stack.usage().processes
-        assert all(after[name].cpu_s >= before[name].cpu_s for name in servers), "the time of the dead one counts"
+        assert all(after[name].cpu_s >= before[name].cpu_s for name in servers), (
+            "the time of the dead one counts"
+        )
         stack.pause_redis()
         stack.resume_redis()
         stack.await_worker(1)
