@@ -236,7 +236,7 @@ async def test_parts_of_a_deployment_start_and_end(
             *command.words[3:], environment=environment, folder=tmp_path, ready=PARTS[name]
         ) as part:
             part.signal(signal.SIGTERM)
-            assert await part.ended() == 0
+            assert await part.wait_for_exit() == 0
 
 
 @pytest.mark.skipif(
@@ -252,7 +252,7 @@ async def test_the_burst_is_one_turn_and_every_command_of_the_operator_runs(
         posting = ["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)]
         posted = await asyncio.to_thread(subprocess.check_output, posting, text=True, timeout=60)
         assert posted == '{"queued": 1}\n' * 3
-        await server.prints("until when?")
+        await server.wait_for_output("until when?")
         assert server.printed[0].endswith("966500000001, 3 messages:")
         assert [line.strip() for line in server.printed[1:]] == [
             "hello",
@@ -278,7 +278,7 @@ async def test_the_burst_is_one_turn_and_every_command_of_the_operator_runs(
                 code = await asyncio.to_thread(queue_core.server.cli.main, words)
                 assert code == 0, (command, capsys.readouterr())
         server.signal(signal.SIGTERM)
-        assert await server.ended() == 0
+        assert await server.wait_for_exit() == 0
 
 
 async def _dead_id(queue: MessageQueue) -> str:
@@ -304,5 +304,5 @@ async def _value(word: str, server: Process) -> str:
         case "PHONE":
             return "966500000001"
         case "TAG":
-            return str((await server.says("turn completed"))["conversation"])
+            return str((await server.wait_for_event("turn completed"))["conversation"])
     return word

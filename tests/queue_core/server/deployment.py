@@ -38,19 +38,19 @@ class Process:
         self.events: list[dict[str, Any]] = []
         self.printed: list[str] = []
         self._said = asyncio.Condition()
-        self._is_silent = False
+        self._log_ended = False
         self._readers = [asyncio.create_task(self._read_log()), asyncio.create_task(self._read_output())]
         self.url = ""
 
-    async def says(self, start: str, times: int = 1) -> dict[str, Any]:
+    async def wait_for_event(self, start: str, times: int = 1) -> dict[str, Any]:
         """Wait for `times` events in the log that begin with `start`, and return the last."""
         async with asyncio.timeout(PATIENCE_S), self._said:
             while len(lines := [event for event in self.events if event["event"].startswith(start)]) < times:
-                assert not self._is_silent, f"the process ended; its log: {self.events}"
+                assert not self._log_ended, f"the process ended; its log: {self.events}"
                 await self._said.wait()
             return lines[-1]
 
-    async def prints(self, part: str) -> str:
+    async def wait_for_output(self, part: str) -> str:
         """Wait for a line of output that holds `part`, and return it."""
         async with asyncio.timeout(PATIENCE_S), self._said:
             while True:
@@ -63,7 +63,7 @@ class Process:
         """Send a signal to the process."""
         self._process.send_signal(number)
 
-    async def ended(self) -> int:
+    async def wait_for_exit(self) -> int:
         """Return the exit code, once the process has ended."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._process.wait()
@@ -92,7 +92,7 @@ class Process:
                 self.events.append(event)
                 self._said.notify_all()
         async with self._said:
-            self._is_silent = True
+            self._log_ended = True
             self._said.notify_all()
 
     async def _read_output(self) -> None:
@@ -137,7 +137,7 @@ async def running(
     )
     started = Process(process)
     try:
-        event = await started.says(ready)
+        event = await started.wait_for_event(ready)
         started.url = event["event"].removeprefix("listening on ")
         yield started
     finally:

@@ -33,7 +33,7 @@ class Gate:
         """Let waiting and later requests pass."""
         self._open.set()
 
-    async def somebody_waits(self) -> None:
+    async def wait_for_request(self) -> None:
         """Wait until a request has arrived since the gate was shut."""
         async with asyncio.timeout(PATIENCE_S):
             await self._came.wait()
@@ -97,14 +97,14 @@ class Outside:
         await self._note(lambda: self.asked.append(tuple(body["ids"])))
         self.texts.append(body["text"])
         await self.before_ai.pass_through()
-        if status := await _planned(request, self.ai_statuses):
+        if status := await _planned_status(request, self.ai_statuses):
             return web.json_response({"error": "planned"}, status=status)
         return web.json_response({"response": "re " + " ".join(body["ids"])})
 
     async def send_text(self, request: web.Request) -> web.Response:
         body = await request.json()
         await self.before_send.pass_through()
-        if status := await _planned(request, self.send_statuses):
+        if status := await _planned_status(request, self.send_statuses):
             refusal = {"message": [{"jid": "x@s.whatsapp.net", "exists": False, "number": "x"}]}
             return web.json_response({"status": status, "response": refusal}, status=status)
         await self._note(lambda: self.sent.append((body["number"], body["text"])))
@@ -132,7 +132,7 @@ class Outside:
         }
 
 
-async def _planned(request: web.Request, statuses: list[int]) -> int:
+async def _planned_status(request: web.Request, statuses: list[int]) -> int:
     if not statuses:
         return 0
     status = statuses.pop(0)

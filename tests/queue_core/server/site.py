@@ -34,7 +34,7 @@ class Site:
         response = await self.client.post(path, json=body, **options)
         return response.status, await response.json()
 
-    async def raw(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
+    async def post_bytes(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
         """Post a body of any bytes, declared as JSON."""
         declared = {"Content-Type": "application/json", **headers}
         response = await self.client.post(path, data=io.BytesIO(data), headers=declared)
@@ -44,7 +44,7 @@ class Site:
         """Return the messages that wait in a conversation."""
         return await self.runtime.queue.pending(instance, phone)
 
-    async def everything(self) -> list[QueueMessage]:
+    async def all_queued(self) -> list[QueueMessage]:
         """Return the messages that wait in any conversation."""
         conversations = await self.runtime.queue.active_conversations()
         return [

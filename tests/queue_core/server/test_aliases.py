@@ -24,14 +24,14 @@ async def site(redis_server: EmbeddedRedis) -> AsyncIterator[Site]:
         yield made
 
 
-def web_key(message_id: str, chat: str, other: str = "") -> dict[str, Any]:
-    """Return a webhook of the Evolution API from a chat; `other` is the user's other address."""
+def evolution_from(message_id: str, chat: str, other: str = "") -> dict[str, Any]:
+    """Make a webhook of the Evolution API from a chat; `other` is the user's other address."""
     key = {"remoteJid": chat, "fromMe": False, "id": message_id}
     return evolution(message_id, key=key | ({"remoteJidAlt": other} if other else {}))
 
 
 def cloud(message: dict[str, Any], **contact: Any) -> dict[str, Any]:
-    """Return a webhook of the Cloud API."""
+    """Make a webhook of the Cloud API."""
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550000000", "phone_number_id": "1001"},
@@ -52,19 +52,19 @@ async def waiting(runtime: Runtime) -> dict[str, list[str]]:
     }
 
 
-async def test_a_number_that_becomes_known(site: Site) -> None:
+async def test_a_number_that_becomes_known_joins_the_conversation(site: Site) -> None:
     """Evolution tells the number of a linked id from the second message on, and sometimes only one of both."""
     for webhook in (
-        web_key("m1", LID),
-        web_key("m2", LID, f"{PHONE}@s.whatsapp.net"),
-        web_key("m3", f"{PHONE}@s.whatsapp.net"),
-        web_key("m4", LID),
+        evolution_from("m1", LID),
+        evolution_from("m2", LID, f"{PHONE}@s.whatsapp.net"),
+        evolution_from("m3", f"{PHONE}@s.whatsapp.net"),
+        evolution_from("m4", LID),
     ):
         assert await site.post("/webhook/evolution", webhook) == (200, {"queued": 1})
     assert await waiting(site.runtime) == {LID: ["m1", "m2", "m3", "m4"]}
 
 
-async def test_a_user_who_hides_the_number(site: Site) -> None:
+async def test_a_user_who_hides_the_number_keeps_the_conversation(site: Site) -> None:
     """The Cloud API tells number and BSUID, and later the BSUID alone."""
     for webhook in (
         cloud({"id": "m1", "from": PHONE}, wa_id=PHONE),
@@ -75,7 +75,7 @@ async def test_a_user_who_hides_the_number(site: Site) -> None:
     assert await waiting(site.runtime) == {PHONE: ["m1", "m2", "m3"]}
 
 
-async def test_a_user_with_another_number(site: Site) -> None:
+async def test_a_user_with_another_number_keeps_the_conversation(site: Site) -> None:
     change = {"type": "user_changed_number", "wa_id": NEW_PHONE, "user_id": NEW_USER_ID}
     event = {"id": "e1", "from": PHONE, "from_user_id": USER_ID, "type": "system", "system": change}
     await site.post("/webhook/cloud", cloud({"id": "m1", "from": PHONE, "from_user_id": USER_ID}))
@@ -84,7 +84,7 @@ async def test_a_user_with_another_number(site: Site) -> None:
     assert await waiting(site.runtime) == {PHONE: ["m1", "m2"]}
 
 
-async def test_a_user_with_another_id_who_has_written_before_the_report(site: Site) -> None:
+async def test_a_new_id_that_is_reported_late_joins_from_the_next_message_on(site: Site) -> None:
     change = {"type": "user_changed_user_id", "previous_user_id": USER_ID, "user_id": NEW_USER_ID}
     event = cloud({"id": "e1", "type": "system", "system": change})
     for message_id, user_id in (("m1", USER_ID), ("m2", NEW_USER_ID)):
@@ -98,12 +98,12 @@ async def test_a_user_with_another_id_who_has_written_before_the_report(site: Si
 async def test_a_report_that_cannot_be_used_now_comes_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def is_away(*_: Any, **__: Any) -> Any:
+    async def away(*_: Any, **__: Any) -> Any:
         raise QueueUnavailableError("away")
 
     change = {"type": "user_changed_user_id", "previous_user_id": USER_ID, "user_id": NEW_USER_ID}
     event = cloud({"id": "e1", "type": "system", "system": change})
-    monkeypatch.setattr(site.webhooks, "_join", is_away)
+    monkeypatch.setattr(site.webhooks, "_join", away)
     assert await site.post("/webhook/cloud", event) == (
         503,
         {"failed": 1, "skipped": {"user changed user id": 1}},
@@ -119,10 +119,10 @@ async def test_the_reply_goes_to_the_newest_address(redis_server: EmbeddedRedis)
         worker = site.runtime.new_processor()
         numbers = []
         for webhook in (
-            web_key("m1", LID),
-            web_key("m2", LID, f"{PHONE}@s.whatsapp.net"),
-            web_key("m3", LID),
-            web_key("m4", LID, f"{NEW_PHONE}@s.whatsapp.net"),
+            evolution_from("m1", LID),
+            evolution_from("m2", LID, f"{PHONE}@s.whatsapp.net"),
+            evolution_from("m3", LID),
+            evolution_from("m4", LID, f"{NEW_PHONE}@s.whatsapp.net"),
         ):
             await site.post("/webhook/evolution", webhook)
             await worker.process_all_queues()

@@ -30,7 +30,7 @@ SECRET = "secret-of-the-pigeons"
 
 
 class Pigeon(Provider):
-    """A provider like Telegram: a bot's name in the path, a secret in a header, one update per post."""
+    """A provider like Telegram: a bot in the path, a secret in a header, an update per post; `loft` is its API."""
 
     name = "pigeon"
     paths = ("/webhook/pigeon/{bot}",)

@@ -45,7 +45,7 @@ class Clock:
 
 
 class Ai:
-    """An AI that answers the texts of the turn, in parts of one word, and remembers them."""
+    """An AI that answers "re" and the text of the turn, and remembers that text."""
 
     name = "stub"
 
@@ -139,13 +139,13 @@ class World:
         return reply
 
     async def work(self, wait_ms: int = WINDOW_MS) -> None:
-        """Make a pass of a worker over what is due after so long."""
+        """Let `wait_ms` pass, then work once on all that is due."""
         self.clock.now_ms += wait_ms
         processor = Processor(self.queue, self.handle, self.bot.send, observer=self.journal)
         await processor.process_all_queues()
 
     def recorded(self, event: str) -> list[dict[str, Any]]:
-        """Return the recorded events of a kind, or the notes about it."""
+        """Return the recorded events of a kind, or the notes of that name."""
         self._recorder.close()
         (path,) = self._folder.glob("*.jsonl")
         events = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -185,7 +185,7 @@ def test_a_reply_of_a_person_is_recorded_and_a_copy_of_the_bots_is_not(world: Wo
 
 
 async def test_an_answer_that_is_dropped_leaves_no_trace(world: World) -> None:
-    """A message comes while the AI works: the AI is asked about both, and does not see its dropped answer."""
+    """A message comes while the AI works: the AI is asked about both, and does not know its dropped answer."""
     world.meanwhile = ["m2"]
     world.ai.asks_for = "city"
     await world.enqueue("m1")
@@ -252,7 +252,7 @@ async def test_an_answer_without_text_is_asked_for_once_more_and_the_message_is_
 async def test_memory_and_the_data_that_is_asked_for_are_one_write(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = saves(monkeypatch)
+    saved = collect_saves(monkeypatch)
     world.ai.asks_for = "name"
     await world.enqueue("m1")
     await world.work()
@@ -266,15 +266,15 @@ async def test_a_memory_that_cannot_be_read_is_not_replaced(
         """Read nothing, as when Redis is slow."""
 
     monkeypatch.setattr(ConversationMemory, "load", load)
-    saved = saves(monkeypatch)
+    saved = collect_saves(monkeypatch)
     world.ai.asks_for = "name"
     await world.enqueue("m1")
     await world.work()
     assert (world.channel.sent, saved) == (["re", "m1"], [])
 
 
-def saves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], tuple[str, ...]]]:
-    """Replace the saving of memories; return the list of what is saved, as `Ai.remembered` does."""
+def collect_saves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], tuple[str, ...]]]:
+    """Collect memories instead of saving them. Return their list, each as in `Ai.remembered`."""
     saved = []
 
     async def save(_: ConversationMemory, instance: str, phone: str, memory: Memory) -> None:
@@ -333,7 +333,7 @@ async def test_a_direct_answer_is_remembered_and_recorded(
     assert await Intake(world.queue, world.bot.handle, world.bot.send).receive(message) == "answered"
     assert await world.ai.remembered() == (["m1"], ())
     assert len(world.recorded("reply")) == 1
-    assert world.journal._answered_s == {}, "no attempt of a worker would end it"
+    assert world.journal._answered_s == {}, "no worker would ever remove the entry"
 
 
 def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
@@ -376,7 +376,7 @@ def test_what_waits_for_an_older_message_is_counted_apart_from_other_refusals(wo
     assert samples['messages_rejected_total{reason="unavailable"}'] == 2
 
 
-async def test_a_message_costs_nothing_for_a_log_or_a_channel_that_is_not_there(
+async def test_no_tag_is_made_without_a_log_and_no_task_without_a_channel(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tags: list[str] = []
@@ -409,7 +409,7 @@ async def test_a_message_costs_nothing_for_a_log_or_a_channel_that_is_not_there(
 async def test_a_channel_says_how_often_typing_is_shown(
     world: World, monkeypatch: pytest.MonkeyPatch, every_s: float, calls: list[str]
 ) -> None:
-    """The Cloud API marks a message as read in the same call, so it has one for each message of a burst."""
+    """The Cloud API marks a message as read in the same call, so each message of a burst needs one."""
     shown: list[str] = []
 
     async def show_typing(message: QueueMessage) -> None:

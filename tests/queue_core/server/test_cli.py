@@ -1,4 +1,4 @@
-"""The command line from outside: help, exit codes, and errors in a line without a traceback."""
+"""The command line from outside: help, exit codes, and errors of one line without a traceback."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
 
 
 @pytest.fixture
-def ended(
+def run_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., tuple[int, list[str]]]]:
-    """A function that runs a command in this process, for those that end at once; it returns code and errors.
+    """A function that runs a command in this process, and returns exit code and lines of stderr.
 
-    In an empty folder, with no settings but those given: a process of its own takes a second to begin.
+    For commands that end at once: `run` takes a second to start. The folder is empty, and only given settings are set.
     """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def ended(*arguments: str, **environment: str) -> tuple[int, list[str]]:
+    def run_here(*arguments: str, **environment: str) -> tuple[int, list[str]]:
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
             for name in os.environ:
@@ -56,7 +56,7 @@ def ended(
             code = main(list(arguments))
         return code, capsys.readouterr().err.splitlines()
 
-    yield ended
+    yield run_here
     gc.unfreeze()
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -104,7 +104,7 @@ def test_wrong_usage_names_the_command_that_shows_the_help(
 
 
 @pytest.mark.parametrize(("command", "loops"), [("worker", 1), ("status", 0)])
-def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed_and_do_not_search_modules(
+def test_a_worker_runs_on_uvloop_if_it_is_installed_and_its_garbage_collection_skips_modules(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, loops: int
 ) -> None:
     made: list[asyncio.AbstractEventLoop] = []
@@ -121,13 +121,13 @@ def test_the_processes_of_the_server_run_on_uvloop_where_it_is_installed_and_do_
     frozen = gc.get_freeze_count() - before
     gc.unfreeze()
     assert len(made) == loops
-    assert (frozen > 0) == (loops > 0), "its searches for garbage leave out what was imported"
+    assert (frozen > 0) == (loops > 0), "garbage collection skips what was imported"
 
 
-def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
-    ended = run("serve", folder=tmp_path, PORT="eighty", AI="magic", QUEUE_WINDOW="8000")
-    assert ended.returncode == 2
-    assert ended.stderr.splitlines() == [
+def test_wrong_settings_end_serve_with_2_and_no_traceback(tmp_path: Path) -> None:
+    completed = run("serve", folder=tmp_path, PORT="eighty", AI="magic", QUEUE_WINDOW="8000")
+    assert completed.returncode == 2
+    assert completed.stderr.splitlines() == [
         "queue_core: PORT: is not a whole number",
         "queue_core: AI: must be 'echo', 'dify', 'openai' or 'http'",
         "queue_core: warning: QUEUE_WINDOW is not a setting and has no effect; did you mean QUEUE_WINDOW_MS?",
@@ -135,13 +135,13 @@ def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
 
 
 def test_a_file_of_settings_that_is_named_must_exist(
-    tmp_path: Path, ended: Callable[..., tuple[int, list[str]]]
+    tmp_path: Path, run_here: Callable[..., tuple[int, list[str]]]
 ) -> None:
-    code, errors = ended("--env-file", "none.env", "status")
+    code, errors = run_here("--env-file", "none.env", "status")
     assert code == 2
     assert errors[0].startswith("queue_core: none.env: there is no such file")
     (tmp_path / ".env").write_text("MONITOR_PORT=eighty")
-    assert "MONITOR_PORT: is not" in ended("status")[1][0], "without a name it is .env"
+    assert "MONITOR_PORT: is not" in run_here("status")[1][0], "without a name it is .env"
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "tick"])
@@ -154,39 +154,39 @@ def test_a_file_of_settings_that_is_named_must_exist(
     ids=["queue", "channel"],
 )
 def test_no_user_is_answered_by_an_echo_that_nobody_asked_for(
-    ended: Callable[..., tuple[int, list[str]]], command: str, environment: dict[str, str]
+    run_here: Callable[..., tuple[int, list[str]]], command: str, environment: dict[str, str]
 ) -> None:
-    code, (line,) = ended(command, **environment)
+    code, (line,) = run_here(command, **environment)
     assert code == 2
     assert line.startswith("queue_core: AI: not set")
     assert "AI=echo" in line
-    _, faults = ended(command, PORT="x", OPERATOR_TOKEN="short", **environment)
+    _, faults = run_here(command, PORT="x", OPERATOR_TOKEN="short", **environment)
     assert [fault.split(": ")[1] for fault in faults] == ["PORT", "AI", "OPERATOR_TOKEN"], "all at once"
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "monitor", "status", "drain", "tick"])
-def test_without_a_redis_the_parts_say_what_to_do(
-    ended: Callable[..., tuple[int, list[str]]], command: str
+def test_without_a_redis_each_command_says_what_to_do(
+    run_here: Callable[..., tuple[int, list[str]]], command: str
 ) -> None:
-    code, (line,) = ended(command)  # no traceback, and nothing said twice
+    code, (line,) = run_here(command)  # no traceback, and nothing said twice
     assert code == 2
     assert "set REDIS_URL" in line
 
 
 def test_a_redis_that_is_away_ends_a_command_with_1(tmp_path: Path) -> None:
     address = "redis://127.0.0.1:9/0"
-    ended = run("tick", folder=tmp_path, REDIS_URL=address, AI="echo", QUEUE_REDIS_DEADLINE_MS="300")
-    assert ended.returncode == 1
-    assert "Redis" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = run("tick", folder=tmp_path, REDIS_URL=address, AI="echo", QUEUE_REDIS_DEADLINE_MS="300")
+    assert completed.returncode == 1
+    assert "Redis" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
 def test_a_port_in_use_is_reported(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run("serve", "--port", port, folder=tmp_path, REDIS_URL=redis_server.url)
-    assert ended.returncode == 2
-    assert ended.stderr == (
+        completed = run("serve", "--port", port, folder=tmp_path, REDIS_URL=redis_server.url)
+    assert completed.returncode == 2
+    assert completed.stderr == (
         f"queue_core: cannot listen on 127.0.0.1:{port}: address already in use; "
         "choose another HOST or PORT (--host, --port)\n"
     )
@@ -194,8 +194,8 @@ def test_a_port_in_use_is_reported(tmp_path: Path, redis_server: EmbeddedRedis) 
 
 def test_a_port_in_use_ends_serve_before_it_starts_a_redis(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run("serve", "--port", str(taken.getsockname()[1]), folder=tmp_path)
-    assert ended.returncode == 2
+        completed = run("serve", "--port", str(taken.getsockname()[1]), folder=tmp_path)
+    assert completed.returncode == 2
     assert not (tmp_path / "data").exists()
 
 
@@ -203,32 +203,32 @@ def test_a_port_in_use_ends_serve_before_it_starts_a_redis(tmp_path: Path) -> No
     ("host", "cause"),
     [("host.invalid", "no such address"), ("a..b", "no such address"), ("192.0.2.1", "cannot assign")],
 )
-def test_an_address_of_another_machine_is_reported(
+def test_an_address_that_is_not_of_this_machine_is_reported(
     tmp_path: Path, redis_server: EmbeddedRedis, host: str, cause: str
 ) -> None:
     given = {"HOST": host, "MONITOR_PORT": "8099", "AI": "echo", "ALLOW_UNSIGNED_WEBHOOKS": "true"}
-    ended = run("worker", folder=tmp_path, REDIS_URL=redis_server.url, **given)
-    assert ended.returncode == 2
-    last = ended.stderr.splitlines()[-1]
+    completed = run("worker", folder=tmp_path, REDIS_URL=redis_server.url, **given)
+    assert completed.returncode == 2
+    last = completed.stderr.splitlines()[-1]
     assert last.startswith(f"queue_core: cannot listen on {host}:8099: ")
     assert cause in last
     assert last.endswith("; choose another HOST or MONITOR_PORT")
 
 
 def test_a_tick_makes_one_pass(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
-    ended = run("tick", folder=tmp_path, REDIS_URL=redis_server.url, AI="echo")
-    assert (ended.returncode, json.loads(ended.stdout)["conversations"]) == (0, 0)
+    completed = run("tick", folder=tmp_path, REDIS_URL=redis_server.url, AI="echo")
+    assert (completed.returncode, json.loads(completed.stdout)["conversations"]) == (0, 0)
 
 
 def test_check_fails_on_an_evicting_redis(tmp_path: Path) -> None:
     config = {"maxmemory": "10mb", "maxmemory-policy": "allkeys-lru"}
     with EmbeddedRedis(append_only=True, config=config) as server:
-        ended = run("check", folder=tmp_path, REDIS_URL=server.url)
-    assert ended.returncode == 1
-    assert "noeviction" in ended.stdout
+        completed = run("check", folder=tmp_path, REDIS_URL=server.url)
+    assert completed.returncode == 1
+    assert "noeviction" in completed.stdout
 
 
-def test_check_passes_on_the_embedded_one(tmp_path: Path) -> None:
+def test_check_passes_on_an_embedded_redis(tmp_path: Path) -> None:
     assert run("check", folder=tmp_path).returncode == 2
-    ended = run("check", "--embedded", folder=tmp_path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    completed = run("check", "--embedded", folder=tmp_path)
+    assert completed.returncode == 0, completed.stdout + completed.stderr

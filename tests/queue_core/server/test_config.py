@@ -33,8 +33,8 @@ def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> N
     path.write_text("PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=a, b,\nAI_MODEL=\n")
     settings = load({"PORT": "9001", "QUEUE_WAIT_FOR_FSYNC": "true", "QUEUE_TTL_S": "60"}, path).settings
     assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("a", "b"))
-    own: dict[str, Any] = {"window_ms": 5000, "wait_for_fsync": True, "queue_ttl_s": 60}
-    assert settings.queue == QueueSettings(**own, supersede_ms=45_000)
+    changed: dict[str, Any] = {"window_ms": 5000, "wait_for_fsync": True, "queue_ttl_s": 60}
+    assert settings.queue == QueueSettings(**changed, supersede_ms=45_000)
 
 
 def test_every_setting_of_the_queue_has_a_name() -> None:
@@ -59,14 +59,14 @@ AIS: dict[str, dict[str, str]] = {
 def test_a_profile_sets_the_rules_and_the_ai_decides_whether_messages_join_its_turn(
     ai: str, profile: str
 ) -> None:
-    """With http they do not, whatever the profile says: what it starts may have effects."""
+    """With http they do not, whatever the profile says: a call of AI_URL may have side effects."""
     settings = load({**AIS[ai], "QUEUE_PROFILE": profile}, NO_FILE).settings
     supersede_ms = 0 if ai == "http" else 45_000
     rules: dict[str, Any] = dict(PROFILES[profile or "plan"])
     assert settings.queue == QueueSettings(**{**rules, "supersede_ms": supersede_ms})
     assert settings.with_ai().queue == settings.queue
-    own = {"QUEUE_SUPERSEDE_MS": "20000", "QUEUE_MAX_MESSAGES": "0", "QUEUE_IDLE_MS": "1000"}
-    queue = load({**AIS[ai], "QUEUE_PROFILE": profile, **own}, NO_FILE).settings.queue
+    changed = {"QUEUE_SUPERSEDE_MS": "20000", "QUEUE_MAX_MESSAGES": "0", "QUEUE_IDLE_MS": "1000"}
+    queue = load({**AIS[ai], "QUEUE_PROFILE": profile, **changed}, NO_FILE).settings.queue
     assert queue == QueueSettings(**{**rules, "supersede_ms": 20_000, "max_messages": 0, "idle_ms": 1_000})
     off = {**AIS[ai], "QUEUE_PROFILE": profile, "QUEUE_SUPERSEDE_MS": "0"}
     assert load(off, NO_FILE).settings.queue.supersede_ms == 0
@@ -157,7 +157,7 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"REDIS_URL": "redis+cluster://host:port"}, "REDIS_URL"),
     ],
 )
-def test_settings_that_contradict_each_other(environ: dict[str, str], name: str) -> None:
+def test_a_fault_begins_with_the_name_of_the_setting(environ: dict[str, str], name: str) -> None:
     assert faults_of(**environ).startswith(f"{name}: ")
 
 
@@ -203,7 +203,7 @@ def test_no_secret_is_ever_shown() -> None:
     assert secret not in faults_of(**environ | {"PORT": "x", "REDIS_URL": f"redis://:{secret}@h:port/0"})
 
 
-def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
+def test_names_that_look_like_mistakes_are_warned_of(tmp_path: Path) -> None:
     """In the file, any name with our prefixes; in the environment, which others share, only names close to ours."""
     path = tmp_path / ".env"
     path.write_text("LOCK_TTL=5\nAI_MODL=x\nCLOUD_SDK_VERSION=1\nDATABASE_URL=x\n")

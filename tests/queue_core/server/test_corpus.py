@@ -11,7 +11,7 @@ from tests.queue_core.server.site import open_site
 
 
 def numbered(number: int, body: Any) -> Any:
-    """Return a webhook whose message has an id of its own."""
+    """Return the webhook with the number in the id of its message."""
     text = json.dumps(body)
     for old in ("3EB0", "wamid.1", "M1"):
         text = text.replace(f'{old}"', f'{old}-{number}"')
@@ -30,7 +30,7 @@ async def test_every_body_is_acknowledged_and_every_message_queued(redis_server:
         for path, body in without:
             status, answer = await site.post(path, body)
             assert (status, list(answer)) == (200, ["skipped"]), body
-        queued = await site.everything()
+        queued = await site.all_queued()
         assert [letter async for letter in site.runtime.queue.iterate_dead_letters()] == []
     assert len(queued) == len(with_message) - changes > 150
     assert all(message.message or message.changed == "deleted" for message in queued), (

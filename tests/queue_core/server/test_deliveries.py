@@ -1,4 +1,4 @@
-"""Reports of providers on replies: echoes are known as the bot's, failures reach their conversation."""
+"""Reports of providers on replies: copies of replies count as the bot's, failures reach their conversation."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def counts(site: Site, metric: str) -> dict[str, str]:
     return {line.partition('"')[2].partition('"')[0]: line.rpartition(" ")[2] for line in lines}
 
 
-async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
+async def test_a_copy_of_a_reply_is_counted_as_the_bots_and_other_messages_are_not(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "queue_core.events")
@@ -94,21 +94,21 @@ async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
     assert await counts(site, "own_messages") == {"bot": "1.0", "others": "1.0", "unknown": "0.0"}
     assert "a message of the bot's number that the bot did not send" in caplog.text
     assert not any("typed" in record.__dict__.values() for record in caplog.records), "an id can hold a phone"
-    assert await site.everything() == []
+    assert await site.all_queued() == []
 
 
-async def test_an_echo_that_is_faster_than_the_answer_of_the_send_is_the_bots(make_site: MakeSite) -> None:
-    """The echo is posted while the send API still holds its answer back."""
-    echoes: list[Any] = []
+async def test_a_copy_that_comes_before_the_send_is_answered_is_the_bots(make_site: MakeSite) -> None:
+    """The copy is posted while the send API still holds its answer back."""
+    answers: list[Any] = []
     sites: list[Site] = []
 
-    class EchoFirst(Stub):
+    class CopyFirst(Stub):
         async def handle(self, request: web.Request) -> web.StreamResponse:
-            echoes.append(await sites[0].post("/webhook/evolution", own_message("3EB0", "77@lid")))
-            echoes.append(await counts(sites[0], "own_messages"))
+            answers.append(await sites[0].post("/webhook/evolution", own_message("3EB0", "77@lid")))
+            answers.append(await counts(sites[0], "own_messages"))
             return await super().handle(request)
 
-    async with serving(EchoFirst([Answer({"key": {"id": "3EB0", "fromMe": True}}, status=201)])) as api:
+    async with serving(CopyFirst([Answer({"key": {"id": "3EB0", "fromMe": True}}, status=201)])) as api:
         settings = {"EVOLUTION_URL": api.url, "EVOLUTION_API_KEY": "key", "TYPING": "false"}
         async with make_site(QUEUE_WINDOW_MS="20", AI="echo", **settings) as site:
             sites.append(site)
@@ -119,10 +119,10 @@ async def test_an_echo_that_is_faster_than_the_answer_of_the_send_is_the_bots(ma
             assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}
             await site.post("/webhook/evolution", own_message("3EB0"))
             assert await counts(site, "own_messages") == {"bot": "2.0", "others": "0.0", "unknown": "0.0"}
-    assert echoes == [(200, {"skipped": {"own": 1}}), {"bot": "0.0", "others": "0.0", "unknown": "0.0"}]
+    assert answers == [(200, {"skipped": {"own": 1}}), {"bot": "0.0", "others": "0.0", "unknown": "0.0"}]
 
 
-async def test_after_a_send_without_an_answer_nobody_claims_to_know_who_wrote(
+async def test_after_a_send_without_an_answer_the_writer_counts_as_unknown(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = site.runtime.queue
@@ -153,10 +153,10 @@ async def test_a_failure_is_noted_in_the_conversation_of_the_reply(
     assert record.__dict__["outcome"] == "noted"
     assert "wamid.out" not in record.__dict__.values(), "Meta's ids hold the phone number"
     assert await site.runtime.queue.dead_letters() == []
-    assert await site.everything() == []
+    assert await site.all_queued() == []
 
 
-async def test_a_failure_that_is_faster_than_the_id_reaches_the_conversation(
+async def test_a_failure_that_comes_before_the_id_is_noted_reaches_the_conversation(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
@@ -182,7 +182,7 @@ async def test_the_monitor_finds_the_reports_of_a_process_that_died(make_site: M
         assert len((await other.runtime.queue.conversation("1001", PHONE)).undelivered) == 1
 
 
-async def test_a_web_process_looks_for_its_reports_by_itself(
+async def test_a_web_process_checks_its_reports_again_and_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LOOK_EVERY_S", 0.01)
@@ -210,7 +210,7 @@ async def test_a_web_process_looks_for_its_reports_by_itself(
 
 
 async def test_a_post_of_a_thousand_failures(site: Site) -> None:
-    """Meta sends up to a thousand updates in one post; half of them are faster than their ids."""
+    """Meta sends up to a thousand updates in one post; half of them come before their ids are noted."""
     queue = site.runtime.queue
     parts = [SentPart(f"wamid.{number}", "yes") for number in range(1_000)]
     await queue.sent.note(turn(), parts[:500])
@@ -282,7 +282,7 @@ async def test_reports_beyond_the_limit_are_logged_and_counted(
     assert outcomes == ["not known"]
 
 
-async def test_without_ids_nobody_claims_to_know_who_wrote(make_site: MakeSite) -> None:
+async def test_without_stored_ids_own_messages_are_not_counted(make_site: MakeSite) -> None:
     async with make_site(QUEUE_SENT_TTL_S="0") as site:
         await site.post("/webhook/evolution", own_message())
         assert await counts(site, "own_messages") == {"bot": "0.0", "others": "0.0", "unknown": "0.0"}

@@ -44,7 +44,7 @@ class Ai:
 
 
 class Parts:
-    """A channel that notes what it sends and shows, and refuses when it is told to."""
+    """A channel that notes what it sends and shows, and can refuse a part once."""
 
     name = "parts"
     typing_every_s = 0.0
@@ -54,7 +54,7 @@ class Parts:
         self.seen: list[str | float] = []
         """Parts that were sent, pauses in seconds, and "typing"."""
         self.refuses_after = -1
-        """Number of parts after which it refuses once."""
+        """Number of entries of `seen` at which it refuses once."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         return send_all(self.form.parts_of(reply), self._send_part, after=batch.parts_sent)
@@ -93,7 +93,7 @@ class World:
         )
 
     async def work(self, wait_ms: int = 0) -> None:
-        """Make a pass of a worker over what is due after so long."""
+        """Let `wait_ms` pass, then work once on all that is due."""
         self.now_ms += wait_ms
         await Processor(self.queue, self.bot.handle, self.bot.send).process_all_queues()
 
@@ -120,8 +120,8 @@ async def test_a_reply_is_formed_without_the_queue(
     assert world.channel.seen == [f"*x* {A}", B]
 
 
-async def test_parts_stay_when_the_settings_or_the_release_change_between_two(redis_client: Redis) -> None:
-    """A reply of three parts is refused after the first. Meanwhile the form becomes another one."""
+async def test_parts_stay_when_the_form_changes_between_two_parts(redis_client: Redis) -> None:
+    """A reply of three parts is refused after the first. Meanwhile the form changes."""
     world = World(redis_client, Form(characters_max=100))
     world.ai.says = f"**x** {A}\n\n{B}\n\n{C}"
     world.channel.refuses_after = 1

@@ -27,7 +27,9 @@ async def test_a_held_deployment_stores_and_answers_after_resume(
         )
         environment = {**QUICK, **world.environment(), "REDIS_URL": redis_server.url}
         async with running("serve", "--hold", environment=environment, folder=tmp_path) as server:
-            held = await server.says("held: no worker takes a turn until `python -m queue_core resume`")
+            held = await server.wait_for_event(
+                "held: no worker takes a turn until `python -m queue_core resume`"
+            )
             assert (held["conversations"], held["messages"], held["dead_letters"]) == (1, 1, 0)
             assert abs(held["oldest_ms"] - yesterday_ms) < 1_000
             assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"queued": 1})
@@ -51,5 +53,5 @@ async def test_without_redis_a_hold_is_an_error_and_no_worker_starts(tmp_path: P
         folder=tmp_path,
         ready="queue_core: Redis cannot be used now",
     ) as worker:
-        assert await worker.ended() == 1
+        assert await worker.wait_for_exit() == 1
         assert not [event for event in worker.events if event["event"].startswith("worker started")]

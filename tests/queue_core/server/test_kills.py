@@ -22,8 +22,8 @@ def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> 
     return {**QUICK, **world.environment(), "REDIS_URL": redis_server.url, **changes}
 
 
-async def nothing_is_left(redis_server: EmbeddedRedis) -> None:
-    """Assert that no message waits and none was given up, once the last answer has reached the queue."""
+async def check_nothing_is_left(redis_server: EmbeddedRedis) -> None:
+    """Wait until the queue is empty, and assert that no message was given up."""
     async with connect(redis_server.url) as client:
         queue = MessageQueue(client, QueueSettings())
         await at_rest(queue)
@@ -48,7 +48,7 @@ def gate_of(world: Outside, stage: str) -> Gate:
 async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
     redis_server: EmbeddedRedis, tmp_path: Path, stage: str, how: signal.Signals
 ) -> None:
-    """While the AI works, before the send, after it: another worker takes over when the lease is over.
+    """While the AI works, before the send, after it: another worker takes over when the lease runs out.
 
     A recorded reply is not asked for again. Only a reply that was being sent may reach the user twice. A frozen worker
     that wakes up changes nothing.
@@ -63,20 +63,20 @@ async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
             gate.shut()
             for message_id in ("m1", "m2"):
                 assert (await web.post("/webhook/evolution", evolution(message_id)))[0] == 200
-            await gate.somebody_waits()
+            await gate.wait_for_request()
             first.signal(how)
             if how == signal.SIGKILL:
-                await first.ended()
+                await first.wait_for_exit()
             gate.open()
             async with running("worker", environment=settings, folder=tmp_path, ready=WORKER_READY) as second:
-                await second.says("turn completed")
+                await second.wait_for_event("turn completed")
                 assert len(world.asked) == (2 if stage == "ai" else 1)
                 if how == signal.SIGSTOP:
                     first.signal(signal.SIGCONT)
-                    await first.says("turn")
+                    await first.wait_for_event("turn")
                 await web.post("/webhook/evolution", evolution("m3"))
                 await world.wait_until_sent(["m1", "m2", "m3"])
-                await nothing_is_left(redis_server)
+                await check_nothing_is_left(redis_server)
         may_repeat = ["m1", "m2"] if stage != "ai" else []
         world.check_answered_once(["m1", "m2", "m3"], may_repeat=may_repeat)
 
@@ -110,11 +110,11 @@ async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_pat
                 for number in range(3):
                     message_id = f"u{user}-{number}"
                     body = evolution(message_id, phone=f"96650000{user:04}")
-                    while True:  # as the provider does
+                    while True:  # a provider posts again until it gets 200
                         target = new if old_is_leaving.is_set() else old
                         try:
                             status, _ = await target.post("/webhook/evolution", body)
-                        except (OSError, aiohttp.ClientError):  # it was just closing its connections
+                        except (OSError, aiohttp.ClientError):  # the old process closes its connections
                             continue
                         if status == 200:
                             break
@@ -125,9 +125,9 @@ async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_pat
 
             old_is_leaving = asyncio.Event()
             await asyncio.gather(*(write(user) for user in range(40)))
-            assert await old.ended() == 0
+            assert await old.wait_for_exit() == 0
             await world.wait_until_sent(acknowledged)
-            await nothing_is_left(redis_server)
+            await check_nothing_is_left(redis_server)
         assert len(acknowledged) == 120
         world.check_answered_once(acknowledged)
 
@@ -138,27 +138,27 @@ async def test_sigterm_lets_a_turn_finish(redis_server: EmbeddedRedis, tmp_path:
         async with running("serve", environment=settings, folder=tmp_path) as server:
             world.before_ai.shut()
             await server.post("/webhook/evolution", evolution("m1"))
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             server.signal(signal.SIGTERM)
-            await server.says("SIGTERM")
+            await server.wait_for_event("SIGTERM")
             world.before_ai.open()
-            assert await server.ended() == 0
+            assert await server.wait_for_exit() == 0
         world.check_answered_once(["m1"])
-        await nothing_is_left(redis_server)
+        await check_nothing_is_left(redis_server)
 
 
-async def test_a_second_sigterm_ends_it_at_once(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+async def test_a_second_sigterm_ends_the_process_at_once(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """The AI never answers and `GRACE_S` is long: the process ends at once, and the next one answers."""
     async with outside() as world:
         settings = environment(world, redis_server, GRACE_S="600")
         async with running("serve", environment=settings, folder=tmp_path) as server:
             world.before_ai.shut()
             await server.post("/webhook/evolution", evolution("m1"))
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             server.signal(signal.SIGTERM)
-            await server.says("SIGTERM")
+            await server.wait_for_event("SIGTERM")
             server.signal(signal.SIGTERM)
-            assert await server.ended() == 130
+            assert await server.wait_for_exit() == 130
         world.before_ai.open()
         async with running("serve", environment=settings, folder=tmp_path):
             await world.wait_until_sent(["m1"])

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads after things have happened."""
+"""Metrics: the samples that Prometheus reads after events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
-    """Return every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
+    """Return every sample by its name in Prometheus, `name{label="value",…}`, without the prefix."""
     samples = {}
     for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         for sample in family.samples:
@@ -54,9 +54,9 @@ def scrape(metrics: Metrics) -> dict[str, float]:
     return samples
 
 
-def test_each_way_to_be_safe_is_counted_and_timed() -> None:
+def test_each_kind_of_acknowledgement_is_counted_and_timed() -> None:
     metrics = Metrics()
-    for how in ("queued", "queued", "duplicate", "late", "answered", "buffered", "a way of tomorrow"):
+    for how in ("queued", "queued", "duplicate", "late", "answered", "buffered", "an unknown kind"):
         metrics.acknowledged(how, 0.004)
     samples = scrape(metrics)
     names = ("enqueued", "duplicates", "late", "fallback", "legacy_buffered")
@@ -67,7 +67,7 @@ def test_each_way_to_be_safe_is_counted_and_timed() -> None:
     assert samples['acknowledgement_seconds_bucket{le="0.004"}'] == 7
 
 
-def test_recent_quantiles_are_exact_and_forget() -> None:
+def test_recent_quantiles_are_exact_and_forget_after_a_minute() -> None:
     clock = Clock()
     metrics = Metrics(clock_s=clock)
     p50, p99 = (f'acknowledgement_recent_seconds{{quantile="{quantile}"}}' for quantile in (0.5, 0.99))
@@ -103,7 +103,7 @@ def test_a_turn_is_counted_by_size_lag_trigger_and_outcome() -> None:
     samples = scrape(metrics)
     assert samples['batches_total{outcome="completed",trigger="window"}'] == 1
     assert samples['batches_total{outcome="lost",trigger="size"}'] == 1
-    assert samples['batches_total{outcome="handed back",trigger="retry"}'] == 0, "there before it happens"
+    assert samples['batches_total{outcome="handed back",trigger="retry"}'] == 0, "exported before it happens"
     assert (samples["batch_size_sum"], samples["batch_size_count"]) == (8, 2)
     assert (samples['batch_size_bucket{le="3.0"}'], samples['batch_size_bucket{le="5.0"}']) == (1, 2)
     assert samples["dispatch_lag_seconds_sum"] == pytest.approx(0.020), "a wrong clock makes no negative lag"
@@ -157,7 +157,7 @@ def report(**values: Any) -> HealthReport:
 
 def test_outages_by_kind() -> None:
     metrics = Metrics()
-    assert scrape(metrics)['outages_total{kind="channel"}'] == 0, "there before it happens"
+    assert scrape(metrics)['outages_total{kind="channel"}'] == 0, "exported before it happens"
     away: dict[str, Any] = {"since_ms": 1, "error": "503", "is_away": True}
     for _ in range(2):
         metrics.backend_changed(OutageNews(kind="channel", instance_name="bot", **away))

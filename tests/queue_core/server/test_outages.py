@@ -10,7 +10,7 @@ from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 
 SOON = {"QUEUE_DIRECT_AFTER_MS": "500"}
-"""A message waits this long for Redis, until it is answered directly."""
+"""Setting with which a message waits only 0.5 s for Redis, until it is answered directly."""
 
 
 def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> dict[str, str]:
@@ -25,7 +25,7 @@ async def dead_letters(redis_server: EmbeddedRedis) -> list[tuple[str, str]]:
 
 
 async def deliver(server: Process, message_id: str, **names: str) -> str:
-    """Post a message that must be acknowledged; returns the kind of acknowledgement."""
+    """Post a message that must be acknowledged; return the kind of acknowledgement."""
     status, answer = await server.post("/webhook/evolution", evolution(message_id, **names))
     assert status == 200
     (how,) = answer
@@ -88,10 +88,10 @@ async def test_redis_killed_while_the_ai_works(redis_server: EmbeddedRedis, tmp_
     ):
         world.before_ai.shut()
         await deliver(server, "m1")
-        await world.before_ai.somebody_waits()
+        await world.before_ai.wait_for_request()
         redis_server.kill()
         world.before_ai.open()
-        await server.says("trying again")
+        await server.wait_for_event("trying again")
         redis_server.start()
         await world.wait_until_sent(["m1"])
         await deliver(server, "m2")
@@ -115,7 +115,7 @@ async def test_redis_and_the_ai_are_down(redis_server: EmbeddedRedis, tmp_path: 
         world.check_answered_once(["m1"])
 
 
-async def test_it_starts_without_redis(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+async def test_serve_starts_without_redis(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """Webhooks are answered directly from the first moment, and the worker begins when Redis comes."""
     redis_server.kill()
     async with (
@@ -130,7 +130,7 @@ async def test_it_starts_without_redis(redis_server: EmbeddedRedis, tmp_path: Pa
 
 
 async def test_the_ai_is_down_for_a_while(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """500, a cut connection, 429: tried again each time, answered once, nothing dead."""
+    """500, a cut connection, 429: tried again each time, answered once, no dead letter."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
@@ -151,13 +151,13 @@ async def test_the_ai_is_down_for_longer_than_all_attempts(
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
     ):
-        world.ai_statuses = [500] * 7  # five attempts of one, one of the other, and a probe
+        world.ai_statuses = [500] * 7  # five tries for m1, one for m2, and a probe
         await deliver(server, "m1")
-        await server.says("turn failed", times=5)
+        await server.wait_for_event("turn failed", times=5)
         await deliver(server, "m2", phone="966500000002")
-        away = await server.says("the AI is away")
+        away = await server.wait_for_event("the AI is away")
         assert away["error"] == "the AI answered 500"
-        await server.says("the AI is back")
+        await server.wait_for_event("the AI is back")
         await world.wait_until_sent(["m1", "m2"])
         world.check_answered_once(["m1", "m2"])
         assert await dead_letters(redis_server) == []
@@ -171,7 +171,7 @@ async def test_the_ai_rejects_a_turn(redis_server: EmbeddedRedis, tmp_path: Path
     ):
         world.ai_statuses = [422] * 4
         await deliver(server, "m1")
-        await server.says("turn failed", times=4)
+        await server.wait_for_event("turn failed", times=4)
         ((message_id, reason),) = await dead_letters(redis_server)
         assert message_id == "m1"
         assert "422" in reason
@@ -215,7 +215,7 @@ async def test_the_send_is_refused_for_good(redis_server: EmbeddedRedis, tmp_pat
     ):
         world.send_statuses = [413]
         await deliver(server, "m1")
-        await server.says("turn failed")
+        await server.wait_for_event("turn failed")
         ((message_id, _),) = await dead_letters(redis_server)
         assert message_id == "m1"
         assert world.sent == []

@@ -1,4 +1,4 @@
-"""Processes of a deployment beside which the number of partitions is changed."""
+"""A change of the number of partitions while processes of a deployment run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ async def test_processes_refuse_until_they_are_restarted_and_all_is_answered_onc
             world.before_ai.open()
             assert (await changing).code == 0
             assert (await server.post("/webhook/evolution", webhook("b0")))[0] == 503
-            await server.says("message not accepted, the provider must deliver it again: PartitionsError")
-            await server.says("cannot claim, trying again")
+            await server.wait_for_event(
+                "message not accepted, the provider must deliver it again: PartitionsError"
+            )
+            await server.wait_for_event("cannot claim, trying again")
         async with running(
             "worker", environment=environment, folder=tmp_path, ready=f"queue_core: {refusal}"
         ) as late:
-            assert await late.ended() == 1
+            assert await late.wait_for_exit() == 1
         environment["QUEUE_PARTITIONS"] = "5"
         async with running("serve", environment=environment, folder=tmp_path) as server:
             for message_id in before:

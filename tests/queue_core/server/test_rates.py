@@ -22,8 +22,8 @@ async def send(bot: Bot) -> None:
         pass
 
 
-async def put_off(bot: Bot, pacing: Pacing) -> RetryLaterError | None:
-    """Send a reply, take the moments of the next seconds, as other processes do, and send again. Returns the error."""
+async def error_of_second_send(bot: Bot, pacing: Pacing) -> RetryLaterError | None:
+    """Send a reply, reserve the next seconds as other processes do, send again. Return the error of a send."""
     try:
         await send(bot)
         await asyncio.gather(
@@ -36,7 +36,7 @@ async def put_off(bot: Bot, pacing: Pacing) -> RetryLaterError | None:
 
 
 async def test_a_number_of_the_cloud_api_has_the_rate_of_its_setting(redis_server: EmbeddedRedis) -> None:
-    """Other processes have taken the moments of the next seconds, so this one is put off."""
+    """Other processes have reserved the next seconds, so a reply must wait."""
     async with (
         stub(SENT) as server,
         open_site(
@@ -48,8 +48,8 @@ async def test_a_number_of_the_cloud_api_has_the_rate_of_its_setting(redis_serve
         ) as site,
     ):
         error = None
-        for _ in range(5):  # a machine that stands still for a second has free moments again
-            if error := await put_off(site.runtime.bot, site.runtime.queue.pacing):
+        for _ in range(5):  # after a pause of the machine there is room for a send
+            if error := await error_of_second_send(site.runtime.bot, site.runtime.queue.pacing):
                 break
     assert error is not None
     assert "1 message a second" in str(error)

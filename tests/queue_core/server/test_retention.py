@@ -1,4 +1,4 @@
-"""Retention: what the server keeps for as long as a setting says."""
+"""Retention: data that the server keeps for as long as a setting says."""
 
 from __future__ import annotations
 

@@ -36,19 +36,19 @@ async def test_the_defaults_echo_on_the_terminal(tmp_path: Path) -> None:
     async with running("serve", environment=QUICK, folder=tmp_path) as server:
         for number in range(3):
             await server.post("/webhook/evolution", evolution(f"m{number}", f"line {number}"))
-        await server.prints("line 2")
+        await server.wait_for_output("line 2")
         server.signal(signal.SIGTERM)
-        assert await server.ended() == 0
+        assert await server.wait_for_exit() == 0
     assert server.printed == ["→ bot/966500000001, 3 messages:", "  line 0", "  line 1", "  line 2"]
 
 
-async def test_settings_of_its_own_redis_are_named_once_and_are_not_warnings(tmp_path: Path) -> None:
+async def test_risks_of_its_own_redis_are_logged_once_and_are_not_warnings(tmp_path: Path) -> None:
     environment = {**QUICK, "OPERATOR_TOKEN": TOKEN}
     async with running("serve", environment=environment, folder=tmp_path) as server:
         async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
             await client.config_set("maxmemory-policy", "allkeys-lru")
-        await monitor(server, 503)
-        await server.says("health: maxmemory-policy is allkeys-lru")
+        await post_monitor(server, 503)
+        await server.wait_for_event("health: maxmemory-policy is allkeys-lru")
     said = [(event["level"], event["event"]) for event in server.events]
     for words in (
         "a crash of the machine, or of Redis while its disk is slow, can lose",
@@ -57,17 +57,17 @@ async def test_settings_of_its_own_redis_are_named_once_and_are_not_warnings(tmp
         assert [level for level, event in said if words in event] == ["info"]
 
 
-async def test_the_same_settings_of_another_redis_are_warned_of(
+async def test_the_same_risks_of_another_redis_are_warnings(
     redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
     environment = {**QUICK, "OPERATOR_TOKEN": TOKEN, "REDIS_URL": redis_server.url}
     async with running("serve", environment=environment, folder=tmp_path) as server:
-        await monitor(server, 200)
-        assert (await server.says("health: maxmemory is not set", times=2))["level"] == "warning"
+        await post_monitor(server, 200)
+        assert (await server.wait_for_event("health: maxmemory is not set", times=2))["level"] == "warning"
 
 
-async def monitor(server: Process, status: int) -> None:
-    """Have the queue examined, beside the examination at the start."""
+async def post_monitor(server: Process, status: int) -> None:
+    """Post to /queue-monitor, which must answer with `status`."""
     answer, _ = await server.post("/queue-monitor", {}, headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer == status
 
@@ -97,19 +97,19 @@ async def test_a_failure_that_is_reported_before_the_send_is_answered_reaches_th
     ):
         world.after_send.shut()
         await server.post("/webhook/evolution", evolution("m1"))
-        await world.after_send.somebody_waits()
+        await world.after_send.wait_for_request()
         assert await server.post("/webhook/evolution", failure) == (200, {"skipped": {"failed delivery": 1}})
-        assert (await server.says("a reply did not reach its user"))["outcome"] == "not known yet"
+        assert (await server.wait_for_event("a reply did not reach its user"))["outcome"] == "not known yet"
         world.after_send.open()
-        line = await server.says("a reply did not reach its user", times=2)
+        line = await server.wait_for_event("a reply did not reach its user", times=2)
         assert (line["outcome"], line["conversation"]) == (
             "noted",
-            (await server.says("turn completed"))["conversation"],
+            (await server.wait_for_event("turn completed"))["conversation"],
         )
         world.check_answered_once(["m1"])
 
 
-async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_have_effects(
+async def test_a_message_that_comes_while_the_ai_works_waits_if_the_ai_may_have_side_effects(
     tmp_path: Path,
 ) -> None:
     """AI=http; the log says why, and which setting changes it."""
@@ -117,7 +117,7 @@ async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_ha
         outside() as world,
         running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
     ):
-        rules = await server.says("profile plan: a message that arrives while the AI works waits")
+        rules = await server.wait_for_event("profile plan: a message that arrives while the AI works waits")
         assert "QUEUE_SUPERSEDE_MS=45000" in rules["event"]
         assert (rules["window_ms"], rules["max_messages"], rules["supersede_ms"]) == (300, 5, 0)
         await answer_m1_while_m2_comes(world, server)
@@ -128,11 +128,13 @@ async def test_a_message_that_comes_while_the_ai_works_joins_its_turn(tmp_path: 
     async with outside() as world:
         environment = {**QUICK, **world.environment(), "QUEUE_SUPERSEDE_MS": "45000"}
         async with running("serve", environment=environment, folder=tmp_path) as server:
-            await server.says("profile plan: a message that arrives while the AI works joins its turn")
+            await server.wait_for_event(
+                "profile plan: a message that arrives while the AI works joins its turn"
+            )
             await answer_m1_while_m2_comes(world, server)
             assert world.asked == [("m1",), ("m1", "m2")]
             assert world.sent == [("966500000001", "re m1 m2")]
-            assert (await server.says("turn superseded"))["level"] == "info"
+            assert (await server.wait_for_event("turn superseded"))["level"] == "info"
             _, metrics = await server.get("/metrics")
     assert 'burstqueue_batches_total{outcome="superseded",trigger="window"} 1.0' in metrics
 
@@ -141,7 +143,7 @@ async def answer_m1_while_m2_comes(world: Outside, server: Process) -> None:
     """Post a message, a second one once the AI works on the first, and wait until both are answered."""
     world.before_ai.shut()
     await server.post("/webhook/evolution", evolution("m1"))
-    await world.before_ai.somebody_waits()
+    await world.before_ai.wait_for_request()
     await server.post("/webhook/evolution", evolution("m2"))
     world.before_ai.open()
     await world.wait_until_sent(["m1", "m2"])
@@ -150,25 +152,27 @@ async def answer_m1_while_m2_comes(world: Outside, server: Process) -> None:
 async def test_a_patient_bot_answers_after_a_silence_however_many_messages_there_are(tmp_path: Path) -> None:
     environment = {**QUICK, "QUEUE_PROFILE": "patient", "QUEUE_IDLE_MS": "2000"}
     async with running("serve", environment=environment, folder=tmp_path) as server:
-        rules = await server.says("profile patient: a message that arrives while the AI works joins its turn")
+        rules = await server.wait_for_event(
+            "profile patient: a message that arrives while the AI works joins its turn"
+        )
         assert (rules["idle_ms"], rules["cap_ms"], rules["max_messages"]) == (2_000, 45_000, 0)
         posts = [server.post("/webhook/evolution", evolution(f"m{number}")) for number in range(7)]
         assert [status for status, _ in await asyncio.gather(*posts)] == [200] * 7
-        await server.prints("7 messages")
-        await server.says("turn completed")
+        await server.wait_for_output("7 messages")
+        await server.wait_for_event("turn completed")
     assert len([event for event in server.events if event["event"] == "turn completed"]) == 1
 
 
-async def test_what_was_in_work_at_a_restart_is_answered_after_it(tmp_path: Path) -> None:
+async def test_a_turn_in_progress_at_a_restart_is_answered_after_it(tmp_path: Path) -> None:
     """SIGTERM while the AI works, and GRACE_S is short: handed back, kept on disk, answered by the next process."""
     async with outside() as world:
         environment = {**QUICK, **world.environment(), "GRACE_S": "0"}
         world.before_ai.shut()
         async with running("serve", environment=environment, folder=tmp_path) as server:
             await server.post("/webhook/evolution", evolution("m1"))
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             server.signal(signal.SIGTERM)
-            assert await server.ended() == 0
+            assert await server.wait_for_exit() == 0
         world.before_ai.open()
         async with running("serve", environment=environment, folder=tmp_path):
             await world.wait_until_sent(["m1"])
@@ -183,9 +187,9 @@ async def test_killed_with_its_redis_it_loses_nothing(tmp_path: Path) -> None:
         async with running("serve", environment=environment, folder=tmp_path) as server:
             await server.post("/webhook/evolution", evolution("m1"))
             await server.post("/webhook/evolution", evolution("m2", phone="966500000002"))
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             server.signal(signal.SIGKILL)
-            await server.ended()
+            await server.wait_for_exit()
         world.before_ai.open()
         async with running("serve", environment=environment, folder=tmp_path):
             await world.wait_until_sent(["m1", "m2"])
@@ -202,14 +206,14 @@ async def test_a_redis_server_that_dies_is_started_again(tmp_path: Path) -> None
         async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
             pid = (await client.info("server"))["process_id"]
         os.kill(pid, signal.SIGKILL)
-        await server.says("redis-server died")
+        await server.wait_for_event("redis-server died")
         assert (await server.post("/webhook/evolution", evolution("m2")))[0] == 200
         await world.wait_until_sent(["m2"])
         world.check_answered_once(["m1", "m2"])
 
 
-async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
-    """A burst through the webhook, recorded live, is a recording that the simulator takes; no number, no text in it."""
+async def test_a_live_recording_can_be_replayed(tmp_path: Path) -> None:
+    """The recording of a burst through the webhook has no number and no text, and the simulator replays it."""
     settings = {**QUICK, "RECORD_TO": "recordings", "RECORD_KEY": "a key"}
     async with (
         outside() as world,
@@ -218,9 +222,9 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
         for number in range(3):
             await server.post("/webhook/evolution", evolution(f"m{number}", "a private matter"))
         await world.wait_until_sent(["m0", "m1", "m2"])
-        await server.says("turn completed")
+        await server.wait_for_event("turn completed")
         server.signal(signal.SIGTERM)
-        assert await server.ended() == 0
+        assert await server.wait_for_exit() == 0
     (recorded,) = (tmp_path / "recordings").iterdir()
     text = recorded.read_text("utf-8")
     assert [part in text for part in ("966500000001", "private")] == [False, False]
@@ -238,7 +242,7 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
 async def test_a_monitor_needs_no_ai_and_warns_of_none(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
     environment = {**QUICK, "REDIS_URL": redis_server.url, "MONITOR_EVERY_S": "1"}
     async with running("monitor", environment=environment, folder=tmp_path, ready="health") as monitor:
-        await monitor.says("health", times=2)
+        await monitor.wait_for_event("health", times=2)
         assert not [
             event for event in monitor.events if "echo" in event["event"] or "channel" in event["event"]
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ENDING = """
+SCRIPT = """
 import asyncio, os, signal
 from queue_core.server.processes import _signals
 
@@ -19,5 +19,5 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
-def test_a_second_sigterm_after_the_parts_stopped_exits_with_130() -> None:
-    assert subprocess.run([sys.executable, "-c", ENDING], check=False).returncode == 130
+def test_a_second_sigterm_after_the_event_loop_ended_exits_with_130() -> None:
+    assert subprocess.run([sys.executable, "-c", SCRIPT], check=False).returncode == 130

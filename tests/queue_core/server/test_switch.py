@@ -16,7 +16,7 @@ def environment(world: Outside, redis_server: EmbeddedRedis, *, queue: bool) -> 
 
 
 async def burst(server: Process, name: str, users: int, expected: str) -> list[str]:
-    """Post two messages of each user, which must be acknowledged as `expected`; returns their ids."""
+    """Post two messages of each user, which must be acknowledged as `expected`; return their ids."""
     ids = []
     for number in range(2):
         for user in range(users):
@@ -34,16 +34,16 @@ async def test_back_and_forward_again_with_nothing_lost(redis_server: EmbeddedRe
         world.before_ai.shut()
         async with running("serve", environment={**on, "GRACE_S": "0"}, folder=tmp_path) as server:
             queued = await burst(server, "queued", 5, "queued")
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             server.signal(signal.SIGTERM)
-            assert await server.ended() == 0
+            assert await server.wait_for_exit() == 0
         world.before_ai.open()
         async with running("serve", environment=off, folder=tmp_path) as server:
             buffered = await burst(server, "buffered", 5, "buffered")
             await world.wait_until_sent(queued)
             assert not set(buffered) & set(world.sent_ids), "the legacy buffer waits 8 s"
             server.signal(signal.SIGTERM)
-            assert await server.ended() == 0
+            assert await server.wait_for_exit() == 0
         async with running("serve", environment=on, folder=tmp_path) as server:
             forward = await burst(server, "forward", 5, "queued")
             await world.wait_until_sent([*queued, *buffered, *forward])
@@ -62,8 +62,8 @@ async def test_the_legacy_buffer_answers_a_burst_as_one_turn(
         assert world.sent == [("966500000000", "re old-0-0 old-0-1")]
 
 
-async def test_without_redis_the_buffer_takes_nothing(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The legacy buffer has no direct path: 503, so that the provider delivers again."""
+async def test_without_redis_the_buffer_refuses_messages(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """The legacy buffer never answers directly: 503, so that the provider delivers again."""
     async with outside() as world:
         settings = environment(world, redis_server, queue=False)
         async with running("serve", environment=settings, folder=tmp_path) as server:

@@ -71,9 +71,9 @@ async def test_a_message_is_in_the_queue_when_it_is_acknowledged(site: Site) -> 
 async def test_the_path_says_what_the_payload_does_not(
     site: Site, path: str, payload: dict[str, str]
 ) -> None:
-    """The instance, and the event in the mode "by events"."""
+    """The instance, and the event if Evolution has "webhook by events" switched on."""
     assert await site.post(path, evolution("m1") | payload) == (200, {"queued": 1})
-    (message,) = await site.everything()
+    (message,) = await site.all_queued()
     assert message.instance_name == ("other" if "instance" in payload else "bot")
 
 
@@ -86,7 +86,7 @@ async def test_things_that_no_user_wrote_are_acknowledged_and_counted(site: Site
         status, answer = await site.post("/webhook/evolution", body)
         assert status == 200
         assert sum(answer["skipped"].values()) == 1
-    assert await site.everything() == []
+    assert await site.all_queued() == []
     exposition = await (await site.client.get("/metrics")).text()
     assert 'burstqueue_messages_skipped_total{reason="own"} 1.0' in exposition
 
@@ -111,7 +111,7 @@ async def test_ignored_kinds_are_acknowledged_and_not_queued(make_site: MakeSite
 async def test_media_bytes_do_not_fill_redis(site: Site) -> None:
     body = evolution("m1", messageType="imageMessage")
     body["data"]["message"] = {"imageMessage": {"caption": "look"}, "base64": "QUJD" * 500_000}
-    assert await site.raw("/webhook/evolution", json.dumps(body).encode()) == (200, {"queued": 1})
+    assert await site.post_bytes("/webhook/evolution", json.dumps(body).encode()) == (200, {"queued": 1})
     (message,) = await site.queued()
     assert message.message == "[image] look"
     assert len(json.dumps(message.message_data)) < 2_000
@@ -148,9 +148,9 @@ async def test_cloud_must_sign_where_a_secret_is_set(make_site: MakeSite) -> Non
             example_headers(body + b" ", APP_SECRET),
             {"X-Hub-Signature-256": "sha256=é"},
         ):
-            assert (await site.raw("/webhook/cloud", body, **headers))[0] == 401
-        assert await site.everything() == []
-        assert await site.raw("/webhook/cloud", body, **example_headers(body, APP_SECRET)) == (
+            assert (await site.post_bytes("/webhook/cloud", body, **headers))[0] == 401
+        assert await site.all_queued() == []
+        assert await site.post_bytes("/webhook/cloud", body, **example_headers(body, APP_SECRET)) == (
             200,
             {"queued": 1},
         )
@@ -161,7 +161,7 @@ async def test_on_a_public_address_a_provider_without_a_secret_takes_nothing(mak
     body = json.dumps(cloud(cloud_text("m1"))).encode()
     async with make_site(HOST="0.0.0.0", EVOLUTION_WEBHOOK_SECRET=SECRET) as site:
         for headers in ({}, example_headers(body, "")):
-            status, answer = await site.raw("/webhook/cloud", body, **headers)
+            status, answer = await site.post_bytes("/webhook/cloud", body, **headers)
             unset = "CLOUD_APP_SECRET is not set, so no webhook of this channel is taken"
             assert (status, answer["error"]) == (401, unset)
     async with make_site(HOST="0.0.0.0", CLOUD_APP_SECRET=APP_SECRET) as site:
@@ -214,7 +214,7 @@ async def test_a_channel_that_cannot_send_takes_nothing(make_site: MakeSite) -> 
 )
 async def test_what_can_never_be_a_message_gets_a_4xx(make_site: MakeSite, body: bytes, status: int) -> None:
     async with make_site(BODY_BYTES_MAX="1000000") as site:
-        answered, answer = await site.raw("/webhook/evolution", body)
+        answered, answer = await site.post_bytes("/webhook/evolution", body)
         assert answered == status
         assert answer["error"]
         assert (await site.post("/webhook/evolution", evolution("m1")))[0] == 200
@@ -224,20 +224,20 @@ async def test_a_form_or_plain_text_is_refused(site: Site) -> None:
     """Pages in a browser can post these to a server on the reader's own machine."""
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         body = json.dumps(evolution("m1")).encode()
-        status, answer = await site.raw("/webhook/evolution", body, **{"Content-Type": content_type})
+        status, answer = await site.post_bytes("/webhook/evolution", body, **{"Content-Type": content_type})
         assert status == 415
         assert "application/json" in answer["error"]
-    assert await site.everything() == []
+    assert await site.all_queued() == []
 
 
 async def test_a_faulty_text_is_repaired(site: Site) -> None:
-    """Broken UTF-8, and half an emoji as a text cut in the middle has it: still a message."""
+    """Broken UTF-8, half an emoji of a cut text, a byte order mark: still a message."""
     broken = json.dumps(evolution("m1", "caf#")).encode().replace(b"#", b"\xe9")
-    assert await site.raw("/webhook/evolution", broken) == (200, {"queued": 1})
+    assert await site.post_bytes("/webhook/evolution", broken) == (200, {"queued": 1})
     half = json.dumps(evolution("m2", "x#")).encode().replace(b"#", b"\\ud83d")
-    assert await site.raw("/webhook/evolution", half) == (200, {"queued": 1})
+    assert await site.post_bytes("/webhook/evolution", half) == (200, {"queued": 1})
     marked = b"\xef\xbb\xbf" + json.dumps(evolution("m3", "y")).encode()
-    assert await site.raw("/webhook/evolution", marked) == (200, {"queued": 1})
+    assert await site.post_bytes("/webhook/evolution", marked) == (200, {"queued": 1})
     assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd", "y"]
 
 
@@ -245,7 +245,7 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_refused(site: Site) -
     """A 500 would have the provider deliver it again and again."""
     body = json.dumps(evolution("m1")).encode()
     for encoding in ("gzip", "deflate"):
-        status, answer = await site.raw(
+        status, answer = await site.post_bytes(
             "/webhook/evolution", body, **{"Content-Encoding": encoding, "Connection": "close"}
         )
         assert (status, list(answer)) == (400, ["error"])
@@ -273,7 +273,7 @@ async def test_a_message_that_cannot_be_read_is_a_dead_letter(site: Site) -> Non
         assert letter.message.message_data["channel"] == "evolution"
         assert "secret-of-the-api" not in letter.raw
         await site.runtime.queue.drop(letter.id)
-    assert await site.everything() == []
+    assert await site.all_queued() == []
     exposition = await (await site.client.get("/metrics")).text()
     assert "burstqueue_messages_unreadable_total 2.0" in exposition
 
@@ -286,7 +286,7 @@ async def test_one_bad_message_does_not_take_the_others_with_it(site: Site) -> N
     assert [letter.attempts for letter in letters] == [0, 0]
 
 
-async def test_a_dead_letter_that_cannot_be_stored_is_delivered_again(
+async def test_a_message_whose_dead_letter_cannot_be_stored_is_delivered_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(message: QueueMessage, reason: str) -> None:
@@ -297,11 +297,11 @@ async def test_a_dead_letter_that_cannot_be_stored_is_delivered_again(
     assert (status, answer) == (503, {"failed": 1, "queued": 1})
 
 
-async def test_an_unreadable_message_that_is_requeued_has_words(site: Site) -> None:
+async def test_an_unreadable_message_that_is_requeued_has_a_text(site: Site) -> None:
     await site.post("/webhook/cloud", cloud(cloud_text("m1", sender="")))
     (letter,) = [letter async for letter in site.runtime.queue.iterate_dead_letters()]
     await site.runtime.queue.requeue(letter.id)
-    (message,) = await site.everything()
+    (message,) = await site.all_queued()
     assert (message.message, message.message_data["kind"]) == ("[unreadable message]", "unreadable")
 
 
@@ -351,11 +351,11 @@ async def test_a_text_too_long_for_the_queue_is_still_a_message(site: Site) -> N
 
 
 @pytest.mark.parametrize("repeats", [60, 200, 500, 1_000, 1_300])
-async def test_a_text_of_broken_bytes_is_still_a_message(make_site: MakeSite, repeats: int) -> None:
+async def test_a_text_of_invalid_utf8_is_still_a_message(make_site: MakeSite, repeats: int) -> None:
     """Each byte of it becomes the three bytes of U+FFFD, in the text and in the webhook."""
     body = json.dumps(evolution("m1", "#")).encode().replace(b"#", b"\xff" * repeats)
     async with make_site(QUEUE_MAX_MESSAGE_BYTES="2048") as site:
-        status, answer = await site.raw("/webhook/evolution", body)
+        status, answer = await site.post_bytes("/webhook/evolution", body)
         assert (status, answer["queued"]) == (200, 1)
 
 
@@ -364,7 +364,7 @@ async def test_headers_beyond_the_limit(site: Site) -> None:
     assert response.status == 400
 
 
-async def test_json_ends_its_line_and_other_answers_are_as_they_are(make_site: MakeSite) -> None:
+async def test_json_answers_end_with_a_newline_and_others_do_not(make_site: MakeSite) -> None:
     async with make_site(CLOUD_VERIFY_TOKEN=VERIFY_TOKEN) as site:
         for path in ("/healthz", "/nowhere"):
             assert (await (await site.client.get(path)).text()).endswith("}\n")
@@ -407,9 +407,9 @@ async def test_one_conversation_is_processed_by_name(make_site: MakeSite) -> Non
             "/process-queued-messages", {"instance": "bot", "phone": "966500000002"}, headers=headers
         )
         assert (status, report["completed"]) == (200, 1)
-        assert [message.id for message in await site.everything()] == ["m-966500000001"]
-        wrongs: list[Any] = [{}, {"instance": "bot"}, {"instance": 1, "phone": "2"}, []]
-        for wrong in wrongs:
+        assert [message.id for message in await site.all_queued()] == ["m-966500000001"]
+        invalid_bodies: list[Any] = [{}, {"instance": "bot"}, {"instance": 1, "phone": "2"}, []]
+        for wrong in invalid_bodies:
             status, answer = await site.post("/process-queued-messages", wrong, headers=headers)
             assert status == 400
             assert "instance" in answer["error"]
@@ -469,11 +469,11 @@ async def test_without_redis_the_legacy_buffer_is_not_ready(
 
 async def test_a_process_that_redis_refuses_is_not_ready(make_site: MakeSite) -> None:
     """After a change of the number of partitions, or after an upgrade, it answers webhooks with 503."""
-    for noted in ({"partitions": "4"}, {"oldest": "99"}):
+    for layout in ({"partitions": "4"}, {"oldest": "99"}):
         async with make_site() as site:
             queue = site.runtime.queue
             await queue.redis.flushall()
-            await queue.redis.hset(queue.keys.partitions[0].layout, mapping=cast(dict[Any, Any], noted))
+            await queue.redis.hset(queue.keys.partitions[0].layout, mapping=cast(dict[Any, Any], layout))
             assert (await site.post("/webhook/evolution", evolution("m1")))[0] == 503
             response = await site.client.get("/readyz")
             assert response.status == 503
@@ -539,7 +539,7 @@ async def test_no_secret_of_a_webhook_is_kept(make_site: MakeSite) -> None:
     async with make_site(QUEUE_WINDOW_MS="0") as site:
         assert await site.post("/webhook/evolution", body | secrets) == (200, {"queued": 1})
         assert await site.post("/webhook/cloud", posted) == (200, {"queued": 1})
-        queued = await site.everything()
+        queued = await site.all_queued()
         assert [message.id for message in queued] == ["m1", "m2"]
         assert all("inner" in str(message.message_data) for message in queued)
         queue = site.runtime.queue

@@ -76,14 +76,14 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
         async with web_and_worker(first, environment, tmp_path) as (first_web, first_worker):
             world.before_ai.shut()
             await post([first_web], waves[0])
-            await world.before_ai.somebody_waits()
+            await world.before_ai.wait_for_request()
             await finished(queue, REPLIED)  # whoever is killed while sending may send twice
             async with web_and_worker(second, environment, tmp_path) as (second_web, _):
                 await post([first_web, second_web], waves[1])
                 first_worker.signal(signal.SIGKILL)
                 await post([second_web, first_web], waves[2])
                 first_web.signal(signal.SIGTERM)
-                assert await first_web.ended() == 0
+                assert await first_web.wait_for_exit() == 0
                 world.before_ai.open()
                 await post([second_web], waves[3])
                 repeated = evolution("w0", phone="966500000000")
@@ -131,8 +131,10 @@ async def test_a_release_that_is_too_old_for_the_data_refuses(
             await client.xadd(partition.wake, {"at": "0"})
             status, _ = await serve.post("/webhook/evolution", evolution("m1"))
             assert status == 503
-            await serve.says("message not accepted, the provider must deliver it again: NewerLayoutError")
-            await serve.says("cannot claim, trying again")
+            await serve.wait_for_event(
+                "message not accepted, the provider must deliver it again: NewerLayoutError"
+            )
+            await serve.wait_for_event("cannot claim, trying again")
         async with running("worker", environment=environment, folder=tmp_path, ready=refusal) as late:
-            assert await late.ended() == 1
+            assert await late.wait_for_exit() == 1
         assert await client.keys(partition.queue_of("*")) == []

@@ -1,4 +1,4 @@
-"""The fixture of the tests of commands."""
+"""Fixture of a console on a real Redis."""
 
 from __future__ import annotations
 

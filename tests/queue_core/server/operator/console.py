@@ -1,4 +1,4 @@
-"""The operator's commands for tests: through argparse, on a real Redis, with what they wrote."""
+"""Runner of the operator's commands in tests: through argparse, on a real Redis, with captured output."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def url_of(client: Redis) -> str:
 
 
 def settings_for(redis_url: str = "", **environ: str) -> ServerSettings:
-    """Make settings from these variables, and nothing of this machine."""
+    """Make settings from these variables, and none of this machine's."""
     given = QUICK | environ | ({"REDIS_URL": redis_url} if redis_url else {})
     return config.load(given, Path("/dev/null")).settings
 
 
 @dataclass
-class Written:
+class CommandResult:
     """Exit code and output of a command."""
 
     code: int
@@ -62,7 +62,7 @@ class Written:
 
 @dataclass
 class Console:
-    """Runner of commands."""
+    """Runner of commands, and the queue that they work on."""
 
     settings: ServerSettings
     capsys: pytest.CaptureFixture[str]
@@ -73,16 +73,16 @@ class Console:
         if self.client is not None:
             self.queue = MessageQueue(self.client, self.settings.queue)
 
-    async def run(self, *arguments: str) -> Written:
+    async def run(self, *arguments: str) -> CommandResult:
         """Run a command to its end."""
         self.capsys.readouterr()
         args = parser().parse_args(arguments)
         code = await args.run(args, self.settings)
         captured = self.capsys.readouterr()
-        return Written(code, captured.out, captured.err)
+        return CommandResult(code, captured.out, captured.err)
 
-    async def refused(self, *arguments: str) -> str:
-        """Run a command with a wrong usage; return the last line of its error."""
+    async def usage_error(self, *arguments: str) -> str:
+        """Run a command with wrong usage; return the last line of its error."""
         with pytest.raises(SystemExit) as ended:
             await self.run(*arguments)
         assert ended.value.code == 2
@@ -110,8 +110,10 @@ class Console:
             )
         )
 
-    async def bury(self, message_id: str, reason: str, *, phone: str = "201", text: str = "hi") -> None:
-        """Make a message a dead letter."""
+    async def put_dead_letter(
+        self, message_id: str, reason: str, *, phone: str = "201", text: str = "hi"
+    ) -> None:
+        """Put a message into the queue, and make it a dead letter."""
         await self.put(message_id, phone=phone, text=text)
         await self.queue.fail(await claimed_batch(self.queue), reason, dead=True)
 

@@ -1,4 +1,4 @@
-"""`check`: what breaks the guarantees, on whichever Redis."""
+"""`check`: faults of a Redis that break the guarantees."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
         redis_url(settings)
 
 
-async def test_check_leaves_no_data_behind_unless_their_folder_is_named_or_was_there(
+async def test_check_leaves_no_data_behind_unless_the_folder_is_set_or_exists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -44,7 +44,7 @@ async def test_check_leaves_no_data_behind_unless_their_folder_is_named_or_was_t
         assert (tmp_path / folder / "appendonlydir").is_dir()
 
 
-async def test_check_takes_the_redis_of_a_running_serve(
+async def test_check_examines_the_redis_of_a_running_serve(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_for(DATA_DIR=str(tmp_path))
@@ -115,7 +115,7 @@ async def test_check_fails_when_redis_does_not_answer(capsys: pytest.CaptureFixt
 
 
 async def test_tls_to_a_port_without_tls_is_named_as_a_cause(capsys: pytest.CaptureFixture[str]) -> None:
-    """A Redis without TLS waits for the rest of what it takes for a command."""
+    """A Redis without TLS takes the handshake for a part of a command, and waits for the rest."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"rediss://127.0.0.1:{silent.getsockname()[1]}"
         console = Console(settings_for(url), capsys)
@@ -144,7 +144,7 @@ async def test_check_shows_no_password(
     assert "hunter2" not in answer.out + answer.err
 
 
-async def test_check_names_a_right_that_lacks(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_check_names_a_missing_right(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     _, client = await queue_without(real_redis, "rpush")
     await client.aclose()
     url = url_of(real_redis).replace("unix://", f"unix://{USER}:{PASSWORD}@")

@@ -1,4 +1,4 @@
-"""`damaged list | show | repair | drop`, and where damaged keys are named."""
+"""`damaged list | show | repair | drop`, and damaged keys in `status` and `check`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def message(message_id: str, phone: str = "201") -> QueueMessage:
 
 
 async def damage(console: Console, phone: str = "201") -> str:
-    """Make a string of a conversation's list and a list of its statistics; return the id of the string."""
+    """Turn a conversation's list into a string and its statistics into a list; return the string's id."""
     client, place = console.queue.redis, console.queue.keys.of("bot", phone)
     await console.queue.enqueue(message(f"first-{phone}", phone))
     (stored,) = await client.lrange(place.queue, 0, -1)
@@ -27,7 +27,7 @@ async def damage(console: Console, phone: str = "201") -> str:
     await client.rpush(place.stats, "x")
     await console.queue.complete(await claimed_batch(console.queue))
     return next(
-        key.id for key in [it async for it in console.queue.damage.iterate()] if key.key == place.queue
+        key.id for key in [key async for key in console.queue.damage.iterate()] if key.key == place.queue
     )
 
 
@@ -69,8 +69,8 @@ async def test_repair_all_takes_messages_from_any_type_of_key(console: Console) 
 
 async def test_drop_deletes(console: Console) -> None:
     damaged_id = await damage(console, HOSTILE)
-    assert "--yes" in await console.refused("damaged", "drop", "--all")
-    assert "ids or --all" in await console.refused("damaged", "drop")
+    assert "--yes" in await console.usage_error("damaged", "drop", "--all")
+    assert "ids or --all" in await console.usage_error("damaged", "drop")
     assert (await console.run("damaged", "drop", damaged_id)).code == 0
     gone = await console.run("damaged", "drop", damaged_id)
     assert (gone.code, gone.out, gone.err.count("\n")) == (1, "", 1)
@@ -88,7 +88,7 @@ async def test_status_and_check_name_damaged_keys(console: Console, command: str
     assert any(line.startswith("ERROR") and "damaged list" in line for line in shown.lines)
 
 
-async def test_check_says_who_moves_damage_aside_that_nobody_met_yet(console: Console) -> None:
+async def test_check_says_what_moves_damaged_keys_aside(console: Console) -> None:
     index = console.queue.keys.partitions[0].active
     await console.queue.redis.set(index, "of a wrong type")
     checked = await console.run("check")

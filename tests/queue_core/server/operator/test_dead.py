@@ -19,7 +19,7 @@ from tests.queue_core.server.operator.console import HOSTILE, Console, console_o
 
 
 def entry(conversation: str, reason: str, stored: str) -> dict[Any, Any]:
-    """A dead letter as it lies in Redis."""
+    """Return the fields of a dead letter in Redis."""
     return {
         "conversation": conversation,
         "reason": reason,
@@ -33,18 +33,18 @@ def stored_message(message_id: str, phone: str) -> str:
     return json.dumps({"id": message_id, "instanceName": "bot", "userPhone": phone, "message": "hi"})
 
 
-async def plant(console: Console, number: int, reason: str = "planted") -> None:
-    """Many dead letters at once, each of another user."""
+async def add_dead_letters(console: Console, number: int, reason: str = "planted") -> None:
+    """Add dead letters at once, each of another user."""
     pipeline = console.queue.redis.pipeline(transaction=False)
-    for at in range(number):
-        fields = entry(f"bot:{at}", reason, stored_message(f"m{at}", str(at)))
+    for index in range(number):
+        fields = entry(f"bot:{index}", reason, stored_message(f"m{index}", str(index)))
         pipeline.xadd(console.queue.keys.partitions[0].dead, fields)
     await pipeline.execute()
 
 
 async def test_list_shows_who_and_why_and_no_text_unless_asked(console: Console) -> None:
-    await console.bury("one", "the AI said 401", text="my password")
-    await console.bury("two", "too late", phone="202")
+    await console.put_dead_letter("one", "the AI said 401", text="my password")
+    await console.put_dead_letter("two", "too late", phone="202")
     shown = await console.run("dead", "list")
     assert shown.code == 0
     assert shown.lines[0].startswith("id ")
@@ -75,7 +75,7 @@ async def test_show_says_what_became_of_the_reply(
 
 
 async def test_list_as_json_is_one_object_a_line(console: Console) -> None:
-    await console.bury("one", "reason", phone=HOSTILE, text="secret words")
+    await console.put_dead_letter("one", "reason", phone=HOSTILE, text="secret words")
     (line,) = (await console.run("dead", "list", "--json")).lines
     assert line.isascii()
     letter = json.loads(line)
@@ -85,26 +85,28 @@ async def test_list_as_json_is_one_object_a_line(console: Console) -> None:
 
 
 async def test_list_by_reason_and_limit(console: Console) -> None:
-    await plant(console, 3, "Timeout of the AI")
-    await plant(console, 2, "status 401")
+    await add_dead_letters(console, 3, "Timeout of the AI")
+    await add_dead_letters(console, 2, "status 401")
     assert len((await console.run("dead", "list", "--reason", "TIMEOUT")).lines) == 1 + 3
     cut = await console.run("dead", "list", "--limit", "4")
     assert len(cut.lines) == 1 + 4
     assert cut.err == "these are the first 4 dead letters; --limit 0 lists all of them\n"
     assert (await console.run("dead", "list", "--limit", "5")).err == ""
-    none = await console.run("dead", "list", "--reason", "nobody said this")
-    assert (none.code, none.out) == (0, "no dead letters with --reason\n")
+    empty = await console.run("dead", "list", "--reason", "nobody said this")
+    assert (empty.code, empty.out) == (0, "no dead letters with --reason\n")
 
 
 async def test_list_goes_through_pages(console: Console) -> None:
-    await plant(console, 2 * PAGE + 7)
-    everything = await console.run("dead", "list", "--limit", "0")
-    assert len(everything.lines) == 1 + 2 * PAGE + 7
-    assert len({line.index("planted") for line in everything.lines[1:]}) <= 3, "columns only ever grow wider"
+    await add_dead_letters(console, 2 * PAGE + 7)
+    listed = await console.run("dead", "list", "--limit", "0")
+    assert len(listed.lines) == 1 + 2 * PAGE + 7
+    assert len({line.index("planted") for line in listed.lines[1:]}) <= 3, "columns only ever grow wider"
 
 
 async def test_hostile_names_and_reasons_stay_on_their_line(console: Console) -> None:
-    await console.bury("id\x1b[31m", "reason\n\x1b]0;title\x07", phone=HOSTILE, text="text\r\n\u202eover")
+    await console.put_dead_letter(
+        "id\x1b[31m", "reason\n\x1b]0;title\x07", phone=HOSTILE, text="text\r\n\u202eover"
+    )
     for arguments in (["dead", "list", "--text"], ["dead", "show", await only_id(console)]):
         shown = await console.run(*arguments)
         assert not set(shown.out) & set("\x1b\x07\r\u202e")
@@ -130,7 +132,7 @@ async def test_show_has_the_text_the_reason_and_the_reply(console: Console) -> N
     assert (as_json["reply"], as_json["raw"]) == ("what it said", None)
 
 
-async def test_show_of_what_could_not_be_read(console: Console) -> None:
+async def test_show_has_the_text_of_an_unreadable_entry(console: Console) -> None:
     fields = entry("bot:201", "unreadable", "\x1bgarbage")
     await console.queue.redis.xadd(console.queue.keys.partitions[0].dead, fields)
     shown = await console.run("dead", "show", await only_id(console))
@@ -147,8 +149,8 @@ async def test_show_of_a_webhook_that_was_not_understood_has_what_came(console: 
 
 
 @pytest.mark.parametrize("letter_id", ["0/1-1", "7/1-1", "nonsense", "0/\x1b[2J"])
-async def test_an_id_that_there_is_not_is_1(console: Console, letter_id: str) -> None:
-    await plant(console, 1)
+async def test_an_unknown_id_exits_with_1(console: Console, letter_id: str) -> None:
+    await add_dead_letters(console, 1)
     for command in ("show", "requeue", "drop"):
         answer = await console.run("dead", command, letter_id)
         assert answer.code == 1
@@ -157,39 +159,42 @@ async def test_an_id_that_there_is_not_is_1(console: Console, letter_id: str) ->
     assert len(await console.queue.dead_letters()) == 1
 
 
-async def test_requeue_by_id_does_the_others_though_one_is_missing(console: Console) -> None:
-    await plant(console, 3)
+async def test_requeue_by_id_skips_missing_ids(console: Console) -> None:
+    await add_dead_letters(console, 3)
     first, second, third = [letter.id for letter in await console.queue.dead_letters()]
     answer = await console.run("dead", "requeue", first, "0/1-1", third, third)
     assert (answer.code, answer.out) == (1, "2 dead letters requeued\n")
     assert [letter.id for letter in await console.queue.dead_letters()] == [second]
-    assert {one.id for phone in "02" for one in await console.queue.pending("bot", phone)} == {"m0", "m2"}
+    assert {message.id for phone in "02" for message in await console.queue.pending("bot", phone)} == {
+        "m0",
+        "m2",
+    }
 
 
 async def test_requeue_all_goes_through_pages_in_order(console: Console) -> None:
-    await plant(console, PAGE + 5, "kept")
-    ids = [f"x{at:03}" for at in range(PAGE + 5)]
+    await add_dead_letters(console, PAGE + 5, "kept")
+    ids = [f"x{index:03}" for index in range(PAGE + 5)]
     for message_id in ids:
         fields = entry("bot:x", "Mended", stored_message(message_id, "x"))
         await console.queue.redis.xadd(console.queue.keys.partitions[0].dead, fields)
     answer = await console.run("dead", "requeue", "--all", "--reason", "mended", "--json")
     assert (answer.code, answer.json) == (0, {"requeued": PAGE + 5, "notFound": []})
-    assert [one.id for one in await console.queue.pending("bot", "x")] == ids
+    assert [message.id for message in await console.queue.pending("bot", "x")] == ids
     assert {letter.reason for letter in await console.queue.dead_letters()} == {"kept"}
 
 
-async def test_requeue_all_takes_what_was_there_when_it_began(
+async def test_requeue_all_takes_the_dead_letters_that_were_there_when_it_began(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that gives up on each message as fast as it is requeued must not keep the command going for ever."""
-    await plant(console, PAGE + 5)
+    await add_dead_letters(console, PAGE + 5)
     requeue = DeadLetters.requeue
 
-    async def and_fail_again(letters: DeadLetters, letter_id: str) -> None:
+    async def requeue_and_fail_again(letters: DeadLetters, letter_id: str) -> None:
         await requeue(letters, letter_id)
-        await plant(console, 1, "again")
+        await add_dead_letters(console, 1, "again")
 
-    monkeypatch.setattr(DeadLetters, "requeue", and_fail_again)
+    monkeypatch.setattr(DeadLetters, "requeue", requeue_and_fail_again)
     async with asyncio.timeout(60):
         answer = await console.run("dead", "requeue", "--all")
     assert answer.out == f"{PAGE + 5} dead letters requeued\n"
@@ -229,8 +234,8 @@ async def test_show_says_how_late_a_message_was_in_days(console: Console) -> Non
 
 
 async def test_drop_all_needs_a_yes(console: Console) -> None:
-    await plant(console, 2)
-    assert "then add --yes" in await console.refused("dead", "drop", "--all")
+    await add_dead_letters(console, 2)
+    assert "then add --yes" in await console.usage_error("dead", "drop", "--all")
     assert len(await console.queue.dead_letters()) == 2
     first, _ = await console.queue.dead_letters()
     assert (await console.run("dead", "drop", first.id)).out == "1 dead letter dropped\n"
@@ -251,18 +256,18 @@ async def test_drop_all_needs_a_yes(console: Console) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("command", ["requeue", "drop"])
-async def test_a_choice_that_chooses_nothing_is_wrong_usage(
+async def test_an_unclear_choice_is_wrong_usage(
     console: Console, command: str, arguments: list[str], hint: str
 ) -> None:
-    await plant(console, 1)
-    refused = await console.refused("dead", command, *arguments)
+    await add_dead_letters(console, 1)
+    refused = await console.usage_error("dead", command, *arguments)
     assert refused.startswith(f"python -m queue_core dead {command}: error: {hint}")
     assert len(await console.queue.dead_letters()) == 1
 
 
-async def test_those_of_one_user_are_listed_and_dropped(console: Console) -> None:
-    await console.bury("one", "refused", phone="966500000001")
-    await console.bury("two", "refused", phone="966500000002")
+async def test_dead_letters_of_one_user_are_listed_and_dropped(console: Console) -> None:
+    await console.put_dead_letter("one", "refused", phone="966500000001")
+    await console.put_dead_letter("two", "refused", phone="966500000002")
     for spelling in ("966500000001", "+966 50-000-0001", "966500000001@s.whatsapp.net"):
         listed = await console.run("dead", "list", "--instance", "bot", "--phone", spelling, "--json")
         assert [json.loads(line)["messageId"] for line in listed.lines] == ["one"]
@@ -274,10 +279,10 @@ async def test_those_of_one_user_are_listed_and_dropped(console: Console) -> Non
     assert [letter.user_phone for letter in await console.queue.dead_letters()] == ["966500000002"]
 
 
-async def test_without_redis_it_says_how_far_it_came(
+async def test_without_redis_requeue_says_how_far_it_came(
     console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await plant(console, 3)
+    await add_dead_letters(console, 3)
     requeue = DeadLetters.requeue
 
     async def only_the_first(letters: DeadLetters, letter_id: str) -> None:
@@ -295,7 +300,7 @@ async def test_without_redis_it_says_how_far_it_came(
 @pytest.mark.parametrize(
     "arguments", [["list"], ["show", "0/1-1"], ["requeue", "--all"], ["drop", "--all", "--yes"]]
 )
-async def test_a_redis_that_is_not_there_is_told(
+async def test_without_redis_each_command_fails(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     console = Console(settings_for("unix:///nowhere/redis.sock"), capsys)

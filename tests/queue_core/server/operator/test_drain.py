@@ -37,7 +37,7 @@ async def test_drain_waits_for_the_workers(console: Console) -> None:
             err += console.capsys.readouterr().err
             return err
 
-        await eventually(lambda: "4 messages of 4 conversations left" in progress(), "progress is told")
+        await eventually(lambda: "4 messages of 4 conversations left" in progress(), "progress is shown")
         assert not drain.done(), "messages in progress are not finished"
         may_answer.set()
         assert await drain == 0
@@ -53,7 +53,7 @@ async def test_drain_times_out_and_says_what_is_left(console: Console) -> None:
     assert (as_json["empty"], as_json["messages"], as_json["conversations"]) == (False, 1, 1)
 
 
-async def test_drain_names_conversations_that_nobody_takes(console: Console) -> None:
+async def test_drain_names_overdue_conversations(console: Console) -> None:
     await console.put("one")
     partition = console.queue.keys.partitions[0]
     await console.queue.redis.zadd(partition.active, {"bot:201": 1})
@@ -72,7 +72,7 @@ async def test_drain_says_that_the_queue_is_held(console: Console) -> None:
     assert (await console.run("drain", "--timeout", "10ms", "--json")).json["held"] is True
 
 
-async def test_drain_does_not_call_a_stranded_conversation_empty(console: Console) -> None:
+async def test_drain_counts_stranded_conversations(console: Console) -> None:
     await console.put("one")
     await console.queue.redis.delete(console.queue.keys.partitions[0].active)
     answer = await console.run("drain", "--timeout", "10ms")
@@ -81,7 +81,7 @@ async def test_drain_does_not_call_a_stranded_conversation_empty(console: Consol
 
 
 async def test_drain_leaves_dead_letters_and_says_so(console: Console) -> None:
-    await console.bury("one", "gave up")
+    await console.put_dead_letter("one", "gave up")
     answer = await console.run("drain")
     assert answer.code == 0
     assert answer.out.startswith("empty; 1 dead letter: see")
@@ -97,14 +97,14 @@ async def test_drain_outlives_a_redis_that_goes_away(
         drain = console.start("drain", "--timeout", "30s")
         err = ""
 
-        def told() -> str:
+        def errors() -> str:
             nonlocal err
             err += capsys.readouterr().err
             return err
 
-        await eventually(lambda: "1 message" in told(), "it waits")
+        await eventually(lambda: "1 message" in errors(), "it waits")
         redis_server.kill()
-        await eventually(lambda: "Redis does not answer" in told(), "it says so")
+        await eventually(lambda: "Redis does not answer" in errors(), "it says so")
         redis_server.restart()
         queue = MessageQueue(client, console.settings.queue)
         await queue.complete(await claimed_batch(queue))

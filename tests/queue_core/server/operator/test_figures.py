@@ -18,12 +18,12 @@ DAY_MS = 86_400_000
 @pytest.mark.parametrize(
     ("counted", "shown"), [(None, "not counted"), (0, "0 conversations"), (1, "1 conversation")]
 )
-def test_a_search_that_was_not_made_is_not_shown_as_none(counted: int | None, shown: str) -> None:
+def test_a_search_that_was_not_made_is_not_shown_as_0(counted: int | None, shown: str) -> None:
     report = HealthReport(checked_at_ms=0, reachable=True, stranded_conversations=counted)
     assert dict(figures(report))["stranded"] == shown
 
 
-def test_a_report_without_counts_shows_none() -> None:
+def test_a_report_without_counts_shows_not_counted() -> None:
     shown = dict(figures(HealthReport(checked_at_ms=0, reachable=True)))
     names = ("active", "waiting", "being answered", "oldest", "dead letters", "damaged", "expired leases")
     assert {name: shown[name] for name in names} == dict.fromkeys(names, "not counted")
@@ -54,17 +54,17 @@ def test_outages_are_shown_with_their_reason() -> None:
         ),
     ],
 )
-def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | None, shown: str) -> None:
+def test_the_layout_says_until_when_the_previous_release_may_run(since_ms: int | None, shown: str) -> None:
     report = HealthReport(checked_at_ms=DAY_MS + 1, reachable=True, is_held=False, layout_since_ms=since_ms)
     assert dict(figures(report))["layout"] == shown
 
 
-def test_the_script_writes_for_the_release_before_for_as_long_as_the_figures_say() -> None:
+def test_the_script_writes_for_the_previous_release_for_as_long_as_the_figures_say() -> None:
     script = (files("queue_core.redis.scripts") / "seen.lua").read_text("utf-8")
     assert f"ROLLING_MS = {PREVIOUS_RELEASE_MS // 3_600_000} * 3600 * 1000" in script
 
 
-def test_findings_are_wrapped_below_themselves_on_a_terminal_and_not_in_a_pipe(
+def test_findings_are_wrapped_and_indented_on_a_terminal_but_not_in_a_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finding = "maxmemory is not set, so a Redis that fills the machine's memory is killed"

@@ -22,10 +22,10 @@ async def finish(console: Console, message_id: str, phone: str = "201") -> None:
     await console.queue.complete(await claimed_batch(console.queue))
 
 
-async def test_it_says_what_it_deleted(console: Console) -> None:
+async def test_forget_says_what_it_deleted(console: Console) -> None:
     await finish(console, "m1")
     await finish(console, "m2")
-    await console.bury("m3", "no luck")
+    await console.put_dead_letter("m3", "no luck")
     await ConversationMemory(console.queue.notes).save("bot", "201", Memory(conversation_id="c"))
     answer = await console.run("forget", "bot", "201", "--yes")
     assert answer.code == 0
@@ -36,7 +36,7 @@ async def test_it_says_what_it_deleted(console: Console) -> None:
     assert (await console.run("show", "bot", "201")).code == 1
 
 
-async def test_a_user_of_whom_nothing_is_kept_is_no_error(console: Console) -> None:
+async def test_a_user_of_whom_nothing_is_kept_is_not_an_error(console: Console) -> None:
     answer = await console.run("forget", "bot", "201", "--yes")
     assert (answer.code, answer.lines[0]) == (
         0,
@@ -52,11 +52,13 @@ async def test_the_phone_may_be_written_as_people_write_it(console: Console) -> 
 
 async def test_without_yes_nothing_is_deleted(console: Console) -> None:
     await finish(console, "m1")
-    assert "look at `show INSTANCE PHONE`, then add --yes" in await console.refused("forget", "bot", "201")
+    assert "look at `show INSTANCE PHONE`, then add --yes" in await console.usage_error(
+        "forget", "bot", "201"
+    )
     assert len(await console.queue.completed("bot", "201")) == 1
 
 
-async def test_messages_that_wait_stay_unless_they_may_go(console: Console) -> None:
+async def test_waiting_messages_stay_unless_they_may_be_dropped(console: Console) -> None:
     await finish(console, "m0")
     for message_id in ("m1", "m2"):
         await console.put(message_id)
@@ -70,7 +72,7 @@ async def test_messages_that_wait_stay_unless_they_may_go(console: Console) -> N
     assert await console.queue.depth() == 0
 
 
-async def test_a_turn_in_work_is_waited_for(console: Console) -> None:
+async def test_nothing_is_deleted_while_a_turn_is_answered(console: Console) -> None:
     await console.put("m1")
     batch = await claimed_batch(console.queue)
     refused = await console.run("forget", "bot", "201", "--yes", "--drop-waiting")
@@ -138,7 +140,7 @@ async def test_nothing_is_deleted_while_messages_wait_under_another_spelling(con
     ]
 
 
-async def test_a_message_that_comes_during_the_deletion_is_not_hidden(
+async def test_a_message_that_comes_during_the_deletion_is_reported(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed, digits = "+55 11 99999-0000", "5511999990000"
@@ -163,7 +165,7 @@ async def test_the_other_spelling_of_a_number_is_named(console: Console, command
     assert "WhatsApp may know" not in other.out + other.err
 
 
-async def test_files_are_named_and_not_changed(console: Console, tmp_path: Path) -> None:
+async def test_files_with_the_users_data_are_named(console: Console, tmp_path: Path) -> None:
     files = {"record_to": tmp_path, "record_text": True, "dead_letters_file": tmp_path / "dead.jsonl"}
     console.settings = console.settings.model_copy(update=files)
     answer = await console.run("forget", "bot", "201", "--yes")
@@ -173,7 +175,7 @@ async def test_files_are_named_and_not_changed(console: Console, tmp_path: Path)
     ]
 
 
-async def test_a_user_is_forgotten_by_any_name(console: Console) -> None:
+async def test_a_user_is_forgotten_by_any_address(console: Console) -> None:
     addresses = {"phone": "201000000001", "lid": "1038@lid"}
     await ConversationMemory(console.queue.notes).save("bot", "1038@lid", Memory(conversation_id="c"))
     for message_id, phone in (("m1", "1038@lid"), ("m2", "201000000001")):

@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 
 
 async def put_old(console: Console, message_id: str, *, hours: float, phone: str = "201") -> None:
-    """A message that arrived some hours ago."""
+    """Store a message that arrived some hours ago."""
     at_ms = time.time_ns() // 1_000_000 - round(hours * HOUR_MS)
     past = MessageQueue(console.queue.redis, console.settings.queue, clock=lambda: at_ms)
     await past.enqueue(QueueMessage(id=message_id, instance_name="bot", user_phone=phone, message="x"))
@@ -28,7 +28,7 @@ async def dead_ids(console: Console) -> list[str]:
 
 
 async def test_hold_shows_what_would_be_answered(console: Console) -> None:
-    await console.bury("dead", "no luck", phone="202")
+    await console.put_dead_letter("dead", "no luck", phone="202")
     await console.put("unsure", phone="203")
     batch = await claimed_batch(console.queue)
     await console.queue.record_reply(batch, "sent or not")
@@ -84,7 +84,7 @@ async def test_resume_asks_what_becomes_of_old_messages(console: Console) -> Non
     assert (await claimed_batch(console.queue)).ids == ("new",)
 
 
-async def test_all_may_be_answered(console: Console) -> None:
+async def test_resume_can_answer_all_messages(console: Console) -> None:
     await put_old(console, "yesterday", hours=26)
     await console.run("hold")
     answer = await console.run("resume", "--answer-all", "--json")
@@ -94,7 +94,7 @@ async def test_all_may_be_answered(console: Console) -> None:
 
 
 async def test_the_time_of_the_hold_makes_no_message_old(console: Console) -> None:
-    """Three hours of hold, in which a message came that is two hours old now."""
+    """The queue is held for three hours, and two hours ago a message came."""
     await console.run("hold")
     three_hours_ago = await console.queue.now_ms() - 3 * HOUR_MS
     for partition in console.queue.keys.partitions:
@@ -135,7 +135,7 @@ async def test_the_end_of_a_damaged_hold_names_no_time(console: Console) -> None
 async def test_resume_of_a_queue_that_is_not_held(console: Console) -> None:
     answer = await console.run("resume")
     assert (answer.code, answer.out) == (0, "the queue is not held\n")
-    assert "type `hold` first" in await console.refused("resume", "--drop-older-than", "1h")
-    assert "not allowed with argument" in await console.refused(
+    assert "type `hold` first" in await console.usage_error("resume", "--drop-older-than", "1h")
+    assert "not allowed with argument" in await console.usage_error(
         "resume", "--drop-older-than", "1h", "--answer-all"
     )

@@ -63,7 +63,7 @@ async def test_show_lists_the_buffers_of_all_names_of_a_user(console: Console) -
     assert [line.split()[-1] for line in shown.lines if "text m" in line] == ["m4", "m1", "m2", "m3"]
 
 
-async def test_show_says_when_the_old_buffer_is_answered(console: Console) -> None:
+async def test_show_says_that_the_old_buffer_is_processed(console: Console) -> None:
     await fill(console)
     await mark_as_processed(console)
     shown = await console.run("show", "bot", "201")

@@ -1,4 +1,4 @@
-"""`partitions`: what it shows, and a change by command line, at full size."""
+"""`partitions`: what it shows, and a change of the number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from queue_core.queue.partitions import turns
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import Console, settings_for, url_of
 
-SECRET = "5511999990000"
+PHONE = "5511999990000"
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,10 @@ async def test_the_number_is_shown(console: Console) -> None:
     assert words in (await console.run("partitions")).out
 
 
-async def test_a_change_carries_conversations_and_refuses_what_was_not_restarted(console: Console) -> None:
-    await console.bury("dead", "no luck", phone=SECRET)
+async def test_a_change_carries_conversations_and_refuses_commands_with_the_old_number(
+    console: Console,
+) -> None:
+    await console.put_dead_letter("dead", "no luck", phone=PHONE)
     for number in range(30):
         await console.put(f"m{number}", phone=f"20{number}")
     changed = await console.run("partitions", "32")
@@ -43,7 +45,7 @@ async def test_a_change_carries_conversations_and_refuses_what_was_not_restarted
     assert "carried: 30 conversations, 1 dead letter." in changed.out
     assert "Set QUEUE_PARTITIONS to 32 and start all processes" in changed.out
     assert "closing the partitions: messages are refused until the change is complete" in changed.err
-    assert SECRET not in changed.out + changed.err
+    assert PHONE not in changed.out + changed.err
     with pytest.raises(PartitionsError, match=r"set partitions \(QUEUE_PARTITIONS\) to 32"):
         await console.run("show", "bot", "201")
     checked = await console.run("check")
@@ -56,7 +58,7 @@ async def test_a_change_carries_conversations_and_refuses_what_was_not_restarted
     assert again.json["before"] == 32
 
 
-async def test_turns_in_work_that_do_not_end_change_nothing(console: Console) -> None:
+async def test_running_turns_that_do_not_end_prevent_a_change(console: Console) -> None:
     await console.put("m1")
     await claimed_batch(console.queue)
     with pytest.raises(Exception, match="turns that are under way: 1"):

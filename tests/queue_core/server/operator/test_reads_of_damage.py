@@ -1,4 +1,4 @@
-"""Every command of the operator reads around damaged keys, which no script has moved aside yet, and names them."""
+"""Commands of the operator on damaged keys that no script has moved aside yet: none fails, and they name the keys."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ async def test_no_command_fails(console: Console, command: str, what: str) -> No
         await write_odd_values(console)
     else:
         await write_wrong_types(console, what)
-    written = await console.run(*command.split())
-    assert "WRONGTYPE" not in written.out + written.err
+    result = await console.run(*command.split())
+    assert "WRONGTYPE" not in result.out + result.err
     fails = command in ("check", "drain --timeout 10ms") and (what == "odd values" or command == "check")
-    assert written.code == (1 if fails else 0)
+    assert result.code == (1 if fails else 0)
 
 
 async def test_status_and_show_name_what_they_leave_out(console: Console) -> None:
@@ -94,9 +94,9 @@ async def test_status_and_check_count_conversations_that_they_leave_out(console:
     await client.delete(getattr(place, name))
     await client.set(getattr(place, name), "oops")
     for command, code in (("status", 0), ("check", 1)):
-        written = await console.run(command)
-        assert written.code == code
-        assert "the messages or the lease of 1 conversation cannot be read" in " ".join(written.out.split())
+        result = await console.run(command)
+        assert result.code == code
+        assert "the messages or the lease of 1 conversation cannot be read" in " ".join(result.out.split())
     report = await examine(console.queue)
     assert report.waiting == (1 if name == "queue" else 2), "a damaged lock reads as missing"
 
@@ -112,28 +112,28 @@ async def test_a_lock_with_odd_values_counts_as_damaged(console: Console) -> Non
 
 
 @pytest.mark.parametrize("size", ["0.5", "nan", "inf", "-3", "1e1", "", None])
-async def test_an_odd_size_of_a_lease_falsifies_no_figure(console: Console, size: str | None) -> None:
+async def test_a_lease_with_an_odd_size_counts_as_damaged(console: Console, size: str | None) -> None:
     await console.put("m1")
     await console.put("m2", phone="202")
     lock: dict[Any, Any] = {"token": "5", "expiresAt": "99999999999999"} | (
         {} if size is None else {"size": size}
     )
     await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, mapping=lock)
-    found = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
-    assert (found.waiting, found.in_flight, found.damaged) == (2, 0, 1)
-    assert found.oldest_added_ms is not None
+    survey = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
+    assert (survey.waiting, survey.in_flight, survey.damaged) == (2, 0, 1)
+    assert survey.oldest_added_ms is not None
 
 
-async def test_a_lease_that_ends_at_no_time_counts_as_expired(console: Console) -> None:
+async def test_a_lease_whose_end_is_not_a_number_counts_as_expired(console: Console) -> None:
     await console.put("m1")
     lock: dict[Any, Any] = {"token": "5", "size": "1", "expiresAt": "nan"}
     await console.queue.redis.hset(console.queue.keys.of("bot", "201").lock, mapping=lock)
-    found = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
-    assert (found.in_flight, found.expired_leases, found.damaged) == (1, 1, 1)
+    survey = await console.queue.survey(console.queue.keys.partitions[0], 0, -1)
+    assert (survey.in_flight, survey.expired_leases, survey.damaged) == (1, 1, 1)
 
 
 async def test_resume_counts_old_messages_of_a_damaged_index(console: Console) -> None:
-    """Otherwise the next rescue would schedule messages that are answered although they are too old."""
+    """Otherwise they would be answered, once the next rescue has scheduled them."""
     client, place = console.queue.redis, console.queue.keys.of("bot", "201")
     await console.put("m1")
     (stored,) = await client.lrange(place.queue, 0, -1)

@@ -22,7 +22,7 @@ from tests.queue_core.server.operator.console import HOSTILE, Console, console_o
 
 SECRET = "s3cret-of-the-webhook"
 TOGETHER = {"QUEUE_WINDOW_MS": "20000", "QUEUE_MAX_MESSAGES": "3"}
-"""Three messages are one turn, at once, however slow the machine."""
+"""Settings that make a turn of three messages as soon as the third has arrived."""
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
     return console_on(real_redis, capsys, EVOLUTION_WEBHOOK_SECRET=SECRET, **TOGETHER)
 
 
-class Front:
-    """The front door: parses as the real one, and stores in a queue."""
+class FakeWeb:
+    """A web process that parses as the real one, and stores in a queue."""
 
     def __init__(self, queue: MessageQueue | None) -> None:
         self.queue = queue
@@ -55,48 +55,48 @@ class Front:
 
 
 @asynccontextmanager
-async def serving(front: Front) -> AsyncIterator[str]:
+async def serving(fake: FakeWeb) -> AsyncIterator[str]:
     app = web.Application()
-    app.router.add_post("/webhook/evolution", front.take)
+    app.router.add_post("/webhook/evolution", fake.take)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
 
 
 async def test_a_burst_is_followed_to_its_answer(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    was_seen_in_work = asyncio.Event()
+    was_seen_processing = asyncio.Event()
     pending = Inspection.pending
 
-    async def noted(inspection: Inspection, instance: str, phone: str) -> list[QueueMessage]:
-        found = await pending(inspection, instance, phone)
-        if any(one.status == "processing" for one in found):
-            was_seen_in_work.set()
-        return found
+    async def watched_pending(inspection: Inspection, instance: str, phone: str) -> list[QueueMessage]:
+        messages = await pending(inspection, instance, phone)
+        if any(message.status == "processing" for message in messages):
+            was_seen_processing.set()
+        return messages
 
     async def wait_to_be_seen(_: object) -> None:
-        await was_seen_in_work.wait()
+        await was_seen_processing.wait()
 
-    monkeypatch.setattr(Inspection, "pending", noted)
-    bot, front = Bot(on_handle=wait_to_be_seen), Front(console.queue)
-    async with serving(front) as url, running(Processor(console.queue, bot.handle, bot.send)):
+    monkeypatch.setattr(Inspection, "pending", watched_pending)
+    bot, fake = Bot(on_handle=wait_to_be_seen), FakeWeb(console.queue)
+    async with serving(fake) as url, running(Processor(console.queue, bot.handle, bot.send)):
         answer = await console.run("send-test", "--url", url, "--phone", "+55 (11) 99999-0000", "--json")
     assert answer.code == 0, answer.out
-    told = answer.json
-    assert told["ok"]
-    assert told["userPhone"] == "5511999990000"
-    assert len(told["acknowledgedMs"]) == 3
-    assert 0 <= told["takenMs"] <= told["finishedMs"]
-    assert told["turns"] == [3]
-    assert (told["waiting"], told["dead"]) == ([], [])
-    assert [key for _, key, _ in front.posts] == [SECRET] * 3
+    report = answer.json
+    assert report["ok"]
+    assert report["userPhone"] == "5511999990000"
+    assert len(report["acknowledgedMs"]) == 3
+    assert 0 <= report["takenMs"] <= report["finishedMs"]
+    assert report["turns"] == [3]
+    assert (report["waiting"], report["dead"]) == ([], [])
+    assert [key for _, key, _ in fake.posts] == [SECRET] * 3
     (batch,) = bot.answered
     assert (batch.instance_name, batch.user_phone) == ("test", "5511999990000")
     assert batch.text == "test message 1\ntest message 2\ntest message 3"
-    assert list(batch.ids) == told["ids"]
+    assert list(batch.ids) == report["ids"]
 
 
-async def test_what_people_see_and_a_number_of_fiction(console: Console) -> None:
-    bot, front = Bot(), Front(console.queue)
-    async with serving(front) as url, running(Processor(console.queue, bot.handle, bot.send)):
+async def test_the_text_for_people_and_a_fictional_number(console: Console) -> None:
+    bot, fake = Bot(), FakeWeb(console.queue)
+    async with serving(fake) as url, running(Processor(console.queue, bot.handle, bot.send)):
         answer = await console.run("send-test", "--url", url, "--instance", HOSTILE, "--text", "ping")
     assert answer.code == 0
     assert [line.split("  ")[0] for line in answer.lines] == [
@@ -128,7 +128,7 @@ CONFIGURED = {
 
 @pytest.mark.parametrize("name", CONFIGURED)
 @pytest.mark.parametrize("is_named", [False, True], ids=["the only one", "named"])
-async def test_it_plays_the_provider_that_is_configured(
+async def test_the_burst_comes_from_the_provider_that_is_configured(
     real_redis: Redis, capsys: pytest.CaptureFixture[str], name: str, is_named: bool
 ) -> None:
     others = {"EVOLUTION_URL": "http://evolution", "EVOLUTION_API_KEY": "key"} if is_named else {}
@@ -158,28 +158,28 @@ async def test_it_plays_the_provider_that_is_configured(
 
 
 async def test_without_a_worker_it_says_what_waits(console: Console) -> None:
-    async with serving(Front(console.queue)) as url:
+    async with serving(FakeWeb(console.queue)) as url:
         answer = await console.run("send-test", "--url", url, "--wait", "100ms")
         as_json = await console.run("send-test", "--url", url, "--wait", "1ms", "--json")
     assert answer.code == 1
     assert answer.lines[-1].startswith(
         "not finished after 0.1 s: 3 messages, 0 being answered, 0 failed attempts"
     )
-    assert [one["status"] for one in as_json.json["waiting"]] == ["pending"] * 3
+    assert [message["status"] for message in as_json.json["waiting"]] == ["pending"] * 3
     assert as_json.code == 1
 
 
 @pytest.mark.parametrize("limited", [False, True], ids=["counts", "does not count"])
 async def test_failed_attempts_are_shown(console: Console, limited: bool) -> None:
-    front = Front(console.queue)
+    fake = FakeWeb(console.queue)
 
     async def fail_the_turn() -> None:
         await console.queue.fail(
             await claimed_batch(console.queue), "the AI is away", after_ms=60_000, limited=limited
         )
 
-    front.after_three = fail_the_turn
-    async with serving(front) as url:
+    fake.after_three = fail_the_turn
+    async with serving(fake) as url:
         answer = await console.run("send-test", "--url", url, "--wait", "1ms")
     assert answer.code == 1
     assert "3 messages, 0 being answered, 1 failed attempt; see `show`" in answer.lines[-2]
@@ -191,14 +191,17 @@ async def test_dead_letters_end_the_wait(console: Console) -> None:
         raise GiveUpError("no such\x1b user")
 
     bot = Bot(on_handle=refuse)
-    async with serving(Front(console.queue)) as url, running(Processor(console.queue, bot.handle, bot.send)):
+    async with (
+        serving(FakeWeb(console.queue)) as url,
+        running(Processor(console.queue, bot.handle, bot.send)),
+    ):
         answer = await console.run("send-test", "--url", url)
     assert answer.code == 1
     assert [line.split(" (")[0] for line in answer.lines[-3:]] == [r"given up: no such\x1b user"] * 3
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "hint"),
     [
         (
             401,
@@ -213,15 +216,15 @@ async def test_dead_letters_end_the_wait(console: Console) -> None:
         (200, {"queued": 1}, "cannot be found in this queue"),
     ],
 )
-async def test_a_server_that_does_not_queue_it(
-    console: Console, status: int, body: object, said: str
+async def test_a_server_that_does_not_queue_the_burst(
+    console: Console, status: int, body: object, hint: str
 ) -> None:
-    front = Front(None)
-    front.answer = lambda: web.json_response(body, status=status)
-    async with serving(front) as url:
+    fake = FakeWeb(None)
+    fake.answer = lambda: web.json_response(body, status=status)
+    async with serving(fake) as url:
         answer = await console.run("send-test", "--url", url)
     assert answer.code == 1
-    assert said in answer.out + answer.err
+    assert hint in answer.out + answer.err
     assert SECRET not in answer.out + answer.err
 
 
@@ -240,15 +243,17 @@ async def unused_port() -> int:
         return server.port
 
 
-async def test_the_address_of_the_settings(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    front = Front(None)
-    front.answer = lambda: web.json_response({}, status=418)
-    async with serving(front) as url:
+async def test_the_default_address_is_that_of_the_settings(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeWeb(None)
+    fake.answer = lambda: web.json_response({}, status=418)
+    async with serving(fake) as url:
         port = url.rstrip("/").rsplit(":", 1)[1]
         console = console_on(real_redis, capsys, HOST="0.0.0.0", PORT=port, ALLOW_UNSIGNED_WEBHOOKS="true")
         answer = await console.run("send-test")
     assert "418" in answer.err
-    assert front.posts[0][1] == "", "no secret is set"
+    assert fake.posts[0][1] == "", "no secret is set"
 
 
 def test_help_says_which_server_gets_the_burst(capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,8 +264,8 @@ def test_help_says_which_server_gets_the_burst(capsys: pytest.CaptureFixture[str
 
 
 async def test_nothing_is_posted_when_the_queue_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
-    front = Front(None)
-    async with serving(front) as url:
+    fake = FakeWeb(None)
+    async with serving(fake) as url:
         with pytest.raises(QueueUnavailableError):
             await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("send-test", "--url", url)
-    assert front.posts == []
+    assert fake.posts == []

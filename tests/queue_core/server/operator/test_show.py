@@ -17,7 +17,7 @@ from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
 
-async def test_nothing_known_is_1(console: Console) -> None:
+async def test_an_unknown_conversation_exits_with_1(console: Console) -> None:
     answer = await console.run("show", "bot", HOSTILE)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith(r"queue_core: nothing is known about bot ev:il{0}\n\x1b[2J")
@@ -80,7 +80,7 @@ async def test_replies_that_did_not_arrive(console: Console) -> None:
     assert "2 replies; the newest was reported " in shown.out
     assert r"error 131047: Too late\x1b[2J" in shown.out
     as_json = (await console.run("show", "bot", "201", "--json")).json
-    assert [it["replyId"] for it in as_json["undelivered"]] == ["out0", "out1"]
+    assert [reply["replyId"] for reply in as_json["undelivered"]] == ["out0", "out1"]
 
 
 async def test_a_lease_that_ran_out(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ async def test_a_turn_that_waits_for_room_for_dead_letters(
 ) -> None:
     console = console_on(real_redis, capsys, QUEUE_DEAD_LETTERS_MAX="1")
     for phone in ("201", "202"):
-        await console.bury(f"to {phone}", "the AI refused", phone=phone)
+        await console.put_dead_letter(f"to {phone}", "the AI refused", phone=phone)
     shown = await console.run("show", "bot", "202")
     assert "given up; waits for room for dead letters" in shown.out
     assert re.search(r"^last error +the AI refused$", shown.out, re.MULTILINE)
@@ -132,13 +132,13 @@ async def test_a_backoff_with_the_error(console: Console) -> None:
     assert as_json["retry"]["atMs"] - as_json["nowMs"] == pytest.approx(60_000, abs=20_000)
 
 
-async def test_one_that_is_stranded_is_called_so(console: Console) -> None:
+async def test_a_stranded_conversation_is_called_so(console: Console) -> None:
     await console.put("one")
     await console.queue.redis.delete(console.queue.keys.partitions[0].active)
     assert "STRANDED" in (await console.run("show", "bot", "201")).out
 
 
-async def test_the_last_finished_ones(console: Console) -> None:
+async def test_the_last_finished_messages(console: Console) -> None:
     for number in range(7):
         await console.put(f"m{number}", text=f"text {number}")
         await console.queue.complete(await claimed_batch(console.queue))
@@ -148,12 +148,12 @@ async def test_the_last_finished_ones(console: Console) -> None:
     assert shown.lines[-1].endswith("text 6")
     assert "nothing waits" in shown.out
     finished = (await console.run("show", "bot", "201", "--finished", "2", "--json")).json["finished"]
-    assert [one["id"] for one in finished] == ["m5", "m6"]
-    assert all(one["completedAt"] >= one["addedAt"] > 0 for one in finished)
+    assert [message["id"] for message in finished] == ["m5", "m6"]
+    assert all(message["completedAt"] >= message["addedAt"] > 0 for message in finished)
     assert "finished messages" not in (await console.run("show", "bot", "201", "--finished", "0")).out
 
 
-async def test_all_finished_ones_are_not_called_the_last(console: Console) -> None:
+async def test_all_finished_messages_are_not_called_the_last(console: Console) -> None:
     await console.put("m1")
     await console.queue.complete(await claimed_batch(console.queue))
     assert "1 finished message:" in (await console.run("show", "bot", "201")).lines
@@ -161,14 +161,14 @@ async def test_all_finished_ones_are_not_called_the_last(console: Console) -> No
 
 async def test_a_requeued_message_counts_as_arrived(console: Console) -> None:
     """Statistics of a conversation are gone an hour after its last activity."""
-    await console.bury("one", "refused")
+    await console.put_dead_letter("one", "refused")
     await console.queue.redis.delete(console.queue.keys.of("bot", "201").stats)
     await console.queue.requeue((await console.queue.dead_letters())[0].id)
     await console.queue.complete(await claimed_batch(console.queue))
     assert "1 message arrived, 1 finished" in (await console.run("show", "bot", "201")).out
 
 
-async def test_a_column_of_kinds_is_shown_only_where_one_is_known(console: Console) -> None:
+async def test_the_column_of_kinds_is_shown_only_if_a_kind_is_known(console: Console) -> None:
     await console.put("one")
     assert "kind" in (await console.run("show", "bot", "201")).out
     await console.queue.enqueue(QueueMessage(id="two", instance_name="bot", user_phone="202", message="hi"))
@@ -185,8 +185,8 @@ async def test_long_texts_are_cut_unless_full(console: Console) -> None:
 
 
 async def test_dead_letters_and_how_to_see_them(console: Console) -> None:
-    await console.bury("one", "the AI said 401", phone="966500000001")
-    await console.bury("two", "the AI said\x1b 503", phone="966500000001")
+    await console.put_dead_letter("one", "the AI said 401", phone="966500000001")
+    await console.put_dead_letter("two", "the AI said\x1b 503", phone="966500000001")
     shown = await console.run("show", "bot", "966500000001")
     assert "nothing waits; 2 messages given up" in shown.out
     assert re.search(r"2, the newest [\d.]+ s ago: the AI said\\x1b 503", shown.out)
@@ -200,7 +200,7 @@ async def test_dead_letters_and_how_to_see_them(console: Console) -> None:
 
 async def test_dead_letters_alone_are_shown(console: Console) -> None:
     """The statistics of a conversation are gone an hour after its last activity, its dead letters stay."""
-    await console.bury("one", "refused")
+    await console.put_dead_letter("one", "refused")
     await console.queue.redis.delete(console.queue.keys.of("bot", "201").stats)
     assert (await console.run("show", "bot", "201")).code == 0
 
@@ -226,7 +226,8 @@ async def test_a_name_that_is_stored_as_typed_comes_first(console: Console) -> N
     await console.put("one", phone="+966 500000001")
     await console.put("two", phone="966500000001")
     assert [
-        it["id"] for it in (await console.run("show", "bot", "+966 500000001", "--json")).json["pending"]
+        message["id"]
+        for message in (await console.run("show", "bot", "+966 500000001", "--json")).json["pending"]
     ] == ["one"]
 
 
@@ -254,7 +255,7 @@ async def test_what_the_ai_remembers(console: Console) -> None:
     }
 
 
-async def test_what_is_no_message_does_not_hide_the_others(console: Console) -> None:
+async def test_a_value_that_is_not_a_message_does_not_hide_messages(console: Console) -> None:
     await console.put("one", text="good words")
     await console.queue.redis.lpush(console.queue.keys.of("bot", "201").queue, "\x1bgarbage")
     shown = await console.run("show", "bot", "201")
@@ -303,7 +304,7 @@ async def test_messages_that_their_user_changed(
     assert rows[1].endswith("edited two at five (before: at four)")
 
 
-async def test_a_user_is_shown_by_any_name(console: Console) -> None:
+async def test_a_user_is_shown_by_any_address(console: Console) -> None:
     addresses = {"phone": "201000000001", "lid": "1038@lid"}
     for message_id, phone in (("m1", "1038@lid"), ("m2", "201000000001")):
         await console.queue.enqueue(
@@ -328,8 +329,8 @@ async def test_a_user_is_shown_by_any_name(console: Console) -> None:
     assert (as_json["userPhone"], as_json["otherNames"]) == ("201000000001", ["1038@lid"])
 
 
-async def test_dead_letters_are_listed_by_any_name(console: Console) -> None:
-    await console.bury("m1", "no luck", phone="1038@lid")
+async def test_dead_letters_are_listed_by_any_address(console: Console) -> None:
+    await console.put_dead_letter("m1", "no luck", phone="1038@lid")
     addresses = {"phone": "201000000001", "lid": "1038@lid"}
     await console.queue.enqueue(
         QueueMessage(

@@ -1,4 +1,4 @@
-"""`status`: figures, once and again and again."""
+"""`status`: figures, once or with `--watch`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.queue_core.server.operator.console import HOSTILE, Console, settings_
 
 
 async def test_status_has_figures_and_who_is_next(console: Console) -> None:
-    await console.bury("one", "gave up", phone="203")
+    await console.put_dead_letter("one", "gave up", phone="203")
     await console.put("two", phone="201")
     await console.put("three", phone="202")
     shown = await console.run("status")
@@ -23,12 +23,12 @@ async def test_status_has_figures_and_who_is_next(console: Console) -> None:
 
 
 async def test_status_as_json(console: Console) -> None:
-    for at in range(12):
-        await console.put(f"m{at}", phone=f"2{at:02}")
+    for number in range(12):
+        await console.put(f"m{number}", phone=f"2{number:02}")
     answer = (await console.run("status", "--json", "--limit", "3")).json
     assert answer["waiting"] == 12
-    assert [one["userPhone"] for one in answer["nextDue"]] == ["200", "201", "202"]
-    assert all(one["attentionInMs"] <= 20 for one in answer["nextDue"])
+    assert [turn["userPhone"] for turn in answer["nextDue"]] == ["200", "201", "202"]
+    assert all(turn["attentionInMs"] <= 20 for turn in answer["nextDue"])
     shown = await console.run("status")
     assert shown.lines[-1] == "and 2 conversations more: --limit N lists more of them"
     assert "and " not in (await console.run("status", "--limit", "12")).lines[-1]
@@ -55,7 +55,7 @@ async def test_status_watches_through_an_outage(
         out, err = out + captured.out, err + captured.err
         return out, err
 
-    await eventually(lambda: len(seen()[0].splitlines()) >= 2, "two looks")
+    await eventually(lambda: len(seen()[0].splitlines()) >= 2, "two outputs")
     redis_server.kill()
     await eventually(lambda: "queue_core: Redis" in seen()[1], "it says that Redis is away")
     redis_server.restart()
@@ -67,16 +67,16 @@ async def test_status_watches_through_an_outage(
     assert json.loads(out.splitlines()[0])["reachable"] is True
 
 
-async def test_status_clears_nothing_where_there_is_no_terminal(console: Console) -> None:
+async def test_status_clears_no_screen_without_a_terminal(console: Console) -> None:
     watch = console.start("status", "--watch", "10ms")
     out = ""
 
-    def looks() -> int:
+    def outputs() -> int:
         nonlocal out
         out += console.capsys.readouterr().out
         return out.count("dead letters")
 
-    await eventually(lambda: looks() >= 2, "two looks")
+    await eventually(lambda: outputs() >= 2, "two outputs")
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
     assert "\x1b" not in out
