@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-What = Literal["edit", "deletion"]
+ChangeKind = Literal["edit", "deletion"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edit that waits for its message. `ms` is the provider's time, `target` the id of the message that it edits."""
+    """An edit by the user. `ms` is the provider's time, `target` the id of the message that it edits."""
 
     id: str
     ms: int
@@ -22,7 +22,7 @@ class Edit:
 class Note:
     """A change that came when its message could not be changed; `stands_for` is the id that is read instead, or ""."""
 
-    what: What
+    what: ChangeKind
     ms: int
     stands_for: str
 
@@ -32,20 +32,20 @@ class Changes:
     """Changes of a conversation that are not carried out yet."""
 
     beside: dict[str, Edit | None] = field(default_factory=dict)
-    """Edits of messages that wait, by the ids of these; None for a deletion."""
+    """Edits that wait to be carried out, by the id of the edited message; None for a deletion."""
     notes: dict[str, Note] = field(default_factory=dict)
     is_reply_outdated: bool = False
     """True if a message was changed while it was being answered."""
 
-    def counts_less(self, what: What, ms: int, target: str) -> bool:
-        """Return True for a change of a message that was changed before, later or for good."""
+    def is_overruled(self, what: ChangeKind, ms: int, target: str) -> bool:
+        """Return True if a later change of the message, or its deletion, came first."""
         note = self.notes.get(target)
         if note is None:
             return False
         return note.what == "deletion" or (what == "edit" and 0 < ms < note.ms)
 
     def id_of(self, target: str) -> str:
-        """Return the id of what is read for a message."""
+        """Return the id that is read for a message: its own, or an edit's."""
         note = self.notes.get(target)
         return note.stands_for if note and note.stands_for else target
 
@@ -55,7 +55,7 @@ class Changes:
         return note if note and note.what == "deletion" else self.notes.get(message_id)
 
     def is_deleted(self, message_id: str, target: str) -> bool:
-        """Return True if the deletion of a message, or of what it edits, is noted."""
+        """Return True if the deletion of a message, or of the message that it edits, is noted."""
         note = self.note_on(message_id, target)
         return note is not None and note.what == "deletion"
 

@@ -1,4 +1,4 @@
-"""Drives the real queue and the model of its contract side by side, and checks everything after every step."""
+"""Driver of the real queue and its model side by side. It checks everything after every step."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from queue_core import (
 from queue_core.queue.upkeep.rescue import Rescued
 from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.forgetful import Forgetful
-from tests.queue_core.searches.changes import Edit, What
-from tests.queue_core.searches.model import TEXT, Contract, Handed, Name
-from tests.queue_core.searches.observed import InvariantBrokenError, check_all, keep_what_expires, observe
+from tests.queue_core.searches.changes import ChangeKind, Edit
+from tests.queue_core.searches.model import TEXT, Contract, ExpectedBatch, Name
+from tests.queue_core.searches.observed import InvariantBrokenError, check_all, observe, prolong_ttls
 
 EPOCH_MS = 1_790_000_000_000
 DEADLINE_MS = 60_000
@@ -45,14 +45,14 @@ class Driver:
             transport=self.transport,
         )
         self.batches: list[Batch] = []
-        """Everything ever handed over, stale ones included."""
+        """Batches of all claims, with those whose lease is lost."""
         self._claims = 0
         self._last_token = 0
 
     async def check(self) -> None:
-        """Every invariant, and that the queue counts as the contract does. Raises InvariantBrokenError."""
+        """Check all invariants and counts of the queue. Raises InvariantBrokenError."""
         seen = await observe(self.queue)
-        await keep_what_expires(self.queue.redis, seen)
+        await prolong_ttls(self.queue.redis, seen)
         check_all(self.contract, seen, self.settings.prefix)
         waiting = sum(len(conversation.messages) for conversation in self.contract.conversations.values())
         _same("depth", await self.queue.depth(), waiting)
@@ -60,7 +60,7 @@ class Driver:
         _same("survey", survey, self.contract.survey())
 
     async def rescue(self) -> None:
-        """No step leaves anything to rescue."""
+        """Check that a rescue finds nothing to repair."""
         _same("rescued", await self.queue.rescue(), Rescued(stranded=0, locks=0))
         await self.check()
 
@@ -78,12 +78,12 @@ class Driver:
     async def enqueue(
         self, name: Name, message_id: str, *, age_ms: int | None = None, lost: bool = False
     ) -> str:
-        """One message, `age_ms` after the user wrote it (None: unknown). Returns the id it has."""
+        """Enqueue a message, `age_ms` after the user wrote it (None: unknown). Return its id."""
         provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
         message = QueueMessage(
             id=message_id, instance_name=name[0], user_phone=name[1], message=TEXT, timestamp=provider_ms
         )
-        lost = lost and bool(message_id)  # one without an id cannot be told from another
+        lost = lost and bool(message_id)  # without an id, a repeated message is another message
         receipt = await self._step(lambda: self.queue.enqueue(message), lost=lost)
         _same("given id", receipt.id if message_id else receipt.id.startswith("own-"), message_id or True)
         expected = self.contract.enqueue(name, receipt.id, provider_ms)
@@ -96,14 +96,14 @@ class Driver:
     async def change(
         self,
         name: Name,
-        what: What,
+        what: ChangeKind,
         target: str,
         change_id: str,
         *,
         age_ms: int | None = None,
         lost: bool = False,
     ) -> str:
-        """An edit or a deletion of an earlier message. Return the status of its receipt."""
+        """Edit or delete a message. Return the status of the receipt."""
         provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
         change = Edit(change_id, provider_ms, f"text of {change_id}", target)
         message = QueueMessage(
@@ -124,7 +124,7 @@ class Driver:
         return status
 
     async def withdraw(self, name: Name, message_id: str, *, lost: bool = False) -> str:
-        """The message was answered without the queue."""
+        """Withdraw a message that was answered without the queue."""
         message = QueueMessage(id=message_id, instance_name=name[0], user_phone=name[1], message="…")
         answer = await self._step(lambda: self.queue.withdraw(message), lost=lost)
         expected = self.contract.withdraw(name, message_id)
@@ -160,11 +160,11 @@ class Driver:
             processor_id, self._claims, limit, only, tokens, is_repeated=lost
         )
         claimed = await self.queue.claim(processor_id, limit=limit, only=only, kept=kept)
-        _same("batches", [_as_handed(batch) for batch in claimed.batches], expected)
+        _same("batches", [_as_expected_batch(batch) for batch in claimed.batches], expected)
         _same("given up by claim", claimed.given_up, given_up)
         _same("spared", claimed.spared, self.contract.spared)
         for batch in claimed.batches:
-            self._note(batch)
+            self._note_token(batch)
         await self.check()
         next_due = min(
             (
@@ -178,7 +178,7 @@ class Driver:
         return claimed.batches
 
     async def extend(self, batch: Batch, *, lost: bool = False) -> bool:
-        """Return True when the step could be taken, as all steps below do."""
+        """Renew the lease. Return True if it was held, as all steps below."""
         return await self._as_holder(
             lambda: self.queue.extend(batch),
             lambda: self.contract.extend(_name(batch), batch.token),
@@ -217,7 +217,7 @@ class Driver:
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False, lost: bool = False) -> bool:
-        """Hand it back."""
+        """Hand the batch back."""
         return await self._as_holder(
             lambda: self.queue.release(batch, not_sent=not_sent),
             lambda: self.contract.release(_name(batch), batch.token, not_sent=not_sent),
@@ -260,7 +260,7 @@ class Driver:
         return True
 
     async def requeue(self, index: int) -> None:
-        """The dead letter at that place of the contract's list."""
+        """Requeue the dead letter at that place of the contract's list."""
         letter_id = await self._dead_letter_id(index)
         await self.queue.requeue(letter_id)
         self.contract.requeue(index)
@@ -338,7 +338,7 @@ class Driver:
             raise InvariantBrokenError("somebody who holds nothing was obeyed") from None
 
     async def _end_of_backoff_ms(self, batch: Batch) -> int:
-        """As the queue chose it; must lie between half of the full backoff and all of it."""
+        """Return the end that the queue chose, and check that it waits half to all of the backoff."""
         attention = {
             (it.instance_name, it.user_phone): it.attention_at_ms
             for it in await self.queue.active_conversations()
@@ -359,7 +359,7 @@ class Driver:
             and letter.message.id == dead.id
         )
 
-    def _note(self, batch: Batch) -> None:
+    def _note_token(self, batch: Batch) -> None:
         lease = self.contract.conversations[_name(batch)].lease
         assert lease is not None
         if lease.token == 0:
@@ -373,8 +373,8 @@ def _name(batch: Batch) -> Name:
     return batch.instance_name, batch.user_phone
 
 
-def _as_handed(batch: Batch) -> Handed:
-    return Handed(
+def _as_expected_batch(batch: Batch) -> ExpectedBatch:
+    return ExpectedBatch(
         name=_name(batch),
         ids=batch.ids,
         texts=tuple(message.message for message in batch.messages),
@@ -386,14 +386,16 @@ def _as_handed(batch: Batch) -> Handed:
     )
 
 
-def _same_receipt(found: tuple[str, int, int], should: tuple[str, int, int], settings: QueueSettings) -> None:
-    """A duplicate's receipt may say that the id came up to a step too early: a third of the memory has 128 steps."""
+def _same_receipt(
+    actual: tuple[str, int, int], expected: tuple[str, int, int], settings: QueueSettings
+) -> None:
+    """Compare receipts. A duplicate's time may be a step too early: a third of the TTL of ids has 128 steps."""
     step_ms = -(-settings.dedupe_ttl_s * 1000 // 3 // 128)
-    if found[0] == should[0] == "duplicate" and 0 <= should[1] - found[1] <= step_ms:
-        found = should
-    _same("receipt", found, should)
+    if actual[0] == expected[0] == "duplicate" and 0 <= expected[1] - actual[1] <= step_ms:
+        actual = expected
+    _same("receipt", actual, expected)
 
 
-def _same(what: str, found: object, should: object) -> None:
-    if found != should:
-        raise InvariantBrokenError(f"{what}: {found}, it should be {should}")
+def _same(what: str, actual: object, expected: object) -> None:
+    if actual != expected:
+        raise InvariantBrokenError(f"{what}: {actual}, it should be {expected}")

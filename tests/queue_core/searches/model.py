@@ -1,7 +1,7 @@
-"""Promises of the queue in plain Python: the model that the state machine holds the real queue against.
+"""Promises of the queue in plain Python: the model that the real queue is compared with.
 
 It knows nothing of lists, locks or sorted sets. A message has a place and a number of attempts; a conversation has at
-most one lease and one time at which it needs attention. Each method tells what the real queue must answer.
+most one lease and one time at which it needs attention. Each method returns what the real queue must answer.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Literal
 
 from queue_core import LeaseLostError, QueueSettings, policy
 from queue_core.redis.scripts.answers import SurveyAnswer
-from tests.queue_core.searches.changes import Changes, Edit, Note, What
+from tests.queue_core.searches.changes import ChangeKind, Changes, Edit, Note
 
 TEXT = "…"
 """Text of every message that is not edited."""
 Name = tuple[str, str]
 """A conversation: instance and phone."""
 DROPPED_AT_ONCE = 50
-"""Dead letters that one step makes of old messages."""
+"""Limit of old messages that one step makes dead letters."""
 Reason = Literal["late", "expired", "attempts", "told"]
 """Only reasons for which a message may become a dead letter."""
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
+class Unfinished:
     """A message that is not finished."""
 
     id: str
@@ -42,7 +42,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Lease:
-    """Who works on the first `size` messages of a conversation. `token` is known once the queue has said it."""
+    """Lease on the first `size` messages of a conversation. `token` is 0 until the queue has said it."""
 
     processor_id: str
     claim_id: int
@@ -54,7 +54,7 @@ class Lease:
 
 @dataclass(slots=True)
 class Reply:
-    """A reply on record, for the first `size` messages."""
+    """A recorded reply to the first `size` messages."""
 
     text: str
     size: int
@@ -67,18 +67,18 @@ class Conversation:
     """Work that is left for one user."""
 
     name: Name
-    messages: list[Waiting] = field(default_factory=list)
+    messages: list[Unfinished] = field(default_factory=list)
     lease: Lease | None = None
     reply: Reply | None = None
     attention_ms: int | None = None
     """Due time, next look at the lease, or end of the backoff; None when nothing waits."""
     latest_ms: int | None = None
     """Latest due time of a superseded turn."""
-    answered: list[Waiting] = field(default_factory=list)
+    answered: list[Unfinished] = field(default_factory=list)
     """Messages in flight that were answered without the queue."""
     changes: Changes = field(default_factory=Changes)
     settled_token: int = 0
-    """Whoever held this one ended it: told again, it does nothing and is no error."""
+    """Token of the last lease that was ended. Ending it once more is not an error."""
 
     @property
     def attempts(self) -> int:
@@ -102,8 +102,8 @@ class Dead:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """A batch that a claim must hand over."""
+class ExpectedBatch:
+    """A batch that a claim must return."""
 
     name: Name
     ids: tuple[str, ...]
@@ -116,7 +116,7 @@ class Handed:
 
 
 class Contract:
-    """All conversations of one deployment. `now_ms` is moved by the caller."""
+    """Model of the queue, with all conversations. `now_ms` is moved by the caller."""
 
     def __init__(self, settings: QueueSettings, now_ms: int) -> None:
         self.settings = settings
@@ -125,13 +125,13 @@ class Contract:
         self.seen: dict[tuple[Name, str], int] = {}
         self.acknowledged: set[tuple[Name, str]] = set()
         self.deleted: set[tuple[Name, str]] = set()
-        """Messages of which a deletion came that counts."""
+        """Messages that their user deleted."""
         self.archive: dict[Name, list[tuple[int, str]]] = {}
         self.edited_ms: dict[tuple[Name, str], int] = {}
         """Provider's times of the edits whose texts finished messages have."""
         self.dead: list[Dead] = []
         self.gone: set[tuple[Name, str]] = set()
-        """Dropped by command, or finished so long ago that they are no longer kept."""
+        """Messages dropped by command, or finished so long ago that they are no longer kept."""
         self.spared = 0
         """Number of leases that the last claim found over and left to their holders."""
         self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
@@ -171,7 +171,7 @@ class Contract:
     # Webhooks.
 
     def enqueue(self, name: Name, message_id: str, provider_ms: int) -> tuple[str, int, int]:
-        """Status, time added, messages waiting."""
+        """Return status, time added and messages waiting."""
         first = self.seen.get((name, message_id))
         if first is not None:
             return "duplicate", first, 0
@@ -185,8 +185,8 @@ class Contract:
         waiting = self._append(name, message_id, provider_ms)
         return "queued", self.now_ms, waiting
 
-    def change(self, name: Name, what: What, target: str, change: Edit) -> tuple[str, int, int]:
-        """Status, time added, messages waiting, of an edit or a deletion with the id and time of `change`."""
+    def change(self, name: Name, what: ChangeKind, target: str, change: Edit) -> tuple[str, int, int]:
+        """Return status, time added and messages waiting of an edit, or a deletion with the id and time of `change`."""
         first = self.seen.get((name, change.id))
         if first is not None:
             return "duplicate", first, 0
@@ -194,7 +194,7 @@ class Contract:
         self.acknowledged.add((name, change.id))
         conversation = self.conversations.setdefault(name, Conversation(name))
         changes = conversation.changes
-        if changes.counts_less(what, change.ms, target):
+        if changes.is_overruled(what, change.ms, target):
             self._archive(name, [change.id])
             return "changed", self.now_ms, len(conversation.messages)
         if what == "deletion":
@@ -227,7 +227,7 @@ class Contract:
         return "changed", self.now_ms, len(conversation.messages)
 
     def _state(self, conversation: Conversation, at: int) -> Literal["replied", "read", "open"]:
-        """Return what a change can still do to a message. A turn that is answered again for it is noted."""
+        """Return whether a change can still reach a message. Note if its turn must be answered again."""
         if at < (conversation.reply.size if conversation.reply else 0):
             return "replied"
         if conversation.lease and at < conversation.lease.size:
@@ -237,7 +237,7 @@ class Contract:
         return "open"
 
     def _append_change(
-        self, conversation: Conversation, what: What, target: str, change: Edit
+        self, conversation: Conversation, what: ChangeKind, target: str, change: Edit
     ) -> tuple[str, int, int]:
         """Make a change a message of its own, unless it is too late for that."""
         edited = target if what == "edit" else ""
@@ -252,15 +252,17 @@ class Contract:
         waiting = self._append(conversation.name, change.id, change.ms, change.text, edited)
         return "queued", self.now_ms, waiting
 
-    def _release(self, conversation: Conversation, messages: Iterable[Waiting]) -> None:
-        """Make messages of the edits whose messages are finished as they were."""
+    def _release(self, conversation: Conversation, messages: Iterable[Unfinished]) -> None:
+        """Make edits new messages, since their messages finished with the old text."""
         changes = conversation.changes
         for message in messages:
             edit = changes.beside.pop(message.id, None)
             if edit and changes.is_deleted(edit.id, edit.target):
                 self._archive(conversation.name, [edit.id])
             elif edit:
-                conversation.messages.append(Waiting(edit.id, edit.ms, self.now_ms, edit.text, edit.target))
+                conversation.messages.append(
+                    Unfinished(edit.id, edit.ms, self.now_ms, edit.text, edit.target)
+                )
                 changes.notes[message.id] = Note("edit", edit.ms, edit.id)
 
     def _apply(self, conversation: Conversation, limit: int) -> None:
@@ -277,8 +279,8 @@ class Contract:
             assert not any(changes.beside.values()), "an edit waits for a message that is not there"
             changes.beside = {}
 
-    def _apply_to(self, conversation: Conversation, messages: list[Waiting]) -> list[Waiting]:
-        """Return the messages that are not to be read."""
+    def _apply_to(self, conversation: Conversation, messages: list[Unfinished]) -> list[Unfinished]:
+        """Carry out changes of messages; return those that nobody reads."""
         changes, gone = conversation.changes, []
         for message in messages:
             note = changes.note_on(message.id, message.target)
@@ -297,7 +299,7 @@ class Contract:
         return gone
 
     def withdraw(self, name: Name, message_id: str) -> str:
-        """Marked, withdrawn or in flight."""
+        """Return "marked", "withdrawn" or "in flight"."""
         self.seen.setdefault((name, message_id), self.now_ms)
         conversation = self.conversations.get(name)
         for at, message in enumerate(conversation.messages if conversation else ()):
@@ -322,15 +324,15 @@ class Contract:
     # Workers.
 
     def due(self, only: Name | None = None) -> list[Conversation]:
-        """Return what needs attention now, longest overdue first, equal times by the conversation's encoded name."""
-        found = [
+        """Return conversations that need attention now, longest overdue first, then by encoded name."""
+        due = [
             conversation
             for conversation in self.conversations.values()
             if conversation.attention_ms is not None
             and conversation.attention_ms <= self.now_ms
             and only in (None, conversation.name)
         ]
-        return sorted(found, key=lambda it: (it.attention_ms, ":".join(it.name)))
+        return sorted(due, key=lambda it: (it.attention_ms, ":".join(it.name)))
 
     def claim(
         self,
@@ -341,10 +343,10 @@ class Contract:
         kept: Iterable[tuple[Name, int]] = (),
         *,
         is_repeated: bool = False,
-    ) -> tuple[list[Handed], int]:
-        """The batches, in order, and how many messages became dead letters.
+    ) -> tuple[list[ExpectedBatch], int]:
+        """Return the batches, in order, and the number of new dead letters.
 
-        The time for which a worker gets no answer, and repeats its claim, is not waiting.
+        After a claim that is repeated, the time before it does not count as waiting.
         """
         self.spared = 0
         self._look(is_repeated=is_repeated)
@@ -355,11 +357,11 @@ class Contract:
         last_id, leased = self._last_claim.get(processor_id, (0, []))
         if last_id == claim_id:
             still = [it for it in leased if it.lease and it.lease.claim_id == claim_id]
-            for conversation in still:  # whoever asks again begins with them only now
+            for conversation in still:  # the worker that repeats its claim begins only now
                 self._renew(conversation)
-            return [self._handed(conversation) for conversation in still], 0
+            return [self._expected_batch(conversation) for conversation in still], 0
         leased = []
-        handed: list[Handed] = []
+        batches: list[ExpectedBatch] = []
         dead_before = len(self.dead)
         for _ in range(0 if self.is_on_hold else 16):
             due = self.due(only)[: limit - len(leased)]
@@ -371,15 +373,15 @@ class Contract:
                 conversation.lease = None
                 self._apply(conversation, self.settings.max_batch)
                 self._finish_answered(conversation)
-                self._give_up_what_is_owed(conversation)
+                self._give_up_worn_out_or_expired(conversation)
                 if self._leasable(conversation):
                     self._lease(conversation, processor_id, claim_id, due_ms)
-                    handed.append(self._handed(conversation))
+                    batches.append(self._expected_batch(conversation))
                     leased.append(conversation)
                     self._last_claim[processor_id] = (claim_id, leased)
             if not held:
                 break
-        return handed, len(self.dead) - dead_before
+        return batches, len(self.dead) - dead_before
 
     def _look(self, *, is_repeated: bool) -> None:
         """Note a claim. Claims at most a quarter of a lease apart are without a gap."""
@@ -391,7 +393,7 @@ class Contract:
             self._counts_from_ms = self.now_ms
 
     def _is_held(self, conversation: Conversation) -> bool:
-        """Return True if the holder may still renew its lease; then it is looked at again in an eighth of its time."""
+        """Return True if the holder may still renew; the next look comes after at most an eighth of a lease."""
         if conversation.lease is None:
             return False
         expires_ms = conversation.lease.expires_ms
@@ -403,12 +405,12 @@ class Contract:
         return True
 
     def extend(self, name: Name, token: int) -> None:
-        """Raise LeaseLostError, as all that need the lease."""
+        """Renew a lease. Raises LeaseLostError, as all steps of a holder."""
         conversation = self._held(name, token)
         self._renew(conversation)
 
     def record_reply(self, name: Name, token: int, text: str) -> bool:
-        """Keep the reply for what the lease covers; False if a newer message joins the turn."""
+        """Keep the reply to the leased messages; return False if it is superseded."""
         if self.conversations[name].settled_token == token:
             return False
         conversation = self._held(name, token)
@@ -450,7 +452,7 @@ class Contract:
             reply.state, reply.parts = "unsure", parts
 
     def complete(self, name: Name, token: int) -> None:
-        """Finish what the lease covers."""
+        """Finish the leased messages."""
         conversation = self.conversations[name]
         if conversation.settled_token == token:
             return
@@ -499,7 +501,7 @@ class Contract:
         return given_up
 
     def release(self, name: Name, token: int, *, not_sent: bool) -> None:
-        """Hand back; the attempt did not happen."""
+        """Hand a batch back; the attempt does not count."""
         conversation = self.conversations[name]
         if conversation.settled_token == token:
             return
@@ -525,7 +527,7 @@ class Contract:
         self.conversations[letter.name].messages[-1].edited_ms = letter.edited_ms
 
     def drop(self, index: int) -> None:
-        """Delete it."""
+        """Delete the dead letter at that place of the list."""
         letter = self.dead.pop(index)
         self.gone.add((letter.name, letter.id))
 
@@ -539,7 +541,7 @@ class Contract:
         self._counts_from_ms = self.now_ms
 
     def drop_older(self, older_than_ms: int) -> int:
-        """Make dead letters of what is older, with whole batches where a reply is kept. Returns their number."""
+        """Make dead letters of older messages, and of their whole batch if it has a reply. Returns their number."""
         dropped = 0
         for conversation in self.conversations.values():
             if conversation.lease and conversation.lease.expires_ms > self.now_ms:
@@ -593,7 +595,7 @@ class Contract:
     ) -> int:
         conversation = self.conversations.setdefault(name, Conversation(name))
         untouched = conversation.lease is None and conversation.attempts == 0
-        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms, text, target))
+        conversation.messages.append(Unfinished(message_id, provider_ms, self.now_ms, text, target))
         if untouched:
             before = conversation.attention_ms
             if before is None or before > self.now_ms:
@@ -603,7 +605,7 @@ class Contract:
     def _held(self, name: Name, token: int) -> Conversation:
         conversation = self.conversations[name]
         if conversation.lease is None or conversation.lease.token != token:
-            raise LeaseLostError("the model says so")
+            raise LeaseLostError("lost in the model")
         return conversation
 
     @staticmethod
@@ -619,12 +621,12 @@ class Contract:
         self._end(conversation, token)
 
     def _worn_out(self, conversation: Conversation) -> int:
-        """Messages that had every attempt; a recorded reply answers its whole batch."""
+        """Return how many messages had all attempts: with a recorded reply, its batch."""
         if conversation.reply:
             return conversation.reply.size
         return sum(message.attempts > self.settings.max_retry_count for message in conversation.messages)
 
-    def _give_up_what_is_owed(self, conversation: Conversation) -> None:
+    def _give_up_worn_out_or_expired(self, conversation: Conversation) -> None:
         if conversation.attempts > self.settings.max_retry_count:
             self._give_up(conversation, self._worn_out(conversation), "attempts")
         elif conversation.attempts == 0 and conversation.reply is None:
@@ -635,7 +637,7 @@ class Contract:
                 expired += 1
             self._give_up(conversation, expired, "expired")
 
-    def _is_expired(self, message: Waiting) -> bool:
+    def _is_expired(self, message: Unfinished) -> bool:
         waits_since_ms = max(message.added_ms, self._counts_from_ms)
         return waits_since_ms < self.now_ms - self.settings.queue_ttl_s * 1000
 
@@ -672,12 +674,12 @@ class Contract:
         conversation.attention_ms = self.now_ms + self.settings.lock_ttl_ms // 2
 
     @staticmethod
-    def _handed(conversation: Conversation) -> Handed:
+    def _expected_batch(conversation: Conversation) -> ExpectedBatch:
         assert conversation.lease is not None
         batch = conversation.messages[: conversation.lease.size]
         if all(message.provider_ms > 0 for message in batch):
             batch = sorted(batch, key=lambda message: message.provider_ms)
-        return Handed(
+        return ExpectedBatch(
             name=conversation.name,
             ids=tuple(message.id for message in batch),
             texts=tuple(message.text for message in batch),
@@ -722,7 +724,7 @@ class Contract:
             self._release(conversation, gone)
             conversation.answered = []
 
-    def _finish(self, name: Name, messages: list[Waiting]) -> None:
+    def _finish(self, name: Name, messages: list[Unfinished]) -> None:
         self._archive(name, [message.id for message in messages])
         self.edited_ms |= {(name, message.id): message.edited_ms for message in messages}
 

@@ -1,4 +1,4 @@
-"""Contents of Redis, and checks of the invariants. Each check is tested by planting the bug that it looks for."""
+"""Contents of Redis, and checks of the invariants (I1 to I6: see ARCHITECTURE.md). Planted bugs test each check."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAY_EXPIRE = {
     "sent_again",
 }
 MAY_EXPIRE |= {"alias", "names", "behind"}
-"""Kinds of key that have a TTL, all of them."""
+"""Kinds of keys that always have a TTL."""
 NEVER_EXPIRE = {
     "msg_queue",
     "changes",
@@ -54,11 +54,11 @@ NEVER_EXPIRE = {
     "reports",
     "reports_due",
 }
-"""Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
+"""Kinds of keys without a TTL. Without such a key, a message, its order or its holder would be lost."""
 
 
-KEPT_MS = 3_600_000
-"""Time that a run may take from one step to the next."""
+TTL_MS_MIN = 3_600_000
+"""Least TTL, so that a step may take this long."""
 
 
 class InvariantBrokenError(AssertionError):
@@ -78,21 +78,21 @@ class Snapshot:
     locks: dict[Name, dict[str, str]]
     replies: dict[Name, dict[str, str]]
     ttl_ms: dict[str, int]
-    """Of every key: milliseconds left, -1 for ever."""
+    """Remaining TTL of each key; -1: none."""
 
 
 def kind_of(key: str, prefix: str) -> str:
-    """The kind of a key, as in `wa:{0}:<kind>:…`."""
+    """Return the kind of a key, as in `wa:{0}:<kind>:…`."""
     return re.sub(rf"^{re.escape(prefix)}:{{\d+}}:", "", key).split(":", 1)[0]
 
 
 async def keys_of(redis: Redis, prefix: str) -> list[str]:
-    """Every key of a deployment, sorted."""
+    """Return every key of a deployment, sorted."""
     return sorted([text(key) async for key in redis.scan_iter(match=f"{prefix}:*", count=1_000)])
 
 
 async def observe(queue: MessageQueue) -> Snapshot:
-    """Read everything. Nobody else may be at work."""
+    """Read all data, while nobody writes."""
     prefix = queue.settings.prefix
     keys = await keys_of(queue.redis, prefix)
     pipeline = queue.redis.pipeline(transaction=False)
@@ -111,37 +111,37 @@ async def observe(queue: MessageQueue) -> Snapshot:
         pipeline.zrange(key, 0, -1, withscores=True)
     answers = await pipeline.execute()
     ttl_ms = dict(zip(keys, answers, strict=False))
-    found = dict(zip([*lists, *hashes, *by_kind["active_queues"]], answers[len(keys) :], strict=True))
+    values = dict(zip([*lists, *hashes, *by_kind["active_queues"]], answers[len(keys) :], strict=True))
     return Snapshot(
-        lists={_name(key, prefix): _messages(found[key]) for key in by_kind["msg_queue"]},
-        archives={_name(key, prefix): _messages(found[key]) for key in by_kind["completed"]},
+        lists={_name(key, prefix): _messages(values[key]) for key in by_kind["msg_queue"]},
+        archives={_name(key, prefix): _messages(values[key]) for key in by_kind["completed"]},
         dead=await queue.dead_letters(),
         edits={
-            _name(key, prefix): _messages([value[1:] for value in found[key].values() if len(value) > 1])
+            _name(key, prefix): _messages([value[1:] for value in values[key].values() if len(value) > 1])
             for key in by_kind["changes"]
         },
         attention_ms={
             decode_conversation(text(member)): int(score)
             for key in by_kind["active_queues"]
-            for member, score in found[key]
+            for member, score in values[key]
         },
-        locks={_name(key, prefix): _fields(found[key]) for key in by_kind["processing_lock"]},
-        replies={_name(key, prefix): _fields(found[key]) for key in by_kind["reply"]},
+        locks={_name(key, prefix): _fields(values[key]) for key in by_kind["processing_lock"]},
+        replies={_name(key, prefix): _fields(values[key]) for key in by_kind["reply"]},
         ttl_ms=ttl_ms,
     )
 
 
-async def keep_what_expires(redis: Redis, seen: Snapshot) -> None:
-    """Let no key expire by the clock of Redis, which goes on while a slow run stands still for the queue."""
+async def prolong_ttls(redis: Redis, seen: Snapshot) -> None:
+    """Let no key expire during a slow run: TTLs follow Redis's clock, and the queue has a clock of its own."""
     pipeline = redis.pipeline(transaction=False)
     for key, ttl_ms in seen.ttl_ms.items():
-        if 0 < ttl_ms < KEPT_MS:
-            pipeline.pexpire(key, KEPT_MS)
+        if 0 < ttl_ms < TTL_MS_MIN:
+            pipeline.pexpire(key, TTL_MS_MIN)
     await pipeline.execute()
 
 
 def check_all(contract: Contract, seen: Snapshot, prefix: str) -> None:
-    """Raise InvariantBrokenError."""
+    """Check all invariants. Raises InvariantBrokenError."""
     check_places(contract, seen)
     check_order(contract, seen)
     check_nobody_is_stranded(seen)
@@ -175,15 +175,15 @@ def check_order(contract: Contract, seen: Snapshot) -> None:
     """I2: what waits does so in the order of arrival, and finished messages were finished in that order."""
     for name, conversation in contract.conversations.items():
         waiting = [message.id for message in conversation.messages]
-        found = [message.id for message in seen.lists.get(name, [])]
-        _require(found == waiting, f"in {name} wait {found}, it should be {waiting}")
+        actual = [message.id for message in seen.lists.get(name, [])]
+        _require(actual == waiting, f"in {name} wait {actual}, it should be {waiting}")
         finished = [message_id for _, message_id in contract.archive.get(name, [])]
         kept = [message.id for message in seen.archives.get(name, [])]
         _require(kept == finished, f"of {name} are finished {kept}, it should be {finished}")
 
 
 def check_deletions(contract: Contract, seen: Snapshot) -> None:
-    """No finished message that its user deleted has a text, and none of its edits."""
+    """No finished message that its user deleted has a text, nor have its edits."""
     for name, messages in seen.archives.items():
         for message in messages:
             change = change_of(message)
@@ -203,27 +203,27 @@ def check_nobody_is_stranded(seen: Snapshot) -> None:
 
 
 def check_due_times(contract: Contract, seen: Snapshot) -> None:
-    """I5: due exactly when the rule, the lease or the backoff says."""
+    """I5: a conversation is due exactly when the rule, the lease or the backoff says."""
     for name, conversation in contract.conversations.items():
-        found = seen.attention_ms.get(name)
+        actual = seen.attention_ms.get(name)
         _require(
-            found == conversation.attention_ms,
-            f"{name} is due at {found}, it should be {conversation.attention_ms}",
+            actual == conversation.attention_ms,
+            f"{name} is due at {actual}, it should be {conversation.attention_ms}",
         )
 
 
 def check_holders(contract: Contract, seen: Snapshot) -> None:
-    """I3, I6: the lock names the holder that should be, how far it reaches and how often was tried."""
+    """I3, I6: the lock has the expected lease (token, worker, size and end) and number of attempts."""
     for name, conversation in contract.conversations.items():
         lock = seen.locks.get(name, {})
         lease = conversation.lease
         holder = (lock.get("token"), lock.get("processorId"), lock.get("size"), lock.get("expiresAt"))
-        should = (
+        expected = (
             (str(lease.token), lease.processor_id, str(lease.size), str(lease.expires_ms))
             if lease
             else (None,) * 4
         )
-        _require(holder == should, f"{name} is held by {holder}, it should be {should}")
+        _require(holder == expected, f"{name} is held by {holder}, it should be {expected}")
         tries = [size for size in lock.get("tries", "").split(",") if size]
         _require(
             len(tries) == conversation.attempts,
@@ -234,18 +234,20 @@ def check_holders(contract: Contract, seen: Snapshot) -> None:
 def check_replies(contract: Contract, seen: Snapshot) -> None:
     """I4: a reply is on record as long as its batch is not finished, and for that batch only."""
     for name, conversation in contract.conversations.items():
-        found = seen.replies.get(name, {})
+        actual = seen.replies.get(name, {})
         reply = conversation.reply
-        should = (reply.text, str(reply.size), reply.state, reply.parts) if reply else (None, None, None, 0)
-        is_there = (found.get("text"), found.get("size"), found.get("state"), int(found.get("parts", 0)))
-        _require(is_there == should, f"the reply of {name} is {is_there}, it should be {should}")
+        expected = (reply.text, str(reply.size), reply.state, reply.parts) if reply else (None, None, None, 0)
+        stored = (actual.get("text"), actual.get("size"), actual.get("state"), int(actual.get("parts", 0)))
+        _require(stored == expected, f"the reply of {name} is {stored}, it should be {expected}")
 
 
 def check_dead_letters(contract: Contract, seen: Snapshot) -> None:
     """I6: dead letters are those that the contract names, in order, for the reason that it names."""
-    found = [((it.instance_name, it.user_phone), _id(it), it.attempts, it.reply) for it in seen.dead]
-    should = [(it.name, it.id, it.attempts, it.reply) for it in contract.dead]
-    _require(sorted(found, key=repr) == sorted(should, key=repr), f"dead are {found}, it should be {should}")
+    actual = [((it.instance_name, it.user_phone), _id(it), it.attempts, it.reply) for it in seen.dead]
+    expected = [(it.name, it.id, it.attempts, it.reply) for it in contract.dead]
+    _require(
+        sorted(actual, key=repr) == sorted(expected, key=repr), f"dead are {actual}, it should be {expected}"
+    )
     reasons = {((it.instance_name, it.user_phone), _id(it)): it.reason for it in seen.dead}
     for dead in contract.dead:
         reason = reasons[dead.name, dead.id]
@@ -256,7 +258,7 @@ def check_dead_letters(contract: Contract, seen: Snapshot) -> None:
 
 
 def check_lifetimes(seen: Snapshot, prefix: str) -> None:
-    """I1: only finished work, statistics and what is kept against repeats ever expires; and that does."""
+    """I1: finished messages, statistics and notes against repetitions expire, and nothing else does."""
     for key, ttl_ms in seen.ttl_ms.items():
         kind = kind_of(key, prefix)
         if kind == "backend":  # it expires while the backend works, and stays while it is away
@@ -284,13 +286,13 @@ def _name(key: str, prefix: str) -> Name:
 
 
 def _messages(elements: list[bytes]) -> list[QueueMessage]:
-    found = []
+    messages = []
     for element in elements:
         message = decode(element)
         _require(message is not None, f"{element!r} is not a message")
         if message is not None:
-            found.append(message)
-    return found
+            messages.append(message)
+    return messages
 
 
 def _fields(raw: dict[bytes, bytes]) -> dict[str, str]:

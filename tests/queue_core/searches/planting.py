@@ -1,4 +1,4 @@
-"""Plants a bug in a Lua script, to see whether the checks find it."""
+"""Planting of bugs in Lua scripts, to see whether the checks find them."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ GATHERED = tuple(stub.gathered for stub in STUBS if stub.gathered)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
-    """Replace the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
+    """Replace `sound` by `broken` in script `name`, or in each script with library `name`, until the test ends."""
     chosen: list[LuaScript | GatheredScript] = [*ALL, *GATHERED]
     chosen = [script for script in chosen if name in (*LIBRARIES, script.name)]
     forms = [
         (sound, broken),
         (sound.replace("\n", "\n  "), broken.replace("\n", "\n  ")),
-    ]  # in `on_demand`, indented
+    ]  # code inside `on_demand` is indented
     planted = 0
     for script in chosen:
         source = script.source

@@ -1,7 +1,7 @@
-"""Search for a way to break the joining of names: every call to Redis of several processes in a random order.
+"""Search for messages lost or out of order when a user has two names: calls of several processes, in random order.
 
 Users write under one or two names, providers deliver again, workers answer, fail and complete. At the end each message
-was answered once, and in order: a message comes after every one that its user's known names had before it.
+was answered once, and in order: a message comes after all earlier ones of the names known to be its user's.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tests.queue_core.searches.planting import plant
 
 USERS, PROCESSES, STEPS = 2, 3, 120
 RUNS = 2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 8
-SOUGHT = range(32, 72)
-"""Seeds of the runs in which a planted bug must be found; the first ones are boring."""
+SEEDS_FOR_BUGS = range(32, 72)
+"""Seeds of the runs in which a planted bug must be found; others may miss it."""
 SETTINGS = {
     "window_ms": 1_000,
     "max_messages": 4,
@@ -89,8 +89,8 @@ class Search:
         self.links: set[frozenset[str]] = set()
         """Names that are known to be of one user."""
 
-    def begin(self) -> None:
-        """Let a process store a new message, or one that is delivered again, perhaps with fewer or more names."""
+    def deliver(self) -> None:
+        """Let a process store a new message, or a known one again, perhaps with fewer or more names."""
         user = self.rng.randrange(USERS)
         names = [f"20100000000{user}", f"10389000000{user}@lid"]
         given = self.rng.choice([names[:1], names[1:], names, names[::-1]])
@@ -154,7 +154,7 @@ class Search:
         """Do random things, then let everything come to its end."""
         for _ in range(STEPS):
             if len(self.tasks) < PROCESSES and self.rng.random() < 0.35:
-                self.begin()
+                self.deliver()
             if self.rng.random() < 0.3:
                 await self.work()
             await self.let_one_through()
@@ -208,15 +208,15 @@ async def test_a_planted_bug_is_found(
 ) -> None:
     plant(monkeypatch, script, sound, broken)
     with pytest.raises(AssertionError, match="was answered before"):
-        await search(store, 5, SOUGHT)
+        await search(store, 5, SEEDS_FOR_BUGS)
 
 
 async def test_a_conversation_that_does_not_wait_is_found(
     store: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def begins(*_: Any) -> bool:
+    async def may_always_begin(*_: Any) -> bool:
         return True
 
-    monkeypatch.setattr(Precedence, "may_begin", begins)
+    monkeypatch.setattr(Precedence, "may_begin", may_always_begin)
     with pytest.raises(AssertionError, match="was answered before"):
-        await search(store, 5, SOUGHT)
+        await search(store, 5, SEEDS_FOR_BUGS)

@@ -1,4 +1,4 @@
-"""The checks themselves: without a bug they are silent, and each kind of bug, planted, makes them speak."""
+"""The checks themselves: without a bug they pass, and each planted bug makes one fail."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from redis.asyncio import Redis
 
 from queue_core import QueueSettings
 from tests.conftest import store_client
-from tests.queue_core.searches.changing import (
+from tests.queue_core.searches.change_steps import (
     edited_messages_are_deleted,
     messages_are_changed,
-    messages_in_work_are_changed,
+    messages_in_progress_are_changed,
 )
 from tests.queue_core.searches.driver import Driver
 from tests.queue_core.searches.observed import InvariantBrokenError
-from tests.queue_core.searches.planted import BUGS
 from tests.queue_core.searches.planting import GATHERED, plant
+from tests.queue_core.searches.script_bugs import BUGS
 from tests.queue_core.searches.test_state_machine import QueueMachine
 
 A, B, C, D = ("bot", "a"), ("bot", "b"), ("bot", "c"), ("bot", "d")
@@ -30,14 +30,14 @@ SETTINGS = QueueSettings(
 )
 
 
-async def a_bit_of_everything(driver: Driver) -> None:
-    """Every step at least once, each as it is meant."""
+async def take_every_step(driver: Driver) -> None:
+    """Take every step at least once, as the checks allow it."""
     await messages_come_in(driver)
     await turns_are_answered(driver)
     await turns_are_joined(driver)
     await messages_in_flight_are_answered_elsewhere(driver)
     await messages_are_changed(driver)
-    await messages_in_work_are_changed(driver)
+    await messages_in_progress_are_changed(driver)
     await edited_messages_are_deleted(driver)
     await redis_is_away(driver)
     await workers_die(driver)
@@ -89,7 +89,7 @@ async def turns_are_answered(driver: Driver) -> None:
 
 
 async def turns_are_joined(driver: Driver) -> None:
-    """Two messages join a turn while it is answered; a third is too late, and a fourth comes between two parts."""
+    """One message joins a turn while it is answered; another comes when the reply is recorded, and waits."""
     for number in (20, 21, 22):
         await driver.enqueue(C, f"c{number}")
     (batch,) = await driver.claim("p1")
@@ -169,7 +169,7 @@ async def redis_is_away(driver: Driver) -> None:
 
 
 async def workers_die(driver: Driver) -> None:
-    """Two die over one message; one more came while the second tried."""
+    """Two workers die over one message; another message comes before the second one claims."""
     await driver.enqueue(C, "c1")
     driver.pass_time(8_000)
     (first,) = await driver.claim("p1")
@@ -271,14 +271,14 @@ async def users_are_forgotten(driver: Driver) -> None:
 
 
 @pytest.mark.newest_redis
-async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
+async def test_without_a_bug_the_checks_pass(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
-    await a_bit_of_everything(driver)
+    await take_every_step(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
     assert len(driver.contract.acknowledged) == 91
 
 
-async def test_the_time_that_a_run_takes_does_not_count() -> None:
+async def test_a_slow_run_breaks_no_check() -> None:
     """Redis deletes the archive after 20 s of its own time, which goes on between the steps of a slow run."""
     now_us = 1
 
@@ -288,7 +288,7 @@ async def test_the_time_that_a_run_takes_does_not_count() -> None:
             await super().check()
             now_us += 2 * SETTINGS.completed_ttl_s * 1_000_000
 
-    await a_bit_of_everything(SlowDriver(store_client(clock_us=lambda: now_us), SETTINGS))
+    await take_every_step(SlowDriver(store_client(clock_us=lambda: now_us), SETTINGS))
 
 
 @pytest.mark.parametrize("bug", BUGS)
@@ -296,7 +296,7 @@ async def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch)
     script, sound, broken, complaint = BUGS[bug]
     plant(monkeypatch, script, sound, broken)
     with pytest.raises(InvariantBrokenError, match=complaint):
-        await a_bit_of_everything(Driver(store_client(), SETTINGS))
+        await take_every_step(Driver(store_client(), SETTINGS))
 
 
 def test_a_planted_bug_is_gone_after_its_test(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from queue_core import Batch, QueueSettings, connect
 from tests.conftest import REAL, ServerOf, store_client
-from tests.queue_core.searches.changes import What
+from tests.queue_core.searches.changes import ChangeKind
 from tests.queue_core.searches.driver import Driver
 
 NAMES = [("bot", "a"), ("bot", "b"), ("bot", "c"), ("other", "a")]
@@ -48,7 +48,7 @@ queue_settings = st.builds(
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Steps in any order by webhooks, by workers that hold, held or hold no more, by people, and time."""
+    """Steps in any order: of webhooks, workers that hold or lost a lease, people, and time."""
 
     def __init__(self, make_redis: Callable[[asyncio.AbstractEventLoop], Redis]) -> None:
         super().__init__()
@@ -65,11 +65,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def wait(self, step: Awaitable[Result]) -> Result:
         """Run a step to its end."""
-        return self.loop.run_until_complete(_whole(step))
+        return self.loop.run_until_complete(_as_coroutine(step))
 
     @initialize(settings=queue_settings, deletes=st.sampled_from([False, False, True]))
     def start(self, settings: QueueSettings, deletes: bool) -> None:
-        """An empty Redis; the settings are fixed for the example. In most examples nobody deletes what others need."""
+        """Empty Redis, and fix the settings for the example. In most examples nobody deletes messages by command."""
         self.deletes = deletes
         self.wait(self.redis.flushall())
         self.driver = Driver(self.redis, settings)
@@ -78,19 +78,19 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(name=names, lost=losses, age_ms=st.sampled_from([None, 0, 1, 500, 500, DAY_MS, DAY_MS + 1]))
     def new_message(self, name: tuple[str, str], lost: bool, age_ms: int | None) -> None:
-        """Ids grow, times of writing do not always; a day is the limit of lateness."""
+        """Enqueue a new message. Times of writing need not grow; after a day it is late."""
         self.sent += 1
         self.wait(self.driver.enqueue(name, f"m{self.sent}", age_ms=age_ms, lost=lost))
 
     @rule(name=names, count=st.integers(2, 6))
     def burst(self, name: tuple[str, str], count: int) -> None:
-        """Several at once."""
+        """Enqueue several at once."""
         for _ in range(count):
             self.new_message(name, lost=False, age_ms=None)
 
     @rule(name=names)
     def message_without_id(self, name: tuple[str, str]) -> None:
-        """An empty id is no id: never a duplicate."""
+        """Enqueue a message that is never a duplicate."""
         self.wait(self.driver.enqueue(name, ""))
 
     @precondition(lambda self: self.sent > 0)
@@ -102,7 +102,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(name=names, data=st.data(), lost=losses)
     def withdraw(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
-        """Something known or never heard of was answered without the queue."""
+        """Withdraw a message, stored or not, that was answered without the queue."""
         number = data.draw(st.integers(max(0, self.sent - 5), self.sent + 1))
         self.sent = max(self.sent, number)
         self.wait(self.driver.withdraw(name, f"m{number}", lost=lost))
@@ -119,13 +119,13 @@ class QueueMachine(RuleBasedStateMachine):
     def change(
         self,
         name: tuple[str, str],
-        what: What,
+        what: ChangeKind,
         data: st.DataObject,
         again: bool,
         age_ms: int | None,
         lost: bool,
     ) -> None:
-        """The user edits or deletes a message that waits or is answered, or one that is still to come."""
+        """Edit or delete a message that waits, is answered, or is still to come."""
         conversation = self.driver.contract.conversations.get(name)
         waiting = [message.id for message in conversation.messages] if conversation else []
         last = [f"m{number}" for number in range(max(1, self.sent - 1), self.sent + 2)]
@@ -138,23 +138,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([0, 1, 500, 2_999, 3_000, 5_000, 7_999, 8_000, 14_999, 15_000, 60_001]))
     def time_passes(self, ms: int) -> None:
-        """Up to and just past each of the limits."""
+        """Let time pass, up to or just past a limit."""
         self.driver.pass_time(ms)
 
     @rule(ms=st.sampled_from([6_499, 6_500, 15_000, 20_001]))
     def workers_look_on(self, ms: int) -> None:
-        """Leases of workers that died run out in this time."""
+        """Let time pass in which leases of dead workers run out."""
         self.wait(self.driver.look_on(ms))
 
     @rule()
     def until_something_is_due(self) -> None:
-        """To the very millisecond at which the next conversation needs attention."""
+        """Move the clock to the time at which the next conversation needs attention."""
         due = [it.attention_ms for it in self.driver.contract.conversations.values() if it.attention_ms]
         self.driver.pass_time(max(0, min(due, default=0) - self.driver.contract.now_ms))
 
     @rule(rescue=st.booleans())
-    def server_is_tended(self, rescue: bool) -> None:
-        """A restart, which flushes the scripts; or the monitor comes by."""
+    def restart_or_rescue(self, rescue: bool) -> None:
+        """Flush the scripts, as a restart does, or rescue, as the monitor does."""
         self.wait(self.driver.rescue() if rescue else self.redis.script_flush())
 
     # Workers.
@@ -170,13 +170,13 @@ class QueueMachine(RuleBasedStateMachine):
     def claim(
         self, processor: str, limit: int, only: tuple[str, str] | None, lost: bool, later_ms: int, keep: int
     ) -> None:
-        """Perhaps nothing is due; perhaps the claimer first renews some of the last batches handed over."""
+        """Claim what is due, perhaps nothing, and perhaps renew some of the last batches."""
         kept = self.driver.batches[-keep:] if keep else ()
         step = self.driver.claim(processor, limit=limit, only=only, lost=lost, later_ms=later_ms, kept=kept)
         self.wait(step)
 
     def any_batch(self, data: st.DataObject) -> Batch:
-        """Mostly one of the last ones handed over, whether it is held or not."""
+        """Draw one of the last four batches of claims, held or not."""
         batches = self.driver.batches
         return batches[-data.draw(st.integers(1, min(4, len(batches))))]
 
@@ -185,26 +185,26 @@ class QueueMachine(RuleBasedStateMachine):
     @has_batches
     @rule(data=st.data(), lost=losses)
     def extend(self, data: st.DataObject, lost: bool) -> None:
-        """A heartbeat."""
+        """Renew a lease."""
         self.wait(self.driver.extend(self.any_batch(data), lost=lost))
 
     @has_batches
     @rule(data=st.data(), lost=losses)
     def record_reply(self, data: st.DataObject, lost: bool) -> None:
-        """The AI has answered."""
+        """Record the AI's answer."""
         batch = self.any_batch(data)
         self.wait(self.driver.record_reply(batch, f"reply to {len(batch.ids)}", lost=lost))
 
     @has_batches
     @rule(data=st.data(), lost=losses, parts=st.sampled_from([None, 1, 3]))
     def record_sent(self, data: st.DataObject, lost: bool, parts: int | None) -> None:
-        """The reply, or a part of it, has reached the user."""
+        """Note that the reply, or parts of it, were sent."""
         self.wait(self.driver.record_sent(self.any_batch(data), parts=parts, lost=lost))
 
     @has_batches
     @rule(data=st.data(), lost=losses, one_more=st.booleans())
     def complete(self, data: st.DataObject, lost: bool, one_more: bool) -> None:
-        """The turn is over; perhaps the user wrote once more just before."""
+        """Complete a turn; perhaps the user wrote once more just before."""
         batch = self.any_batch(data)
         if one_more:
             self.new_message((batch.instance_name, batch.user_phone), lost=False, age_ms=None)
@@ -226,7 +226,7 @@ class QueueMachine(RuleBasedStateMachine):
     @has_batches
     @rule(data=st.data(), lost=losses, not_sent=st.booleans())
     def release(self, data: st.DataObject, lost: bool, not_sent: bool) -> None:
-        """The worker is stopping."""
+        """Hand a batch back, as a worker that stops does."""
         self.wait(self.driver.release(self.any_batch(data), not_sent=not_sent, lost=lost))
 
     # People.
@@ -236,13 +236,13 @@ class QueueMachine(RuleBasedStateMachine):
     @has_dead_letters
     @rule(data=st.data())
     def requeue(self, data: st.DataObject) -> None:
-        """Somebody wants it tried again."""
+        """Requeue a dead letter."""
         self.wait(self.driver.requeue(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
 
     @has_dead_letters
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
-        """Somebody does not want it."""
+        """Drop a dead letter."""
         self.wait(self.driver.drop(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
 
     may_delete = precondition(lambda self: self.deletes)
@@ -252,29 +252,29 @@ class QueueMachine(RuleBasedStateMachine):
     @may_delete
     @rule()
     def hold(self) -> None:
-        """Nobody shall be answered for some time."""
+        """Hold the queue."""
         self.wait(self.driver.hold())
 
     @is_on_hold
     @rule()
     def resume(self) -> None:
-        """Workers may go on."""
+        """End the hold."""
         self.wait(self.driver.resume())
 
     @may_delete
     @rule(older_than_ms=st.sampled_from([0, 5_000, 20_000]))
     def drop_older(self, older_than_ms: int) -> None:
-        """Old messages shall not be answered any more."""
+        """Make dead letters of old messages."""
         self.wait(self.driver.drop_older(older_than_ms))
 
     @may_delete
     @rule(name=names, drop_waiting=st.booleans())
     def forget(self, name: tuple[str, str], drop_waiting: bool) -> None:
-        """A user asks to be forgotten."""
+        """Delete what is kept of a user."""
         self.wait(self.driver.forget(name, drop_waiting=drop_waiting))
 
 
-async def _whole(step: Awaitable[Result]) -> Result:
+async def _as_coroutine(step: Awaitable[Result]) -> Result:
     return await step
 
 

@@ -1,8 +1,8 @@
 """Search for plans that break a promise: `python -m tests.queue_core.searches.deployment [--runs N --seed N --jobs N]`.
 
 A seed always draws the same runs, in packets of `RUNS_IN_PACKET`. Without `--runs` the search goes on until Ctrl-C. A
-plan that breaks a promise is made as small as possible and printed; it belongs into `test_found.py`. At the end stands
-how often each event happened: a fault that never struck found nothing.
+plan that breaks a promise is made as small as possible and printed: add it to `test_found.py`. At the end the command
+prints how often each event happened: a fault that never struck found nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given
 from tests.queue_core.searches.deployment.plan import Plan, clock_steps, plans
 from tests.queue_core.searches.deployment.promises import check
 from tests.queue_core.searches.deployment.run import run
-from tests.queue_core.searches.deployment.test_deployment import REACHED
+from tests.queue_core.searches.deployment.test_deployment import EXPECTED_EVENTS
 
 RUNS_IN_PACKET = 100
 
@@ -46,8 +46,8 @@ class Findings(NamedTuple):
     broken: str
 
 
-def searched(packet: Packet) -> Findings:
-    """Run the plans of a packet. Each second packet also sets Redis's clock."""
+def search_packet(packet: Packet) -> Findings:
+    """Run the plans of a packet. Every second packet also sets Redis's clock."""
     events: Counter[str] = Counter()
     drawn = plans(clock_steps=clock_steps) if packet.number % 2 else plans()
 
@@ -86,25 +86,30 @@ def explore(seed: int, runs: int | None, jobs: int) -> int:
     events: Counter[str] = Counter()
     made, began_s, left = 0, time.monotonic(), packets(seed, runs)
     with ProcessPoolExecutor(jobs) as pool:
-        under_way = {pool.submit(searched, packet) for packet in islice(left, jobs)}
+        running = {pool.submit(search_packet, packet) for packet in islice(left, jobs)}
         try:
-            while under_way:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
                 for findings in (each.result() for each in done):
                     made += findings.runs
                     events += findings.events
                     if findings.broken:
-                        print(f"{findings.broken}\nseed {seed} broke a promise", flush=True)
+                        print(
+                            f"{findings.broken}\na run of seed {seed} failed: add its plan to test_found.py",
+                            flush=True,
+                        )
                         pool.shutdown(cancel_futures=True)
                         return 1
-                    under_way |= {pool.submit(searched, packet) for packet in islice(left, 1)}
+                    running |= {pool.submit(search_packet, packet) for packet in islice(left, 1)}
                 pace = made / (time.monotonic() - began_s)
                 print(f"{made:,} runs, {pace:.0f} a second", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
     print(f"{made:,} runs of seed {seed} broke no promise. Events, and how often they happened:")
     print("\n".join(f"  {event}: {count:,}" for event, count in sorted(events.items())))
-    print(f"Never seen: {', '.join(sorted(REACHED - set(events))) or 'none of the events that must be'}")
+    print(
+        f"Expected events that never happened: {', '.join(sorted(EXPECTED_EVENTS - set(events))) or 'none'}"
+    )
     return 0
 
 
@@ -113,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.queue_core.searches.deployment", description=__doc__
     )
-    parser.add_argument("--runs", type=int, help="end after so many runs (default: at Ctrl-C)")
+    parser.add_argument("--runs", type=int, help="number of runs (default: until Ctrl-C)")
     parser.add_argument("--seed", type=int, help="seed of the runs (default: a new one, which is printed)")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"

@@ -28,7 +28,7 @@ HALF_TRIP_MS = 1.0
 LATE_MS = 4_000.0
 """Delay of a request that reaches Redis long after its caller gave up."""
 PROBED_MS = 5_000.0
-"""Time until the probes of a doorbell's connection notice that nothing comes through."""
+"""Time until TCP's probes notice that a doorbell's connection delivers nothing."""
 WAKE = "wa:{0}:wake"
 ALL_PARTS = 1_000_000
 
@@ -36,7 +36,7 @@ Command = tuple[Any, ...]
 
 
 class Server:
-    """Redis. The network in front of it follows the plan's outages, refusals and lost calls."""
+    """Redis behind a network with the outages, refusals and clock steps of the plan."""
 
     def __init__(self, loop: ProcessLoop, plan: Plan, trace: Trace) -> None:
         self.loop = loop
@@ -50,7 +50,7 @@ class Server:
         self._links: list[Link] = []
         self._clock_ahead_ms = 0
         self.calls: Counter[int] = Counter()
-        """Number of calls that each of the plan's lost calls has counted, by its place there."""
+        """Number of matching calls so far, by the index of the plan's lost call."""
         self._refusals: Counter[str] = Counter()
         for outage in plan.outages:
             loop.later(outage.at_ms, self._begin, outage)
@@ -86,7 +86,7 @@ class Server:
         return next((it for it in self.plan.outages if it.covers(process.name, now_ms)), None)
 
     def arrive(self, request: _Request) -> None:
-        """Take a request off the network."""
+        """Receive a request."""
         outage = self.outage_of(request.process)
         if outage and outage.kind == "hangs":
             self._backlog.append(request)
@@ -137,7 +137,7 @@ class Server:
             passed = self._refusals[script.name] - refusal.nth
             if refusal.script == script.name and 0 <= passed < refusal.times:
                 self.trace.note(process, "refused", script.name, token=token)
-                self.trace.struck.append((self.loop.now_ms(), process, script.name, token))
+                self.trace.call_faults.append((self.loop.now_ms(), process, script.name, token))
                 return exceptions.ResponseError("ERR proxy: command not allowed now")
         answer = self.run(*command)
         if not isinstance(answer, Exception):
@@ -254,7 +254,7 @@ class Link:
                     async with asyncio.timeout(block / 1000):
                         return _read(key, await bell)
                 except TimeoutError:
-                    await self.exchange([])  # no answer to the block, while Redis is away
+                    await self.exchange([])  # while Redis is away, there is no answer at the end of the block
                     return []
                 finally:
                     self.waits_after = self._bell = None
@@ -262,7 +262,7 @@ class Link:
             raise exceptions.TimeoutError("no answer from the socket") from None
 
     def ring(self, entries: Any) -> None:
-        """Deliver an entry to the doorbell. A connection that cannot is noticed by the system's probes."""
+        """Deliver an entry to the doorbell. TCP's probes notice a connection that cannot deliver it."""
         if self._server.outage_of(self.process):
             self._server.loop.later(PROBED_MS, self.hang_up)
         elif self._bell and not self._bell.done():
@@ -274,7 +274,7 @@ class Link:
             self._bell.set_exception(exceptions.ConnectionError("connection reset"))
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send a pipeline and return its answers. A caller who gives up does not take it back."""
+        """Send a pipeline and return its answers. It runs even if the caller gives up."""
         loop = self._server.loop
         if self.process.is_buried:
             raise exceptions.ConnectionError("the run is over")
@@ -291,7 +291,7 @@ class Link:
             loop.later(LATE_MS if loss == "late" else HALF_TRIP_MS, self._server.arrive, request)
             if loss == "twice":  # as after a retry of redis-py: the second answer counts
                 first = _Request(commands, self.process, loop.create_future())
-                first.answer.add_done_callback(_look_at, context=loop.outside)
+                first.answer.add_done_callback(_read_exception, context=loop.outside)
                 loop.later(HALF_TRIP_MS / 2, self._server.arrive, first)
         answers: list[Any] = await request.answer
         return answers
@@ -305,7 +305,7 @@ class Link:
             if 0 <= self._server.calls[number] - lost.nth < lost.times:
                 trace = self._server.trace
                 trace.note(self.process, lost.kind, f"{lost.script} and {len(commands) - 1} more")
-                trace.struck.append((self._server.loop.now_ms(), self.process, lost.script, 0))
+                trace.call_faults.append((self._server.loop.now_ms(), self.process, lost.script, 0))
                 return lost.kind
         return None
 
@@ -363,11 +363,11 @@ _sockets: list[FakeSocket] = []
 
 
 def _emptied_socket() -> FakeSocket:
-    """Return a connection to an empty server; all runs share it, so that Lua's code is compiled once."""
+    """Return a connection to an empty server. All runs share it, so that Lua scripts are compiled once."""
     if not _sockets:
         loop = ProcessLoop()
         simulated = SimulatedRedis(loop, epoch_ms=0, latency=Constant(0.0), stream=lambda _: random.Random(0))
-        simulated.client("search")  # from here on Lua's code is compiled once
+        simulated.client("search")  # makes the server compile Lua scripts once
         loop.close()
         _sockets.append(
             FakeSocket(simulated.server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
@@ -379,7 +379,7 @@ def _emptied_socket() -> FakeSocket:
     return socket
 
 
-def _look_at(answer: asyncio.Future[Any]) -> None:
+def _read_exception(answer: asyncio.Future[Any]) -> None:
     """Read the error of an answer that nobody waits for, so that asyncio does not log it."""
     if not answer.cancelled():
         answer.exception()

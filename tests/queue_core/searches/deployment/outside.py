@@ -15,7 +15,7 @@ REDELIVERED_AFTER_S = 2.0
 """Wait before the provider delivers again; it doubles, up to REDELIVERED_AFTER_S_MAX."""
 REDELIVERED_AFTER_S_MAX = 16.0
 ANSWER_S_MAX = 60.0
-"""Time after which the provider takes an unanswered delivery for refused."""
+"""Time after which the provider treats an unanswered delivery as refused."""
 
 
 class Bot:
@@ -119,12 +119,12 @@ class Bot:
     async def _require_running(self) -> None:
         if self._process.is_buried:
             raise RuntimeError("the run is over")
-        if self._process.state != "running":  # since the step that is being taken
+        if self._process.state != "running":  # a fault struck it in this step
             await self._loop.create_future()
 
 
 class Outside:
-    """Parts of the world that no process of the deployment belongs to."""
+    """Behaviour of the AI and the send API, call by call."""
 
     def __init__(self, loop: ProcessLoop, plan: Plan, trace: Trace) -> None:
         self.loop = loop
@@ -137,7 +137,7 @@ class Outside:
         """Return the behaviour of the AI for its next call."""
         answers = self.plan.answers or (Answer(1_000),)
         self._asked += 1
-        # What fails always would only end in a dead letter: each failure comes once.
+        # Each failure comes once, since endless failures would only end in dead letters.
         plan = answers[(self._asked - 1) % len(answers)]
         return plan if self._asked <= len(answers) else Answer(plan.takes_ms)
 
@@ -155,7 +155,7 @@ class Outside:
         return outage
 
     async def after(self, delay_ms: float) -> None:
-        """Wait for something outside, which goes on whatever becomes of the process that waits."""
+        """Wait; the time goes on even if the process that waits freezes or dies."""
         done = self.loop.create_future()
         self.loop.later(delay_ms, _finish, done)
         await done
@@ -207,7 +207,7 @@ class Provider:
         self._trace.deliveries.append(Delivery(name, process, self._loop.now_ms()))
         self._trace.note(process, "delivered", f"{message.conversation} {name}")
         receiving = process.start(intake.receive(delivered), "webhook")
-        receiving.add_done_callback(_look_at, context=self._loop.outside)
+        receiving.add_done_callback(_read_exception, context=self._loop.outside)
         await asyncio.wait(
             [receiving, process.ended], timeout=ANSWER_S_MAX, return_when=asyncio.FIRST_COMPLETED
         )
@@ -221,7 +221,7 @@ class Provider:
         return False
 
 
-def _look_at(task: asyncio.Task[object]) -> None:
+def _read_exception(task: asyncio.Task[object]) -> None:
     """Read a task's exception, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

@@ -14,6 +14,7 @@ WEBS = ("web-1", "web-2")
 PASS_S = 1.0
 
 OutageKind = Literal["refuses", "silent", "hangs", "restarts"]
+"""Connections are reset; requests vanish; requests wait for the end; as "refuses", and scripts are forgotten."""
 LossKind = Literal["request lost", "answer lost", "reset before", "reset after", "twice", "late"]
 HOLDERS_SCRIPTS = ("record_reply", "record_sent", "complete", "fail")
 SCRIPTS = {"worker": ("claim", "extend", *HOLDERS_SCRIPTS), "web": ("enqueue", "enqueue", "withdraw")}
@@ -63,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Behaviour of the send API for one call. "lost" and "doubtful" are answered by an error; "doubtful" is taken."""
+    """Behaviour of the send API for one call. "lost" and "doubtful" end with an error; "doubtful" reaches the user."""
 
     takes_ms: int
     end: Literal["ok", "refused", "lost", "doubtful"] = "ok"
@@ -101,7 +102,7 @@ class BackendOutage:
 
 @dataclass(frozen=True, slots=True)
 class LostCall:
-    """Fault of the network for the n-th pipeline of a process that carries a script, and for those right after it.
+    """Fault of the network for `times` pipelines of a process that carry a script, from the n-th on.
 
     `process` is the beginning of a name: "worker" and "web" count the pipelines of all of them.
     """
@@ -115,7 +116,7 @@ class LostCall:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Error that Redis answers the n-th calls of a script with, without running it."""
+    """Error that Redis answers to `times` calls of a script, from the n-th on, without running it."""
 
     script: str
     nth: int
@@ -153,14 +154,14 @@ class Plan:
     settings: QueueSettings
     messages: tuple[Message, ...]
     answers: tuple[Answer, ...] = ()
-    """Behaviour of the AI, call by call, then again from the start; empty: it answers in 1 s."""
+    """Behaviour of the AI, call by call; then the same times again, without failures. Empty: 1 s."""
     sends: tuple[Send, ...] = ()
     """Behaviour of the send API, call by call; further calls take 100 ms."""
     parts: int = 1
     concurrency: int = 5
     grace_s: float = 5.0
     passes: bool = False
-    """The second worker makes passes over everything that is due, every PASS_S, instead of running on."""
+    """True if the second worker handles all that is due every PASS_S, instead of running on."""
     outages: tuple[Outage, ...] = ()
     backend_outages: tuple[BackendOutage, ...] = ()
     lost_calls: tuple[LostCall, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from sim.engine.process_loop import Process
-from tests.queue_core.searches.deployment.licences import Licences
+from tests.queue_core.searches.deployment.excuses import Excuses
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS, PROBED_MS
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
@@ -36,7 +36,7 @@ def check(result: Result) -> None:
     broken = [*Promises(result).broken()]
     if broken:
         faults = "\n".join(f"- {fault}" for fault in broken)
-        raise PromiseBrokenError(f"{faults}\n\n{result.trace.written()}")
+        raise PromiseBrokenError(f"{faults}\n\n{result.trace.as_text()}")
 
 
 class Promises:
@@ -46,7 +46,7 @@ class Promises:
         self._result = result
         self._trace = result.trace
         self._settings = result.plan.settings
-        self._licences = Licences(result)
+        self._excuses = Excuses(result)
         self._sendings: dict[tuple[str, int], list[Sending]] = defaultdict(list)
         for sending in self._trace.taken():
             for message_id in sending.ids:
@@ -70,7 +70,7 @@ class Promises:
         yield from self._attempts_failed_for_a_reason()
 
     def _answered(self) -> Iterator[str]:
-        """O1: what was acknowledged was sent whole, or is a dead letter that says why."""
+        """A message that was acknowledged was sent whole, or is a dead letter with a reason."""
         for message_id in self._trace.acknowledged:
             dead = self._result.dead.get(message_id)
             if dead is None and not self._is_sent(message_id):
@@ -78,7 +78,7 @@ class Promises:
             elif dead is not None and not dead[0]:
                 yield f"{message_id} is a dead letter without a reason"
             elif dead is not None and dead[0].startswith("expired"):
-                if not self._licences.to_expire():
+                if not self._excuses.to_expire():
                     yield f"{message_id} expired, though no run is as long as that takes"
             elif dead is not None and dead[0].startswith("given up after"):
                 yield from self._all_attempts_made(message_id)
@@ -89,18 +89,18 @@ class Promises:
         ids = next(it.ids for it in reversed(claims.values()) if message_id in it.ids)
         attempts = max(sum(it in claim.ids for claim in claims.values()) for it in ids)
         if attempts <= self._settings.max_retry_count:
-            yield f"{message_id} is a dead letter after {attempts} attempts"
+            yield f"{message_id} is a dead letter after only {attempts} attempts"
 
     def _is_sent(self, message_id: str) -> bool:
         return all((message_id, part) in self._sendings for part in range(1, self._result.plan.parts + 1))
 
     def _confirmed_before_the_send(self) -> Iterator[str]:
-        """O2: right before a send Redis confirmed the lease; a process that stood still meanwhile asked again."""
+        """Right before a send Redis confirmed the lease; a process that stood still meanwhile asked again."""
         limit_ms = self._settings.lock_ttl_ms / 2 + HALF_TRIP_MS
         for sending in self._trace.sendings:
             if sending.token == 0:
                 continue
-            confirmed_ms = self._licences.confirmed_ms(sending)
+            confirmed_ms = self._excuses.confirmed_ms(sending)
             if confirmed_ms is None:
                 yield f"{' '.join(sending.ids)} was sent without a confirmation of the lease"
             elif sending.began_ms - confirmed_ms > limit_ms and not any(
@@ -109,40 +109,40 @@ class Promises:
                 yield f"{' '.join(sending.ids)} was sent on a confirmation of {confirmed_ms / 1000:.3f} s"
 
     def _sent_once(self) -> Iterator[str]:
-        """O2: no message is in two replies, or in a reply and a dead letter, without a licence."""
+        """No message is in two replies, or in a reply and a dead letter, without an excuse."""
         for (message_id, part), sendings in self._sendings.items():
             for first, again in pairwise(sendings):
                 if not self._may_send_again(message_id, first, again):
-                    yield f"part {part} of the reply to {message_id} was sent twice without a licence"
+                    yield f"part {part} of the reply to {message_id} was sent twice without an excuse"
         for message_id, (reason, dead_ms) in self._result.dead.items():
             if self._is_sent(message_id):
                 last = self._sendings[message_id, self._result.plan.parts][-1]
                 direct = last.token == 0 and (
-                    self._licences.of_direct_path(message_id, last)
-                    or self._licences.of_unknown_storing(message_id, dead_ms)
+                    self._excuses.of_direct_path(message_id, last)
+                    or self._excuses.of_unknown_storing(message_id, dead_ms)
                 )
-                if not direct and not self._licences.to_send_again(last, dead_ms):
-                    yield f"{message_id} was sent, and is a dead letter without a licence: {reason}"
+                if not direct and not self._excuses.to_send_again(last, dead_ms):
+                    yield f"{message_id} was sent, and is a dead letter without an excuse: {reason}"
 
     def _may_send_again(self, message_id: str, first: Sending, again: Sending) -> bool:
         if first.token == 0 or again.token == 0:
             if first.token == 0 and first.end == "uncertain":
                 return True  # without Redis nobody keeps what is unsure: the provider's next delivery is answered
             direct = first if first.token == 0 else again
-            return self._licences.of_direct_path(message_id, direct) is not None
+            return self._excuses.of_direct_path(message_id, direct) is not None
         if self._settings.unsure_sends == "dead-letter":
             return False
-        return self._licences.to_send_again(first, again.began_ms) is not None
+        return self._excuses.to_send_again(first, again.began_ms) is not None
 
     def _asked_once(self) -> Iterator[str]:
-        """O2: the AI is asked again about a message only for a reason."""
+        """The AI is asked again about a message only for a reason."""
         by_id: dict[str, list[Ask]] = defaultdict(list)
         for ask in self._trace.asks:
             for message_id in ask.ids:
                 by_id[message_id].append(ask)
         for message_id, asks in by_id.items():
             for first, again in pairwise(asks):
-                if not self._licences.to_ask_again(first, again):
+                if not self._excuses.to_ask_again(first, again):
                     yield f"the AI was asked again about {message_id}"
                 recorded = [
                     it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"
@@ -151,16 +151,16 @@ class Promises:
                     yield f"the AI was asked about {message_id}, whose reply was recorded before"
 
     def _directly_in_need_only(self) -> Iterator[str]:
-        """The direct path asks Redis right before it sends: it cannot have reached Redis for long then."""
+        """The direct path answers only if its process had trouble with Redis shortly before."""
         limit_ms = 2 * self._settings.redis_deadline_ms + DIRECT_SLACK_MS
         for sending in self._trace.sendings:
-            if sending.token == 0 and self._licences.quiet_ms(sending.process, sending.began_ms) > limit_ms:
+            if sending.token == 0 and self._excuses.quiet_ms(sending.process, sending.began_ms) > limit_ms:
                 ids = " ".join(sending.ids)
                 if sending.part == 1:
                     yield f"{ids} was answered directly, though {sending.process.name} could reach Redis"
 
     def _one_at_a_time(self) -> Iterator[str]:
-        """O3: handlers and sends of two leases of a conversation do not overlap."""
+        """Handlers and sends of two leases of a conversation do not overlap."""
         by_conversation: dict[str, list[Work]] = defaultdict(list)
         for work in self._trace.works:
             if work.token:
@@ -180,18 +180,18 @@ class Promises:
         return ended_ms if died_ms is None else min(ended_ms, died_ms)
 
     def _is_excused(self, first: Work, second: Work) -> bool:
-        """Return True if the older holder could not know that it lost its lease; it has a moment to notice."""
+        """Return True if the older holder could not know yet that it lost its lease."""
         older = min(first, second, key=lambda work: work.token)
         claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
-        if not self._licences.is_undone(older.process, claimed_ms, second.began_ms):
+        if not self._excuses.was_disabled(older.process, claimed_ms, second.began_ms):
             return False
         together_until_ms = min(self._end_of(first), self._end_of(second))
         together_ms = together_until_ms - second.began_ms
-        quiet_ms = self._licences.quiet_ms(older.process, together_until_ms)
+        quiet_ms = self._excuses.quiet_ms(older.process, together_until_ms)
         return min(together_ms, quiet_ms) < self._settings.redis_deadline_ms + NOTICED_MS
 
     def _in_order(self) -> Iterator[str]:
-        """O4: what was stored first is answered first; the direct path is left out, which cannot know."""
+        """Messages are answered in the order in which they were stored, unless the direct path answers."""
         first_taken: dict[str, Sending] = {}
         for sending in self._trace.taken():
             for message_id in sending.ids:
@@ -208,7 +208,7 @@ class Promises:
                     yield f"{later} of {conversation} was answered before {earlier}"
 
     def _directly_in_order(self) -> Iterator[str]:
-        """O4: a web process that stored a message answers none after it directly, while the first may still wait."""
+        """A web process that stored a message answers none after it directly, while the first may still wait."""
         answered_ms = self._settings.window_ms + self._settings.lock_ttl_ms
         for sending in self._trace.sendings:
             if sending.token or sending.part > 1:
@@ -279,10 +279,10 @@ class Promises:
         """Return for how long, up to a time, a worker could claim whatever became due; passes have their own times."""
         if not worker.name.startswith("worker") or worker.makes_passes or _gone_ms(worker, at_ms) < at_ms:
             return 0.0
-        return self._licences.quiet_ms(worker, at_ms)
+        return self._excuses.quiet_ms(worker, at_ms)
 
     def _claimed_in_time(self) -> Iterator[str]:
-        """O5: a message that begins a turn is claimed when the turn is due, if a worker can.
+        """A message that begins a turn is claimed when the turn is due, if a worker can.
 
         When Redis's clock is set back, nobody knows how long a message waited; when it is set forward, workers look at
         the times that they knew before. So a message waits for one more window or lease at most.
@@ -312,21 +312,21 @@ class Promises:
                     yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
 
     def _begun(self) -> Iterator[str]:
-        """Nothing is held for nobody: a worker begins what it claimed."""
+        """A worker soon begins each turn that it claimed."""
         claims = {it.token: it for it in reversed(self._trace.executed) if it.script == "claim"}
         for token, claim in claims.items():
-            if self._licences.has_forgotten_claims(claim.at_ms):
+            if self._excuses.has_forgotten_claims(claim.at_ms):
                 continue
             signs = [work.began_ms for work in self._trace.works if work.token == token]
             signs += [it.at_ms for it in self._trace.executed if it.token == token and it.script != "claim"]
-            signs += [at_ms for at_ms, _, _, refused in self._trace.struck if refused == token]
+            signs += [at_ms for at_ms, _, _, refused in self._trace.call_faults if refused == token]
             next_claims = [
                 it.at_ms
                 for it in self._trace.executed
                 if it.script == "claim" and it.conversation == claim.conversation and it.token > token
             ]
             begun_ms = min([*signs, *next_claims], default=self._result.ended_ms)
-            quiet_ms = self._licences.quiet_ms(claim.process, begun_ms)
+            quiet_ms = self._excuses.quiet_ms(claim.process, begun_ms)
             if (
                 _gone_ms(claim.process, begun_ms) >= begun_ms
                 and min(quiet_ms, begun_ms - claim.at_ms) > BEGUN_MS
@@ -337,7 +337,7 @@ class Promises:
                 )
 
     def _attempts_failed_for_a_reason(self) -> Iterator[str]:
-        """I6: an attempt counts only if something in it failed.
+        """An attempt counts only if something in it failed.
 
         After the clock was set back, the last success of a backend may seem to be later than it was.
         """
@@ -349,7 +349,7 @@ class Promises:
                 by_conversation[step.conversation].setdefault(step.token, step)
         for conversation, claims in by_conversation.items():
             for first, again in pairwise(claims.values()):
-                if again.attempt > first.attempt and not self._licences.of_attempt(first, again.at_ms):
+                if again.attempt > first.attempt and not self._excuses.of_attempt(first, again.at_ms):
                     yield f"attempt {first.attempt} on {conversation} counts as failed without a reason"
 
     def _next_step(self, claim: Executed, from_ms: float) -> float:

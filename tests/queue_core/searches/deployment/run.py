@@ -61,7 +61,7 @@ class _Observer:
         self._process = process
 
     def claimed(self, batch: Batch) -> None:
-        """Do nothing: the claim is noted where it is executed."""
+        """Do nothing: Redis notes the claim."""
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
         """Note how an attempt ended."""
@@ -93,7 +93,7 @@ class Deployment:
         self._processors: dict[str, Processor] = {}
         self._pending = 0
         self._counted: Counter[int] = Counter()
-        self.trace.listeners.append(self._happened)
+        self.trace.listeners.append(self._on_event)
 
     # Processes.
 
@@ -147,7 +147,7 @@ class Deployment:
 
     # Faults.
 
-    def _happened(self, event: str, process: Process) -> None:
+    def _on_event(self, event: str, process: Process) -> None:
         for number, fault in enumerate(self.plan.process_faults):
             if fault.moment == event and process.name.startswith(fault.process):
                 self._counted[number] += 1
@@ -252,25 +252,27 @@ class Deployment:
         for _, raw in self.server.run("XRANGE", "wa:{0}:dead_letters", "-", "+"):
             fields = dict(zip(raw[::2], raw[1::2], strict=True))
             message_id = str(fields[b"message"]).partition('"id":"')[2].partition('"')[0]
-            at_ms = self._even_ms(float(fields[b"at"]) - EPOCH_MS)
+            at_ms = self._to_loop_ms(float(fields[b"at"]) - EPOCH_MS)
             dead[message_id] = (fields[b"reason"].decode(), at_ms)
         return dead
 
-    def _even_ms(self, redis_ms: float) -> float:
-        """Return a time of Redis's clock by the loop's, which is never set: that of an executed step if possible."""
-        ahead_ms, begins_ms, found = 0, 0.0, []
+    def _to_loop_ms(self, redis_ms: float) -> float:
+        """Convert a time of Redis's clock to the loop's, which is never set. A step's time is preferred."""
+        ahead_ms, begins_ms, candidates = 0, 0.0, []
         steps = sorted((step.at_ms, step.by_ms) for step in self.plan.clock_steps)
         for ends_ms, by_ms in (*steps, (math.inf, 0)):
             if begins_ms <= redis_ms - ahead_ms + 1 <= ends_ms + 2:
-                found.append(redis_ms - ahead_ms)
+                candidates.append(redis_ms - ahead_ms)
             ahead_ms, begins_ms = ahead_ms + by_ms, ends_ms
         executed = [step.at_ms for step in self.trace.executed]
-        return next((it for it in found if any(0 <= at_ms - it < 2 for at_ms in executed)), found[-1])
+        return next(
+            (it for it in candidates if any(0 <= at_ms - it < 2 for at_ms in executed)), candidates[-1]
+        )
 
 
 async def _make_passes(process: Process, processor: Processor) -> None:
     while not process.is_stopping:
-        with contextlib.suppress(QueueError):  # the caller of a pass makes the next one
+        with contextlib.suppress(QueueError):  # a scheduler would start the next pass
             await processor.process_all_queues()
         await asyncio.sleep(PASS_S)
 

@@ -1,4 +1,4 @@
-"""The search itself: each bug, planted, is found within a number of examples."""
+"""The search itself: it finds each planted bug within a limited number of examples."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ calm = {
 slow = st.just((Answer(20_000), Answer(20_000)))
 
 
-def struck(fault: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    """Return a strategy for one fault."""
-    return st.builds(fault, **fields).map(lambda it: (it,))
+def just_one(item: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Return a strategy for a tuple of one fault or message."""
+    return st.builds(item, **fields).map(lambda it: (it,))
 
 
-away = struck(
+away = just_one(
     Outage,
     kind=st.sampled_from(["refuses", "silent", "hangs", "restarts"]),
     at_ms=st.integers(0, 20).map(lambda half: half * 500),
     for_ms=st.sampled_from([5_000, 9_000, 12_000, 16_000, 20_000]),
 )
 long_outage = {
-    "outages": struck(
+    "outages": just_one(
         Outage,
         kind=st.sampled_from(["refuses", "silent", "restarts"]),
         at_ms=st.integers(2, 12).map(lambda half: half * 500),
@@ -78,9 +78,9 @@ worker = st.just("worker")
 
 @dataclass(frozen=True)
 class Case:
-    """Kind of world in which a bug is looked for, and a part of the sentence that reports it."""
+    """Strategies for plans that show a bug, and a pattern of the sentence that reports it."""
 
-    says: str
+    complaint: str
     narrowed: dict[str, st.SearchStrategy[Any]] = field(default_factory=dict)
 
 
@@ -89,7 +89,7 @@ CASES: dict[str, Case] = {
     "record_reply_tried_once": Case(
         "asked again",
         {
-            "lost_calls": struck(
+            "lost_calls": just_one(
                 LostCall,
                 process=worker,
                 script=st.just("record_reply"),
@@ -102,7 +102,7 @@ CASES: dict[str, Case] = {
         "two leases",
         {
             "answers": slow,
-            "outages": struck(
+            "outages": just_one(
                 Outage,
                 kind=st.sampled_from(["refuses", "silent"]),
                 at_ms=st.sampled_from([1_500, 3_500, 8_500]),
@@ -113,15 +113,15 @@ CASES: dict[str, Case] = {
         },
     ),
     "refused_complete_is_a_failure": Case(
-        "sent twice|dead letter without a licence",
-        {"refusals": struck(Refusal, script=st.just("complete"), nth=st.sampled_from([1, 2]))},
+        "sent twice|dead letter without an excuse",
+        {"refusals": just_one(Refusal, script=st.just("complete"), nth=st.sampled_from([1, 2]))},
     ),
     "direct_path_does_not_ask_again": Case(
         "answered directly, though",
         {
             "outages": away,
             "answers": slow,
-            "messages": struck(Message, at_ms=st.sampled_from([0, 1_000, 5_000])),
+            "messages": just_one(Message, at_ms=st.sampled_from([0, 1_000, 5_000])),
             "settings": queue_settings(direct_after_ms=st.sampled_from([0, 1_000])),
         },
     ),
@@ -138,7 +138,7 @@ CASES: dict[str, Case] = {
         {
             "sends": st.just((Send(100, "refused"),)),
             "answers": st.just((Answer(0),)),
-            "lost_calls": struck(
+            "lost_calls": just_one(
                 LostCall,
                 process=st.just("web-1"),
                 script=st.just("enqueue"),
@@ -154,7 +154,7 @@ CASES: dict[str, Case] = {
     "frozen_processes_trust_old_answers": Case(
         "on a confirmation of",
         {
-            "process_faults": struck(
+            "process_faults": just_one(
                 ProcessFault,
                 process=worker,
                 kind=st.just("freezes"),
@@ -166,7 +166,7 @@ CASES: dict[str, Case] = {
     "unanswered_claims_are_forgotten": Case(
         "not begun until",
         {
-            "lost_calls": struck(
+            "lost_calls": just_one(
                 LostCall,
                 process=worker,
                 script=st.just("claim"),
@@ -185,7 +185,7 @@ CASES: dict[str, Case] = {
     "outages_use_attempts": Case(
         "counts as failed without a reason",
         {
-            "backend_outages": struck(
+            "backend_outages": just_one(
                 BackendOutage,
                 kind=st.sampled_from(["ai", "channel"]),
                 at_ms=st.just(0),
@@ -197,7 +197,7 @@ CASES: dict[str, Case] = {
         "not begun until",
         {
             "messages": st.just(tuple(Message(at_ms) for at_ms in (0, 1_000, 2_000, 4_000))),
-            "lost_calls": struck(
+            "lost_calls": just_one(
                 LostCall,
                 process=worker,
                 script=st.just("claim"),
@@ -209,26 +209,26 @@ CASES: dict[str, Case] = {
     ),
     "steps_back_are_not_noticed": Case(
         "not at rest",
-        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(-600_000))},
+        {"clock_steps": just_one(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(-600_000))},
     ),
     "steps_back_since_a_claim_of_long_ago_are_not_noticed": Case(
         "waited",
         {
             "messages": st.just((Message(12_000),)),
-            "clock_steps": struck(ClockStep, at_ms=st.just(12_500), by_ms=st.just(-20_000)),
+            "clock_steps": just_one(ClockStep, at_ms=st.just(12_500), by_ms=st.just(-20_000)),
         },
     ),
     "steps_forward_are_not_noticed": Case(
         "expired",
-        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(7_200_000))},
+        {"clock_steps": just_one(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(7_200_000))},
     ),
     "leases_end_by_a_clock_that_was_set_back": Case(
         "held for a dead worker",
         {
-            "process_faults": struck(
+            "process_faults": just_one(
                 ProcessFault, process=worker, kind=st.just("dies"), moment=st.just("asked")
             ),
-            "clock_steps": struck(
+            "clock_steps": just_one(
                 ClockStep, at_ms=st.sampled_from([2_000, 4_500, 9_000]), by_ms=st.just(-600_000)
             ),
         },
@@ -236,7 +236,7 @@ CASES: dict[str, Case] = {
     "claims_do_not_look_from_the_middle_on": Case(
         "held for a dead worker",
         {
-            "process_faults": struck(
+            "process_faults": just_one(
                 ProcessFault, process=worker, kind=st.just("dies"), moment=st.just("asked")
             )
         },
@@ -261,7 +261,7 @@ def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     def search(plan: Plan) -> None:
         check(run(plan))
 
-    with pytest.raises(PromiseBrokenError, match=case.says):
+    with pytest.raises(PromiseBrokenError, match=case.complaint):
         search()
 
 

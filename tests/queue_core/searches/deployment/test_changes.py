@@ -1,4 +1,4 @@
-"""Edits and deletions in whole deployments: whatever fails, old texts are not read after a change, and edits are."""
+"""Edits and deletions in whole deployments: whatever fails, the AI reads edits, and no old text after a change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.queue_core.searches.deployment.run import Result, run
 from tests.queue_core.searches.planting import plant
 
 EXAMPLES = 60
-"""Plans that the fixed set has, and that find a planted bug."""
+"""Number of plans in the fixed set. Three times as many find each planted bug."""
 
 messages = st.builds(Message, at_ms=times, web=st.sampled_from([0, 0, 1]))
 changes = st.builds(
@@ -32,7 +32,7 @@ changed_messages = st.tuples(
 
 
 class ChangePromises:
-    """Promises about changed messages, and those general ones that hold for them too."""
+    """Checks of promises about changed messages, and of the general ones that hold for them too."""
 
     def __init__(self, result: Result) -> None:
         self._result = result
@@ -56,7 +56,7 @@ class ChangePromises:
         yield from self._others_are_answered()
 
     def _old_texts_are_not_read(self) -> Iterator[str]:
-        """A claim after a change hands the old text to nobody."""
+        """Claims after a change do not return the old text."""
         claimed_ms: dict[int, float] = {}
         for step in self._trace.executed:
             if step.script == "claim":
@@ -109,7 +109,7 @@ class ChangePromises:
 def check(result: Result) -> None:
     """Raise PromiseBrokenError, with the trace of the run, if a promise was broken."""
     if broken := [*ChangePromises(result).broken()]:
-        raise PromiseBrokenError("\n".join((*broken, "", result.trace.written())))
+        raise PromiseBrokenError("\n".join((*broken, "", result.trace.as_text())))
 
 
 @pytest.mark.timeout(900)

@@ -14,7 +14,7 @@ from tests.queue_core.searches.deployment.run import run
 
 EXAMPLES = 100
 PHASES = (Phase.generate, Phase.shrink)
-REACHED = {
+EXPECTED_EVENTS = {
     *(
         "acknowledges",
         "asked",
@@ -31,10 +31,10 @@ REACHED = {
     *("ai away", "channel away", "waits"),
     *("request lost", "answer lost", "reset before", "reset after", "twice", "late"),
 }
-"""Events that the fixed set of runs must have seen: a fault that never strikes would find nothing."""
+"""Events that must happen in the fixed set of runs: a fault that never strikes finds nothing."""
 
 
-@pytest.mark.timeout(900)  # a plan that breaks one is made smaller for some minutes
+@pytest.mark.timeout(900)  # hypothesis shrinks a plan that breaks a promise for some minutes
 def test_no_fault_breaks_a_promise() -> None:
     reached: Counter[str] = Counter()
 
@@ -46,11 +46,11 @@ def test_no_fault_breaks_a_promise() -> None:
         check(result)
 
     search()
-    assert set(reached) >= REACHED, f"never seen: {sorted(REACHED - set(reached))}"
+    assert set(reached) >= EXPECTED_EVENTS, f"never seen: {sorted(EXPECTED_EVENTS - set(reached))}"
 
 
 @pytest.mark.timeout(900)
-def test_no_step_of_redis_s_clock_breaks_a_promise() -> None:
+def test_no_step_of_the_clock_of_redis_breaks_a_promise() -> None:
     @hypothesis_settings(max_examples=EXAMPLES, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
     @given(plans(clock_steps=clock_steps))
     def search(plan: Plan) -> None:

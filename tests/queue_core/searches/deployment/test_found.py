@@ -24,7 +24,7 @@ SETTINGS = QueueSettings(window_ms=1_000, max_messages=0)
 ONE = (Message(0),)
 
 
-def stored_unknown(*answers: Answer) -> Plan:
+def plan_with_unknown_storing(*answers: Answer) -> Plan:
     """Return a plan: a web process does not hear that it stored a message, and is then cut off for ten seconds."""
     return Plan(
         QueueSettings(window_ms=3_000, max_messages=0, direct_after_ms=0),
@@ -78,7 +78,9 @@ PLANS = {
             ProcessFault("worker", "dies", "claimed", for_ms=14_900),
         ),
     ),
-    "a worker answers what the direct path answered": stored_unknown(Answer(1_000), Answer(20_000)),
+    "a worker answers what the direct path answered": plan_with_unknown_storing(
+        Answer(1_000), Answer(20_000)
+    ),
 }
 
 
@@ -88,7 +90,7 @@ def test_a_plan_that_broke_a_promise_breaks_none_now(name: str) -> None:
 
 
 def test_a_message_that_was_answered_directly_is_not_a_dead_letter() -> None:
-    check(run(stored_unknown(Answer(1_000), Answer(20_000, "gives up"))))
+    check(run(plan_with_unknown_storing(Answer(1_000), Answer(20_000, "gives up"))))
 
 
 def test_parts_on_the_direct_path_go_on_where_they_were_refused() -> None:

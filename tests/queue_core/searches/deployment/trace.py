@@ -48,7 +48,7 @@ class Sending(Work):
 
 @dataclass(slots=True, frozen=True)
 class Executed:
-    """Script that Redis ran, or a conversation of a claim."""
+    """Script that Redis ran; for a claim, one of the conversations that it leased."""
 
     at_ms: float
     process: Process
@@ -61,7 +61,7 @@ class Executed:
     waiting: int = 0
     """Messages that wait after an enqueue, the new one included."""
     parts: int = 0
-    """Parts that `record_sent` notes; a million stands for all of them."""
+    """Parts that `record_sent` notes; ALL_PARTS stands for the whole reply."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -85,7 +85,7 @@ class Acknowledgement:
 
 @dataclass(slots=True)
 class Trace:
-    """Record of a run. `listeners` are told the kind of each event and its process."""
+    """Record of a run. `listeners` are called with the kind of each event and its process."""
 
     loop: ProcessLoop
     lines: list[str] = field(default_factory=list)
@@ -96,17 +96,17 @@ class Trace:
     executed: list[Executed] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
-    struck: list[tuple[float, Process, str, int]] = field(default_factory=list)
+    call_faults: list[tuple[float, Process, str, int]] = field(default_factory=list)
     """Faults of single calls: time, process, script, and token of the call, or 0."""
     errors: list[str] = field(default_factory=list)
-    """Errors that no process may have, such as a worker that ends by an exception."""
+    """Errors that must not happen, such as an exception that ends a worker."""
     backends_away: list[tuple[float, float]] = field(default_factory=list)
     """Spans in which turns had to wait for the AI or the channel, as Redis saw it; the last one may be open."""
     listeners: list[Callable[[str, Process], None]] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def note(self, who: Process | str, event: str, details: str = "", *, token: int = 0) -> None:
-        """Write a line, and tell the listeners when a process has a part in it."""
+        """Write a line; if it is about a process, call the listeners."""
         self.events[event] += 1
         name = who if isinstance(who, str) else who.name
         if token:
@@ -149,6 +149,6 @@ class Trace:
         taken = [sending for sending in self.sendings if sending.taken_ms is not None]
         return sorted(taken, key=lambda sending: sending.taken_ms or 0.0)
 
-    def written(self) -> str:
+    def as_text(self) -> str:
         """Return the trace as text."""
         return "\n".join(self.lines)

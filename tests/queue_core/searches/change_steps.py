@@ -1,4 +1,4 @@
-"""Edits and deletions in every state of a message, each as it is meant: a part of `test_invariants.py`."""
+"""Steps of `test_invariants.py` that edit and delete messages in every state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def messages_are_changed(driver: Driver) -> None:
     await driver.complete(batch)
 
 
-async def messages_in_work_are_changed(driver: Driver) -> None:
+async def messages_in_progress_are_changed(driver: Driver) -> None:
     """While their reply is made, too late for that, while an attempt fails, and when their reply is recorded."""
     for number in (70, 71, 72):
         await driver.enqueue(C, f"c1{number}")

@@ -1,7 +1,7 @@
-"""Licences: what a run must show before a reply may be sent twice, or the AI be asked again.
+"""Excuses: events that allow a reply to be sent twice, or the AI to be asked again.
 
-A process that lives and reaches Redis has none, nor has an outage of Redis. A process that stood still, or was cut off
-from a Redis that others reach, cannot be told from a dead one by those others.
+A process that runs and reaches Redis has none, and an outage of Redis for all is none. If a process stood still, or it
+alone was cut off from Redis, the others cannot tell it from a dead one: that is an excuse.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, W
 
 SETTLED_MS = 4_000
 """Time in which an intake that reaches Redis has recorded what it answered: a second of sleep, a call, its retry."""
-PATIENCE_SLACK_MS = 3_000
+GIVING_UP_SLACK_MS = 3_000
+"""Part of a lease that a pass leaves unused when it gives its turns up."""
 LOST_CALL_MS = 1_600
 """Time for which the loss of one call may keep a process busy: its deadline."""
 
 
-class Licences:
+class Excuses:
     """Reader of a run's trace, which finds the excuses of its processes."""
 
     def __init__(self, result: Result) -> None:
@@ -31,8 +32,8 @@ class Licences:
 
     # Troubles of processes.
 
-    def is_undone(self, process: Process, from_ms: float, to_ms: float) -> bool:
-        """Return True if between two times the process stood still, was cut off from Redis alone, or was dead."""
+    def was_disabled(self, process: Process, from_ms: float, to_ms: float) -> bool:
+        """Return True if between two times a process stood still, alone was cut off from Redis, died or gave up."""
         return (
             self._stood_still(process, from_ms, to_ms)
             or self._away_ms((process.name,), from_ms, to_ms) > 0
@@ -46,9 +47,9 @@ class Licences:
         )
 
     def _has_given_up(self, process: Process, from_ms: float, to_ms: float) -> bool:
-        """Return True if Redis was away for so long that a pass leaves its turns to others: the length of a lease."""
+        """Return True if Redis was away for almost a lease long, so that a pass leaves its turns to others."""
         away_ms = self._away_ms(("", process.name), from_ms, to_ms)
-        return away_ms >= self._settings.lock_ttl_ms - PATIENCE_SLACK_MS
+        return away_ms >= self._settings.lock_ttl_ms - GIVING_UP_SLACK_MS
 
     def _away_ms(self, names: tuple[str, ...], from_ms: float, to_ms: float) -> float:
         """Return for how long, between two times, these could not reach Redis: one process by name, or "" for all."""
@@ -68,13 +69,13 @@ class Licences:
                 for outage in self._plan.outages
                 if outage.process in ("", process.name)
             ),
-            *((at, at + LOST_CALL_MS) for at, struck, _, _ in self._trace.struck if struck is process),
+            *((at, at + LOST_CALL_MS) for at, victim, _, _ in self._trace.call_faults if victim is process),
         ]
         ends = (min(ended_ms, at_ms) for began_ms, ended_ms in troubles if began_ms <= at_ms)
         return at_ms - max(ends, default=at_ms)
 
     def has_forgotten_claims(self, at_ms: float) -> bool:
-        """Return True if Redis may have leased turns to a late copy of a claim, since it forgot that claim.
+        """Return True if Redis may have leased turns to a late copy of a claim that it had forgotten.
 
         A step of its clock forward by the time for which it remembers a worker's last claim lets that memory expire.
         """
@@ -91,19 +92,19 @@ class Licences:
         token = claim.token
         if self.has_forgotten_claims(claim.at_ms):
             return True
-        if any(self._is_refuted(work) for work in self._trace.works if work.token == token):
+        if any(self._served_another(work) for work in self._trace.works if work.token == token):
             return True
         return (
-            self.is_undone(claim.process, claim.at_ms, again_ms)
+            self.was_disabled(claim.process, claim.at_ms, again_ms)
             or any(ask.end == "failed" for ask in self._trace.asks if ask.token == token)
             or any(it.end in ("refused", "uncertain") for it in self._trace.sendings if it.token == token)
-            or any(refused == token for _, _, _, refused in self._trace.struck)
+            or any(refused == token for _, _, _, refused in self._trace.call_faults)
         )
 
-    def _is_refuted(self, work: Work) -> bool:
-        """Return True if a call failed since its backend was away, and another conversation was served meanwhile.
+    def _served_another(self, work: Work) -> bool:
+        """Return True if a backend was away for a call, but served another conversation meanwhile.
 
-        Or since the last attempt on this conversation failed, for whatever reason.
+        The time begins with the last failed attempt on this conversation, or else with the call.
         """
         if not isinstance(work, Ask | Sending) or work.end != "away":
             return False
@@ -127,16 +128,16 @@ class Licences:
     # Replies that were sent twice.
 
     def to_send_again(self, first: Sending, again_ms: float) -> str | None:
-        """Return the licence to send a part once more after `first`, if there is one."""
+        """Return the excuse to send a part once more after `first`, if there is one."""
         if first.token == 0:
             return None
         if first.end == "uncertain":
-            return "the send API left it open"
+            return "the send API did not say whether it was sent"
         confirmed_ms = self.confirmed_ms(first)
         if confirmed_ms is None:
             return None
         noted_ms = min((step.at_ms for step in self._notes(first)), default=math.inf)
-        if self.is_undone(first.process, confirmed_ms, min(noted_ms, again_ms)):
+        if self.was_disabled(first.process, confirmed_ms, min(noted_ms, again_ms)):
             return "its process died, stood still or was cut off before it was noted"
         if first.end == "cancelled" and first.process.stopped_ms is not None:
             return "its process was stopped while it sent"
@@ -160,7 +161,7 @@ class Licences:
         ]
 
     def to_expire(self) -> bool:
-        """Return True if Redis's clock was set forward far, and a worker's first claim, or a late one, may come next.
+        """Return True if Redis's clock was set far forward, and the next claim may be a worker's first, or a late one.
 
         Such a claim cannot tell the step from time in which no worker ran.
         """
@@ -170,7 +171,7 @@ class Licences:
         return is_far and bool(claims or self._plan.process_faults)
 
     def of_unknown_storing(self, message_id: str, dead_ms: float) -> bool:
-        """Return True if a worker gave a message up before the web process that answered it could tell Redis of that.
+        """Return True if a worker gave up a message before the web process that answered it could tell Redis.
 
         The web process had not heard that it stored the message.
         """
@@ -180,7 +181,7 @@ class Licences:
         )
 
     def of_direct_path(self, message_id: str, direct: Sending) -> str | None:
-        """Return the licence of a message that was answered on the direct path and once more."""
+        """Return the excuse of a message that was answered on the direct path and once more."""
         deliveries = {
             it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id
         }
@@ -219,22 +220,22 @@ class Licences:
     # Calls of the AI.
 
     def to_ask_again(self, first: Ask, again: Ask) -> str | None:
-        """Return the licence to ask the AI about a message once more."""
+        """Return the excuse to ask the AI about a message once more."""
         if first.token == 0 or again.token == 0:
             return "the direct path"
         older = min(first, again, key=lambda ask: ask.token)
         claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
         records = self._trace.of_token(first.token, "record_reply")
-        licences = {
+        excuses = {
             "the AI failed": first.end in ("failed", "away"),
             "superseded": any(step.answer == "superseded" for step in records),
-            "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.struck),
-            "its process died, stood still or was cut off": self.is_undone(
+            "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.call_faults),
+            "its process died, stood still or was cut off": self.was_disabled(
                 older.process, claimed_ms, again.began_ms
             ),
             "its process was stopped": first.end == "cancelled" and first.process.stopped_ms is not None,
         }
-        return next((licence for licence, holds in licences.items() if holds), None)
+        return next((excuse for excuse, holds in excuses.items() if holds), None)
 
 
 def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
