@@ -115,7 +115,7 @@ async def test_a_user_who_may_use_the_keys_of_the_queue_only_is_enough(real_redi
 
 
 async def test_keys_of_others_stay(real_redis: Redis) -> None:
-    """The keys of a partition come with a number, which is not a key."""
+    """A field of `Partition` is a number, which is not a key to delete."""
     await real_redis.set("1", "of another program")
     assert await probe(MessageQueue(real_redis)) == []
     assert await real_redis.get("1")
@@ -171,7 +171,7 @@ async def test_what_a_provider_answers(
 
 
 def test_every_command_of_the_scripts_is_tried() -> None:
-    """Those without a key are not here: TIME, and those of the client."""
+    """Commands without a key are left out: TIME, and those of redis-py."""
     used = {
         command
         for path in LUA.glob("*.lua")

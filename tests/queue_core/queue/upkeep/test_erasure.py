@@ -28,7 +28,7 @@ NOTHING = Forgotten(
     statistics=False,
 )
 EXPIRING = ("seen:", "last_claim:")
-"""Starts of the kinds that may name a user for some time after."""
+"""Starts of keys that may name a user until they expire."""
 
 
 async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE) -> None:
