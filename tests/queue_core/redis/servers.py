@@ -23,7 +23,7 @@ def server_tls() -> ssl.SSLContext:
 
 
 class Cutter:
-    """Proxy that hands on a number of bytes, then cuts the connection or keeps the rest."""
+    """Proxy that cuts a connection after some bytes, or keeps answers back."""
 
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self._upstream = urlsplit(url)
@@ -56,7 +56,7 @@ class Cutter:
         self._upstream = urlsplit(url)
 
     def hold(self) -> None:
-        """Keep back what comes on the connections that are open now."""
+        """Keep back the answers on the connections that are open now."""
         self.held_connections = self.connections
 
     def release(self) -> None:
@@ -110,7 +110,7 @@ class Cutter:
 
 
 Answer = Callable[[int, tuple[bytes, ...]], bytes | None]
-"""Function from the number of the connection and the command to the bytes of the answer; None closes it."""
+"""Function from a connection's number and a command to the answer's bytes; None closes the connection."""
 
 
 class Played:
