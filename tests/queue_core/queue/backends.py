@@ -35,7 +35,7 @@ async def fail(
 
 
 async def take_ai_away(queue: MessageQueue, clock: Clock, users: Iterable[str] = USERS) -> None:
-    """Let the turns of all users become due, and fail since the AI is away."""
+    """Let the turns of all users become due, and fail because the AI is away."""
     await enqueue(queue, users)
     clock.now_ms += 8_000
     for batch in await claim(queue):

@@ -186,7 +186,7 @@ async def test_the_inventory_says_what_would_be_answered(queue: MessageQueue, cl
     assert await queue.holding.inventory(older_than_ms=1_001) == Inventory(
         now_ms=clock.now_ms,
         conversations=3,
-        messages=2 + 1 + 3,  # a and b of user 2 are in work
+        messages=2 + 1 + 3,  # a and b of user 2 are in progress
         older=4,
         oldest_ms=EPOCH_MS,
         newest_ms=clock.now_ms,

@@ -38,7 +38,7 @@ async def post(webs: list[Process], ids: list[str]) -> None:
 
 
 async def wait_until_finished(queue: MessageQueue, users: tuple[str, ...]) -> None:
-    """Wait until nothing of these users waits or is in work."""
+    """Wait until nothing of these users waits or is in progress."""
     async with asyncio.timeout(PATIENCE_S):
         for user in users:
             while await queue.pending("bot", user):  # noqa: ASYNC110 - nothing signals it

@@ -147,7 +147,7 @@ async def test_the_same_message_at_two_requests_at_once_is_answered_once(
 async def test_delivered_again_while_it_is_sent_and_redis_comes_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither it nor the user's next message, which would overtake it, may be queued before the send has ended."""
+    """Neither the message nor the user's next one, which would overtake, may be queued before the send has ended."""
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait(batch: Batch) -> None:
@@ -386,7 +386,7 @@ async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
 async def test_a_message_is_answered_directly_when_older_ones_have_been_answered_by_now(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have been when a window and a lease have passed; time without Redis does not count."""
+    """That is assumed when a window and a lease have passed; time without Redis does not count."""
     away, bot = Away(redis_client, monkeypatch, lock_ttl_ms=50, lock_renew_ms=10), Bot()
     away.is_away = False
     intake = Intake(away.queue, bot.handle, bot.send)
