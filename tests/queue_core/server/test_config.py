@@ -30,11 +30,22 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=a, b,\nAI_MODEL=\n")
+    path.write_text(
+        "PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=image, audio,\nAI_MODEL=\n"
+    )
     settings = load({"PORT": "9001", "QUEUE_WAIT_FOR_FSYNC": "true", "QUEUE_TTL_S": "60"}, path).settings
-    assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("a", "b"))
+    assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("image", "audio"))
     own: dict[str, Any] = {"window_ms": 5000, "wait_for_fsync": True, "queue_ttl_s": 60}
     assert settings.queue == QueueSettings(**own, supersede_ms=45_000)
+
+
+def test_an_ignored_kind_that_no_message_has_is_warned_of() -> None:
+    loaded = load({"IGNORED_KINDS": "reaction,Stickers,voice"}, NO_FILE)
+    assert loaded.settings.ignored_kinds == ("reaction", "Stickers", "voice")
+    assert loaded.warnings == (
+        "IGNORED_KINDS: Stickers is not a kind of message and has no effect; did you mean sticker?",
+        "IGNORED_KINDS: voice is not a kind of message and has no effect; docs/messages.md lists the kinds",
+    )
 
 
 def test_every_setting_of_the_queue_has_a_name() -> None:
