@@ -23,7 +23,7 @@ from queue_core.channels.base import Provider
 from queue_core.channels.content import KINDS
 from queue_core.channels.form import Format
 from queue_core.channels.phrases import Language
-from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
+from queue_core.environment import EnvironmentSettings, WholeUrl, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
 from queue_core.server.wording import worded
@@ -104,7 +104,7 @@ class ServerSettings(EnvironmentSettings):
 
     ai: Literal["echo", "dify", "openai", "http"] | None = None
     """Kind of AI that answers; empty: `serve` echoes, the others refuse to start if `lacks_ai`."""
-    ai_url: Url = ""
+    ai_url: WholeUrl = ""
     """Address of the AI: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
     """Key or token of the AI."""
@@ -305,6 +305,8 @@ def _contradictions(settings: ServerSettings, *, needs_ai: bool, takes_webhooks:
 def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
     if settings.ai not in (None, "echo") and not settings.ai_url:
         yield f"AI_URL: needed for AI={settings.ai}"
+    if settings.ai in ("dify", "openai") and "?" in settings.ai_url:
+        yield f"AI_URL: must end before its ?, since AI={settings.ai} adds a path"
     if settings.ai == "openai" and not settings.ai_model:
         yield "AI_MODEL: needed for AI=openai"
     if settings.ai == "dify" and not settings.ai_key.get_secret_value():

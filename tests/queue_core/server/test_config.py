@@ -152,6 +152,8 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"AI": "dify", "AI_URL": "http://ai"}, "AI_KEY"),
         ({"AI": "openai", "AI_URL": "http://ai"}, "AI_MODEL"),
         ({"AI": "http"}, "AI_URL"),
+        ({"AI": "openai", "AI_URL": "http://ai/v1?key=1", "AI_MODEL": "m"}, "AI_URL"),
+        ({"AI": "dify", "AI_URL": "http://ai/v1?key=1", "AI_KEY": "k"}, "AI_URL"),
         ({"EVOLUTION_URL": "http://evolution"}, "EVOLUTION_API_KEY"),
         ({"AI_TIMEOUT_S": "500"}, "AI_TIMEOUT_S"),
         ({"SEND_TIMEOUT_S": "40"}, "SEND_TIMEOUT_S"),
@@ -170,6 +172,11 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
 )
 def test_settings_that_contradict_each_other(environ: dict[str, str], name: str) -> None:
     assert faults_of(**environ).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("url", ["http://ai/turn/", "http://ai/turn?version=1&sig=a%2Bb", "http://ai?v=1"])
+def test_the_address_of_the_http_ai_stays_as_it_is(url: str) -> None:
+    assert load({"AI": "http", "AI_URL": f" {url} "}, NO_FILE).settings.ai_url == url
 
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
