@@ -80,9 +80,10 @@ async def test_echo_answers_with_the_texts() -> None:
 
 async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
     async with stub(Answer({"response": "Hi"})) as server:
-        backend = HttpBackend(asking, f"{server.url}/ask", KEY)
+        backend = HttpBackend(asking, f"{server.url}/ask/?sig=a%2Bb", KEY)
         assert await text_of(backend, batch("one", "two", kind="image")) == "Hi"
     (body,), (headers,) = server.bodies, server.headers
+    assert server.paths == ["/ask/?sig=a%2Bb"]
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert (body["text"], body["ids"], body["attempt"], body["fencing_token"]) == (
         "one\ntwo",
