@@ -13,6 +13,7 @@ from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.analysis.recording import recordings_of
 from reports.results.replay import ReplayResult
+from reports.results.systems import is_queue
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
 from sim.audit.explain import explain
@@ -178,6 +179,10 @@ def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[
             if system not in systems:
                 known = suggestion(system, systems)
                 raise InputError(f"--set {text}: {system!r} is not replayed{known}; name it with --system")
+            if is_queue(system):
+                raise InputError(
+                    f"--set {text}: the rules of the queue are options of their own, such as --window 8s"
+                )
             settings.setdefault(system, {})[name] = value
             read_options(all_systems()[system].options_type, settings[system])
         except OptionError as error:
