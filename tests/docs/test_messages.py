@@ -31,7 +31,8 @@ def table(parse: Callable[..., Inbound], webhooks: Iterable[tuple[str, dict[str,
         english, arabic = (
             parse(webhook, media_bytes_max=8_192, language=language).messages[0] for language in ("en", "ar")
         )
-        rows.setdefault((english.message_data["kind"], english.message, arabic.message), []).append(what)
+        names = rows.setdefault((english.message_data["kind"], english.message, arabic.message), [])
+        names += {what.rstrip(" 23456789")} - {*names}
     return _HEAD + "".join(
         "| "
         + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in ("; ".join(names), *readings))

@@ -112,6 +112,7 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer({"response": {"text": "Hi"}}), "Hi"),
         (Answer({"response": "Hi", "requestedFields": ["a"]}), "Hi"),
         (Answer({"response": "", "needsDataCollection": False}), ""),
+        (Answer({"output": {"response": "", "requestedFields": []}}), ""),
     ],
 )
 async def test_http_takes_the_text_of_a_body_in_any_known_shape(
@@ -167,6 +168,8 @@ NO_TEXT: list[tuple[str, Answer, Absence]] = [
     ("http", Answer({"error": {"message": "no quota"}}), "error"),
     ("http", Answer({"response": ""}), "no result"),
     ("http", Answer([{"response": " "}]), "no result"),
+    ("http", Answer({"output": {"response": ""}}), "no result"),
+    ("http", Answer(text='```json\n{"response":""}\n```'), "no result"),
     ("http", Answer({"id": "x", "count": 3}), "json"),
     ("http", Answer({"name": "hours", "arguments": {}}), "call"),
     ("http", Answer(text='data: {"answer": "We"}\n\ndata: {"answer": " open"}\n\n'), "stream"),
