@@ -89,7 +89,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     queue = parser.add_argument_group(
         "the queue",
         "when the queue answers; the older systems have rules of their own. A rule given here overrides the\n"
-        "profile, a profile overrides the settings in a recording, and these override the defaults",
+        "profile, a profile overrides the rules in a recording, and these override the defaults",
     )
     queue.add_argument(
         "--profile",
