@@ -83,6 +83,13 @@ def _service_time(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    """Refuse an empty address, at which a server listens on all addresses of the machine."""
+    if not text.strip():
+        raise ValueError(f"{text!r} is not an address: leave out --host, or write 0.0.0.0 for all addresses")
+    return text
+
+
 def _faults(text: str) -> tuple[Fault, ...]:
     return parse_faults([text], "load") if text else ()
 
@@ -247,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add(
         sink,
-        Option("host", "NAME", "127.0.0.1", "address to listen on"),
+        Option("host", "NAME", "127.0.0.1", "address to listen on", _host),
         Option("port", "N", 8090, "port to listen on; 0: any", _PORT),
         _AI,
         _AI_ERRORS,

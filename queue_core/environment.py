@@ -24,6 +24,14 @@ Url = Annotated[str, BeforeValidator(_base_url), Field(pattern=r"^(https?://[^\s
 """An HTTP address without query and without a slash at its end; may be empty."""
 
 
+def _without_blanks(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+WholeUrl = Annotated[str, BeforeValidator(_without_blanks), Field(pattern=r"^(https?://[^\s/?#]+[^\s#]*)?$")]
+"""An HTTP address that is used as it is, perhaps with a query; may be empty."""
+
+
 def faults_of_secret(environment_name: str, secret: SecretStr) -> Iterator[str]:
     """Yield a sentence about a secret that is set and too short."""
     if 0 < len(secret) < SECRET_CHARACTERS_MIN:

@@ -63,7 +63,7 @@ class Study:
     """Recordings to replay, names of systems, and settings.
 
     The queue runs once for each of the `profiles`, with its rules; the first run is named `queue`. A profile overrides
-    a recording's settings. `options` come from the command line (see `settings.with_options`) and override both.
+    the rules in a recording. `options` come from the command line (see `settings.with_options`) and override both.
     """
 
     recordings: Sequence[Recording]

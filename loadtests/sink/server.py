@@ -271,4 +271,5 @@ def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str
 def cause_of(error: OSError) -> str:
     """Return the operating system's message for an error, without the additions of a library."""
     number = error.errno or 0  # negative for an unknown host name
-    return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
+    words = os.strerror(number) if number > 0 else (error.strerror or str(error)).partition(" (while ")[0]
+    return words.lower()

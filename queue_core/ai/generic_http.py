@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from queue_core.ai.asking import Asking
 from queue_core.ai.base import Answer
+from queue_core.ai.reply import extract
+from queue_core.ai.reply.json_text import layers
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
 _FLAGS = ("needsDataCollection", "requestedFields")
+_EMPTY_RESPONSE = re.compile(r"response[\\\"'“”:\s]{4,}", re.IGNORECASE)
+"""Key `response` with an empty text, also inside a JSON string. Quick, since nearly all answers have a text."""
 _ACCEPTED = "Accepted"
 """Answer of a scenario in Make without the module "Webhook response" (apps.make.com/gateway)."""
 
@@ -38,9 +43,10 @@ class HttpBackend:
         text = _text(answer)
         if text is not None and text.strip() == _ACCEPTED:
             raise self._asking.no_text("accepted", batch)
-        if _is_empty(answer.json()):
+        text = self._asking.text(text, batch)
+        if _has_no_result(text):
             raise self._asking.no_text("no result", batch)
-        return Answer(self._asking.text(text, batch))
+        return Answer(text)
 
 
 def _body(batch: Batch) -> dict[str, Any]:
@@ -67,13 +73,13 @@ def _body(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _is_empty(body: Any) -> bool:
+def _has_no_result(answer: str) -> bool:
     """Return True for an empty `response` without our other keys: the flow had no result."""
-    first = body[0] if isinstance(body, list) and body else body
-    if not isinstance(first, dict) or any(key in first for key in _FLAGS):
+    if not _EMPTY_RESPONSE.search(answer):
         return False
-    response = first.get("response")
-    return isinstance(response, str) and not response.strip()
+    reply = extract(answer)
+    keys = {key for layer in layers(reply.data) for key in layer}
+    return not reply.text and reply.absence is None and keys.isdisjoint(_FLAGS)
 
 
 def _text(answer: HttpAnswer) -> str | None:

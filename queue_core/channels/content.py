@@ -36,6 +36,14 @@ GUESTS_MAX = 1_000
 """Number of guests from which on an answer to an invitation is not believed."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
+KINDS = frozenset(
+    {
+        *("audio", "button", "call", "comment", "contacts", "deletion", "document", "edit", "event", "image"),
+        *("interactive", "invite", "list", "location", "order", "payment", "poll", "product", "reaction"),
+        *("request", "request_welcome", "sticker", "template", "text", "unsupported", "video"),
+    }
+)
+"""Our names of all kinds of messages; docs/messages.md shows examples."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -53,7 +61,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     """Content of one message."""
 
     kind: str
-    """Our name of the kind: "text", "image", …; docs/messages.md lists them."""
+    """Our name of the kind, one of KINDS."""
     text: str
     """Words for the AI."""
     facts: dict[str, Any] = {}

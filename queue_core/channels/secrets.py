@@ -18,6 +18,8 @@ _SECRET_NAME = re.compile(
 """End of the name of a secret, once in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
 _URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
 """URL with parameters, or with a name and a password."""
+_SIGNATURE = re.compile(r"x-(?:amz|goog)-", re.IGNORECASE)
+"""Beginning of a parameter of an address that S3 or Google signed: without each of them the address is refused."""
 DEPTH_MAX = 64
 """Limit on JSON texts nested in each other; a deeper one stays as it is."""
 _NAME_CHARACTERS_MAX, _NAMES_MAX = 64, 2_048
@@ -81,8 +83,12 @@ def _without_parameters(url: re.Match[str]) -> str:
     """Return a URL without its secret parameters, and without the name and the password before its host."""
     if url[5]:
         return url[5] + url[6]
-    kept = [pair for pair in url[3].split("&") if not is_secret_name(unquote(pair.partition("=")[0]))]
+    kept = [pair for pair in url[3].split("&") if not _is_secret_parameter(unquote(pair.partition("=")[0]))]
     return f"{url[1]}{url[2]}{'?' if kept else ''}{'&'.join(kept)}{url[4] or ''}"
+
+
+def _is_secret_parameter(name: str) -> bool:
+    return not _SIGNATURE.match(name) and is_secret_name(name)
 
 
 def is_secret_name(name: str) -> bool:

@@ -20,13 +20,15 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from queue_core.ai.base import UNAVAILABLE_WAITS_S
 from queue_core.channels import registry
 from queue_core.channels.base import Provider
+from queue_core.channels.content import KINDS
 from queue_core.channels.form import Format
 from queue_core.channels.phrases import Language
-from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
+from queue_core.environment import EnvironmentSettings, WholeUrl, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
 from queue_core.server.wording import worded
 from queue_core.settings import PROFILES, QueueSettings
+from queue_core.text import visible
 
 ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_", "REPLY_")
@@ -102,7 +104,7 @@ class ServerSettings(EnvironmentSettings):
 
     ai: Literal["echo", "dify", "openai", "http"] | None = None
     """Kind of AI that answers; empty: `serve` echoes, the others refuse to start if `lacks_ai`."""
-    ai_url: Url = ""
+    ai_url: WholeUrl = ""
     """Address of the AI: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
     """Key or token of the AI."""
@@ -245,7 +247,7 @@ def load(
     named = {fault.partition(":")[0] for fault in faults}
     contradictions = _contradictions(settings, needs_ai=needs_ai, takes_webhooks=takes_webhooks)
     faults += [fault for fault in contradictions if fault.partition(":")[0] not in named]
-    warnings += suspects(file_values, environ, names)
+    warnings += [*suspects(file_values, environ, names), *_unknown_kinds(settings.ignored_kinds)]
     if faults:
         raise FaultySettingsError(faults, warnings)
     return Loaded(settings=settings, warnings=tuple(warnings))
@@ -303,6 +305,8 @@ def _contradictions(settings: ServerSettings, *, needs_ai: bool, takes_webhooks:
 def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
     if settings.ai not in (None, "echo") and not settings.ai_url:
         yield f"AI_URL: needed for AI={settings.ai}"
+    if settings.ai in ("dify", "openai") and "?" in settings.ai_url:
+        yield f"AI_URL: must end before its ?, since AI={settings.ai} adds a path"
     if settings.ai == "openai" and not settings.ai_model:
         yield "AI_MODEL: needed for AI=openai"
     if settings.ai == "dify" and not settings.ai_key.get_secret_value():
@@ -335,6 +339,13 @@ def _faults_of_access(settings: ServerSettings) -> Iterator[str]:
             f"HOST: {settings.host} can be reached by others, and anybody could post messages: set {names}, "
             "or ALLOW_UNSIGNED_WEBHOOKS=true"
         )
+
+
+def _unknown_kinds(ignored: Iterable[str]) -> Iterator[str]:
+    for kind in sorted(set(ignored) - KINDS):
+        close = difflib.get_close_matches(kind.lower(), KINDS, n=1, cutoff=0.75)
+        hint = f"did you mean {close[0]}?" if close else "docs/messages.md lists the kinds"
+        yield f"IGNORED_KINDS: {visible(kind)} is not a kind of message and has no effect; {hint}"
 
 
 def suspects(

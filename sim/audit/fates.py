@@ -8,17 +8,18 @@ A recording with replies shows what happened, without any simulation. The rules 
 - If a reply came less than `--ai-takes` after a message, and answers older messages too, the message was probably not
   read.
 - A message that an export only shows as deleted needs no reply, and a deleted reply answers nothing.
-- Two bot replies of the same text without a new message between them answer twice, and so do two that name the same
-  message and are more than FURTHER_MS apart: with less time between them, the second may be a part of the first. (This
-  project's own recordings have one event for each reply, however many parts it has, so there any second reply counts.)
-  A bot reply that names no message and comes more than FURTHER_MS after the previous one, without a new message between
-  them, is counted as further.
+- A bot's reply with the text of an earlier one that answers a message, without a new message between them, answers the
+  message twice. So do two replies that name the same message and are more than FURTHER_MS apart: with less time between
+  them, the second may be a part of the first. (This project's own recordings have one event for each reply, however
+  many parts it has, so there any second reply counts.) Any other bot reply that names no message and comes more than
+  FURTHER_MS after the previous one, without a new message between them, is counted as further.
 - A turn is what a user writes with pauses of at most TURN_GAP_MS, until a reply. It was cut if the user's next message
   came within CUT_MS after the bot's reply, since nobody reads a reply and writes an answer so fast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -176,13 +177,18 @@ def _find_twice(conversation: Conversation, *, has_one_event_each: bool) -> None
             since_message = []
             continue
         if since_message and not reply.ids:
-            same = [before for before in since_message if reply.text and replies[before].text == reply.text]
-            if same:
-                for message in conversation.messages:
-                    message.is_twice |= same[0] in message.replies
-            elif reply.at - replies[since_message[-1]].at > FURTHER_MS:
+            same = {before for before in since_message if reply.text and replies[before].text == reply.text}
+            repeated = _answered_by(same, conversation) if same else []
+            for message in repeated:
+                message.is_twice = True
+            if not repeated and reply.at - replies[since_message[-1]].at > FURTHER_MS:
                 conversation.further.add(index)
         since_message.append(index)
+
+
+def _answered_by(indexes: AbstractSet[int], conversation: Conversation) -> list[Message]:
+    """Return the messages that any of these replies answers."""
+    return [message for message in conversation.messages if not indexes.isdisjoint(message.replies)]
 
 
 def _is_repeated(first: Reply, second: Reply) -> bool:

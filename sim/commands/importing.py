@@ -80,12 +80,13 @@ def run(options: argparse.Namespace) -> int:
             options.paths, import_options(options, seed=options.seed), progress=progress, meter=meter
         )
         try:
+            is_replaced = options.output.is_file()
             _write(work, options.output, options.title)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise InputError(f"{options.output}: cannot be written: {error.strerror or error}") from None
-    _say(work.summary, options)
+    _say(work.summary, options, is_replaced=is_replaced)
     return OK
 
 
@@ -132,7 +133,7 @@ def _output(path: Path) -> Iterator[IO[bytes]]:
         unfinished.unlink(missing_ok=True)
 
 
-def _say(summary: Summary, options: argparse.Namespace) -> None:
+def _say(summary: Summary, options: argparse.Namespace, *, is_replaced: bool) -> None:
     """Print the summary, to standard error if the recording is on standard output."""
     stream = sys.stderr if options.output == STANDARD_OUTPUT else sys.stdout
     if options.json:
@@ -145,5 +146,6 @@ def _say(summary: Summary, options: argparse.Namespace) -> None:
     for line in lines:
         console.print(terminal_text(line), markup=False, soft_wrap=True)
     if options.output != STANDARD_OUTPUT:
-        end = f"{options.output}: written; replay it with: {typed('python -m sim replay')} {options.output}"
+        done = "written (replaced)" if is_replaced else "written"
+        end = f"{options.output}: {done}; replay it with: {typed('python -m sim replay')} {options.output}"
         console.print(terminal_text(end), markup=False, soft_wrap=True)

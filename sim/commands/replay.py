@@ -13,6 +13,7 @@ from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.analysis.recording import recordings_of
 from reports.results.replay import ReplayResult
+from reports.results.systems import is_queue
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
 from sim.audit.explain import explain
@@ -88,7 +89,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     queue = parser.add_argument_group(
         "the queue",
         "when the queue answers; the older systems have rules of their own. A rule given here overrides the\n"
-        "profile, a profile overrides the settings in a recording, and these override the defaults",
+        "profile, a profile overrides the rules in a recording, and these override the defaults",
     )
     queue.add_argument(
         "--profile",
@@ -178,6 +179,10 @@ def _of_systems(texts: Sequence[str], systems: Sequence[str]) -> dict[str, dict[
             if system not in systems:
                 known = suggestion(system, systems)
                 raise InputError(f"--set {text}: {system!r} is not replayed{known}; name it with --system")
+            if is_queue(system):
+                raise InputError(
+                    f"--set {text}: the rules of the queue are options of their own, such as --window 8s"
+                )
             settings.setdefault(system, {})[name] = value
             read_options(all_systems()[system].options_type, settings[system])
         except OptionError as error:

@@ -13,10 +13,9 @@ from typing import NamedTuple
 from queue_core.recording.files import FILE_NAME
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import read_recording, short_names
-from queue_core.text import quantity
 from sim.importers.base import ImportFailedError
 from sim.importers.detection import detect, importer_named, unknown_format
-from sim.importers.formats.recordings import Recordings
+from sim.importers.formats.recordings import BROKEN_LINES, Recordings
 from sim.importers.importing import Import
 from sim.importers.sources import STANDARD_INPUT, Meter, Source, files_of, plain_source, sources_of
 from sim.importers.summary import Summary
@@ -75,6 +74,17 @@ def distinct(names: Sequence[str]) -> list[str]:
         seen[name] += 1
         result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return result
+
+
+def _refuse_broken_lines(summary: Summary) -> None:
+    """Raise ImportFailedError for the first broken line in the files of a live recorder."""
+    for file in summary.files:
+        broken = [
+            (entry.places[0], reason) for reason, entry in file.left_out.items() if reason in BROKEN_LINES
+        ]
+        if broken:
+            line, reason = min(broken)
+            raise ImportFailedError(f"{file.name}:{line}: {reason}; --skip-bad-lines leaves such lines out")
 
 
 class _Entry(NamedTuple):
@@ -211,11 +221,8 @@ class _Loader:
         def read(name: str) -> Recording:
             work = Import(paths, options, sources=sources, progress=self._progress, meter=self._meter)
             recording = work.recording(name)
-            if options.as_they_are and not self._skip_bad_lines and work.summary.left_out:
-                reason, number = next(iter(work.summary.left_out.items()))
-                raise ImportFailedError(
-                    f"{name_path}: {quantity(number, 'time')}: {reason}; --skip-bad-lines leaves such lines out"
-                )
+            if options.as_they_are and not self._skip_bad_lines:
+                _refuse_broken_lines(work.summary)
             self._imports.append(work.summary)
             return recording
 

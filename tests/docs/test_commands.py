@@ -100,7 +100,7 @@ def test_replays_and_reports_run_in_the_order_of_their_page(
     for recording in ("logs/incident.jsonl", "docs/planted.jsonl"):
         (tmp_path / recording).parent.mkdir()
         shutil.copy(ROOT / recording, tmp_path / recording)
-    (tmp_path / "mine.jsonl").write_text(block("docs/replay.md", "json"), "utf-8")
+    (tmp_path / "mine.jsonl").write_text(block("logs/README.md", "json"), "utf-8")
     (tmp_path / "dump.log").write_text(block("docs/import.md", "json"), "utf-8")
     (tmp_path / "friday.jsonl").write_text(DAY, "utf-8")
     for command in COMMANDS:

@@ -11,6 +11,7 @@ import pytest
 
 from queue_core.channels.base import Inbound
 from queue_core.channels.cloud.parser import parse_cloud
+from queue_core.channels.content import KINDS
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.server.metrics import SKIPPED_REASONS
 from tests.docs.documents import ROOT, section_under
@@ -30,7 +31,8 @@ def table(parse: Callable[..., Inbound], webhooks: Iterable[tuple[str, dict[str,
         english, arabic = (
             parse(webhook, media_bytes_max=8_192, language=language).messages[0] for language in ("en", "ar")
         )
-        rows.setdefault((english.message_data["kind"], english.message, arabic.message), []).append(what)
+        names = rows.setdefault((english.message_data["kind"], english.message, arabic.message), [])
+        names += {what.rstrip(" 23456789")} - {*names}
     return _HEAD + "".join(
         "| "
         + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in ("; ".join(names), *readings))
@@ -68,3 +70,9 @@ def test_the_table_says_what_the_ai_reads(name: str) -> None:
 def test_every_reason_that_is_foreseen_is_explained() -> None:
     explained = set(re.findall(r"`([a-z ]+)`", section_under("docs/messages.md", "What is not answered")))
     assert set(SKIPPED_REASONS) <= explained
+
+
+def test_the_tables_show_every_kind() -> None:
+    """The warning about IGNORED_KINDS knows KINDS only."""
+    rows = "".join(TABLES[name]() for name in TABLES)
+    assert set(re.findall(r"^\| .+ \| (\w+) \| .+ \| .+ \|$", rows, re.MULTILINE)) == KINDS

@@ -161,6 +161,29 @@ def test_the_sink_says_once_why_it_cannot_listen(capsys: pytest.CaptureFixture[s
     )
 
 
+def test_the_sink_refuses_an_empty_address_instead_of_listening_on_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("sink", "--host", "") == 2
+    assert capsys.readouterr().err.startswith(
+        "loadtests: --host: '' is not an address: leave out --host, or write 0.0.0.0 for all addresses\n"
+    )
+
+
+def test_the_sink_says_that_a_host_name_is_unknown_without_words_of_a_library(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: tuple[str, int], **_: object) -> None:
+        raise OSError(-2, f"Name or service not known (while attempting to bind on address {address!r})")
+
+    monkeypatch.setattr("loadtests.sink.server.socket.create_server", refuse)
+    assert run("sink", "--host", "nowhere.invalid") == 2
+    assert capsys.readouterr().err == (
+        "loadtests: cannot listen on nowhere.invalid:8090: name or service not known; "
+        "choose another --host or --port\n"
+    )
+
+
 def test_a_folder_that_is_made_later_can_be_written_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -160,7 +160,11 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
         ([str(INCIDENT), "--system", "x"], "known are buffer-v1, buffer-v2"),
         ([str(INCIDENT), "--set", "n8n-wait.wait=8s"], "'n8n-wait' is not replayed"),
         ([str(INCIDENT), "--set", "wait=8s"], "'wait=8s' is not SYSTEM.NAME=VALUE, as in n8n-wait.wait=8s"),
-        ([str(INCIDENT), "--set", "queue.wait=8s"], "there is no setting 'wait'; its rules are fixed"),
+        (
+            [str(INCIDENT), "--set", "queue.window=8s"],
+            "the rules of the queue are options of their own, such as --window",
+        ),
+        ([str(INCIDENT), "--set", "list-v1.wait=8s"], "there is no setting 'wait'; its rules are fixed"),
         (
             [str(INCIDENT), "--system", "market", "--set", "n8n-wait.wiat=8s"],
             "--set n8n-wait.wiat=8s: there is no setting 'wiat'; did you mean \"wait\"?",

@@ -57,6 +57,9 @@ class EvolutionGo(Provider):
 
 
 def keys_by_instance(setting: str) -> dict[str, str]:
-    """Read `TOKEN`, which serves all instances, or `NAME=TOKEN,NAME=TOKEN`."""
-    pairs = [entry.strip().rpartition("=") for entry in setting.split(",") if entry.strip()]
-    return {name: token for name, _, token in pairs}
+    """Read `TOKEN`, which serves all instances, or `NAME=TOKEN,NAME=TOKEN`. A token may end in =, as base64 does."""
+    keys = {}
+    for entry in filter(None, map(str.strip, setting.split(","))):
+        name, _, token = entry.rstrip("=").rpartition("=")
+        keys[name] = token + "=" * (len(entry) - len(entry.rstrip("=")))
+    return keys

@@ -199,10 +199,13 @@ class _Document:
         return [f"{prefix}{line.strip()}".rstrip() for prefix, line in zip(prefixes, written, strict=False)]
 
     def _code(self, token: Token) -> list[str] | None:
-        """Return a block of code between WhatsApp's marks, without its language; None if it contains such marks."""
+        """Return a block of code between WhatsApp's marks, without its language; None if it contains such marks.
+
+        Words after an opening mark that is never closed are a text, not a language.
+        """
         start, end = token.map or (0, 0)
         source = self._lines[start:end]
-        if "```" in token.content:
+        if "```" in token.content or (not is_closed(token) and " " in token.info.strip()):
             return None
         code = source[1:-1] if is_closed(token) else source[1:]
         if not self._dialect.has_marks:

@@ -2,8 +2,7 @@
 
 All partitions that can exist are closed: the scripts then refuse every process. Data that the new number puts into
 another partition are carried there. Then the number is noted in all partitions, and processes with that number go on,
-while the scripts refuse those with another. A process of an older release, which does not heed the note, is refused
-since the note comes with a newer layout.
+while the scripts refuse those with another. Processes of release 0.1.0 do not know the note, and are not refused.
 
 A change that was interrupted is continued by the next run, from where it stopped. Each step may be repeated, and each
 checks in Redis that the partition is closed by this run, so a run that was paused can do no harm. What is taken out of a

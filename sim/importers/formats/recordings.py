@@ -23,6 +23,10 @@ from sim.importers.sources import Source
 
 EVENTS = frozenset({"recording", MessageEvent.name, *IGNORED_EVENTS, *(event.name for event in OTHER_EVENTS)})
 """Names of all events of a recording."""
+_TOO_LONG = "a line that is too long"
+_NOT_AN_EVENT = "a line that is not an event of a recording"
+BROKEN_LINES = frozenset({_TOO_LONG, _NOT_AN_EVENT})
+"""Reasons for which a broken line is left out."""
 
 
 class Recordings(Importer):
@@ -47,14 +51,14 @@ class Recordings(Importer):
         precision: Precision = "ms"
         for number, line in source.lines():
             if line is None:
-                yield Omission("a line that is too long", number)
+                yield Omission(_TOO_LONG, number)
                 continue
             if not line.strip():
                 continue
             try:
                 event = parse_line(line, version)
             except LineError:
-                yield Omission("a line that is not an event of a recording", number)
+                yield Omission(_NOT_AN_EVENT, number)
                 continue
             if isinstance(event, Header):
                 version, precision = event.version, event.precision

@@ -65,17 +65,14 @@ def measure(url: str, server: str, options: argparse.Namespace, against: Against
     return results
 
 
-def show(results: Results, form: str) -> None:
+def show(results: Results, *, is_markdown: bool) -> None:
     """Print the tables, for a terminal or for a document."""
-    if form == "readme":
-        print(tables.markdown(tables.short_rows(results)))
-        return
     parts = {
         f"Queues, {results.server}, this commit in turns of one = 1": tables.queue_rows(results),
         "Webhooks, the bare handler = 1": tables.webhook_rows(results),
         "Aims": tables.aim_rows(results),
     }
-    if form:
+    if is_markdown:
         print("\n\n".join(tables.markdown(rows) for rows in parts.values()))
         return
     console = Console()
@@ -100,11 +97,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--against", metavar="REV", help="measure this commit, too, in a temporary worktree")
     parser.add_argument(
         "--markdown",
-        nargs="?",
-        const="docs",
-        choices=("docs", "readme"),
-        default="",
-        help="print the tables of docs/measurements.md, or the table of README.md",
+        action="store_true",
+        help="print the tables in Markdown, as docs/measurements.md has them",
     )
     parser.add_argument("--json", type=Path, help="write every repeat to this file")
     parser.add_argument("--show", type=Path, help="print the tables of this file, and measure nothing")
@@ -120,7 +114,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes and worktree are removed
     if options.show:
-        show(msgspec.json.decode(options.show.read_bytes(), type=Facts).results, options.markdown)
+        show(msgspec.json.decode(options.show.read_bytes(), type=Facts).results, is_markdown=options.markdown)
         return 0
     newest = max(find_all_redis_servers(), key=lambda binary: binary.rank)
     try:
@@ -136,7 +130,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    show(results, options.markdown)
+    show(results, is_markdown=options.markdown)
     if options.json:
         options.json.write_bytes(msgspec.json.encode(Facts(results, figures.aims(results))))
     return 0

@@ -92,19 +92,6 @@ def aim_rows(results: Results) -> Rows:
     return rows
 
 
-def short_rows(results: Results) -> Rows:
-    """Compare ratios only, as the README has them."""
-    rows = [["", "enqueues a second", "from enqueue to complete, a second", "CPU of a message"]]
-    unit = results.median((OURS, "turns of one"), lambda run: run.cpu_us)
-    for full in queue_rows(results)[1:]:
-        name, _, turns = full[0].partition(", turns of ")
-        if name != FLOOR and "uvloop" not in name:
-            case: Case = "turns of three" if turns == "three" else "turns of one"
-            cpu_us = results.median((name, case), lambda run: run.cpu_us)
-            rows.append([full[0].replace(OURS, "burstqueue"), full[1], full[3], f"{cpu_us / unit:.2f}"])
-    return rows
-
-
 def markdown(rows: Rows) -> str:
     """Write a table of the documents."""
     lines = [f"| {' | '.join(row)} |" for row in rows]

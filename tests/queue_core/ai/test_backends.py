@@ -80,9 +80,10 @@ async def test_echo_answers_with_the_texts() -> None:
 
 async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
     async with stub(Answer({"response": "Hi"})) as server:
-        backend = HttpBackend(asking, f"{server.url}/ask", KEY)
+        backend = HttpBackend(asking, f"{server.url}/ask/?sig=a%2Bb", KEY)
         assert await text_of(backend, batch("one", "two", kind="image")) == "Hi"
     (body,), (headers,) = server.bodies, server.headers
+    assert server.paths == ["/ask/?sig=a%2Bb"]
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert (body["text"], body["ids"], body["attempt"], body["fencing_token"]) == (
         "one\ntwo",
@@ -111,6 +112,7 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer({"response": {"text": "Hi"}}), "Hi"),
         (Answer({"response": "Hi", "requestedFields": ["a"]}), "Hi"),
         (Answer({"response": "", "needsDataCollection": False}), ""),
+        (Answer({"output": {"response": "", "requestedFields": []}}), ""),
     ],
 )
 async def test_http_takes_the_text_of_a_body_in_any_known_shape(
@@ -166,6 +168,8 @@ NO_TEXT: list[tuple[str, Answer, Absence]] = [
     ("http", Answer({"error": {"message": "no quota"}}), "error"),
     ("http", Answer({"response": ""}), "no result"),
     ("http", Answer([{"response": " "}]), "no result"),
+    ("http", Answer({"output": {"response": ""}}), "no result"),
+    ("http", Answer(text='```json\n{"response":""}\n```'), "no result"),
     ("http", Answer({"id": "x", "count": 3}), "json"),
     ("http", Answer({"name": "hours", "arguments": {}}), "call"),
     ("http", Answer(text='data: {"answer": "We"}\n\ndata: {"answer": " open"}\n\n'), "stream"),

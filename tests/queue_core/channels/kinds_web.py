@@ -1,6 +1,7 @@
 """One example of every kind of message of WhatsApp Web, with what the AI reads in English.
 
-The tables are used three times: each row is a test, the corpus posts all of them, docs/messages.md shows them.
+The tables are used three times: each row is a test, the corpus posts all of them, docs/messages.md shows them. A number
+at the end of a name marks another form of the same kind; the page leaves it out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ AD = {
     "sourceId": "77",
     "ctwaClid": "c1",
 }
+POLL = {"name": "When?", "options": [{"optionName": "Mon"}, {"optionName": "Tue"}]}
 
 
 class Example(NamedTuple):
@@ -92,18 +94,16 @@ WEB: dict[str, Example] = {
         "document",
         "[document: bill.pdf] the bill",
     ),
-    "a document of the Cloud API, through Evolution": Example(
-        {"documentMessage": {"filename": "a.pdf", "mime_type": "application/pdf", "id": "1"}},
+    "a document 2": Example(  # of the Cloud API, through Evolution
+        {"documentMessage": {"filename": "a b.pdf", "mime_type": "application/pdf", "id": "1"}},
         "document",
-        "[document: a.pdf]",
+        "[document: a b.pdf]",
     ),
     "a sticker": Example({"stickerMessage": {"isAnimated": True}}, "sticker", "[sticker]"),
     "a drawn sticker": Example(
         wrapped("lottieStickerMessage", {"stickerMessage": {"isLottie": True}}), "sticker", "[sticker]"
     ),
-    "a drawn sticker without a wrapper": Example(
-        {"lottieStickerMessage": {"isLottie": True}}, "sticker", "[sticker]"
-    ),
+    "a drawn sticker 2": Example({"lottieStickerMessage": {"isLottie": True}}, "sticker", "[sticker]"),
     "a pack of stickers": Example(
         {"stickerPackMessage": {"name": "Cats"}}, "sticker", "[sticker pack: Cats]"
     ),
@@ -205,17 +205,18 @@ WEB: dict[str, Example] = {
         "[form]",
     ),
     "a poll": Example(
-        {"pollCreationMessage": {"name": "When?", "options": [{"optionName": "Mon"}, {"optionName": "Tue"}]}},
+        {"pollCreationMessage": POLL},
         "poll",
         "[poll: When? Mon / Tue]",
     ),
-    "a poll, version 3": Example({"pollCreationMessageV3": {"name": "When?"}}, "poll", "[poll: When?]"),
-    "a poll, version 4": Example(
-        wrapped("pollCreationMessageV4", {"pollCreationMessageV3": {"name": "When?"}}),
-        "poll",
-        "[poll: When?]",
-    ),
-    "a poll, version 5": Example({"pollCreationMessageV5": {"name": "Quiz"}}, "poll", "[poll: Quiz]"),
+    **{
+        f"a poll {version}": Example(content, "poll", "[poll: When? Mon / Tue]")
+        for version, content in (
+            (3, {"pollCreationMessageV3": POLL}),
+            (4, wrapped("pollCreationMessageV4", {"pollCreationMessageV3": POLL})),
+            (5, {"pollCreationMessageV5": POLL}),
+        )
+    },
     "a vote": Example(
         {"pollUpdateMessage": {"pollCreationMessageKey": {"id": "P1"}, "vote": {"encPayload": "eA=="}}},
         "poll",
@@ -321,10 +322,15 @@ WEB: dict[str, Example] = {
         "payment",
         "[request for payment: 12 SAR] lunch",
     ),
-    "a request for payment, in hundredths": Example(
-        {"requestPaymentMessage": {"amount": {"value": "1250", "offset": 100, "currencyCode": "SAR"}}},
+    "a request for payment 2": Example(
+        {
+            "requestPaymentMessage": {
+                "amount": {"value": "1200", "offset": 100, "currencyCode": "SAR"},
+                "noteMessage": {"conversation": "lunch"},
+            }
+        },
         "payment",
-        "[request for payment: 12.5 SAR]",
+        "[request for payment: 12 SAR] lunch",
     ),
     "a declined payment": Example(
         {"declinePaymentRequestMessage": {"key": {"id": "M1"}}}, "payment", "[declined a request for payment]"
@@ -334,23 +340,23 @@ WEB: dict[str, Example] = {
     "an answer to a status post": Example(
         {"questionResponseMessage": {"text": "blue"}}, "text", "[answer to a status post] blue"
     ),
-    "a message of another business's program": Example(
+    "a message of another bot": Example(
         {"buttonsMessage": {"contentText": "Rate us", "buttons": []}},
         "template",
         "[message with buttons] Rate us",
     ),
-    "a list of another business's program": Example(
-        {"listMessage": {"title": "Menu", "description": "Choose"}},
+    "a message of another bot 2": Example(
+        {"listMessage": {"title": "Menu", "description": "Rate us"}},
         "template",
-        "[message with buttons] Choose",
+        "[message with buttons] Rate us",
     ),
-    "a template of another business's program": Example(
-        {"templateMessage": {"hydratedTemplate": {"hydratedContentText": "Your code"}}},
+    "a message of another bot 3": Example(
+        {"templateMessage": {"hydratedTemplate": {"hydratedContentText": "Rate us"}}},
         "template",
-        "[message with buttons] Your code",
+        "[message with buttons] Rate us",
     ),
-    "an interactive message of another business's program": Example(
-        {"interactiveMessage": {"body": {"text": "Pay here"}}}, "template", "[message with buttons] Pay here"
+    "a message of another bot 4": Example(
+        {"interactiveMessage": {"body": {"text": "Rate us"}}}, "template", "[message with buttons] Rate us"
     ),
     "an answer of an AI": Example(
         {"richResponseMessage": {"submessages": [{"messageText": "One."}, {"messageText": "Two."}]}},
@@ -360,12 +366,10 @@ WEB: dict[str, Example] = {
     "a message that disappears": Example(
         wrapped("ephemeralMessage", {"conversation": "soon gone"}), "text", "soon gone"
     ),
-    "a message in two wrappers": Example(
+    "a round video 2": Example(
         wrapped("ephemeralMessage", wrapped("viewOnceMessage", {"videoMessage": {}})), "video", "[video]"
     ),
-    "a message in an unknown wrapper": Example(
-        wrapped("hologramEnvelopeMessage", {"conversation": "hello"}), "text", "hello"
-    ),
+    "a text 2": Example(wrapped("hologramEnvelopeMessage", {"conversation": "مرحبا"}), "text", "مرحبا"),
     "an edit": Example(
         wrapped(
             "editedMessage",
@@ -380,7 +384,7 @@ WEB: dict[str, Example] = {
         "edit",
         "[edited] at five",
     ),
-    "an edit whose type is a number": Example(
+    "an edit of a caption": Example(
         {
             "protocolMessage": {
                 "type": 14,
@@ -402,7 +406,7 @@ WEB: dict[str, Example] = {
     "a deletion": Example(
         {"protocolMessage": {"type": "REVOKE", "key": {"id": "M1"}}}, "deletion", "[deleted a message]"
     ),
-    "a deletion whose type is a number": Example(
+    "a deletion 2": Example(
         {"protocolMessage": {"type": 0, "key": {"id": "M1"}}}, "deletion", "[deleted a message]"
     ),
     "an unknown kind": Example(

@@ -94,13 +94,17 @@ def test_the_value_beside_the_name_of_a_secret_is_removed() -> None:
         ("https://w.example/1.jpg?X%2DApi%2DKey=s&a", "https://w.example/1.jpg?a"),
         ("https://user:s@w.example/1.jpg", "https://w.example/1.jpg"),
         ("http://user:s@w.example/?token=s", "http://w.example/"),
-        ("https://w.example/1.jpg?X-Amz-Signature=a", "https://w.example/1.jpg?X-Amz-Signature=a"),
+        (
+            "https://w.example/1?X-Amz-Credential=k&X-Amz-Security-Token=t&X-Amz-Signature=a",
+            "https://w.example/1?X-Amz-Credential=k&X-Amz-Security-Token=t&X-Amz-Signature=a",
+        ),
+        ("https://w.example/1?X-Goog-Credential=k&apikey=s", "https://w.example/1?X-Goog-Credential=k"),
         ("https://w.example/a@b?c=d", "https://w.example/a@b?c=d"),
         ("https://w.example/?token=s is my link", "https://w.example/?token=s is my link"),
     ],
 )
 def test_secrets_in_an_address_are_removed(url: str, kept: str) -> None:
-    """A signature stays: the file cannot be read without it, and it opens nothing else."""
+    """A signature with its parameters stays: the file cannot be read without them, and they open nothing else."""
     assert without_secrets({"media": {"url": url}}) == {"media": {"url": kept}}
 
 

@@ -34,8 +34,8 @@ async def fail(
     return await queue.fail(batch, "503", not_sent=not counts, sign=OutageSign(kind, took_ms, counts))
 
 
-async def go_away(queue: MessageQueue, clock: Clock, users: Iterable[str] = USERS) -> None:
-    """Let the turns of all users become due, and fail for a reason of the AI."""
+async def take_ai_away(queue: MessageQueue, clock: Clock, users: Iterable[str] = USERS) -> None:
+    """Let the turns of all users become due, and fail because the AI is away."""
     await enqueue(queue, users)
     clock.now_ms += 8_000
     for batch in await claim(queue):

@@ -33,7 +33,7 @@ WINDOW_MS = 8_000
 
 
 def written(message_id: str, *names: str, **more: Any) -> QueueMessage:
-    """A message that tells these names of its user; the first is that of the message."""
+    """A message of a user with these names; the first one is the sender's name in it."""
     kinds = {"@": "lid", ".": "user_id"}
     addresses = {next((kinds[mark] for mark in kinds if mark in name), "phone"): name for name in names}
     return QueueMessage(
@@ -45,7 +45,7 @@ def written(message_id: str, *names: str, **more: Any) -> QueueMessage:
     )
 
 
-class Stopping(Transport):
+class Interleaving(Transport):
     """Transport that runs a function once before the next call of a script: another process comes in between."""
 
     def __init__(self, inner: Transport) -> None:
@@ -89,16 +89,16 @@ def another(queue: MessageQueue) -> MessageQueue:
     return MessageQueue(queue.redis, queue.settings, clock=queue.aliases._access.clock, rng=random.Random(2))
 
 
-def stopped(queue: MessageQueue) -> Stopping:
+def interleave(queue: MessageQueue) -> Interleaving:
     """Give a queue a transport that lets other processes come in between."""
-    stopping = Stopping(queue.transport)
-    queue.transport = stopping
-    queue.aliases._access = replace(queue.aliases._access, transport=stopping)
-    return stopping
+    transport = Interleaving(queue.transport)
+    queue.transport = transport
+    queue.aliases._access = replace(queue.aliases._access, transport=transport)
+    return transport
 
 
 async def due(queue: MessageQueue, clock: Clock) -> list[Batch]:
-    """Claim everything that is due after the window."""
+    """Let the window pass, and claim all that is due."""
     clock.now_ms += WINDOW_MS
     batches: list[Batch] = []
     for number in range(len(queue.keys.partitions)):
@@ -115,7 +115,7 @@ async def answer_all(queue: MessageQueue, clock: Clock) -> list[tuple[str, ...]]
 
 
 async def waiting(queue: MessageQueue) -> dict[str, list[str]]:
-    """Return the ids that wait, by conversation, without aliases."""
+    """Return the ids that wait, by conversation; follow no alias."""
     found = {}
     for conversation in await queue.active_conversations():
         place = queue.keys.of(conversation.instance_name, conversation.user_phone)
@@ -356,8 +356,8 @@ async def test_three_names_that_all_have_messages(queue: MessageQueue, clock: Cl
 
 async def test_a_message_that_comes_between_the_look_and_the_alias(queue: MessageQueue, clock: Clock) -> None:
     """The other process stores a message under the name that was empty: the alias is not written over it."""
-    stopping = stopped(queue)
-    stopping.before["join"] = lambda: another(queue).enqueue(written("m1", LID))
+    transport = interleave(queue)
+    transport.before["join"] = lambda: another(queue).enqueue(written("m1", LID))
     assert (await queue.enqueue(written("m2", PHONE, LID))).user_phone == LID
     assert await waiting(queue) == {LID: ["m1", "m2"]}
     assert await answer_all(queue, clock) == [("m1", "m2")]
@@ -366,21 +366,21 @@ async def test_a_message_that_comes_between_the_look_and_the_alias(queue: Messag
 async def test_the_same_message_comes_between_the_look_and_the_alias(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    stopping = stopped(queue)
+    transport = interleave(queue)
 
     async def deliver_and_answer() -> None:
         await another(queue).enqueue(written("m1", LID))
         await answer_all(another(queue), clock)
 
-    stopping.before["join"] = deliver_and_answer
+    transport.before["join"] = deliver_and_answer
     assert (await queue.enqueue(written("m1", PHONE, LID))).status == "duplicate"
     assert await waiting(queue) == {}
 
 
 async def test_an_alias_that_comes_between_the_look_and_the_store(queue: MessageQueue) -> None:
     """The message is not stored under a name that leads elsewhere by then."""
-    stopping = stopped(queue)
-    stopping.before["enqueue"] = lambda: another(queue).enqueue(written("m1", PHONE, LID))
+    transport = interleave(queue)
+    transport.before["enqueue"] = lambda: another(queue).enqueue(written("m1", PHONE, LID))
     await queue.enqueue(written("m2", LID))
     assert await waiting(queue) == {PHONE: ["m1", "m2"]}
 
@@ -392,7 +392,7 @@ async def test_two_messages_that_tell_the_names_in_different_orders_join_them_in
     await queue.enqueue(written("l1", LID))
     await queue.enqueue(written("p1", PHONE))
     other = another(queue)
-    stopped(queue).before["join"] = lambda: other.enqueue(written("b1", LID, PHONE))
+    interleave(queue).before["join"] = lambda: other.enqueue(written("b1", LID, PHONE))
     await queue.enqueue(written("b2", PHONE, LID))
     assert await waiting(queue) == {LID: ["l1"], PHONE: ["p1", "b1", "b2"]}
     assert await answer_all(queue, clock) == [("l1",)]
@@ -479,18 +479,18 @@ async def test_no_aliases_by_setting(redis_client: Redis) -> None:
 @on_newest
 async def test_calls_of_a_message_as_the_docs_count_them(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client)
-    stopping = stopped(queue)
+    transport = interleave(queue)
     await queue.enqueue(written("m1", PHONE))
-    assert stopping.calls == ["enqueue"]
+    assert transport.calls == ["enqueue"]
     for message, calls in [
         (written("m2", PHONE, LID), ["read_name", "read_name", "join", "enqueue"]),
         (written("m3", PHONE, LID), ["read_name", "enqueue"]),
         (written("m4", LID), ["enqueue", "enqueue"]),
         (written("m5", LID, PHONE), ["read_name", "read_name", "enqueue"]),
     ]:
-        stopping.calls.clear()
+        transport.calls.clear()
         await queue.enqueue(message)
-        assert stopping.calls == calls, message.id
+        assert transport.calls == calls, message.id
 
 
 async def test_reads_by_any_name(queue: MessageQueue, clock: Clock) -> None:

@@ -21,7 +21,7 @@ NOTES_MAX = 200
 
 
 def edit(target: str, change_id: str = "e", *, words: str = "new text", timestamp: int = 0) -> QueueMessage:
-    """An edit as a provider's parser makes it: its own words say that it is one."""
+    """An edit as a provider's parser makes it: its text says that it is an edit."""
     made = msgspec.structs.replace(message(change_id, timestamp=timestamp), message=words)
     data = {**as_edit(made, target).message_data, "kind": "edit"}
     data["change"] = {**data["change"], "kind": "text"}
@@ -74,7 +74,7 @@ async def everything(redis: Any) -> str:
 
 
 async def test_a_message_is_read_with_its_new_text(queue: MessageQueue, clock: Clock) -> None:
-    """Id and place in time stay."""
+    """Id, time and order stay."""
     start_ms = clock.now_ms
     await queue.enqueue(message("m1", timestamp=start_ms))
     await queue.enqueue(message("m2", timestamp=start_ms + 1_000))
@@ -185,7 +185,7 @@ async def test_an_older_edit_does_not_replace_the_text_of_a_turn_that_was_taken(
 async def test_an_older_edit_is_not_read_after_the_answer_to_a_newer_one(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    """Neither after edits of a message that waits, nor after edits of the edit of an answered message."""
+    """Neither for a message that waits, nor for the edit of an answered message."""
     start_ms = clock.now_ms
     await enqueue(queue, ["m1"])
     for in_time, too_late in (((2,), 1), ((3, 5), 4)):
@@ -310,7 +310,7 @@ async def test_a_dead_letter_that_its_user_deleted_is_not_answered_when_it_is_re
 
 
 async def answered(queue: MessageQueue, clock: Clock) -> Batch:
-    """Return the next turn, which is answered."""
+    """Answer the next turn, and return it."""
     batch = await due(queue, clock)
     assert batch is not None
     await queue.complete(batch)
@@ -346,7 +346,7 @@ async def test_a_deletion_erases_all_edits_that_were_answered(
     assert "text m2" in stored
 
 
-async def test_a_deletion_erases_a_message_in_work_whose_edit_waits(
+async def test_a_deletion_erases_a_message_in_progress_whose_edit_waits(
     queue: MessageQueue, clock: Clock, redis_client: Redis
 ) -> None:
     await enqueue(queue, ["m1"])
@@ -362,7 +362,7 @@ async def test_a_deletion_erases_a_message_in_work_whose_edit_waits(
 
 
 @pytest.mark.parametrize("is_replied", [False, True])
-async def test_a_deletion_erases_an_edit_in_work(
+async def test_a_deletion_erases_an_edit_in_progress(
     queue: MessageQueue, clock: Clock, redis_client: Redis, is_replied: bool
 ) -> None:
     await enqueue(queue, ["m1"])
@@ -378,7 +378,9 @@ async def test_a_deletion_erases_an_edit_in_work(
     assert "new text" not in await everything(redis_client)
 
 
-async def test_an_edit_in_work_is_not_read_again_after_a_deletion(queue: MessageQueue, clock: Clock) -> None:
+async def test_an_edit_in_progress_is_not_read_again_after_a_deletion(
+    queue: MessageQueue, clock: Clock
+) -> None:
     await enqueue(queue, ["m1"])
     await answered(queue, clock)
     await queue.enqueue(edit("m1"))

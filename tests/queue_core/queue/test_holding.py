@@ -58,7 +58,7 @@ async def test_a_damaged_hold_is_a_hold(queue: MessageQueue, clock: Clock, redis
     assert (await leased(queue)).ids == ("m1",)
 
 
-async def test_turns_in_work_go_on(queue: MessageQueue, clock: Clock) -> None:
+async def test_turns_in_progress_go_on(queue: MessageQueue, clock: Clock) -> None:
     await enqueue(queue, ["m1"])
     clock.now_ms += 8_000
     batch = await leased(queue)
@@ -120,21 +120,21 @@ async def test_what_is_not_a_message_is_not_old_and_makes_no_message_old(
     queue: MessageQueue, clock: Clock
 ) -> None:
     """Something else wrote before, between and after the messages."""
-    names = queue.keys.of("bot", USER).queue
-    await queue.redis.rpush(names, b"rubbish")
+    key = queue.keys.of("bot", USER).queue
+    await queue.redis.rpush(key, b"rubbish")
     await queue.enqueue(message("old"))
     clock.now_ms += 2 * HOUR_MS
-    await queue.redis.rpush(names, *[b"rubbish"] * 3)
+    await queue.redis.rpush(key, *[b"rubbish"] * 3)
     await queue.enqueue(message("new"))
-    await queue.redis.rpush(names, b"rubbish")
+    await queue.redis.rpush(key, b"rubbish")
     inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
     assert (inventory.messages, inventory.older) == (7, 2), "the first rubbish came before the old message"
     assert (inventory.oldest_ms, inventory.newest_ms) == (EPOCH_MS, clock.now_ms)
     assert await queue.holding.drop_older(HOUR_MS, "too old") == 2
     inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
     assert (inventory.messages, inventory.older, inventory.oldest_ms) == (5, 0, clock.now_ms)
-    await queue.redis.delete(names)
-    await queue.redis.rpush(names, b"rubbish")
+    await queue.redis.delete(key)
+    await queue.redis.rpush(key, b"rubbish")
     inventory = await queue.holding.inventory(older_than_ms=HOUR_MS)
     assert (inventory.messages, inventory.older, inventory.oldest_ms) == (1, 0, None)
 
@@ -186,7 +186,7 @@ async def test_the_inventory_says_what_would_be_answered(queue: MessageQueue, cl
     assert await queue.holding.inventory(older_than_ms=1_001) == Inventory(
         now_ms=clock.now_ms,
         conversations=3,
-        messages=2 + 1 + 3,  # a and b of 2 are being answered
+        messages=2 + 1 + 3,  # a and b of user 2 are in progress
         older=4,
         oldest_ms=EPOCH_MS,
         newest_ms=clock.now_ms,
@@ -235,7 +235,7 @@ async def test_a_batch_with_a_recorded_reply_is_dropped_as_a_whole(queue: Messag
 
 
 @pytest.mark.parametrize("is_alive", [True, False])
-async def test_a_turn_in_work_is_not_dropped(queue: MessageQueue, clock: Clock, is_alive: bool) -> None:
+async def test_a_turn_in_progress_is_not_dropped(queue: MessageQueue, clock: Clock, is_alive: bool) -> None:
     await enqueue(queue, ["m1"])
     clock.now_ms += 8_000
     batch = await leased(queue)

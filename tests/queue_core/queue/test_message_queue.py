@@ -451,7 +451,7 @@ async def test_a_client_that_decodes_answers_works_too(clock: Clock, redis_clien
 
 
 async def test_by_redis_s_own_clock(redis_client: Redis) -> None:
-    """I7: this machine's clock is not used."""
+    """This machine's clock is not used."""
     queue = MessageQueue(redis_client, QueueSettings(window_ms=0))
     receipt = await queue.enqueue(message())
     seconds, microseconds = await redis_client.time()

@@ -89,7 +89,7 @@ def test_a_message_and_its_defaults(write: Write) -> None:
 
 
 def test_the_recording_event(write: Write) -> None:
-    """Everything the first line says is there."""
+    """All fields of the first line are read."""
     expect = {
         "buffer-v1": {"lost": ["m1"], "log": [{"event": "buffer.read", "messageCount": 3, "timespan": 6649}]},
         "queue": {"lost": [], "duplicated": [], "reordered": [], "dead_lettered": []},

@@ -148,14 +148,14 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
         "2026-03-01T10:20:00.060Z",
         "2026-03-01T10:20:00.360Z",
     ]
-    fates = [event for event in events if event["event"] not in ("message", "note")]
-    assert [event["event"] for event in fates] == ["fallback", "batch", "reply", "sent", "dead_letter"]
-    taken = [event["id"] for event in events if event["event"] == "message"]
-    assert fates[1]["ids"] == taken[:3], "an id is the same wherever it stands"
-    assert fates[2]["x_requested"] == 2
-    assert fates[2]["x_needs_data_collection"] is True
+    outcomes = [event for event in events if event["event"] not in ("message", "note")]
+    assert [event["event"] for event in outcomes] == ["fallback", "batch", "reply", "sent", "dead_letter"]
+    ids = [event["id"] for event in events if event["event"] == "message"]
+    assert outcomes[1]["ids"] == ids[:3], "an id is the same wherever it stands"
+    assert outcomes[2]["x_requested"] == 2
+    assert outcomes[2]["x_needs_data_collection"] is True
     (superseded,) = (event for event in events if event.get("what") == "superseded")
-    assert (superseded["event"], superseded["ids"]) == ("note", taken[:2])
+    assert (superseded["event"], superseded["ids"]) == ("note", ids[:2])
 
 
 def test_all_that_becomes_of_messages_is_read_back(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_texts_are_shown_when_asked_for_and_phones_are_not(tmp_path: Path) -> No
     assert PHONE not in only_file(tmp_path).read_text("utf-8")
 
 
-def test_a_key_keeps_a_user_the_same_over_files_and_its_absence_does_not(tmp_path: Path) -> None:
+def test_only_with_a_key_is_a_user_the_same_in_several_files(tmp_path: Path) -> None:
     def phone_by(name: str, key: bytes | None) -> str:
         recorder = Recorder(tmp_path / name, hash_key=key)
         recorder.message(message(), "text")
@@ -280,7 +280,7 @@ def test_whatever_arrives_makes_a_recording(
     assert len(recording.arrivals) == len(arrivals)
 
 
-def test_the_longest_text_there_is_can_be_replayed(tmp_path: Path) -> None:
+def test_a_text_that_is_too_long_is_cut(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, show_text=True)
     recorder.message(message(text="\x01" * 200_000), "text")
     recorder.close()

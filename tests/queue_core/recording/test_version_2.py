@@ -138,8 +138,8 @@ def test_mixed_times_are_refused_in_version_2(tmp_path: Path) -> None:
 
 
 def test_version_1_is_read_for_ever(tmp_path: Path) -> None:
-    """Fates had free fields there: those that fit version 2 are read, the others are not, and none is an error."""
-    fates: list[dict[str, Any]] = [
+    """Outcomes had free fields in it: those that fit version 2 are read, the others ignored, and none is an error."""
+    outcomes: list[dict[str, Any]] = [
         {"event": "reply", "at": 900, **WHO, "ids": ["m1"], "characters": 8, "requested": 0},
         {"event": "dead_letter", "at": 950, **WHO, "id": "m1", "reason": "late"},
         {"event": "batch", "whatever": [1.5, None]},
@@ -147,10 +147,10 @@ def test_version_1_is_read_for_ever(tmp_path: Path) -> None:
         {"event": "note", "text": "the operator was here"},
     ]
     for header in ([{"event": "recording", "version": 1, "title": "T"}], []):
-        (loaded,) = load([recording(tmp_path / "x.jsonl", *header, MESSAGE, *fates)])
+        (loaded,) = load([recording(tmp_path / "x.jsonl", *header, MESSAGE, *outcomes)])
         assert [event.name for event in loaded.others] == ["reply", "dead_letter"]
         assert loaded.others[0] == Reply(at=900, is_iso=False, **WHO, ids=("m1",), characters=8)
         assert loaded.others[1] == GivenUp(at=950, is_iso=False, **WHO, ids=("m1",), reason="late")
-    strict = recording(tmp_path / "y.jsonl", {"event": "recording", "version": 2}, MESSAGE, fates[0])
+    strict = recording(tmp_path / "y.jsonl", {"event": "recording", "version": 2}, MESSAGE, outcomes[0])
     with pytest.raises(RecordingError, match='unknown field "requested"'):
         load([strict])

@@ -23,7 +23,7 @@ def server_tls() -> ssl.SSLContext:
 
 
 class Cutter:
-    """Proxy that hands on a number of bytes, then cuts the connection or keeps the rest."""
+    """Proxy that cuts a connection after some bytes, or keeps answers back."""
 
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self._upstream = urlsplit(url)
@@ -56,7 +56,7 @@ class Cutter:
         self._upstream = urlsplit(url)
 
     def hold(self) -> None:
-        """Keep back what comes on the connections that are open now."""
+        """Keep back the answers on the connections that are open now."""
         self.held_connections = self.connections
 
     def release(self) -> None:
@@ -110,7 +110,7 @@ class Cutter:
 
 
 Answer = Callable[[int, tuple[bytes, ...]], bytes | None]
-"""Function from the number of the connection and the command to the bytes of the answer; None closes it."""
+"""Function from a connection's number and a command to the answer's bytes; None closes the connection."""
 
 
 class Played:
@@ -121,8 +121,6 @@ class Played:
         self.connections = 0
         self.commands: list[tuple[bytes, ...]] = []
         """EVALSHA and SCRIPT LOAD, in the order in which they came."""
-        self.reads: list[int] = []
-        """Number of calls that came in each read."""
         self._writers: list[asyncio.StreamWriter] = []
 
     @property
@@ -150,14 +148,11 @@ class Played:
         try:
             while data := await reader.read(1 << 20):
                 requests.feed(data)
-                calls = 0
                 while (command := requests.gets()) is not False:
                     answer = self._answered(number, tuple(command))
-                    calls += command[0] == b"EVALSHA"
                     if answer is None:
                         return
                     writer.write(answer)
-                self.reads += [calls] if calls else []
         except OSError:
             pass
         finally:

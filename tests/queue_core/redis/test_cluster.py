@@ -153,13 +153,13 @@ async def test_a_hold_of_all_partitions_and_the_end_of_it(queue: MessageQueue, c
 
 def written(message_id: str, user: int, *kinds: str) -> QueueMessage:
     addresses = {"phone": f"2010000000{user:02}", "lid": f"1038900000{user:02}@lid"}
-    told = {kind: addresses[kind] for kind in kinds}
+    names = {kind: addresses[kind] for kind in kinds}
     return QueueMessage(
         id=message_id,
         instance_name="bot",
-        user_phone=told[kinds[0]],
+        user_phone=names[kinds[0]],
         message="x",
-        message_data={"addresses": told},
+        message_data={"addresses": names},
     )
 
 

@@ -118,7 +118,7 @@ def client_of(server: EmbeddedRedis, scheme: str) -> Redis:
     return connect(server.url.replace("redis", scheme, 1))
 
 
-async def connected(client: Redis, server: EmbeddedRedis) -> AbstractConnection:
+async def take_connection(client: Redis, server: EmbeddedRedis) -> AbstractConnection:
     """Take a connection out of a client's pool, as a command does."""
     address = Address("127.0.0.1", int(server.url.split(":")[-1].split("/")[0]))
     pool = (client.node(address) if isinstance(client, NodesClient) else client).connection_pool
@@ -140,9 +140,9 @@ both_schemes = pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 async def test_a_connection_of_a_closed_client_cannot_be_opened_again(
     scheme: str, cluster_server: EmbeddedRedis
 ) -> None:
-    """A command fails with the connection that is closed under it, and redis-py repeats it on that one, opened anew."""
+    """redis-py repeats a command whose connection was closed meanwhile, on the same connection, opened again."""
     client = client_of(cluster_server, scheme)
-    connection = await connected(client, cluster_server)
+    connection = await take_connection(client, cluster_server)
     await client.aclose()
     assert not connection.is_connected
     with pytest.raises(exceptions.ConnectionError, match="the client was closed"):
@@ -163,7 +163,7 @@ async def test_a_client_that_is_used_after_its_close_opens_no_connection(
     assert open_connections(client) == []
 
 
-async def under_way_while_closed(client: Redis, redis_server: EmbeddedRedis) -> asyncio.Task[Receipt]:
+async def close_during_a_call(client: Redis, redis_server: EmbeddedRedis) -> asyncio.Task[Receipt]:
     """Close a client while a call waits for the answer of a server that stands still, and let the server go on."""
     queue = MessageQueue(client, QueueSettings(redis_deadline_ms=20_000))
     await queue.enqueue(MESSAGE)
@@ -179,9 +179,9 @@ async def under_way_while_closed(client: Redis, redis_server: EmbeddedRedis) -> 
 async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
     redis_server: EmbeddedRedis,
 ) -> None:
-    """Their link is closed under them, and would be made anew, for nobody to close."""
+    """Their link is closed; one made anew to repeat them would never be closed."""
     client = connect(redis_server.url)
-    call = await under_way_while_closed(client, redis_server)
+    call = await close_during_a_call(client, redis_server)
     with pytest.raises(QueueUnavailableError, match="the client was closed"):
         await call
     assert open_connections(client) == []
@@ -190,9 +190,9 @@ async def test_calls_under_way_leave_no_connection_when_their_client_is_closed(
 async def test_calls_under_way_connect_again_when_a_plain_client_is_closed_and_a_second_close_ends_that(
     redis_server: EmbeddedRedis,
 ) -> None:
-    """A client of redis-py may be used after its close, so the queue does not keep it from that: docs/library.md."""
+    """A client of redis-py may be used after its close, so the queue allows that: see docs/library.md."""
     client = Redis.from_url(redis_server.url)
-    call = await under_way_while_closed(client, redis_server)
+    call = await close_during_a_call(client, redis_server)
     assert (await call).status == "duplicate"
     assert len(open_connections(client)) == 1
     await client.aclose()
@@ -201,7 +201,7 @@ async def test_calls_under_way_connect_again_when_a_plain_client_is_closed_and_a
 
 async def test_a_close_that_is_cancelled_leaves_no_connection(cluster_server: EmbeddedRedis) -> None:
     client = client_of(cluster_server, "redis")
-    connection = await connected(client, cluster_server)
+    connection = await take_connection(client, cluster_server)
     closing = asyncio.create_task(client.aclose())
     await asyncio.sleep(0)  # the connections are closed in tasks, which have not begun yet
     closing.cancel()

@@ -48,11 +48,11 @@ async def test_acknowledged_messages_survive_a_kill(binary: RedisBinary, fsync: 
         server.start()
         async with Redis.from_url(server.url) as client:
             queue = MessageQueue(client)
-            assert [found.id for found in await queue.pending("bot", "1")] == [f"m{n}" for n in range(20)]
+            assert [waiting.id for waiting in await queue.pending("bot", "1")] == [f"m{n}" for n in range(20)]
 
 
 @pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
-async def test_a_duplicate_is_acknowledged_behind_a_write_of_its_own(binary: RedisBinary) -> None:
+async def test_a_duplicate_is_acknowledged_after_a_write_of_its_own(binary: RedisBinary) -> None:
     """WAITAOF waits for its own connection's writes, and a duplicate has stored nothing."""
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always") as server:
         async with Redis.from_url(server.url) as first, Redis.from_url(server.url) as second:
@@ -132,7 +132,7 @@ async def test_what_no_replica_has_is_not_acknowledged(
         assert any("wait_for_replicas" in reason for reason in reasons), "a slow machine may miss one"
         assert owner.command("LLEN", conversation) == 2
         owner.proxy.restore()
-        await _stored(queue, 2)
+        await _store(queue, 2)
 
 
 async def test_other_nodes_acknowledge_while_one_has_no_replica(cluster_servers: ClusterServers) -> None:
@@ -166,7 +166,7 @@ async def test_acknowledged_messages_survive_a_failover_to_a_replica_that_lagged
             await strict.enqueue(message(3))
         await asyncio.to_thread(primary.kill)
         await asyncio.to_thread(sentinel_servers.await_failover, primary)
-        await _stored(strict, 3)
+        await _store(strict, 3)
         assert [it.id for it in await strict.pending("bot", "1")] == ["m1", "m3"], "m2 was not waited for"
 
 
@@ -202,7 +202,7 @@ async def test_a_cluster_waits_for_the_disks_of_its_nodes(cluster_servers: Clust
             await queue.enqueue(message(2))
 
 
-async def _stored(queue: MessageQueue, number: int) -> None:
+async def _store(queue: MessageQueue, number: int) -> None:
     """Enqueue a message until it is acknowledged, as a provider does."""
     async with asyncio.timeout(10):
         while True:

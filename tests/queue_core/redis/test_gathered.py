@@ -252,7 +252,7 @@ async def leased(transport: Any, phones: str) -> dict[str, int]:
 
 
 async def content(client: Redis) -> dict[str, Any]:
-    """Everything that is kept, without ids of streams."""
+    """Return all that is kept; of streams, the lengths."""
     reads: dict[str, Callable[[str], Awaitable[Any]]] = {
         "string": client.get,
         "list": lambda key: client.lrange(key, 0, -1),
@@ -265,7 +265,7 @@ async def content(client: Redis) -> dict[str, Any]:
 
 
 async def carry_out(client: Redis) -> Any:
-    """Carry out each script on eight conversations, among them one that has no lease, and one call made twice."""
+    """Carry out each script on several conversations, one of them with a wrong token, and some calls twice."""
     await client.flushall()
     transport, answers = transport_to(client), dict[int, list[Any]]()
     tokens = await leased(transport, "12345678")
@@ -284,10 +284,12 @@ async def carry_out(client: Redis) -> Any:
 
 async def test_gathered_calls_do_what_single_calls_do(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     gathered = await carry_out(client)
-    together = [len(set(map(str, answers))) for answers in gathered[0].values()]
+    kinds_of_answers = [len(set(map(str, answers))) for answers in gathered[0].values()]
     monkeypatch.setattr("queue_core.redis.pending_calls.CALLS_MAX", 1)
     assert await carry_out(client) == gathered
-    assert together == [2, 2, 2, 2, 3], "queued, duplicate; held, lost (three times); held, settled, lost"
+    assert kinds_of_answers == [2, 2, 2, 2, 3], (
+        "queued, duplicate; held, lost (three times); held, settled, lost"
+    )
 
 
 async def calls_of_evalsha(client: Redis) -> int:
@@ -405,7 +407,7 @@ async def test_without_a_replica_that_confirms_no_gathered_call_is_acknowledged(
 async def test_a_script_that_is_aborted_in_one_call_harms_no_other(
     is_crowded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After every one of the writes; the message that failed is stored when it is delivered again.
+    """Aborted after each write in turn; the message is stored when it is delivered again.
 
     In a crowd all ids are in one bucket, which the second message fills, so that a layer is added.
     """
@@ -473,7 +475,7 @@ async def test_after_an_answer_that_is_not_one_for_each_call_all_are_made_again(
 
 
 async def test_a_full_group_leaves_before_the_turn_ends() -> None:
-    """So that the server works while further calls are made. Calls of another partition do not fill it."""
+    """So that the server works while further calls are made. Calls of another partition do not count."""
     async with Played(lambda *_: HELD) as server, connect(server.url) as client:
         transport = LinkTransport(client, deadline_ms=PATIENT_MS)
         assert await transport.gathered(extend(1)) == "held"

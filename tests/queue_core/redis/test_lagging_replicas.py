@@ -26,7 +26,7 @@ async def test_the_replica_that_confirmed_is_away_and_the_one_that_lags_takes_ov
     lagging, newest = sentinel_servers.replicas_of(primary)
     async with connect(sentinel_servers.url) as client:
         queue = _queue(client, waits_for)
-        await _stored(queue, 1)
+        await _store(queue, 1)
         lagging.pause()
         primary.proxy.cut(replicas_only=True)
         primary.proxy.restore()  # the one that stands still does not come back
@@ -51,7 +51,7 @@ async def test_an_old_primary_that_comes_back_takes_over_before_it_follows_the_n
         old = servers.primary()
         async with connect(servers.url) as client:
             queue = _queue(client, waits_for)
-            await _stored(queue, 1)
+            await _store(queue, 1)
             old.kill()
             new = await asyncio.to_thread(servers.await_failover, old)
             (other,) = (node for node in servers.replicas_of(new) if node is not old)
@@ -83,7 +83,7 @@ async def _is_acknowledged(queue: MessageQueue, number: int) -> bool:
     return True
 
 
-async def _stored(queue: MessageQueue, number: int) -> None:
+async def _store(queue: MessageQueue, number: int) -> None:
     while not await _is_acknowledged(queue, number):  # a busy machine may miss the deadline
         pass
 

@@ -179,7 +179,7 @@ class TestWrites:
 async def test_a_connection_that_is_cut_at_any_byte(
     redis: Redis, cutter: Cutter, monkeypatch: pytest.MonkeyPatch, what: str, step: int, reader: Any
 ) -> None:
-    """Every call is answered with its own answer, and first made in its order."""
+    """Each call gets its own answer; the first copies of all are in order."""
     monkeypatch.setattr(link, "new_reader", reader)
     async with transport_on(through(cutter)) as transport:
         number, cuts = 0, 1
@@ -270,7 +270,7 @@ class TestDeadlines:
 
             began = time.monotonic()
             calls = [call() for _ in range(2_000)]
-            lags.append(time.monotonic() - began)  # a collection of a large process's garbage falls into it
+            lags.append(time.monotonic() - began)  # with a garbage collection of a large process
             for _ in range(10):
                 await asyncio.sleep(deadline_s / 10)
                 calls += [call() for _ in range(10)]
@@ -282,7 +282,7 @@ class TestDeadlines:
         assert "did not answer in time" in str(results[-1])
         assert min(waits) >= deadline_s
         assert max(waits) < deadline_s * (1 + 1 / TICKS) + 3 * max(lags) + 0.05, (
-            "4 deadlines, with one a pipeline"
+            "each pipeline has its own deadline"
         )
 
     async def test_an_answer_of_a_call_that_was_given_up_goes_to_nobody(self) -> None:
@@ -303,7 +303,7 @@ class TestDeadlines:
             assert server.connections == 1
 
     async def test_half_an_answer_and_then_silence(self) -> None:
-        """Calls that were not given up yet are asked again on another connection."""
+        """Calls that were not given up yet are made again on another connection."""
 
         def answer(number: int, command: tuple[bytes, ...]) -> bytes:
             if number > 1 or command[0] == b"SCRIPT":
@@ -391,8 +391,10 @@ class TestScriptsThatTheServerLost:
 
 
 class TestServersThatRefuse:
-    async def test_a_server_that_is_away_is_tried_once_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A pause of redis-py between two tries delayed each caller's next one, and so the first reply afterwards."""
+    async def test_a_server_that_is_away_is_tried_once_for_each_call(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second try by redis-py comes after a pause, which would delay the first reply after an outage."""
         tries = 0
 
         async def refuse(_: Connection) -> None:
@@ -437,7 +439,7 @@ class TestServersThatRefuse:
             finally:
                 await redis.replicaof("NO", "ONE")
 
-    async def test_a_server_that_hangs_up_on_everybody_is_not_stormed(self) -> None:
+    async def test_a_server_that_closes_all_connections_gets_few(self) -> None:
         connections = 0
 
         async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -453,7 +455,7 @@ class TestServersThatRefuse:
             for _ in range(3):
                 results = await all_of(*(transport.gathered(Note(number=number)) for number in range(500)))
                 assert {type(result) for result in results} == {QueueUnavailableError}
-        assert connections <= 3 * 2, "redis-py connects again once; a call more costs no connection"
+        assert connections <= 3 * 2, "redis-py connects again once; further calls do not connect"
 
     async def test_users_databases_and_protocols(self, redis: Redis) -> None:
         path = redis.connection_pool.connection_kwargs["path"]

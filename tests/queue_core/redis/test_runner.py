@@ -86,7 +86,7 @@ async def test_different_scripts_travel_together(queue: MessageQueue) -> None:
     transport_of(queue).round_trips = 0
     await asyncio.gather(queue.complete(batch), queue.enqueue(message(1)), queue.withdraw(message(9)))
     assert transport_of(queue).round_trips <= 4, (
-        "withdraw was not there yet: one round trip, its script, one more, and a look for a name that leads on"
+        "withdraw was not loaded: one round trip, its script, one more, and a look for an alias"
     )
     assert await ids(queue) == ["m1"]
 

@@ -53,7 +53,7 @@ async def test_a_primary_is_killed_and_traffic_goes_on(servers: ReplicatedServer
         dead = servers.primaries()[0]
         dead.kill()
         await asyncio.to_thread(servers.await_failover, dead)
-        await traffic.stores(100)
+        await traffic.wait_until_stored(100)
     assert set(traffic.sent.values()) == {1}
 
 

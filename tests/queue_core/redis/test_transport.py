@@ -18,7 +18,7 @@ from tests.queue_core.forgetful import Forgetful
 
 
 class Canned(Transport):
-    """Answers from a list, without any Redis."""
+    """Transport with answers from a list."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

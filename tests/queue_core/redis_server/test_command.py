@@ -55,13 +55,13 @@ def test_other_commands_find_it_by_the_folder_of_its_data(
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        found = status()
+        while_running = status()
         process.send_signal(signal.SIGTERM)
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (while_running.returncode, while_running.stderr) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == [folder]
-    gone = status()
-    assert gone.returncode == 2
-    assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in gone.stderr
+    afterwards = status()
+    assert afterwards.returncode == 2
+    assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in afterwards.stderr
 
 
 def test_a_file_with_settings_is_refused(tmp_path: Path) -> None:

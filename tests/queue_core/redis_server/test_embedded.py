@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) 
 
 
 def exists(pid: int) -> bool:
-    """Return True where a process lives; a zombie that nobody has buried yet does not."""
+    """Return True if a process lives; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -145,7 +145,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("named_by", "word"), [("argument", "the argument"), ("variable", "$REDIS_SERVER")]
     )
-    def test_a_named_server_that_is_none_is_an_error(
+    def test_a_named_server_that_does_not_exist_is_an_error(
         self, bare: pytest.MonkeyPatch, named_by: str, word: str
     ) -> None:
         missing = "no/such/redis-server"
@@ -232,7 +232,7 @@ class TestRunning:
             assert server.url == url
             with client_of(server) as client:
                 assert client.get("key") == b"value"
-        assert (tmp_path / "data").exists(), "a folder that was given is the giver's to remove"
+        assert (tmp_path / "data").exists(), "a folder that the caller chose is kept"
 
     def test_what_was_answered_survives_a_kill_when_forced_to_disk(self, redis_server: EmbeddedRedis) -> None:
         with client_of(redis_server) as client:
@@ -265,7 +265,7 @@ class TestRunning:
         assert time.monotonic() - began < embedded.STOP_TIMEOUT_S
 
     def test_a_server_that_loads_its_data_is_waited_for(self, tmp_path: Path) -> None:
-        # It sleeps 1 ms after each key, and answers every 2 MB: loading takes longer than the patience for silence.
+        # Redis sleeps 1 ms after each key, and answers every 2 MB: loading takes longer than `start_timeout_s`.
         slow = {"key-load-delay": "1000"}
         with EmbeddedRedis(tmp_path, append_only=True) as server, client_of(server) as client:
             with client.pipeline() as pipeline:

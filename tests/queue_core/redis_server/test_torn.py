@@ -1,4 +1,4 @@
-"""Cut of a torn end: nothing else is cut off, and other damage is reported."""
+"""A torn write is cut off an append-only file; other damage is reported."""
 
 from __future__ import annotations
 
@@ -194,12 +194,12 @@ def test_a_file_that_another_server_writes_is_not_touched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The other one may have said the words of a torn write meanwhile, when it was started."""
-    wait = embedded._lock
+    lock = embedded._lock
 
     def slow_lock(folder: Path) -> object:
         with (folder / LOG_NAME).open("ab") as log:
             log.write(TORN_FILE_WORDS)
-        return wait(folder)
+        return lock(folder)
 
     with server_on(tmp_path, next(iter(SERVERS))) as server:
         run_scripts(server, "under way")

@@ -30,11 +30,22 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=a, b,\nAI_MODEL=\n")
+    path.write_text(
+        "PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=image, audio,\nAI_MODEL=\n"
+    )
     settings = load({"PORT": "9001", "QUEUE_WAIT_FOR_FSYNC": "true", "QUEUE_TTL_S": "60"}, path).settings
-    assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("a", "b"))
+    assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("image", "audio"))
     changed: dict[str, Any] = {"window_ms": 5000, "wait_for_fsync": True, "queue_ttl_s": 60}
     assert settings.queue == QueueSettings(**changed, supersede_ms=45_000)
+
+
+def test_an_ignored_kind_that_no_message_has_is_warned_of() -> None:
+    loaded = load({"IGNORED_KINDS": "reaction,Stickers,voice"}, NO_FILE)
+    assert loaded.settings.ignored_kinds == ("reaction", "Stickers", "voice")
+    assert loaded.warnings == (
+        "IGNORED_KINDS: Stickers is not a kind of message and has no effect; did you mean sticker?",
+        "IGNORED_KINDS: voice is not a kind of message and has no effect; docs/messages.md lists the kinds",
+    )
 
 
 def test_every_setting_of_the_queue_has_a_name() -> None:
@@ -141,6 +152,8 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"AI": "dify", "AI_URL": "http://ai"}, "AI_KEY"),
         ({"AI": "openai", "AI_URL": "http://ai"}, "AI_MODEL"),
         ({"AI": "http"}, "AI_URL"),
+        ({"AI": "openai", "AI_URL": "http://ai/v1?key=1", "AI_MODEL": "m"}, "AI_URL"),
+        ({"AI": "dify", "AI_URL": "http://ai/v1?key=1", "AI_KEY": "k"}, "AI_URL"),
         ({"EVOLUTION_URL": "http://evolution"}, "EVOLUTION_API_KEY"),
         ({"AI_TIMEOUT_S": "500"}, "AI_TIMEOUT_S"),
         ({"SEND_TIMEOUT_S": "40"}, "SEND_TIMEOUT_S"),
@@ -159,6 +172,11 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
 )
 def test_a_fault_begins_with_the_name_of_the_setting(environ: dict[str, str], name: str) -> None:
     assert faults_of(**environ).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("url", ["http://ai/turn/", "http://ai/turn?version=1&sig=a%2Bb", "http://ai?v=1"])
+def test_the_address_of_the_http_ai_stays_as_it_is(url: str) -> None:
+    assert load({"AI": "http", "AI_URL": f" {url} "}, NO_FILE).settings.ai_url == url
 
 
 LOCAL = ("127.0.0.1", "::1", "localhost")

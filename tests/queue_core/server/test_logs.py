@@ -140,9 +140,7 @@ def test_an_exception_is_on_the_line_of_its_event(format_: Any, capsys: Captured
 def test_a_line_with_a_value_that_cannot_be_shown_is_logged(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        logging.getLogger(), "handlers", []
-    )  # pytest's handler raises errors, which a log must not
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's handler would raise errors
 
     class Hostile:
         def __str__(self) -> str:

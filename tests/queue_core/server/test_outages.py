@@ -10,7 +10,7 @@ from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 
 SOON = {"QUEUE_DIRECT_AFTER_MS": "500"}
-"""Setting with which a message waits only 0.5 s for Redis, until it is answered directly."""
+"""Setting: a message waits 0.5 s for Redis, then it is answered directly."""
 
 
 def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> dict[str, str]:

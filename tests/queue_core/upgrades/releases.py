@@ -39,7 +39,7 @@ class CallError(Exception):
 
 
 class Remote:
-    """A queue of one release, in a process of its own. Times of the calls are its clock's, Unix ms."""
+    """A queue of one release, in a process of its own. Each call sets its clock, Unix ms."""
 
     def __init__(self, root: Path) -> None:
         """Start the process, with the release that lies in `root`."""

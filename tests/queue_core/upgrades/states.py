@@ -37,12 +37,12 @@ TURNS: dict[str, dict[str, Any]] = {
         _turn("reply-sent", replied="sent"),
     )
 }
-"""The next turn of each user, who has the name of the state."""
+"""The next turn of each user, who is named after the state."""
 DEAD = {"dead.a", "late.a"}
 """Messages that are dead letters then."""
 
 
-def use(before: Remote, now_ms: int) -> None:
+def answer_one(before: Remote, now_ms: int) -> None:
     """Have a message answered by the release before, so that Redis is not new when this release comes."""
     before("enqueue", now_ms - WINDOW_MS, message_id="before.a", phone="before")
     (turn,) = before("claim", now_ms)
@@ -50,7 +50,7 @@ def use(before: Remote, now_ms: int) -> None:
 
 
 def fill(first: Remote, began_ms: int) -> int:
-    """Bring a conversation into each state, where the process then dies. Return the time at the end."""
+    """Bring a conversation into each state, as if the process then died. Return the time at the end."""
 
     def enqueue(phone: str, message: str, at_ms: int) -> None:
         first("enqueue", at_ms, message_id=f"{phone}.{message}", phone=phone)

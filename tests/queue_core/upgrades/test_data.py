@@ -1,4 +1,4 @@
-"""Data of the release before and of this one, each read and finished by the other; times are given, nothing waits."""
+"""Data of the release before and of this one, each read and finished by the other; tests set the time, none waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queue_core.queue.outages import OutageSign
 from tests.queue_core.bot import message, on_newest
 from tests.queue_core.server.operator.console import url_of
 from tests.queue_core.upgrades.releases import ROOT, CallError, Remote
-from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, fill, use
+from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, answer_one, fill
 
 EPOCH_MS = 1_790_000_000_000
 LEASE_MS = 15_000
@@ -34,7 +34,7 @@ def open_both(remotes: tuple[Remote, Remote], redis: Redis) -> None:
     """Open both on a Redis that the release before has used."""
     for remote in remotes:
         remote.open(url_of(redis), supersede_ms=45_000)
-    use(remotes[0], EPOCH_MS)
+    answer_one(remotes[0], EPOCH_MS)
 
 
 @pytest.fixture(params=["upgrade", "way back"])
@@ -135,12 +135,12 @@ async def test_messages_through_both_releases_keep_their_order(pair: tuple[Remot
 @on_newest
 async def test_a_delivery_repeated_to_the_other_release_is_a_duplicate(pair: tuple[Remote, Remote]) -> None:
     """While both run, whether a release stored the message or answered it directly."""
-    for number, (at, again) in enumerate((pair, pair[::-1])):
+    for number, (first, again) in enumerate((pair, pair[::-1])):
         stored, answered = f"stored{number}", f"answered{number}"
-        assert at("enqueue", EPOCH_MS, message_id=stored, phone="1") == "queued"
-        assert at("withdraw", EPOCH_MS, message_id=answered, phone="1") == "marked"
+        assert first("enqueue", EPOCH_MS, message_id=stored, phone="1") == "queued"
+        assert first("withdraw", EPOCH_MS, message_id=answered, phone="1") == "marked"
         for message_id in (stored, answered):
-            for remote in (again, at):
+            for remote in (again, first):
                 assert remote("enqueue", EPOCH_MS + 1, message_id=message_id, phone="1") == "duplicate"
             assert remote("enqueue", EPOCH_MS + 1, message_id=message_id, phone="2") == "queued"
 

@@ -18,7 +18,7 @@ from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import PATIENCE_S, evolution, outside
 from tests.queue_core.upgrades.releases import ROOT, Remote
-from tests.queue_core.upgrades.states import DEAD, TURNS, WINDOW_MS, fill, use
+from tests.queue_core.upgrades.states import DEAD, TURNS, WINDOW_MS, answer_one, fill
 
 REMOTE = {"lock_ttl_ms": 1_000, "lock_renew_ms": 200, "redis_deadline_ms": 500, "supersede_ms": 45_000}
 REPLIED = ("reply-not-sent", "reply-unsure", "reply-in-parts", "reply-sent")
@@ -37,8 +37,8 @@ async def post(webs: list[Process], ids: list[str]) -> None:
             assert answer == (200, {"duplicate" if repetition else "queued": 1})
 
 
-async def finished(queue: MessageQueue, users: tuple[str, ...]) -> None:
-    """Return when nothing of these users waits or is in progress."""
+async def wait_until_finished(queue: MessageQueue, users: tuple[str, ...]) -> None:
+    """Wait until nothing of these users waits or is in progress."""
     async with asyncio.timeout(PATIENCE_S):
         for user in users:
             while await queue.pending("bot", user):  # noqa: ASYNC110 - nothing signals it
@@ -65,7 +65,7 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
     waves = [[f"{wave}{number}" for number in range(10)] for wave in "wxyz"]
     ids = {message_id for turn in TURNS.values() for message_id in turn["ids"]} - NOT_SENT_AGAIN
     ids |= {message_id for wave in waves for message_id in wave}
-    for root, step in ((before, use), (first, fill)):
+    for root, step in ((before, answer_one), (first, fill)):
         remote = Remote(root)
         remote.open(redis_server.url, **REMOTE)
         step(remote, time.time_ns() // 1_000_000 - WINDOW_MS)
@@ -77,7 +77,7 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
             world.before_ai.shut()
             await post([first_web], waves[0])
             await world.before_ai.wait_for_request()
-            await finished(queue, REPLIED)  # whoever is killed while sending may send twice
+            await wait_until_finished(queue, REPLIED)  # whoever is killed while sending may send twice
             async with web_and_worker(second, environment, tmp_path) as (second_web, _):
                 await post([first_web, second_web], waves[1])
                 first_worker.signal(signal.SIGKILL)

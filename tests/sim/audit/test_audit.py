@@ -92,6 +92,12 @@ class TestTwice:
         assert total(arrival(0, "m1"), reply(9, "one"), reply(later_s, "two"))["further"] == 0
         assert total(arrival(0, "m1"), reply(9, "one"), reply(later_s + 0.001, "two"))["further"] == 1
 
+    def test_the_same_text_much_later_may_be_a_second_answer_even_if_the_first_of_the_two_answers_nothing(
+        self,
+    ) -> None:
+        counts = total(arrival(0, "m1"), reply(9, "one"), reply(10, "two"), reply(40, "two"))
+        assert (counts["twice"], counts["further"]) == (0, 1)
+
     def test_a_person_may_write_again(self) -> None:
         counts = total(arrival(0, "m1"), reply(9, "one"), reply(60, "one", who="human"), reply(99, "two"))
         assert (counts["twice"], counts["further"]) == (0, 0)

@@ -54,6 +54,9 @@ def test_the_summary_says_what_was_read_left_out_and_written(
     assert written == f"{target}: written; replay it with: python -m sim replay {target}"
     assert load([target])[0].title == "Monday"
     assert load([target])[0].left_out == {"no webhook in the line": 1}
+    assert main(["import", str(dump), "-o", str(target)]) == 0
+    again = capsys.readouterr().out.splitlines()[-1]
+    assert again == f"{target}: written (replaced); replay it with: python -m sim replay {target}"
 
 
 def test_where_no_moment_is_drawn_the_summary_does_not_say_so(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from queue_core import QueueMessage
-from queue_core.recording.format import Arrival, Recording
+from queue_core.recording.format import DEFAULT_EPOCH_MS, Arrival, Recording
 from queue_core.recording.reader import RecordingError
 from queue_core.recording.recorder import Recorder
 from queue_core.recording.writer import dump
@@ -184,13 +184,28 @@ def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
         (800, "text 2"),
     ]
     assert [event.name for event in recording.others] == ["dead_letter"]
-    with (next(tmp_path.glob("recording-*"))).open("a") as file:
+    with (broken := next(tmp_path.glob("recording-*"))).open("a") as file:
         file.write('{"event":"message","at":\n')
+    line = len(broken.read_text().splitlines())
     with pytest.raises(
-        ImportFailedError, match="1 time: a line that is not an event of a recording; --skip-bad-lines"
+        ImportFailedError,
+        match=rf"{broken.name}:{line}: a line that is not an event of a recording; --skip-bad-lines",
     ):
         load_any([tmp_path], NO_OPTIONS)
     assert load_any([tmp_path], NO_OPTIONS, skip_bad_lines=True).recordings[0].arrivals
+
+
+def test_from_to_and_instance_take_a_part_of_the_files_of_a_live_recorder(tmp_path: Path) -> None:
+    for process, instance in ((17, "bot"), (18, "shop")):
+        text = RECORDING.replace('"bot"', f'"{instance}"').replace('"at":0', f'"at":{process}')
+        (tmp_path / f"recording-20260301T102000Z-{process}.jsonl").write_text(text)
+    start_ms = DEFAULT_EPOCH_MS + 18
+    for options in (
+        ImportOptions(instance="shop"),
+        ImportOptions(from_ms=start_ms),
+        ImportOptions(to_ms=start_ms),
+    ):
+        assert arrivals_by_name(tmp_path, options=options) == {tmp_path.name: 1}
 
 
 @pytest.mark.parametrize("has_dump", [True, False])

@@ -90,9 +90,10 @@ class PrintedBodies:
             return [self._without_cuts(item) for item in value if item is not CUT]
         if not isinstance(value, dict):
             return value
+        value = _without_cut_repetition(value)
         whole = {key: self._without_cuts(item) for key, item in value.items() if item is not CUT}
         for key, item in value.items():
-            if item is CUT and (key in KINDS or key in ("message", "conversation")):
+            if item is CUT and (key in KINDS or key in ("message", "conversation") or _is_text(key, value)):
                 whole.update(self._stand_in(key, value))
         return whole
 
@@ -102,10 +103,29 @@ class PrintedBodies:
             kind = text(around.get("messageType"))
             inner = self._stand_in(kind, {}) if kind in KINDS else self._stand_in("conversation", {})
             return {"message": inner}
+        if key == "text":
+            self._context.note(_CUT_NOTE)
+            return {"text": {"body": UNKNOWN_TEXT}}
         if key in ("conversation", "extendedTextMessage"):
             self._context.note(_CUT_NOTE)
             return {key: UNKNOWN_TEXT if key == "conversation" else {"text": UNKNOWN_TEXT}}
         return {key: {}}
+
+
+def _is_text(key: str, around: Mapping[str, Any]) -> bool:
+    """Return True for the text of a text message of the Cloud API."""
+    return key == "text" and around.get("type") == "text"
+
+
+def _without_cut_repetition(value: dict[str, Any]) -> dict[str, Any]:
+    """Return WAHA's payload without the cut parts of the engine's own message, if its own fields have the content."""
+    data = value.get("_data")
+    if not isinstance(data, dict) or not (text(value.get("body")) or value.get("hasMedia") is True):
+        return value
+    message = data.get("message")
+    if message is CUT or any(part is CUT and kind in KINDS for kind, part in mapping(message).items()):
+        data = {name: item for name, item in data.items() if name != "message"}
+    return {**value, "_data": data}
 
 
 def _is_cut(value: Any) -> bool:

@@ -226,6 +226,8 @@ ANSWERS = {
         '{"mensagem_1": "Olá!", "mensagem_2": "Abrimos às nove."}',
         "Olá!\nAbrimos às nove.",
     ),
+    "response inside an unknown key": ('{"flow": {"first": {"response": "Hi"}}, "id": "a b"}', "Hi"),
+    "responses inside two unknown keys": ('{"a": {"response": "Hi"}, "b": {"response": "Ho"}}', ""),
     "yaml-like key": ("response: We open at nine.", "response: We open at nine."),
     "xml answer": ("<response><text>We open at nine.</text></response>", "<text>We open at nine.</text>"),
     "json in single backticks": (

@@ -31,6 +31,8 @@ def test_the_secret_may_be_in_the_path_or_in_the_body() -> None:
 def test_keys_are_read_by_instance() -> None:
     assert keys_by_instance("one-token") == {"": "one-token"}
     assert keys_by_instance("shop=a, bank=b,") == {"shop": "a", "bank": "b"}
+    assert keys_by_instance("dG9rZW4==") == {"": "dG9rZW4=="}
+    assert keys_by_instance("shop=dG9rZW4=,a=b=c") == {"shop": "dG9rZW4=", "a=b": "c"}
 
 
 async def test_it_sends_and_shows_typing() -> None:

@@ -11,6 +11,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings
+from queue_core import queue as queue_package
 from queue_core.queue.health import probe as probing
 from queue_core.queue.health.probe import COMMANDS, probe
 from queue_core.redis import scripts
@@ -18,7 +19,7 @@ from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.redis.scripts.test_partial_writes import queue_without, set_rights
 
 LUA = Path(str(scripts.__file__)).parent
-PYTHON = Path(str(probing.__file__)).parent
+PYTHON = Path(str(queue_package.__file__)).parent
 
 
 async def keys_of(redis: Redis) -> list[Any]:
@@ -115,7 +116,7 @@ async def test_a_user_who_may_use_the_keys_of_the_queue_only_is_enough(real_redi
 
 
 async def test_keys_of_others_stay(real_redis: Redis) -> None:
-    """The keys of a partition come with a number, which is not a key."""
+    """A field of `Partition` is a number, which is not a key to delete."""
     await real_redis.set("1", "of another program")
     assert await probe(MessageQueue(real_redis)) == []
     assert await real_redis.get("1")
@@ -171,7 +172,7 @@ async def test_what_a_provider_answers(
 
 
 def test_every_command_of_the_scripts_is_tried() -> None:
-    """Those without a key are not here: TIME, and those of the client."""
+    """Commands without a key are left out: TIME, and those of redis-py."""
     used = {
         command
         for path in LUA.glob("*.lua")
@@ -179,7 +180,7 @@ def test_every_command_of_the_scripts_is_tried() -> None:
     }
     used |= {
         command
-        for path in PYTHON.glob("*.py")
+        for path in PYTHON.rglob("*.py")
         for command in re.findall(r'\("([A-Z]{3,})", (?:partition|place|shared|key)', path.read_text("utf-8"))
     }
     assert used - {"TIME"} <= set(COMMANDS)

@@ -1,4 +1,4 @@
-"""Workers that share a partition, in simulated time: one claims, the others look, and none that fails delays much."""
+"""Workers that share a partition, in simulated time: one claims, the others look, and one that fails delays little."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_worker_without_a_free_slot_lets_others_claim() -> None:
 
 
 def test_a_lease_of_a_dead_worker_is_taken_over_when_it_ends() -> None:
-    """The one that takes it over neither claimed nor heard anything of it but the ring."""
+    """The worker that takes it over knows of it only by the ring."""
     lease_s = QueueSettings().lock_ttl_ms / 1000
 
     async def scenario(workers: Workers) -> None:
@@ -181,7 +181,7 @@ def test_a_lease_of_a_dead_worker_is_taken_over_when_it_ends() -> None:
 
 
 def ranks_are_not_used(patch: pytest.MonkeyPatch) -> None:
-    """Look only when all workers of lower ranks have had a very long time."""
+    """Never look while another worker comes first."""
     patch.setattr(Watch, "_delay_s", lambda self: math.inf if self.ahead() else 0.0)
 
 
@@ -196,7 +196,7 @@ def looks_are_believed_blindly(patch: pytest.MonkeyPatch) -> None:
 
 
 def rings_are_for_one(patch: pytest.MonkeyPatch) -> None:
-    """Let only the first worker note a ring."""
+    """Let only w0 note a ring for a later time."""
     ring = Watch.ring
 
     def ring_once(self: Watch, wait_ms: float = 0.0) -> None:

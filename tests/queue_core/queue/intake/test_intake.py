@@ -41,7 +41,7 @@ from tests.queue_core.bot import (
 
 
 class Away:
-    """A queue whose Redis can be away, as far as this process sees; `answers_lost` calls are carried out first."""
+    """A queue whose Redis seems to be away; the next `answers_lost` calls are carried out, but raise all the same."""
 
     def __init__(self, redis: Redis, monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
         self.queue = MessageQueue(redis, quick(**{"direct_after_ms": 0, **settings}))
@@ -147,7 +147,7 @@ async def test_the_same_message_at_two_requests_at_once_is_answered_once(
 async def test_delivered_again_while_it_is_sent_and_redis_comes_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A message must not be queued beside the send under way; nor may the user's next one, which would overtake."""
+    """Neither the message nor the user's next one, which would overtake, may be queued before the send has ended."""
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait(batch: Batch) -> None:
@@ -386,7 +386,7 @@ async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
 async def test_a_message_is_answered_directly_when_older_ones_have_been_answered_by_now(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the length of a window and of a lease, of which the time without Redis is no part."""
+    """That is assumed when a window and a lease have passed; time without Redis does not count."""
     away, bot = Away(redis_client, monkeypatch, lock_ttl_ms=50, lock_renew_ms=10), Bot()
     away.is_away = False
     intake = Intake(away.queue, bot.handle, bot.send)
@@ -441,7 +441,7 @@ async def test_settling_survives_the_loss_of_its_own_answer(
 
 
 @on_newest
-async def test_a_conversation_that_cannot_be_settled_costs_itself_only(
+async def test_a_conversation_that_cannot_be_settled_holds_up_no_other(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away, bot = Away(redis_client, monkeypatch), Bot()
@@ -594,12 +594,12 @@ async def test_an_older_message_in_a_partition_that_is_away_keeps_its_place(
 ) -> None:
     """Time passes for a partition only while it answers, whatever the others do."""
     away, bot = Away(redis_client, monkeypatch, partitions=4, lock_ttl_ms=50, lock_renew_ms=10), Bot()
-    its = away.queue.keys.of("bot", "ali").partition
-    other = next(phone for phone in "abcdefgh" if away.queue.keys.of("bot", phone).partition != its)
+    partition = away.queue.keys.of("bot", "ali").partition
+    other = next(phone for phone in "abcdefgh" if away.queue.keys.of("bot", phone).partition != partition)
     intake = Intake(away.queue, bot.handle, bot.send)
     away.is_away = False
     assert await intake.receive(message("m1", "ali")) == "queued"
-    away.away_partitions = {its}
+    away.away_partitions = {partition}
     with pytest.raises(OlderMessageWaitsError):
         await intake.receive(message("m2", "ali"))
     for number in range(10):

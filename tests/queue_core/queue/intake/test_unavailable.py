@@ -1,4 +1,4 @@
-"""A Redis that refuses: full, a replica, with a full disk, loading, without Lua; on real servers of every version."""
+"""A Redis that refuses or is away: full, a replica, with a broken disk, without Lua or rights; on real servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def message(message_id: str, phone: str = "1") -> QueueMessage:
 
 @asynccontextmanager
 async def configured(redis: Redis, **directives: str) -> AsyncIterator[None]:
-    """Set what CONFIG SET takes (`_` for `-`) and put it back: the server is shared."""
+    """Change settings of Redis (`_` for `-`), and restore them: the server is shared."""
     before: dict[Any, Any] = {}
     for name, value in directives.items():
         directive = name.replace("_", "-")
@@ -162,7 +162,7 @@ async def test_a_disk_that_cannot_be_written(label: str, tmp_path: Path) -> None
             (server.data_dir / "dump.rdb" / "in the way").touch()
             await redis.bgsave()
             async with asyncio.timeout(10):
-                while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110 - Redis's
+                while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110 - of Redis
                     await asyncio.sleep(0.02)
             with pytest.raises(QueueUnavailableError, match=r"cannot be used now.*(MISCONF|RDB)"):
                 await queue.enqueue(message("m2"))

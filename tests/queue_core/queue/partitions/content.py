@@ -41,8 +41,8 @@ async def claim_all(queue: MessageQueue) -> list[Any]:
     ]
 
 
-async def refused(queue: MessageQueue, words: str) -> None:
-    """Check that a process may not work; an error with these words says why."""
+async def check_process_refused(queue: MessageQueue, words: str) -> None:
+    """Check that each call of a process fails, with these words."""
     message = written("late", "20901")
     letters = [letter.id for letter in await queue.dead_letters()]
     calls: list[Awaitable[object]] = [
@@ -169,8 +169,8 @@ async def _value(redis: Redis, key: bytes | str) -> Any:
     return await reads[text(await redis.type(key))]()
 
 
-async def copied(redis: Redis) -> list[tuple[Any, ...]]:
-    """Return commands that write all keys again."""
+async def commands_that_copy(redis: Redis) -> list[tuple[Any, ...]]:
+    """Return commands that write a copy of all keys."""
     commands: list[tuple[Any, ...]] = []
     for key in sorted(await redis.keys("*")):
         kind, value = text(await redis.type(key)), await _value(redis, key)

@@ -21,7 +21,13 @@ from queue_core.queue.partitions.carrying import CONVERSATION_KINDS, Carrying
 from queue_core.queue.partitions.mover import Mover
 from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
-from tests.queue_core.queue.partitions.content import claim_all, contents, fill, refused, written
+from tests.queue_core.queue.partitions.content import (
+    check_process_refused,
+    claim_all,
+    contents,
+    fill,
+    written,
+)
 
 USERS = [f"20{number}" for number in range(6)]
 
@@ -40,7 +46,7 @@ async def redis() -> Redis:
 
 
 def process(redis: Redis, partitions: int, clock: Clock) -> MessageQueue:
-    """A process of a deployment; its leases are short, so that tests do not wait for the grace."""
+    """A process of a deployment; its leases are short, so that tests need not wait for them."""
     rules = QueueSettings(partitions=partitions, lock_ttl_ms=50, lock_renew_ms=20, redis_deadline_ms=20_000)
     return MessageQueue(redis, rules, clock=clock, monotonic=clock.seconds, rng=random.Random(partitions))
 
@@ -53,7 +59,7 @@ async def lease(queue: MessageQueue, clock: Clock) -> dict[str, Batch]:
     return {batch.user_phone: batch for batch in await claim_all(queue)}
 
 
-async def refuses(call: Callable[[], Awaitable[object]], words: str) -> None:
+async def check_refused(call: Callable[[], Awaitable[object]], words: str) -> None:
     """Check that a call raises PartitionsError in these words."""
     with pytest.raises(PartitionsError, match=words):
         await call()
@@ -66,7 +72,7 @@ def test_every_kind_of_key_of_a_conversation_is_carried() -> None:
 
 @pytest.mark.newest_redis
 @pytest.mark.parametrize(("before", "after"), [(2, 6), (6, 2), (4, 6)])
-async def test_everything_is_found_again_where_the_new_number_has_it(
+async def test_everything_is_found_again_by_the_new_number(
     redis_client: Redis, clock: Clock, before: int, after: int
 ) -> None:
     await check_change(redis_client, clock, before, after)
@@ -77,7 +83,7 @@ async def test_everything_is_found_again_on_a_cluster(cluster_client: RedisClust
 
 
 async def check_change(redis: Redis, clock: Clock, before: int, after: int) -> None:
-    """Change the number for a queue with conversations in many states."""
+    """Change the number of partitions, and check that everything is kept."""
     old, new = process(redis, before, clock), process(redis, after, clock)
     stored = await fill(old, clock)
     kept = await contents(redis, before)
@@ -116,7 +122,7 @@ async def test_processes_with_another_number_are_refused_after_the_change(redis:
     await old.partitions.change(5).run(wait_s=10)
     for partitions in (2, 7):
         words = f"lie in 5 partitions, but this process has {partitions}, .* set partitions .QUEUE_PARTITIONS. to 5"
-        await refused(process(redis, partitions, clock), words)
+        await check_process_refused(process(redis, partitions, clock), words)
     assert await process(redis, 5, clock).partitions.noted() == noted.NotedPartitions(partitions=5)
 
 
@@ -147,7 +153,9 @@ def batch_partition(batch: Batch) -> int:
     return KeySpace("wa", 2).of(batch.instance_name, batch.user_phone).partition
 
 
-async def test_turns_in_work_are_waited_for_and_then_nothing_is_changed(redis: Redis, clock: Clock) -> None:
+async def test_turns_in_progress_are_waited_for_and_then_nothing_is_changed(
+    redis: Redis, clock: Clock
+) -> None:
     old = process(redis, 2, clock)
     batches = await lease(old, clock)
     with pytest.raises(QueueError, match=f"turns that are under way: {len(USERS)}"):
@@ -182,10 +190,10 @@ async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> N
         await old.enqueue(written(f"m{user}", user))
     before = await contents(redis, 2)
     mistaken = process(redis, 5, clock)
-    await refuses(
+    await check_refused(
         lambda: mistaken.partitions.change(5).run(wait_s=10), "do not lie where 5 partitions put them"
     )
-    await refuses(lambda: mistaken.partitions.change(7).run(wait_s=10), "Nothing was changed")
+    await check_refused(lambda: mistaken.partitions.change(7).run(wait_s=10), "Nothing was changed")
     assert await contents(redis, 2) == before
     assert (await old.partitions.noted()).partitions is None
 
@@ -204,7 +212,7 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
     runs = slow.transport.gathered
 
     def gathered(call: object) -> Awaitable[object]:
-        """Let another run come before the second bundle of the first."""
+        """Let another run come before the first run hands over a bundle."""
         if type(call).__name__ == "HandOver" and not overtaken:
             return after(overtake(), call)
         return runs(call)  # type: ignore[arg-type]
@@ -214,7 +222,9 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
         return await runs(call)  # type: ignore[arg-type]
 
     slow.transport.gathered = gathered  # type: ignore[method-assign, assignment]
-    await refuses(lambda: slow.partitions.change(5).run(wait_s=10), "another run of this command took over")
+    await check_refused(
+        lambda: slow.partitions.change(5).run(wait_s=10), "another run of this command took over"
+    )
     assert overtaken
     assert await contents(redis, 5) == kept
     assert (await process(redis, 5, clock).enqueue(stored[0])).status == "duplicate"
@@ -223,7 +233,7 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
 async def test_another_change_must_wait_until_the_first_is_complete(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     await redis.hset("wa:{0}:layout", "partitions", "2>5")
-    await refuses(lambda: old.partitions.change(7).run(wait_s=10), "carried from 2 to 5 partitions")
+    await check_refused(lambda: old.partitions.change(7).run(wait_s=10), "carried from 2 to 5 partitions")
     await old.partitions.change(5).run(wait_s=10)
     await old.partitions.change(7).run(wait_s=10)
     assert (await old.partitions.noted()).partitions == 7
@@ -239,10 +249,10 @@ async def test_webhooks_answer_nothing_directly_while_partitions_are_closed(
         raise AssertionError("answered directly")
 
     intake = Intake(old, unexpected, unexpected)
-    await refuses(lambda: intake.receive(written("m", USERS[0])), "QUEUE_PARTITIONS")
+    await check_refused(lambda: intake.receive(written("m", USERS[0])), "QUEUE_PARTITIONS")
     message: QueueMessage = written("direct", USERS[0])
     intake._unsettled.add((("bot", USERS[0]), "direct"), message)
-    await refuses(intake.settle, "QUEUE_PARTITIONS")
+    await check_refused(intake.settle, "QUEUE_PARTITIONS")
     assert intake.unsettled == 1, "it would be answered again"
 
 
@@ -338,7 +348,7 @@ async def test_a_command_that_comes_too_late_leaves_no_hold(
         await old.partitions.change(3).run(wait_s=10)
 
     monkeypatch.setattr(change, "_verify", be_overtaken)
-    await refuses(lambda: old.partitions.change(3).run(wait_s=10), "lie in 3 partitions")
+    await check_refused(lambda: old.partitions.change(3).run(wait_s=10), "lie in 3 partitions")
     assert await redis.keys("*}:hold") == []
 
 
@@ -346,13 +356,15 @@ async def test_a_wrong_number_is_noticed_when_nothing_waits(redis: Redis, clock:
     for batch in (await lease(process(redis, 2, clock), clock)).values():
         await process(redis, 2, clock).complete(batch)
     wrong = process(redis, 4, clock)
-    await refuses(lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie where 4 partitions put them")
+    await check_refused(
+        lambda: wrong.partitions.change(8).run(wait_s=10), "do not lie where 4 partitions put them"
+    )
 
 
 async def test_old_messages_are_not_dropped_by_the_old_number(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     await old.enqueue(written("m", USERS[0]))
     await old.partitions.change(3).run(wait_s=10)
-    await refuses(
+    await check_refused(
         lambda: old.holding._drop(old.keys.of("bot", USERS[0]), 1, "too old"), "lie in 3 partitions"
     )

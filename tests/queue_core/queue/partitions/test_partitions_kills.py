@@ -15,7 +15,12 @@ from queue_core.queue.partitions import noted, turns
 from sim.engine.store.client import StoreClient
 from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
-from tests.queue_core.queue.partitions.content import contents, copied, fill, refused
+from tests.queue_core.queue.partitions.content import (
+    check_process_refused,
+    commands_that_copy,
+    contents,
+    fill,
+)
 from tests.queue_core.searches.planting import plant
 
 KILLED_MAX = 10_000
@@ -93,7 +98,7 @@ def process(redis: Any, partitions: int, clock: Clock) -> MessageQueue:
 
 
 async def change(redis: Mortal, clock: Clock) -> None:
-    """Run the command in a process of its own."""
+    """Change the number, in a process of its own."""
     await process(redis, BEFORE, clock).partitions.change(AFTER).run(wait_s=10)
 
 
@@ -110,14 +115,17 @@ async def filled(clock: Clock) -> Filled:
     assert isinstance(redis, StoreClient)
     queue = process(redis, BEFORE, clock)
     stored = await fill(queue, clock)
-    await queue.rescue()  # changes nothing later
+    await queue.rescue()  # so that later ones change nothing
     return Filled(
-        redis, [message.id for message in stored], await copied(redis), await contents(redis, BEFORE)
+        redis,
+        [message.id for message in stored],
+        await commands_that_copy(redis),
+        await contents(redis, BEFORE),
     )
 
 
 async def check_kill(filled: Filled, clock: Clock, *, after: int, again_after: int = KILLED_MAX) -> bool:
-    """Kill the command after some commands, and those that continue it; compare. Return False if it was complete."""
+    """Kill the change after some commands, and each run that continues it; compare. Return True if it was killed."""
     await filled.redis.flushall()
     await filled.redis.send(filled.commands)
     killed = Mortal.beside(filled.redis)
@@ -134,7 +142,7 @@ async def check_kill(filled: Filled, clock: Clock, *, after: int, again_after: i
             for partitions in (BEFORE, AFTER, 5):
                 other = process(filled.redis, partitions, clock)
                 await other.rescue()
-                await refused(other, f"{BEFORE} to {AFTER} partitions")
+                await check_process_refused(other, f"{BEFORE} to {AFTER} partitions")
         killed = Mortal.beside(filled.redis)
         killed.left = again_after
     assert await contents(filled.redis, AFTER) == filled.kept
@@ -150,7 +158,7 @@ async def test_a_change_that_is_killed_is_continued_and_becomes_complete(
 
 
 async def check_lost_answers(filled: Filled, clock: Clock, seed: int) -> None:
-    """Run the command while requests and answers are lost, and compare."""
+    """Change the number while requests and answers are lost; compare."""
     lossy = Lossy.beside(filled.redis)
     lossy.rng = random.Random(seed)
     await change(lossy, clock)
@@ -190,7 +198,7 @@ class OldRelease:
         self._rng = random.Random(seed)
 
     async def act(self) -> None:
-        """Requeue a dead letter, give up a waiting message, or repair a conversation, wherever something lies."""
+        """Requeue a dead letter, give up a waiting message, or rescue, in any partition; or do nothing."""
         if self._rng.random() < 0.5:
             return
         base = f"wa:{{{self._rng.randrange(AFTER)}}}:"
@@ -211,7 +219,7 @@ class OldRelease:
             await process(self._redis, AFTER, FROZEN).rescue()
 
 
-async def everywhere(redis: Any) -> Counter[bytes]:
+async def count_messages(redis: Any) -> Counter[bytes]:
     """Count all messages that wait or are dead letters."""
     counted: Counter[bytes] = Counter()
     for key in await redis.keys("*}:msg_queue:*"):
@@ -228,7 +236,7 @@ async def everywhere(redis: Any) -> Counter[bytes]:
 async def test_no_message_is_lost_or_doubled_beside_an_old_release(
     filled: Filled, clock: Clock, seed: int
 ) -> None:
-    before = await everywhere(filled.redis)
+    before = await count_messages(filled.redis)
     for lock in await filled.redis.keys("*}:processing_lock:*"):
         await filled.redis.hdel(lock, "token")  # so that slow commands are not waited for
     await process(filled.redis, BEFORE, clock).holding.hold()
@@ -242,7 +250,7 @@ async def test_no_message_is_lost_or_doubled_beside_an_old_release(
             break
         except KilledError:
             left = KILLED_MAX
-    assert await everywhere(filled.redis) == before
+    assert await count_messages(filled.redis) == before
 
 
 @pytest.mark.soak

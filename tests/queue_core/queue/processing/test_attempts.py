@@ -39,7 +39,7 @@ pytestmark = on_newest
 
 
 class Parts:
-    """A sender in three parts. `refusals` are raised instead of sending a part, by its number, the first time."""
+    """A sender in three parts. `part_1` to `part_3` are errors that it raises once instead of sending the part."""
 
     def __init__(self, **refusals: Exception) -> None:
         self.refusals = refusals
@@ -278,7 +278,7 @@ class Outcomes:
         """Nothing to note."""
 
     def backend_changed(self, news: OutageNews) -> None:
-        """Do nothing: a failure shows at the turn."""
+        """Do nothing: `ended` notes failures."""
 
 
 async def test_a_message_that_comes_while_the_ai_works_joins_the_turn(redis_client: Redis) -> None:
@@ -302,7 +302,7 @@ async def test_a_message_that_comes_while_the_ai_works_joins_the_turn(redis_clie
     assert bot.asked_ids == [("m1",), ("m1", "m2")]
     assert [batch.attempt for batch in bot.asked] == [1, 1]
     assert observer.ends == [("superseded", ("m1",)), ("completed", ("m1", "m2"))]
-    assert kept == ["text m1\ntext m2"], "what the AI remembers is not told of the answer that was dropped"
+    assert kept == ["text m1\ntext m2"], "the AI does not remember the answer that was dropped"
     await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
 
 
@@ -341,7 +341,7 @@ async def test_a_failure_to_keep_what_the_ai_remembers_is_logged_and_the_reply_i
 async def test_a_reply_that_was_sent_is_completed_while_the_ai_s_memory_is_still_written(
     redis_client: Redis,
 ) -> None:
-    """The worker is stopped in between: what was sent is not unsure."""
+    """The worker is stopped in between, and the reply counts as sent."""
     writing = asyncio.Event()
 
     async def keep() -> None:
@@ -360,7 +360,7 @@ async def test_a_reply_that_was_sent_is_completed_while_the_ai_s_memory_is_still
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
-# Looks at the index.
+# Claims.
 
 
 async def test_a_worker_whose_slots_are_full_goes_on_looking_at_the_index(

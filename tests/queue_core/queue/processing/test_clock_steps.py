@@ -1,4 +1,4 @@
-"""Steps of Redis's clock, forward and back: nothing expires by them, nothing waits for them, no lease is broken."""
+"""Steps of Redis's clock, forward and back: no message expires or waits because of them, and no lease is broken."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class World:
         return (await self.queue.claim(processor_id, limit=100)).batches
 
     async def wait_for_claim(self, within_ms: int, processor_id: str = "p") -> tuple[Batch, ...]:
-        """Claim as a worker does, whenever something is due or half a second has passed."""
+        """Claim every half second until a claim leases something, for `within_ms`."""
         for _ in range(within_ms // 500):
             if batches := await self.claim(processor_id):
                 return batches
@@ -73,7 +73,7 @@ class World:
 
 @pytest.fixture
 def world(redis_client: Redis) -> World:
-    """Everything, on each Redis."""
+    """A world on each Redis."""
     return World(redis_client)
 
 

@@ -51,15 +51,15 @@ async def listening(redis: Redis) -> AsyncIterator[Ears]:
 
 async def test_rings_when_something_is_due_earlier_than_known(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=600_000, max_messages=2))
-    async with listening(redis_client) as bell:
+    async with listening(redis_client) as ears:
         await enqueue(queue, ["m1"], "ali")
-        await happens(bell.rung)  # the first one of all
-        bell.rung.clear()
+        await happens(ears.rung)  # the first one of all
+        ears.rung.clear()
         await enqueue(queue, ["m2"], "mona")
         await asyncio.sleep(0.1)
-        assert not bell.rung.is_set(), "rang for what is due later than what is known"
+        assert not ears.rung.is_set(), "rang for what is due later than the first"
         await enqueue(queue, ["m3"], "mona")
-        await happens(bell.rung)
+        await happens(ears.rung)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -71,14 +71,14 @@ async def test_every_kind_of_client_hears_each_ring_once(
         redis_server.url, protocol=protocol, decode_responses=decode_responses
     ) as redis:
         await redis.xadd(WAKE, {"at": 1}, maxlen=1)
-        async with listening(redis) as bell:
+        async with listening(redis) as ears:
             for at in range(3):
-                assert not bell.rung.is_set()
+                assert not ears.rung.is_set()
                 await redis.xadd(WAKE, {"at": at}, maxlen=1)
-                await happens(bell.rung)
-                bell.rung.clear()
+                await happens(ears.rung)
+                ears.rung.clear()
             await asyncio.sleep(0.05)
-            assert not bell.rung.is_set(), "heard the same ring again"
+            assert not ears.rung.is_set(), "heard the same ring again"
 
 
 @pytest.mark.parametrize("how", ["client kill", "reset", "restart"])
@@ -87,7 +87,7 @@ async def test_a_ring_during_a_disconnect_is_heard_afterwards(redis_server: Embe
         Redis.from_url(redis_server.url) as direct,
         Proxy(redis_server.url) as proxy,
         connect(proxy.url) as redis,
-        listening(redis) as bell,
+        listening(redis) as ears,
     ):
         if how == "client kill":
             await direct.client_kill_filter(_type="normal", skipme=True)
@@ -97,7 +97,7 @@ async def test_a_ring_during_a_disconnect_is_heard_afterwards(redis_server: Embe
             redis_server.kill()
             redis_server.start()
         await direct.xadd(WAKE, {"at": 1}, maxlen=1)
-        await happens(bell.rung)
+        await happens(ears.rung)
 
 
 async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: EmbeddedRedis) -> None:
@@ -107,51 +107,51 @@ async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: Em
         connect(redis_server.url) as redis,
     ):
         await direct.xadd(WAKE, {"at": 1}, id="9999999999999-0")
-        async with listening(redis) as bell:
+        async with listening(redis) as ears:
             await direct.delete(WAKE)
             await direct.xadd(WAKE, {"at": 1}, id="1-0")
             await direct.client_kill_filter(_type="normal", skipme=True)
-            await happens(bell.rung)
-            bell.rung.clear()
+            await happens(ears.rung)
+            ears.rung.clear()
             await direct.xadd(WAKE, {"at": 2}, id="2-0")
-            await happens(bell.rung)
+            await happens(ears.rung)
 
 
 async def test_listening_goes_on_while_redis_stands_still(redis_server: EmbeddedRedis) -> None:
-    async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as bell:
+    async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as ears:
         redis_server.pause()
         await asyncio.sleep(1.5)
         redis_server.resume()
         async with Redis.from_url(redis_server.url) as direct:
             await direct.xadd(WAKE, {"at": 1}, maxlen=1)
-        await happens(bell.rung)
+        await happens(ears.rung)
 
 
 async def test_a_quiet_bell_outlives_the_timeout_of_the_pool_and_takes_none_of_its_connections(
     redis_server: EmbeddedRedis,
 ) -> None:
-    """A blocking command, the socket's timeout, and a small pool."""
+    """The blocking read has its own connection and timeout."""
     async with (
         Proxy(redis_server.url) as proxy,
         connect(proxy.url, socket_timeout_s=0.2, connections_max=1) as redis,
-        listening(redis) as bell,
+        listening(redis) as ears,
     ):
         before = proxy.connections
         await asyncio.sleep(0.6)
         assert await redis.ping()
         assert proxy.connections == before + 1, "the blocking read ran into the socket's timeout"
-        assert not bell.rung.is_set()
+        assert not ears.rung.is_set()
 
 
 async def test_the_bell_says_when_something_is_due(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=8_000, max_messages=2))
-    async with listening(redis_client) as bell:
+    async with listening(redis_client) as ears:
         await enqueue(queue, ["m1"])
-        await happens(bell.rung)
-        bell.rung.clear()
+        await happens(ears.rung)
+        ears.rung.clear()
         await enqueue(queue, ["m2"])
-        await happens(bell.rung)
-    at_start, of_the_window, at_once = bell.waits_ms
+        await happens(ears.rung)
+    at_start, of_the_window, at_once = ears.waits_ms
     assert at_start == 0
     assert 7_900 <= of_the_window <= 8_000
     assert at_once <= 0
@@ -177,10 +177,10 @@ async def test_a_stream_that_begins_anew_is_noticed_after_a_silence(
     """Deleted while the clock was set back: the next entries have ids below the one that was heard."""
     monkeypatch.setattr(doorbell, "BLOCK_MS", 50)
     await real_redis.xadd(WAKE, {"at": 1}, id="9999999999999-0")
-    async with listening(real_redis) as bell:
+    async with listening(real_redis) as ears:
         await real_redis.delete(WAKE)
         await real_redis.xadd(WAKE, {"at": 1}, id="1-0")
-        await happens(bell.rung)
+        await happens(ears.rung)
 
 
 @on_newest
@@ -200,15 +200,15 @@ async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
 @on_newest
 async def test_a_key_that_is_not_a_stream_is_retried_with_pauses(redis_client: Redis) -> None:
     await redis_client.set(WAKE, "something else")
-    bell = Ears()
-    task = asyncio.create_task(Doorbell(redis_client, {WAKE: bell}).listen())
+    ears = Ears()
+    task = asyncio.create_task(Doorbell(redis_client, {WAKE: ears}).listen())
     await asyncio.sleep(0.1)
     before = (await redis_client.info("stats"))["total_commands_processed"]
     await asyncio.sleep(0.2)
     after = (await redis_client.info("stats"))["total_commands_processed"]
     assert after - before <= 2
     await redis_client.delete(WAKE)
-    await eventually(bell.rung.is_set, "it works again")
+    await eventually(ears.rung.is_set, "it works again")
     task.cancel()
     await asyncio.wait([task], timeout=PATIENCE_S)
     assert task.cancelled()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, cast
 
@@ -27,8 +26,6 @@ from sim.engine.distributions import parse_distribution
 from sim.engine.loop import SimLoop, run
 from sim.engine.store.server import StoreServer
 
-Duty = Callable[[], Awaitable[None]]
-
 
 def timers(loop: SimLoop) -> int:
     return loop.waiting_timers()
@@ -43,12 +40,12 @@ def store_on(loop: SimLoop) -> StoreServer:
     )
 
 
-async def settled(loop: SimLoop) -> None:
+async def let_tasks_run() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_leases_are_renewed_only_while_something_is_in_work() -> None:
+def test_leases_are_renewed_only_while_something_is_in_progress() -> None:
     renewed: list[Any] = []
 
     class Queue:
@@ -62,7 +59,7 @@ def test_leases_are_renewed_only_while_something_is_in_work() -> None:
         renewals = Renewals(cast(MessageQueue, Queue()))
         in_progress: dict[Attempt, asyncio.Task[Any]] = {}
         keeping = loop.create_task(renewals.keep(in_progress))
-        await settled(loop)
+        await let_tasks_run()
         assert timers(loop) == 0
         attempt = Attempt(cast(Batch, "the batch"), 0.0)
         in_progress[attempt] = keeping
@@ -120,7 +117,7 @@ def test_redis_is_asked_again_only_while_something_waits_to_be_settled() -> None
         server = store_on(loop)
         intake = Intake(MessageQueue(server.client("web", socket_timeout=5)), handle, send)
         settling = loop.create_task(intake.settle_when_back())
-        await settled(loop)
+        await let_tasks_run()
         assert timers(loop) == 0
         server.begin_outage("away")
         message = QueueMessage(id="m1", instance_name="bot", user_phone="1", message="hi")

@@ -1,4 +1,4 @@
-"""Too much was sent in a short time: the conversation waits, its attempt does not count, and no other one waits."""
+"""Too much was sent in a short time: the conversation waits, its attempt does not count, and no other user waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = "not sent: too many messages to this user"
 
 
 async def fail_by_limit(queue: MessageQueue, batch: Batch, after_ms: int | None = 8_000) -> int:
-    """End an attempt by a limit."""
+    """Fail an attempt by a rate limit."""
     return await queue.fail(batch, REASON, not_sent=True, after_ms=after_ms, limited=True)
 
 
@@ -90,7 +90,7 @@ async def test_it_does_not_wait_for_ever(redis_client: Redis, clock: Clock) -> N
 
 @pytest.mark.parametrize("stage", ["handle", "send"])
 async def test_a_worker_reports_a_limit_as_one(redis_client: Redis, stage: str) -> None:
-    """More refusals than attempts, of two conversations: nothing is away, and both are answered."""
+    """Two conversations are refused more often than they have attempts, and no outage begins."""
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     refused: list[str] = []
 
@@ -124,13 +124,13 @@ async def test_a_part_that_was_sent_ends_the_growth_of_the_wait(queue: MessageQu
 
 
 async def test_the_wait_after_a_part_is_the_first_one(redis_client: Redis) -> None:
-    """The worker knows of the progress, too: the batch that it holds still has the setbacks from before."""
+    """After a part, the worker too counts setbacks from 0, not on from those of its batch."""
     settings = quick(backoff_base_ms=1, backoff_max_ms=3_600_000)
-    queue, bot, waits = MessageQueue(redis_client, settings), Bot(), []
+    queue, bot, setbacks = MessageQueue(redis_client, settings), Bot(), []
     original = queue.fail
 
     async def fail(batch: Batch, reason: str, **given: Any) -> int:
-        waits.append(batch.setbacks)
+        setbacks.append(batch.setbacks)
         return await original(batch, reason, **given)
 
     queue.fail = fail  # type: ignore[method-assign]
@@ -145,4 +145,4 @@ async def test_the_wait_after_a_part_is_the_first_one(redis_client: Redis) -> No
     await enqueue(queue, ["m1"], "1")
     async with running(Processor(queue, bot.handle, send)):
         await at_rest(queue)
-    assert waits == [0, 1, 2, 0, 0, 0]
+    assert setbacks == [0, 1, 2, 0, 0, 0]

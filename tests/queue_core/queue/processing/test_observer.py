@@ -27,7 +27,7 @@ pytestmark = on_newest
 
 
 class Observer:
-    """Notes every call, in order."""
+    """Observer that notes all calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -45,7 +45,7 @@ class Observer:
         self.calls.append(("given up", messages))
 
     def backend_changed(self, news: OutageNews) -> None:
-        """Do nothing: a failure shows at the turn."""
+        """Do nothing: `ended` notes failures."""
 
 
 async def test_an_answered_turn(redis_client: Redis) -> None:
@@ -123,7 +123,7 @@ async def test_a_batch_cancelled_before_its_first_step_has_ended_too(
     await enqueue(queue, ["m1"])
 
     def cancel_and_note(batch: Batch) -> None:
-        task.cancel()  # it waits for batches that have not begun
+        task.cancel()  # before the task of the batch begins
         Observer.claimed(observer, batch)
 
     monkeypatch.setattr(observer, "claimed", cancel_and_note)

@@ -1,4 +1,4 @@
-"""Limits of an outage of the AI or a channel: nothing expires by it, and nobody waits for another's fault."""
+"""Limits on the harm of an outage of the AI or a channel: nothing expires, nobody waits for another's fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from queue_core import MessageQueue, QueueSettings
 from queue_core.errors import DeadLettersFullError
 from queue_core.keys import KeySpace
-from tests.queue_core.queue.backends import HOUR_MS, MINUTE_MS, claim, enqueue, fail, go_away
+from tests.queue_core.queue.backends import HOUR_MS, MINUTE_MS, claim, enqueue, fail, take_ai_away
 from tests.queue_core.queue.conftest import Clock
 
 SHARED = KeySpace("wa", 1).partitions[0]
@@ -19,7 +19,7 @@ async def ids_of_dead(queue: MessageQueue) -> list[str]:
 
 
 async def work_until(queue: MessageQueue, clock: Clock, end_ms: int, *, kind: str = "ai") -> None:
-    """Take what is due, and let it fail, until a time."""
+    """Claim what is due, and let it fail, until `end_ms`."""
     while clock.now_ms < end_ms:
         claimed = await queue.claim("p", limit=10)
         for batch in claimed.batches:
@@ -31,10 +31,10 @@ async def work_until(queue: MessageQueue, clock: Clock, end_ms: int, *, kind: st
 
 
 @pytest.mark.newest_redis
-async def test_what_waits_for_a_backend_does_not_expire_when_it_is_to_probe(
+async def test_what_waits_for_a_backend_does_not_expire_before_its_probe(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    await go_away(queue, clock, ["ali", "bea"])
+    await take_ai_away(queue, clock, ["ali", "bea"])
     users = [f"user-{number}" for number in range(60)]
     await enqueue(queue, users)
     await work_until(queue, clock, clock.now_ms + 2 * HOUR_MS)
@@ -64,7 +64,7 @@ async def test_what_comes_behind_a_turn_that_fails_alone_does_not_expire(
 
 
 @pytest.mark.newest_redis
-async def test_a_turn_that_always_fails_fast_among_others_has_its_attempts_only(
+async def test_a_turn_that_always_fails_fast_among_others_gets_few_attempts(
     queue: MessageQueue, clock: Clock
 ) -> None:
     await enqueue(queue, ["bad"])
@@ -140,7 +140,7 @@ async def test_one_claim_gives_up_some_messages_and_the_next_goes_on(
     redis_client: Redis, clock: Clock
 ) -> None:
     queue = MessageQueue(redis_client, QueueSettings(outage_patience_s=600), clock=clock)
-    await go_away(queue, clock, ["ali", "bea"])
+    await take_ai_away(queue, clock, ["ali", "bea"])
     for number in range(1, 101):
         await enqueue(queue, [f"user-{user}" for user in range(6)], number=number)
     clock.now_ms += 601_000

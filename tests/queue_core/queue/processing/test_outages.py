@@ -29,8 +29,8 @@ from tests.queue_core.queue.backends import (
     claim,
     enqueue,
     fail,
-    go_away,
     next_probe,
+    take_ai_away,
 )
 from tests.queue_core.queue.conftest import Clock
 
@@ -64,7 +64,7 @@ async def test_a_message_that_comes_meanwhile_does_not_end_the_backoff(
     clock.now_ms += 8_000
     (batch,) = await claim(queue)
     await queue.fail(batch, "503", after_ms=30_000, sign=OutageSign("ai", 100))
-    await enqueue(queue, ["ali"] * 1, number=2)
+    await enqueue(queue, ["ali"], number=2)
     clock.now_ms += 29_000
     assert await claim(queue) == []
     clock.now_ms += 1_000
@@ -95,7 +95,9 @@ async def test_a_turn_that_fails_while_another_succeeds_uses_its_attempts(
     assert letter.reason == "given up after 4 attempts: 503"
 
 
-async def test_a_success_of_its_own_or_from_before_is_no_proof(queue: MessageQueue, clock: Clock) -> None:
+async def test_a_success_of_the_turn_itself_or_from_before_does_not_count(
+    queue: MessageQueue, clock: Clock
+) -> None:
     await enqueue(queue, ["ali", "bea"])
     clock.now_ms += 8_000
     first, other = await claim(queue)
@@ -109,7 +111,7 @@ async def test_a_success_of_its_own_or_from_before_is_no_proof(queue: MessageQue
     assert (again.attempt, again.setbacks) == (1, 1)
 
 
-async def test_it_is_away_when_turns_of_two_conversations_failed_in_a_row(
+async def test_a_backend_is_away_when_turns_of_two_conversations_failed_in_a_row(
     queue: MessageQueue, clock: Clock
 ) -> None:
     await enqueue(queue, ["ali", "bea", "cem"])
@@ -125,7 +127,7 @@ async def test_it_is_away_when_turns_of_two_conversations_failed_in_a_row(
     assert (await queue.outages())[0].waiting == 2
 
 
-async def test_the_same_conversation_twice_or_a_success_between_does_not_make_it_away(
+async def test_the_same_conversation_twice_or_a_success_between_does_not_make_the_ai_away(
     queue: MessageQueue, clock: Clock
 ) -> None:
     await enqueue(queue, ["ali", "bea", "cem"])
@@ -159,7 +161,7 @@ async def test_under_load_two_failures_by_chance_do_not_make_it_away(
 
 
 async def test_turns_wait_in_order_and_one_at_a_time_probes(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     await enqueue(queue, ["ali", "fay"], number=2)
     clock.now_ms += 8_000
     probed, times = [], []
@@ -179,7 +181,7 @@ async def test_turns_wait_in_order_and_one_at_a_time_probes(queue: MessageQueue,
 
 
 async def test_a_probe_whose_worker_died_is_followed_by_another(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     first = await next_probe(queue, clock)
     clock.now_ms += 10_000
     await queue.extend(first)
@@ -193,7 +195,7 @@ async def test_a_probe_whose_worker_died_is_followed_by_another(queue: MessageQu
 async def test_a_probe_that_is_handed_back_is_followed_by_another_at_once(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     await queue.release(await next_probe(queue, clock))
     assert len(await claim(queue)) == 1
 
@@ -222,7 +224,7 @@ async def test_work_resumes_step_by_step_when_a_probe_succeeds(queue: MessageQue
 async def test_while_work_resumes_failures_of_two_conversations_make_it_away_again(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     await queue.complete(await next_probe(queue, clock))
     clock.now_ms += 1_000
     for batch in await claim(queue):
@@ -232,7 +234,7 @@ async def test_while_work_resumes_failures_of_two_conversations_make_it_away_aga
 
 
 async def test_news_is_told_once(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     since_ms = clock.now_ms
 
     def news_of(claimed: Claimed) -> list[tuple[str, bool, int, str]]:
@@ -272,7 +274,7 @@ async def test_a_turn_with_a_recorded_reply_does_not_wait_for_the_ai(
     (answered,) = await claim(queue)
     await queue.record_reply(answered, "hello")
     await queue.fail(answered, "busy", not_sent=True, after_ms=8_001)
-    await go_away(queue, clock, USERS[:4])
+    await take_ai_away(queue, clock, USERS[:4])
     clock.now_ms += 1
     claimed = [batch for batch in await claim(queue) if batch.reply]
     assert [batch.user_phone for batch in claimed] == ["eva"]
@@ -316,7 +318,7 @@ async def test_a_send_that_may_have_arrived_uses_its_attempts_and_is_a_sign(
 async def test_what_waits_is_not_expired_and_its_time_counts_anew_when_the_ai_is_back(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     await enqueue(queue, ["fay", "gus"])
     for _ in range(5):
         clock.now_ms += HOUR_MS
@@ -339,7 +341,7 @@ async def test_patience_ends_in_a_dead_letter_that_says_so(
 ) -> None:
     queue = MessageQueue(redis_client, QueueSettings(outage_patience_s=7_200), clock=clock)
     began_ms = clock.now_ms
-    await go_away(queue, clock, users)
+    await take_ai_away(queue, clock, users)
     while await queue.depth():
         claimed = await queue.claim("p", limit=10)
         for batch in claimed.batches:
@@ -361,7 +363,7 @@ async def test_without_room_for_dead_letters_what_waited_for_too_long_goes_on_wa
     queue = MessageQueue(redis_client, settings, clock=clock)
     for number in range(100):
         await redis_client.xadd(queue.keys.partitions[0].dead, {"conversation": "bot:x", "at": number})
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     clock.now_ms += 8_000_000
     for _ in range(20):
         claimed = await queue.claim("p", limit=10)
@@ -375,7 +377,7 @@ async def test_without_room_for_dead_letters_what_waited_for_too_long_goes_on_wa
 
 @pytest.mark.newest_redis
 async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock, ("ali", "bea"))
+    await take_ai_away(queue, clock, ("ali", "bea"))
     users = [f"user-{number}" for number in range(450)]
     await enqueue(queue, users)
     clock.now_ms += 8_000
@@ -418,7 +420,7 @@ async def test_a_clock_that_is_set_back_delays_neither_probes_nor_the_discovery_
 async def test_a_damaged_key_of_an_outage_is_moved_aside_and_all_are_answered(
     queue: MessageQueue, clock: Clock, kind: str
 ) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     key = queue.keys.partitions[0].base + kind
     await queue.redis.delete(key)
     await queue.redis.set(key, "rubbish")
@@ -435,7 +437,7 @@ async def test_a_damaged_key_of_an_outage_is_moved_aside_and_all_are_answered(
 
 
 async def test_a_user_who_waits_for_the_ai_can_be_forgotten(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     forgotten = await queue.forget("bot", "cem", drop_waiting=True)
     assert forgotten.standing == "forgotten"
     (outage,) = await queue.outages()
@@ -527,7 +529,7 @@ class Listener:
 
 @on_newest
 async def test_a_processor_tells_its_observer_the_news(queue: MessageQueue, clock: Clock) -> None:
-    await go_away(queue, clock)
+    await take_ai_away(queue, clock)
     listener = Listener()
     bot = Bot()
     processor = Processor(queue, bot.handle, bot.send, observer=listener)

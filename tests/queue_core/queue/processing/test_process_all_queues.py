@@ -115,9 +115,7 @@ async def test_a_pass_ends_even_with_users_who_never_stop(redis_client: Redis) -
         nonlocal sent
         sent += 1
         assert sent < 100, "the pass never ends"
-        await asyncio.sleep(
-            0.003
-        )  # a millisecond of Redis's clock must pass, or it is all due in the same one
+        await asyncio.sleep(0.003)  # else all is due in the same millisecond of Redis's clock
         await enqueue(queue, [f"again-{sent}"], batch.user_phone)
 
     bot = Bot(write_again)

@@ -40,7 +40,7 @@ async def test_nobody_else_is_answered(redis_client: Redis, partitions: int) -> 
     assert bot.asked_ids == [("m7", "m7-more")]
     assert (report.conversations, report.messages, report.completed) == (1, 2, 1)
     assert report.next_due_ms == NOW_MS + queue.settings.lock_ttl_ms // 2, (
-        "others are due, and were not asked about"
+        "not the time of others, which are due"
     )
     assert await queue.depth() == 22
 
@@ -76,7 +76,7 @@ async def test_a_conversation_that_another_worker_holds_is_left_alone(redis_clie
 
 @on_newest
 async def test_beside_a_run_of_the_same_processor(redis_client: Redis) -> None:
-    """Both go on; each conversation is answered once, and the end of the pass hands back nothing of the run's."""
+    """Both go on; each conversation is answered once, and the end of the pass hands back nothing that the run has."""
     gate, reached = asyncio.Event(), asyncio.Event()
 
     async def hold_ali(batch: Batch) -> None:
@@ -151,7 +151,7 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_first(redis_server: Emb
         queue, bot = MessageQueue(redis, quick(window_ms=0, redis_deadline_ms=300)), Bot()
         await enqueue(queue, ["m1"], "ali")
         await enqueue(queue, ["m2"], "mona")
-        await queue.claim("nobody", limit=0)  # the script is loaded: it is a claim's answer that is lost
+        await queue.claim("nobody", limit=0)  # loads the script, so that a claim's answer is lost next
         proxy.arm("lose the answer", Claim)
         processor = Processor(queue, bot.handle, bot.send)
         with pytest.raises(QueueUnavailableError):

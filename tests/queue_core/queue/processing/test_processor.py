@@ -71,7 +71,7 @@ def test_a_concurrency_of_0_is_refused(redis_client: Redis) -> None:
 
 @on_newest
 @pytest.mark.parametrize("partitions", [1, 4])
-async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, partitions: int) -> None:
+async def test_no_more_conversations_in_progress_than_allowed(redis_client: Redis, partitions: int) -> None:
     gate = asyncio.Event()
 
     async def wait(batch: Batch) -> None:
@@ -79,7 +79,7 @@ async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, p
 
     settings = quick(
         partitions=partitions, lock_ttl_ms=60_000, lock_renew_ms=30_000
-    )  # each would be a round trip
+    )  # a renewal would be a round trip
     queue, bot = MessageQueue(redis_client, settings), Bot(wait)
     processor = Processor(queue, bot.handle, bot.send, concurrency=3)
     ids = [f"m{number}" for number in range(20)]
@@ -165,7 +165,7 @@ async def test_finished_batches_are_not_kept_in_memory(redis_client: Redis) -> N
         for number in range(100):
             await enqueue(queue, [f"m{number}"], f"user-{number}")
         await eventually(lambda: len(bot.sent) == 101 and processor.in_progress == 0, "all done")
-        # A read that is answered, a claim under way: a few come and go by themselves.
+        # A few tasks come and go, such as a read that is answered, a claim under way.
         await eventually(lambda: len(asyncio.all_tasks()) < before + 10, "no task is left over")
 
 

@@ -29,7 +29,7 @@ from tests.queue_core.faults.proxy import Proxy
 
 
 class Gate:
-    """Stops the first batch that comes by until it is opened."""
+    """Gate that stops the first batch until `open` is set."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -141,7 +141,7 @@ async def test_a_handler_that_ignores_its_cancellation_still_changes_nothing(red
 # The end.
 
 
-async def test_stop_lets_what_is_in_work_finish(redis_client: Redis) -> None:
+async def test_stop_lets_what_is_in_progress_finish(redis_client: Redis) -> None:
     gate = Gate()
     queue, bot = MessageQueue(redis_client, quick()), Bot(gate)
     processor = Processor(queue, bot.handle, bot.send)
@@ -333,7 +333,7 @@ async def test_the_leases_of_a_lost_claim_answer_are_handed_over_at_the_next_cla
         queue, bot = MessageQueue(redis, quick(redis_deadline_ms=200, window_ms=50)), Bot()
         async with running(Processor(queue, bot.handle, bot.send)):
             await enqueue(queue, ["a"], "ali")
-            await queue.claim("nobody", limit=0)  # the script is loaded: it is a claim's answer that is lost
+            await queue.claim("nobody", limit=0)  # loads the script, so that a claim's answer is lost next
             lost = proxy.arm("lose the answer", scripts.Claim)
             await enqueue(queue, ["b"], "mona")
             await happens(lost.happened)
@@ -369,8 +369,8 @@ async def test_redis_away_between_send_and_complete_for_longer_than_the_lease(
 ) -> None:
     """The worker is alive and knows what it sent: it does not take its own lease over and send again.
 
-    The outage begins with the send and it ends: a worker that reads the answer to its claim late on a busy machine does
-    not begin before it has renewed the lease.
+    The outage begins with the send, not earlier, and ends: on a busy machine, a worker that reads the answer to its
+    claim late must renew the lease before it begins.
     """
     settings = quick(lock_ttl_ms=100, lock_renew_ms=50)
     queue, back_at = MessageQueue(redis_client, settings), 0.0

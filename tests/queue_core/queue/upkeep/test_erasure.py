@@ -28,7 +28,7 @@ NOTHING = Forgotten(
     statistics=False,
 )
 EXPIRING = ("seen:", "last_claim:")
-"""Starts of the kinds that may name a user for some time after."""
+"""Starts of keys that may name a user until they expire."""
 
 
 async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE) -> None:
@@ -129,7 +129,7 @@ async def test_a_message_that_waits_is_never_deleted_unasked(
 
 
 @pytest.mark.parametrize("drop_waiting", [False, True])
-async def test_a_turn_in_work_is_not_disturbed(
+async def test_a_turn_in_progress_is_not_disturbed(
     queue: MessageQueue, clock: Clock, redis_client: Redis, drop_waiting: bool
 ) -> None:
     await queue.enqueue(message("m1"))
@@ -144,7 +144,7 @@ async def test_a_turn_in_work_is_not_disturbed(
     assert (await queue.forget("bot", PHONE)).standing == "forgotten"
 
 
-async def test_nothing_is_deleted_while_one_of_two_names_is_in_work(
+async def test_nothing_is_deleted_while_one_of_two_names_is_in_progress(
     queue: MessageQueue, clock: Clock, redis_client: Redis
 ) -> None:
     """Both names have messages, of which one is in progress: `drop_waiting` must not delete those of the other."""

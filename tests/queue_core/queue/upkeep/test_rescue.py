@@ -48,7 +48,7 @@ async def test_a_stranded_conversation_is_due_at_once(redis_client: Redis) -> No
     assert await queue.rescue() == NOTHING
 
 
-async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None:
+async def test_a_worker_that_sleeps_is_woken_by_a_rescue(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     await enqueue(queue, ["m1"], "ali")
     await strand(queue, "ali")
@@ -60,7 +60,7 @@ async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
-async def test_a_conversation_in_work_is_not_taken_from_its_worker(redis_client: Redis) -> None:
+async def test_a_conversation_in_progress_is_not_taken_from_its_worker(redis_client: Redis) -> None:
     now = NOW_MS
     queue = MessageQueue(redis_client, quick(window_ms=0), clock=lambda: now)
     await enqueue(queue, ["m1"], "ali")
@@ -77,7 +77,7 @@ async def test_a_conversation_in_work_is_not_taken_from_its_worker(redis_client:
 async def test_a_lock_and_a_reply_without_messages_are_deleted(
     redis_client: Redis, is_in_index: bool
 ) -> None:
-    """If it stayed, the reply would answer the user's next message."""
+    """If the reply stayed, it would answer the user's next message."""
     queue = MessageQueue(redis_client, quick(window_ms=0))
     await enqueue(queue, ["m1"], "ali")
     (batch,) = (await queue.claim("p")).batches

@@ -51,30 +51,30 @@ def turn(*texts: str, phone: str = PHONE, instance: str = "bot", **data: Any) ->
     )
 
 
-def own(reply_id: str = "out", **values: Any) -> Report:
-    """A message of the bot's number that came back."""
+def echo(reply_id: str = "out", **values: Any) -> Report:
+    """A report that the bot's number wrote a message."""
     return Report(kind="own", instance_name="bot", reply_id=reply_id, user_phone=PHONE, **values)
 
 
 def failed(reply_id: str = "out", code: str = "131026", reason: str = "Undeliverable") -> Report:
-    """A reply that did not arrive."""
+    """A report that a reply did not arrive."""
     return Report(
         kind="failed", instance_name="bot", reply_id=reply_id, user_phone="1@lid", code=code, reason=reason
     )
 
 
 async def matched(queue: MessageQueue) -> list[MatchedReport]:
-    """Return what is settled now, in all partitions."""
+    """Match the reports in all partitions."""
     return [pair for partition in queue.keys.partitions for pair in await queue.sent.match(partition)]
 
 
 async def leftovers(queue: MessageQueue) -> int:
-    """Number of reports that are kept, in both of their keys."""
+    """Count the entries in both keys of the kept reports."""
     keys = [(partition.reports, partition.reports_due) for partition in queue.keys.partitions]
     return sum([await queue.redis.hlen(first) + await queue.redis.zcard(second) for first, second in keys])
 
 
-@pytest.mark.parametrize("report", [own(), failed()])
+@pytest.mark.parametrize("report", [echo(), failed()])
 async def test_a_report_on_a_known_id_has_the_conversation(queue: MessageQueue, report: Report) -> None:
     await queue.sent.note(turn(), [SentPart("out", "text")])
     found = await queue.sent.report(report)
@@ -83,7 +83,7 @@ async def test_a_report_on_a_known_id_has_the_conversation(queue: MessageQueue, 
     assert not queue.sent.waiting()
 
 
-@pytest.mark.parametrize("report", [own(at_ms=5), failed()])
+@pytest.mark.parametrize("report", [echo(at_ms=5), failed()])
 async def test_a_report_that_is_faster_than_the_send_is_matched(
     queue: MessageQueue, clock: Clock, report: Report
 ) -> None:
@@ -102,7 +102,7 @@ async def test_a_report_that_is_faster_than_the_send_is_matched(
     assert not queue.sent.waiting()
 
 
-@pytest.mark.parametrize(("report", "after_ms"), [(own(), 40_000), (failed(), HOUR_MS)])
+@pytest.mark.parametrize(("report", "after_ms"), [(echo(), 40_000), (failed(), HOUR_MS)])
 async def test_a_report_on_an_id_that_stays_unknown_ends(
     queue: MessageQueue, clock: Clock, report: Report, after_ms: int
 ) -> None:
@@ -122,7 +122,7 @@ async def test_the_wait_for_an_echo_covers_the_longest_send(redis_client: Redis)
 async def test_a_failure_is_given_out_until_its_conversation_has_it(
     queue: MessageQueue, clock: Clock
 ) -> None:
-    """The process that was given it first died."""
+    """The process that got it first has died."""
     await queue.sent.report(failed())
     await queue.sent.note(turn(), [SentPart("out", "text")])
     assert await matched(queue) == [MatchedReport(failed(), REPLY)]
@@ -136,7 +136,7 @@ async def test_a_failure_is_given_out_until_its_conversation_has_it(
 
 async def test_equal_ids_of_two_instances_are_two(queue: MessageQueue) -> None:
     await queue.sent.note(turn(instance="shop"), [SentPart("out", "text")])
-    assert (await queue.sent.report(own())).status == "kept"
+    assert (await queue.sent.report(echo())).status == "kept"
 
 
 async def test_ids_and_reports_lie_in_many_partitions(redis_client: Redis, clock: Clock) -> None:
@@ -144,7 +144,7 @@ async def test_ids_and_reports_lie_in_many_partitions(redis_client: Redis, clock
     names = [f"out{number}" for number in range(40)]
     for name in names[:20]:
         await queue.sent.note(turn(phone=name), [SentPart(name, "text")])
-    found = await asyncio.gather(*(queue.sent.report(own(name)) for name in names))
+    found = await asyncio.gather(*(queue.sent.report(echo(name)) for name in names))
     assert [pair.reply and pair.reply.user_phone for pair in found] == names[:20] + [None] * 20
     for name in names[20:]:
         await queue.sent.note(turn(phone=name), [SentPart(name, "text")])
@@ -156,9 +156,9 @@ async def test_ids_end(queue: MessageQueue, clock: Clock, redis_client: Redis) -
     (bucket,) = await redis_client.keys("*:sent:*")
     assert 24 * HOUR_MS < await redis_client.pttl(bucket) <= 30 * HOUR_MS + HOUR_MS
     clock.now_ms += 24 * HOUR_MS
-    assert (await queue.sent.report(own())).status == "known"
+    assert (await queue.sent.report(echo())).status == "known"
     clock.now_ms += 7 * HOUR_MS
-    assert (await queue.sent.report(own())).status == "kept"
+    assert (await queue.sent.report(echo())).status == "kept"
 
 
 @pytest.mark.parametrize("step_ms", [-5 * HOUR_MS, 5 * HOUR_MS])
@@ -167,13 +167,13 @@ async def test_an_id_is_found_after_a_step_of_the_clock(
 ) -> None:
     await queue.sent.note(turn(), [SentPart("out", "text")])
     clock.now_ms += step_ms
-    assert (await queue.sent.report(own())).status == "known"
+    assert (await queue.sent.report(echo())).status == "known"
 
 
 async def test_without_ids_nothing_is_kept(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, QueueSettings(sent_ttl_s=0))
     await queue.sent.note(turn(), [SentPart("out", "text")])
-    assert (await queue.sent.report(own())).status == "off"
+    assert (await queue.sent.report(echo())).status == "off"
     assert (await queue.sent.report(failed(""))).status == "off"
     assert await redis_client.keys("*") == []
 
@@ -191,7 +191,7 @@ async def test_reports_have_a_limit(queue: MessageQueue, monkeypatch: pytest.Mon
 
 
 async def test_many_reports_are_settled_in_steps(queue: MessageQueue, clock: Clock) -> None:
-    await asyncio.gather(*(queue.sent.report(own(str(number))) for number in range(250)))
+    await asyncio.gather(*(queue.sent.report(echo(str(number))) for number in range(250)))
     clock.now_ms += queue.sent.echo_ms
     assert len(await matched(queue)) == 250
 
@@ -201,7 +201,7 @@ async def test_reports_that_are_given_out_are_not_lost_when_redis_goes_away_mean
     redis_client: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = MessageQueue(redis_client, clock=clock)
-    await asyncio.gather(*(queue.sent.report(own(str(number))) for number in range(250)))
+    await asyncio.gather(*(queue.sent.report(echo(str(number))) for number in range(250)))
     clock.now_ms += queue.sent.echo_ms
     calls = 0
     gathered = queue.transport.gathered
@@ -232,7 +232,7 @@ async def test_a_damaged_bucket_costs_its_ids_only(
     await queue.sent.note(turn(), [SentPart("out", "text")])
     (bucket,) = await redis_client.keys("*:sent:*")
     await redis_client.set(bucket, "broken")
-    assert (await queue.sent.report(own())).status == "kept"
+    assert (await queue.sent.report(echo())).status == "kept"
     await queue.sent.note(turn(), [SentPart("out", "text")])
     assert (await queue.sent.report(failed())).status == "known"
     assert [key.kept_as async for key in queue.damage.iterate()] != []
@@ -241,9 +241,9 @@ async def test_a_damaged_bucket_costs_its_ids_only(
 @pytest.mark.parametrize("name", ["reports", "reports_due"])
 async def test_damaged_reports_are_moved_aside(queue: MessageQueue, redis_client: Redis, name: str) -> None:
     await redis_client.set(getattr(queue.keys.partitions[0], name), "broken")
-    assert (await queue.sent.report(own())).status == "kept"
+    assert (await queue.sent.report(echo())).status == "kept"
     await queue.sent.note(turn(), [SentPart("out", "text")])
-    assert await matched(queue) == [MatchedReport(own(), REPLY)]
+    assert await matched(queue) == [MatchedReport(echo(), REPLY)]
 
 
 # In the conversation.
@@ -275,17 +275,17 @@ async def test_a_conversation_keeps_the_newest_failures(queue: MessageQueue) -> 
 
 
 async def test_a_settled_failure_is_not_known_anew(queue: MessageQueue, redis_client: Redis) -> None:
-    """Providers repeat reports, also when the conversation keeps newer failures only. An echo is another matter."""
+    """Providers repeat reports, even when the conversation keeps newer failures only. An echo is still known."""
     ids = ["out", "\ud800", *map(str, range(sent_replies.UNDELIVERED_MAX))]
     await queue.sent.note(turn(), [SentPart(reply_id, "text") for reply_id in ids])
-    await queue.sent.settle([failed("never noted"), own("1")])
+    await queue.sent.settle([failed("never noted"), echo("1")])
     assert (await queue.sent.report(failed("1"))).status == "known", "only a failure is settled"
     for reply_id in ids:
         await queue.sent.note_undelivered(failed(reply_id), REPLY)
         await queue.sent.settle([failed(reply_id)])
     again = [await queue.sent.report(failed(reply_id)) for reply_id in ids]
     assert {found.status for found in again} == {"repeated"}
-    assert (await queue.sent.report(own())).reply == REPLY
+    assert (await queue.sent.report(echo())).reply == REPLY
     await queue.sent.forget("bot", PHONE)
     assert await redis_client.keys("*sent*") == []
 
@@ -337,7 +337,7 @@ async def test_a_failed_delivery_is_a_dead_letter_for_a_person(letters: MessageQ
 
 
 async def test_the_parts_of_a_turn_make_one_dead_letter(redis_client: Redis, clock: Clock) -> None:
-    """Requeued, each would have the whole turn answered once more."""
+    """One for each part would have the turn answered several times."""
     queue = MessageQueue(redis_client, QueueSettings(delivery_failures="dead-letter"), clock=clock)
     first, second = turn("two pizzas"), turn("and a cola")
     parts = [SentPart(f"a{number}", "yes") for number in range(sent_replies.UNDELIVERED_MAX + 5)]
@@ -416,16 +416,16 @@ class Provider:
         self.queue = queue
         self.reports: list[Report] = []
         """Reports that come before the answer of the send."""
-        self.found: list[str] = []
-        self.between: list[str] = []
+        self.statuses: list[str] = []
+        self.statuses_between_parts: list[str] = []
 
     async def send(self, batch: Batch, reply: str) -> AsyncIterator[None]:
         for number in (1, 2):
             if number == 2:
                 yield
-                self.between.append((await self.queue.sent.report(own("out1"))).status)
+                self.statuses_between_parts.append((await self.queue.sent.report(echo("out1"))).status)
             for report in self.reports:
-                self.found.append((await self.queue.sent.report(report)).status)
+                self.statuses.append((await self.queue.sent.report(report)).status)
             note_sent(f"out{number}", reply)
 
 
@@ -442,13 +442,15 @@ async def test_reports_before_the_answer_of_the_send_find_the_turn_of_a_worker(
 
     monkeypatch.setattr(queue.sent, "note", recorded)
     provider = Provider(queue)
-    provider.reports = [own("out2"), failed("out2")]
+    provider.reports = [echo("out2"), failed("out2")]
     async with running(Processor(queue, bot.handle, provider.send)):
         await queue.enqueue(message("m1"))
         await at_rest(queue)
     assert noted == ["out1", "out2"], "once each"
-    assert provider.found == ["kept", "kept", "repeated", "repeated"]
-    assert provider.between == ["known"], "the id of the first part is noted before the second is sent"
+    assert provider.statuses == ["kept", "kept", "repeated", "repeated"]
+    assert provider.statuses_between_parts == ["known"], (
+        "the id of the first part is noted before the second is sent"
+    )
     pairs = await matched(queue)
     assert sorted((pair.report.kind, pair.reply) for pair in pairs) == [("failed", REPLY), ("own", REPLY)]
 
@@ -462,7 +464,7 @@ async def test_a_reply_that_is_sent_again_may_come_back_with_an_id_that_is_lost(
         nonlocal sends
         sends += 1
         if sends == 1:
-            await queue.sent.report(own("lost"))
+            await queue.sent.report(echo("lost"))
             raise TimeoutError
         note_sent("out", reply)
 
@@ -482,7 +484,7 @@ async def test_a_reply_that_is_sent_again_may_come_back_with_an_id_that_is_lost(
 
 
 @on_newest
-async def test_a_send_again_that_cannot_be_noted_is_made_all_the_same(
+async def test_a_repeated_send_that_cannot_be_noted_is_still_made(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
@@ -542,7 +544,7 @@ async def test_a_turn_that_is_handed_back_after_its_send_leaves_its_id(
         await eventually(refused.is_set, "the end of the turn is refused")
         monkeypatch.undo()
         monkeypatch.setattr(queue, "complete", complete)
-    assert (await queue.sent.report(own())).status == "known"
+    assert (await queue.sent.report(echo())).status == "known"
     assert await queue.depth() == 0
 
 
@@ -563,7 +565,7 @@ async def test_ids_of_direct_replies_are_noted_when_redis_is_back(
     assert (await queue.sent.report(failed("out2"))).status == "kept"
     monkeypatch.undo()
     await intake.settle()
-    assert (await queue.sent.report(own("out1"))).status == "known"
+    assert (await queue.sent.report(echo("out1"))).status == "known"
     pairs = await matched(queue)
     assert sorted((pair.report.reply_id, pair.reply) for pair in pairs) == [("out1", REPLY), ("out2", REPLY)]
 
@@ -593,7 +595,7 @@ async def test_ids_that_redis_refuses_hold_no_message_back(
         assert intake.unsettled == 0
         monkeypatch.undo()
         await intake.settle()
-        assert (await queue.sent.report(own("out1"))).status == "known"
+        assert (await queue.sent.report(echo("out1"))).status == "known"
     else:
         assert await intake.receive(message("m2")) == "queued"
 
@@ -602,4 +604,4 @@ async def test_a_claimed_turn_keeps_its_conversation(queue: MessageQueue, clock:
     await queue.enqueue(message("m1"))
     clock.now_ms += 8_000
     await queue.sent.note(await claimed_batch(queue), [SentPart("out", "text")])
-    assert (await queue.sent.report(own())).reply == REPLY
+    assert (await queue.sent.report(echo())).reply == REPLY

@@ -27,7 +27,7 @@ class PlayedNode(Played):
         self._cluster = cluster
         self.refusals: deque[bytes] = deque()
         self.is_silent = False
-        self.asked = 0
+        self.table_requests = 0
 
     @property
     def port(self) -> int:
@@ -58,7 +58,7 @@ class PlayedNode(Played):
         if self.is_silent:
             return b""
         if command[:2] == (b"CLUSTER", b"SLOTS"):
-            self.asked += 1
+            self.table_requests += 1
             return self._cluster.slots()
         if command[0] == b"COMMAND":  # redis-py's client of a cluster asks for the list of commands
             return b"*0\r\n"

@@ -1,4 +1,4 @@
-"""Errors of redis-py's own client of a cluster, which are not all redis-py's: each passes as while Redis is away."""
+"""Errors of redis-py's client of a cluster, which are of many classes: the queue takes Redis to be away for each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.queue_core.redis.nodes.test_transport import PATIENT_MS, Note, redire
 
 
 async def test_a_worker_and_an_intake_that_start_before_the_cluster(cluster_servers: ClusterServers) -> None:
-    """Until a node answers, the client raises RedisClusterException, which is no RedisError."""
+    """Until a node answers, the client raises RedisClusterException, which is not a RedisError."""
     for node in cluster_servers.nodes:
         node.kill()
     client: Any = RedisCluster(host="127.0.0.1", port=cluster_servers.nodes[0].port)
@@ -52,7 +52,7 @@ async def is_stored(queue: MessageQueue, message_id: str) -> bool:
 async def test_many_listeners_on_a_client_that_does_not_know_the_slots(
     cluster_servers: ClusterServers,
 ) -> None:
-    """Sent to any node, their reads would be redirected, and the fifth MOVED closes the client under the others."""
+    """Sent to any node, their reads would be redirected, and the fifth MOVED would close the client they share."""
     for node in cluster_servers.nodes:
         node.command("CONFIG", "RESETSTAT")
     names = [f"stream{number}" for number in range(USERS)]
@@ -66,7 +66,7 @@ async def test_many_listeners_on_a_client_that_does_not_know_the_slots(
     assert not any("errorstat_MOVED" in of_node for of_node in errors)
 
 
-def closed(_: ClusterNode) -> None:
+def fail_as_closed(_: ClusterNode) -> None:
     raise AttributeError("'NoneType' object has no attribute 'writelines'")
 
 
@@ -78,7 +78,7 @@ async def test_connections_that_the_client_closed_under_a_command(monkeypatch: p
     ):
         listener = listener_on(client, block_ms=PATIENT_MS)
         runner = ScriptRunner(cast("Any", client), deadline_ms=PATIENT_MS)
-        monkeypatch.setattr(ClusterNode, "acquire_connection", closed)
+        monkeypatch.setattr(ClusterNode, "acquire_connection", fail_as_closed)
         for read in (listener.newer({"stream": "0-0"}), listener.last_ids(["stream"])):
             with pytest.raises(exceptions.ConnectionError, match="the connection was closed under"):
                 await read
@@ -87,7 +87,7 @@ async def test_connections_that_the_client_closed_under_a_command(monkeypatch: p
 
 
 async def test_redirections_that_do_not_end() -> None:
-    """The client gives up with "TTL exhausted"; counted as a refusal, it failed turns whose reply had been sent."""
+    """The client gives up with "TTL exhausted"; counted as a refusal, it would fail turns that were answered."""
     async with PlayedCluster() as cluster:
         first, second = cluster.nodes
         first.refusals += [redirection("ASK", second)] * 1_000

@@ -79,17 +79,17 @@ class Traffic:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def sends_between(self, since: float, until: float, partitions: Collection[int]) -> int:
-        """Return the number of sends in some partitions in a time."""
+        """Count the sends in some partitions between two times."""
         return sum(since < moment < until for number in partitions for moment in self.sends[number])
 
-    async def stores(self, count: int) -> None:
-        """Wait until so many more messages are stored."""
+    async def wait_until_stored(self, count: int) -> None:
+        """Wait until `count` more messages are stored."""
         goal = len(self.stored) + count
         while len(self.stored) < goal:  # noqa: ASYNC110 - the producer goes on by itself
             await asyncio.sleep(0.02)
 
-    async def reaches(self, partitions: int) -> None:
-        """Wait until messages of so many partitions are answered."""
+    async def wait_until_reached(self, partitions: int) -> None:
+        """Wait until messages of this many partitions are answered."""
         while len(self.sends) < partitions:  # noqa: ASYNC110 - the producer goes on by itself
             await asyncio.sleep(0.02)
 
@@ -131,7 +131,7 @@ async def traffic_on(url: str, **settings: Any) -> AsyncIterator[Traffic]:
         clients = iter((first, second))
         traffic = Traffic(lambda: MessageQueue(next(clients), QueueSettings(window_ms=0, **settings)))
         async with traffic.run():
-            await traffic.reaches(len(traffic.queue.keys.partitions))
+            await traffic.wait_until_reached(len(traffic.queue.keys.partitions))
             yield traffic
 
 
@@ -167,7 +167,7 @@ async def test_a_failover_in_good_order_is_hardly_seen(servers: ReplicatedServer
     async with traffic_on(servers.url) as traffic:
         promoted = await asyncio.to_thread(servers.fail_over, servers.primaries()[0])
         promoted.command("CONFIG", "RESETSTAT")
-        await traffic.stores(50)
+        await traffic.wait_until_stored(50)
         calls = promoted.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
     assert calls > 0
     assert traffic.failed == []
@@ -178,8 +178,8 @@ async def test_a_frozen_primary_stops_its_own_partitions_only(cluster_servers: C
     frozen = cluster_servers.primaries()[0]
     async with traffic_on(cluster_servers.url) as traffic:
         owners = [cluster_servers.primary_of(partition.active) for partition in traffic.queue.keys.partitions]
-        its = [number for number, owner in enumerate(owners) if owner is frozen]
-        others = [number for number in range(len(owners)) if number not in its]
+        stopped = [number for number, owner in enumerate(owners) if owner is frozen]
+        others = [number for number in range(len(owners)) if number not in stopped]
         frozen.pause()
         await asyncio.sleep(0.2)
         since = time.monotonic()
@@ -187,8 +187,8 @@ async def test_a_frozen_primary_stops_its_own_partitions_only(cluster_servers: C
             await asyncio.sleep(0.02)
         until = time.monotonic()
         frozen.resume()
-    assert traffic.sends_between(since, until, its) == 0
-    assert {partition for partition, *_ in traffic.failed} <= set(its)
+    assert traffic.sends_between(since, until, stopped) == 0
+    assert {partition for partition, *_ in traffic.failed} <= set(stopped)
     assert set(traffic.sent.values()) == {1}
 
 
@@ -199,7 +199,7 @@ async def test_a_killed_primary_is_replaced(servers: ReplicatedServers) -> None:
         primary.kill()
         await asyncio.to_thread(servers.await_failover, primary)
         elected = time.monotonic()
-        await traffic.stores(100)
+        await traffic.wait_until_stored(100)
     assert max((began for _, began, _ in traffic.failed), default=0) < elected + 1
     assert max((duration for *_, duration in traffic.failed), default=0) < 2
     assert set(traffic.sent.values()) == {1}
@@ -251,7 +251,7 @@ async def test_all_nodes_are_lost_and_come_back(cluster_servers: ClusterServers)
         await asyncio.sleep(2)
         for node in cluster_servers.nodes:
             node.resume()
-        await traffic.stores(50)
+        await traffic.wait_until_stored(50)
     assert max(duration for *_, duration in traffic.failed) < 2
 
 
@@ -263,7 +263,7 @@ async def test_a_cluster_client_of_redis_py_may_be_new(cluster_servers: ClusterS
             lambda: MessageQueue(cast("Redis", client), QueueSettings(window_ms=0, partitions=8))
         )
         async with traffic.run():
-            await traffic.reaches(8)
+            await traffic.wait_until_reached(8)
     assert traffic.failed == []
     assert set(traffic.sent.values()) == {1}
 
@@ -292,7 +292,7 @@ async def test_a_client_of_redis_pys_sentinel(sentinel_servers: SentinelServers)
 async def test_a_primary_without_replicas_is_left_by_a_client_of_redis_pys_sentinel(
     sentinel_servers: SentinelServers,
 ) -> None:
-    """Else it writes to an old primary until that one breaks the connections; each connect asks the sentinels."""
+    """Else the client writes to an old primary as long as it is connected; each connect asks the sentinels."""
     new: Any = Sentinel
     sentinel = new([("127.0.0.1", node.own_port) for node in sentinel_servers.sentinels])
     async with AsyncExitStack() as stack:
@@ -366,28 +366,28 @@ async def test_while_a_primary_is_away_the_others_can_be_read(
         first, _ = (await on_primaries(client))[0]
         (dead,) = [node for node in cluster_servers.primaries() if node.address == first]
         others = [node for node in cluster_servers.primaries() if node is not dead]
-        its = [
+        away = [
             number
             for number, keys in enumerate(queue.keys.partitions)
             if cluster_servers.primary_of(keys.active) is dead
         ]
         await asyncio.gather(*(queue.enqueue(message("m", user)) for user in range(USERS)))
-        left = [user for user in range(USERS) if queue.keys.of("bot", str(user)).partition not in its]
+        left = [user for user in range(USERS) if queue.keys.of("bot", str(user)).partition not in away]
         for user in range(USERS):
             await queue.keep_unreadable(message("d", user), "cannot be read")
         letters = [
-            letter.id for letter in await queue.dead_letters() if int(letter.id.split("/")[0]) not in its
+            letter.id for letter in await queue.dead_letters() if int(letter.id.split("/")[0]) not in away
         ]
         for node in (*cluster_servers.replicas_of(dead), dead):
             node.kill()
         report = await examine(queue)
         assert await probe(queue, without=report.away_partitions) == []
-    assert report.away_partitions == tuple(its)
+    assert report.away_partitions == tuple(away)
     assert (report.active_conversations, report.waiting) == (len(left), len(left))
-    numbers = ", ".join(map(str, its))
+    numbers = ", ".join(map(str, away))
     assert f"{dead.address} is away" in report.errors[0]
-    assert f"{quantity(len(its), 'partition')} of 16 cannot be read ({numbers})" in report.errors[0]
-    assert ("node", f"{dead.address}: away, {quantity(len(its), 'partition')} left out") in figures(report)
+    assert f"{quantity(len(away), 'partition')} of 16 cannot be read ({numbers})" in report.errors[0]
+    assert ("node", f"{dead.address}: away, {quantity(len(away), 'partition')} left out") in figures(report)
     assert {node.name for node in report.nodes if node.conversations} == {node.address for node in others}
 
     console = Console(settings_for(cluster_servers.url), capsys)
@@ -422,15 +422,15 @@ async def test_a_server_that_is_not_a_node_is_not_used_in_place_of_one(
             MessageQueue(await stack.enter_async_context(connect(cluster_servers.url)), rules)
             for _ in range(2)
         ]
-        user, its = next(
-            (user, place)
+        user, place = next(
+            (user, home)
             for user in range(USERS)
-            if cluster_servers.primary_of((place := older.keys.of("bot", str(user))).active) is dead
+            if cluster_servers.primary_of((home := older.keys.of("bot", str(user))).active) is dead
         )
         await older.enqueue(message("m1", user))
-        listener = listener_on(cast("NodesClient", older.redis).near(its.wake), block_ms=1)
+        listener = listener_on(cast("NodesClient", older.redis).near(place.wake), block_ms=1)
         stack.push_async_callback(listener.aclose)
-        await listener.last_ids([its.wake])
+        await listener.last_ids([place.wake])
         for node in (*cluster_servers.replicas_of(dead), dead):
             node.kill()
         plain = await stack.enter_async_context(EmbeddedRedis(port=dead.own_port))
@@ -445,7 +445,7 @@ async def test_a_server_that_is_not_a_node_is_not_used_in_place_of_one(
             assert report.errors[0].startswith(words)
             assert not any("is away" in error for error in report.errors)
         with pytest.raises(ForeignServerError):
-            await listener.last_ids([its.wake])
+            await listener.last_ids([place.wake])
         console = Console(settings_for(cluster_servers.url), capsys)
         for command in ("status", "check"):
             assert words in (await console.run(command)).out
@@ -458,7 +458,7 @@ async def test_a_server_that_is_not_a_node_is_not_used_in_place_of_one(
         await older.enqueue(message("m3", user))
 
 
-async def test_where_no_server_answers_the_advice_starts_these_again(
+async def test_where_no_server_answers_the_advice_is_to_start_them(
     servers: ReplicatedServers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for node in servers.all_nodes():

@@ -1,4 +1,4 @@
-"""Sources of the table: how they end, and whom sentinels name during a failover."""
+"""Sources of the table of primaries: how they end, and what they read during a failover."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ async def test_calls_go_to_the_primaries_of_their_slots(cluster: PlayedCluster) 
         assert await asyncio.gather(*calls) == [*range(6)]
         assert await transport.alone(Note(number=6)) == 6
     assert [node.numbers for node in cluster.nodes] == [[b"0", b"2", b"4", b"6"], [b"1", b"3", b"5"]]
-    assert sum(node.asked for node in cluster.nodes) == 1
+    assert sum(node.table_requests for node in cluster.nodes) == 1
 
 
 async def test_moved_is_followed_and_remembered(cluster: PlayedCluster) -> None:
@@ -116,7 +116,7 @@ async def test_ask_is_followed_once(cluster: PlayedCluster) -> None:
         "ERR Script attempted to access a non local key in a cluster node script: 00, on @user_script:1.",
     ],
 )
-async def test_a_refusal_that_passes_is_not_seen(cluster: PlayedCluster, refusal: str) -> None:
+async def test_a_temporary_refusal_is_not_seen(cluster: PlayedCluster, refusal: str) -> None:
     cluster.nodes[0].refusals += [f"-{refusal}\r\n".encode()] * 2
     async with transport_on(cluster.url) as transport:
         assert await transport.gathered(Note(number=1)) == 1
@@ -163,7 +163,7 @@ async def test_held_calls_keep_their_order(cluster: PlayedCluster) -> None:
     assert first.numbers[-3:] == [b"1", b"2", b"3"]
 
 
-async def test_nodes_that_send_calls_to_each_other_do_not_keep_them(cluster: PlayedCluster) -> None:
+async def test_calls_that_two_nodes_redirect_to_each_other_end(cluster: PlayedCluster) -> None:
     first, second = cluster.nodes
     first.refusals += [redirection("MOVED", second)] * 1_000
     second.refusals += [redirection("MOVED", first)] * 1_000
@@ -191,7 +191,7 @@ async def test_calls_of_a_silent_node_go_to_its_successor(cluster: PlayedCluster
         await transport.gathered(Note(number=0))
         first.is_silent = True
         stuck = transport.gathered(Note(number=1))
-        while second.asked < 2:  # noqa: ASYNC110 - the silence is noticed then, and the table has not changed
+        while second.table_requests < 2:  # noqa: ASYNC110 - the silence is noticed then, and the table has not changed
             await asyncio.sleep(0.01)
         cluster.owners = [second, second]
         async with asyncio.timeout(2):
@@ -243,7 +243,7 @@ async def test_a_table_that_cannot_be_read_is_unavailable(
                 await transport.gathered(Note(number=1))
 
 
-async def test_an_error_of_the_script_itself_is_told_at_once(cluster: PlayedCluster) -> None:
+async def test_an_error_of_the_script_itself_is_raised_at_once(cluster: PlayedCluster) -> None:
     cluster.nodes[0].refusals += [b"-WRONGTYPE x\r\n"]
     async with transport_on(cluster.url) as transport:
         with pytest.raises(Exception, match="refused a script"):
@@ -268,4 +268,4 @@ async def test_a_second_event_loop(cluster: PlayedCluster) -> None:
         return [asyncio.run(call(number)) for number in (1, 2)]
 
     assert await asyncio.to_thread(in_two_loops) == [1, 2]
-    assert sum(node.asked for node in cluster.nodes) == 1
+    assert sum(node.table_requests for node in cluster.nodes) == 1

@@ -34,7 +34,7 @@ _CALL_IDS_MAX = 10_000
 
 
 class Ids:
-    """Ids 0, 1, 2 and so on of the first partition; a call goes on where the last one ended."""
+    """Ids 0, 1, 2 and so on of the first partition; `add` goes on where its last call ended."""
 
     def __init__(self, redis: Redis, *, dedupe_ttl_s: int = 86_400) -> None:
         self.redis = redis
@@ -44,7 +44,7 @@ class Ids:
         self._script = redis.register_script(f"{needed_part(_BODY, library())}\n{_BODY}")
 
     async def add(self, count: int, now_ms: int) -> None:
-        """Note that many new ids came now."""
+        """Note the next `count` ids, as of `now_ms`."""
         for first in range(self.count, self.count + count, _CALL_IDS_MAX):
             noted = await self.note(first, min(_CALL_IDS_MAX, self.count + count - first), now_ms)
             assert noted == min(_CALL_IDS_MAX, self.count + count - first), "a new id counts as a duplicate"

@@ -168,8 +168,8 @@ class TestWithdraw:
         assert await steps.ids(PLACE.completed) == "m1"
         assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
 
-    async def test_and_its_holder_does_not_come_back(self, steps: Steps) -> None:
-        """Hold a lease on messages that are gone: nothing that it does may touch the one that came after them."""
+    async def test_in_flight_and_the_holder_is_late(self, steps: Steps) -> None:
+        """The holder of a lease on messages that are gone may not touch the one that came after them."""
         await steps.enqueue("m1")
         stale = await steps.leased(8_000)
         assert await steps.withdraw("m1", 8_000) == "withdrawn"

@@ -275,7 +275,7 @@ async def test_a_conversation_that_cannot_be_leased_at_all_goes_aside_whole(
     assert batch.ids == ("bad",)
 
 
-async def test_only_so_many_locks_are_kept(redis_client: Redis) -> None:
+async def test_damaged_locks_are_kept_up_to_a_limit(redis_client: Redis) -> None:
     """A program that writes a lock of its own for every message must not fill Redis."""
     queue = queue_on(redis_client)
     pipeline = redis_client.pipeline(transaction=False)

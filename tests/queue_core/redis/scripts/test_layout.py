@@ -114,7 +114,7 @@ async def test_the_health_report_says_that_this_release_is_too_old(
 async def test_the_health_report_says_since_when_the_layout_is_written(
     real_redis: Redis, since: tuple[int, ...], expected: int | None
 ) -> None:
-    """The first partition counts: an older process no longer knows the ids of that one 24 h later."""
+    """The earliest time counts: 24 h later, an older process does not know the ids of its partition."""
     queue = MessageQueue(real_redis, QueueSettings(partitions=3))
     for partition, since_ms in zip(queue.keys.partitions, since, strict=False):
         await real_redis.hset(partition.layout, mapping={"version": LAYOUT_VERSION, "since": since_ms})

@@ -27,7 +27,7 @@ async def set_rights(redis: Redis, *commands: str) -> None:
 
 
 async def queue_without(redis: Redis, command: str) -> tuple[MessageQueue, Redis]:
-    """A queue whose Redis user may not use a command."""
+    """A queue whose user may not use a command, and its client."""
     await set_rights(redis, f"-{command}")
     pool = redis.connection_pool
     options = {**pool.connection_kwargs, "username": USER, "password": PASSWORD}

@@ -31,7 +31,7 @@ async def test_redis_forgets_the_buckets_of_a_generation_soon_after_their_last_i
     for number in range(300):
         await steps.enqueue(f"m{number}", number * LENGTH_MS // 300)
     ttls = [await steps.redis.pttl(key) for key in await steps.redis.keys("*:ids:*")]
-    # The time given stands in front of Redis's own: a bucket made at the end of its generation has less time.
+    # Computed from the times of the messages: a bucket made at the end of its generation has less time left.
     assert max(ttls) <= DAY_MS + LENGTH_MS + LENGTH_MS // 64
     assert min(ttls) >= DAY_MS
 
@@ -49,7 +49,7 @@ async def test_a_generation_begins_with_as_many_buckets_as_the_last_one_needed(r
     for generation in range(3):
         await ids.add(35_000, NOW + generation * LENGTH_MS)
     layers = await ids.layers()
-    bits = [[bits for begun, bits in layers if begun == NOW + it * LENGTH_MS] for it in range(3)]
+    bits = [[bits for begun, bits in layers if begun == NOW + number * LENGTH_MS] for number in range(3)]
     assert bits == [[6, 9], [10], [10]], "35,000 ids are 34 in each of 1,024 buckets"
     await ids.add(500, NOW + 3 * LENGTH_MS)
     await ids.add(500, NOW + 4 * LENGTH_MS)

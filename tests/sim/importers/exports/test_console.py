@@ -200,6 +200,43 @@ def test_what_the_printer_cut_is_noted() -> None:
         assert read(cut).omitted == {CUT_MESSAGE: 1}
 
 
+def test_a_text_of_the_cloud_api_that_the_printer_cut_is_unknown() -> None:
+    value = (
+        "{\n  messaging_product: 'whatsapp',\n  metadata: { phone_number_id: '777' },\n"
+        "  messages: [\n    {\n      from: '5547911112222',\n      id: 'wamid.1',\n      timestamp: '1740820520',\n"
+        "      text: [Object],\n      type: 'text'\n    }\n  ]\n}\n"
+    )
+    outcome = read(value)
+    assert [message.text for message in outcome.messages] == [UNKNOWN_TEXT]
+    assert any("[Object]" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "expected"),
+    [
+        ("body: 'oi',", "[Object]", ("text", "oi")),
+        ("body: 'oi',", "{ extendedTextMessage: [Object] }", ("text", "oi")),
+        (
+            "body: 'oi', hasMedia: true, media: { mimetype: 'image/jpeg' },",
+            "[Object]",
+            ("image", "[image] oi"),
+        ),
+        ("body: null,", "[Object]", ("text", UNKNOWN_TEXT)),
+    ],
+)
+def test_a_payload_of_waha_has_the_text_that_the_printer_cut_elsewhere(
+    fields: str, message: str, expected: tuple[str, str]
+) -> None:
+    webhook = (
+        "{\n  event: 'message',\n  session: 'default',\n  payload: {\n    id: 'false_5547911112222@c.us_AA',\n"
+        f"    timestamp: 1740820520,\n    from: '5547911112222@c.us',\n    fromMe: false,\n    {fields}\n"
+        f"    _data: {{ key: [Object], message: {message} }}\n  }}\n}}\n"
+    )
+    outcome = read(webhook)
+    assert [(each.kind, each.text) for each in outcome.messages] == [expected]
+    assert bool(outcome.notes) == (UNKNOWN_TEXT in expected)
+
+
 def test_everything_else_is_counted() -> None:
     log = (
         HEADER.format(level="INFO").replace("[object]", "[string]") + "Group Ignore: true \n"
