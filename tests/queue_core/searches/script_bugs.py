@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 BUGS = {
-    "claim carries no change out": (
+    "claim does not carry changes out": (
         "claim",
         "if has_more and has_changes(place) then",
         "if false then",
@@ -28,7 +28,12 @@ BUGS = {
         "in .* wait",
     ),
     "fail makes dead letters of deleted messages": ("fail", "if lock[4] then", "if false then", "given up"),
-    "change knows no id": ("change", "if duplicate then", "if false then", "receipt|places"),
+    "change does not recognise a repeated id": (
+        "change",
+        "if duplicate then",
+        "if false then",
+        "receipt|places",
+    ),
     "change takes an old edit for a new one": (
         "change",
         "provider_ms > 0 and provider_ms < edited_ms",
@@ -83,7 +88,12 @@ BUGS = {
         "return",
         "has a text",
     ),
-    "change forgets what is not there": ("change", "  note('')\n", "", "batches|finished"),
+    "change forgets a change of a message that is not stored": (
+        "change",
+        "  note('')\n",
+        "",
+        "batches|finished",
+    ),
     "change does not mark the id": (
         "change",
         "  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)",
@@ -102,7 +112,7 @@ BUGS = {
         ")",
         "places|batches",
     ),
-    "enqueue keeps no note of the id": ("enqueue", "if duplicate then", "if false then", "receipt"),
+    "enqueue does not recognise a repeated id": ("enqueue", "if duplicate then", "if false then", "receipt"),
     "enqueue notes the id and stores nothing": (
         "enqueue",
         "local waiting = redis.call('RPUSH', place.queue, element)",
@@ -116,7 +126,7 @@ BUGS = {
         "in .* wait",
     ),
     "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  type(", "ever look at"),
-    "enqueue disturbs the work under way": (
+    "enqueue schedules a leased conversation": (
         "lib",
         "if not lock[1] and (number_in",
         "if true or (number_in",
@@ -147,13 +157,13 @@ BUGS = {
         "+ limit_ms + 1\n",
         "is due at",
     ),
-    "five messages wait like one": (
+    "a full turn waits for its window": (
         "lib",
         "if rules.max_messages > 0 and waiting >= rules.max_messages then",
         "if false then",
         "is due at",
     ),
-    "claim takes what is leased": (
+    "claim takes turns that are not due": (
         "claim",
         "partition.active, '-inf', digits(now_ms)",
         "partition.active, '-inf', '+inf'",
@@ -207,8 +217,8 @@ BUGS = {
         "if true or now_ms - at",
         "batches|spared|is due at",
     ),
-    "claim takes others than it is told to": ("claim", "if only == '' then", "if true then", "batches"),
-    "claim of one tells when others are due": (
+    "claim of one conversation takes others too": ("claim", "if only == '' then", "if true then", "batches"),
+    "claim of one conversation returns when others are due": (
         "claim",
         "next_due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)",
         "next_due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)",
@@ -393,7 +403,7 @@ BUGS = {
         "",
         "without a message|is due at",
     ),
-    "complete told twice is refused": ("lib", "return 'settled'", "return 'lost'", "refused"),
+    "complete that is repeated is refused": ("lib", "return 'settled'", "return 'lost'", "refused"),
     "complete keeps the archive for ever": (
         "complete",
         "if not oldest or",
@@ -481,7 +491,7 @@ BUGS = {
         "place.stats)",
         "places",
     ),
-    "claim knows no hold": (
+    "claim ignores a hold": (
         "claim",
         "gate.is_on_hold and 0 or",
         "",

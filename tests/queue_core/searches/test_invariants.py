@@ -314,7 +314,7 @@ def test_a_planted_bug_is_gone_after_its_test(monkeypatch: pytest.MonkeyPatch) -
     [
         "enqueue schedules nothing",
         pytest.param("complete trims one too many", marks=pytest.mark.soak),
-        pytest.param("claim takes what is leased", marks=pytest.mark.soak),
+        pytest.param("claim takes turns that are not due", marks=pytest.mark.soak),
     ],
 )
 def test_the_state_machine_finds_a_planted_bug_by_itself(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
