@@ -64,7 +64,13 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
             Lists damaged keys: id, time of discovery, what the queue keeps in the key, conversation, type, and the
             error that the key caused. A key without a conversation belongs to all conversations of a partition.
             """,
-        epilog="exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration",
+        epilog="""
+            examples:
+              python -m queue_core damaged list
+              python -m queue_core damaged list --json | jq .holds
+
+            exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
+            """,
         json_is_by_lines=True,
     )
     show = add_command(
@@ -73,7 +79,12 @@ def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run_show,
         summary="show a damaged key, with its values",
         description=f"Shows one damaged key, and up to {CONTENTS_MAX} of its values.",
-        epilog="exit codes: 0 shown; 1 no damaged key has that id, or Redis is not available; 2 wrong usage",
+        epilog="""
+            example:
+              python -m queue_core damaged show 0/1700000000000-0
+
+            exit codes: 0 shown; 1 no damaged key has that id, or Redis is not available; 2 wrong usage
+            """,
     )
     show.add_argument("id", metavar="ID", help="as `damaged list` shows it, such as 0/1700000000000-0")
 
@@ -86,10 +97,17 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="put the messages of damaged keys back into the queue",
         description="""
             Puts the values of damaged keys at the end of their conversations, as messages that arrived now. A value
-            that is no message becomes a dead letter. A key without messages cannot be repaired: drop it.
+            that is not a message becomes a dead letter when a worker takes it. A key without messages
+            cannot be repaired: drop it.
             """,
-        epilog="exit codes: 0 repaired; 1 an id was not found or its key has no messages, or Redis is not available; "
-        "2 wrong usage",
+        epilog="""
+            examples:
+              python -m queue_core damaged repair 0/1700000000000-0
+              python -m queue_core damaged repair --all
+
+            exit codes: 0 repaired; 1 an id was not found or its key has no messages, or Redis is not available;
+            2 wrong usage
+            """,
     )
     drop = add_command(
         below,
@@ -97,7 +115,13 @@ def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_drop,
         summary="delete damaged keys for good",
         description="Deletes damaged keys for good, with the messages in them. --all needs --yes.",
-        epilog="exit codes: 0 dropped; 1 an id was not found, or Redis is not available; 2 wrong usage",
+        epilog="""
+            examples:
+              python -m queue_core damaged drop 0/1700000000000-0
+              python -m queue_core damaged drop --all --yes
+
+            exit codes: 0 dropped; 1 an id was not found, or Redis is not available; 2 wrong usage
+            """,
     )
     for command in (repair, drop):
         command.add_argument("ids", nargs="*", metavar="ID", help="as `damaged list` shows it")

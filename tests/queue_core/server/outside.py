@@ -68,11 +68,6 @@ class Outside:
         """Ids whose reply reached the user, in order, repetitions included."""
         return [word for _, text in self.sent for word in text.split()[1:]]
 
-    @property
-    def replies(self) -> int:
-        """Count the replies that reached users."""
-        return len(self.sent)
-
     async def wait_until_sent(self, ids: list[str]) -> None:
         """Wait until each of the ids was answered at least once."""
         async with asyncio.timeout(PATIENCE_S), self._changed:

@@ -32,8 +32,6 @@ REST_MS = 500
 """Time between two looks at whether all is at rest."""
 BOUND_MS = 300_000
 """Time after the last fault in which everything must come to rest: retries with their backoff, of slow turns."""
-REPLACED_MS_MAX = 20_000
-"""Time after which there is a new process where all of a kind have ended, whatever the plan says."""
 
 
 @dataclass(slots=True)

@@ -30,6 +30,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def command_names(of: argparse.ArgumentParser) -> list[list[str]]:
+    """Return the words of all commands of a parser, such as ["dead"] and ["dead", "list"]."""
+    names = []
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                names += [[name], *([name, *words] for words in command_names(below))]
+    return names
+
+
 def url_of(client: Redis) -> str:
     """Return the URL that a client of the fixtures is connected to."""
     return f"unix://{client.connection_pool.connection_kwargs['path']}"
