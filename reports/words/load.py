@@ -225,12 +225,12 @@ def invalid_words(result: LoadResult) -> str:
     lag, missed = result["generator_lag"], result.get("missed_faults", [])
     busy = result.get("busy_machine")
     reasons = []
+    if busy:  # comes first: on a busy machine the generator is late, too
+        reasons.append(_busy(busy, result))
     if lag["measured"] is None:
         reasons.append(gettext("Invalid: nothing was sent."))
     elif not (missed or busy) or not (lag["ok"] or "ramp" in result):
         reasons.append(_given_up() if lag["ok"] else _late(lag))
-    if busy:
-        reasons.append(_busy(busy, result))
     if unbegun := [fault for fault in missed if fault["error"] is None]:
         reasons.append(
             ngettext(
