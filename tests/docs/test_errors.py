@@ -51,14 +51,11 @@ def _what_follows(meaning: Meaning) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "cloud": lambda: table(
-        [
-            *(
-                meaning
-                for _, meaning in sorted(cloud.CODES.items())
-                if not _OF_OTHER_SENDS.search(meaning.words)
-            ),
-            cloud.UNKNOWN_ID,
-        ]
+        meaning
+        for _, meaning in sorted(
+            [*cloud.CODES.items(), (100.5, cloud.UNKNOWN_ID)]
+        )  # below the row of code 100
+        if not _OF_OTHER_SENDS.search(meaning.words)
     ),
     "evolution": lambda: table(
         [evolution.NOT_FOUND, *(it.meaning for it in evolution.ROWS), evolution.RAISED, evolution.NOT_READY]

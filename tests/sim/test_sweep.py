@@ -137,7 +137,9 @@ def test_a_choice_that_is_best_in_one_cost_is_best() -> None:
     assert nearest_to_best(rows) == rows.index(between)
     assert are_best([quick, quick]) == [True, True], "equal choices are both best"
     assert are_best([worse, cheap]) == [True, True]
-    assert are_best([costing(20.76, 2, 1), costing(20.83, 1, 0)]) == [False, True], "both are 20.8 s in the table"
+    assert are_best([costing(20.76, 2, 1), costing(20.83, 1, 0)]) == [False, True], (
+        "both are 20.8 s in the table"
+    )
 
 
 def test_a_choice_that_loses_messages_is_never_recommended_however_quick() -> None:

@@ -58,7 +58,7 @@ class Evolution(Provider):
         secret = self.webhook_secret.get_secret_value()
         if not any(is_secret(text, secret) for text in shown):
             raise UnauthorizedError(
-                "secret", "the header or field apikey does not match EVOLUTION_WEBHOOK_SECRET"
+                "secret", "neither the path, nor a header, nor the field apikey has EVOLUTION_WEBHOOK_SECRET"
             )
 
     def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
