@@ -19,9 +19,9 @@ _SECRET_NAME = re.compile(
 _URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
 """URL with parameters, or with a name and a password."""
 _SIGNATURE = re.compile(r"x-(?:amz|goog)-", re.IGNORECASE)
-"""Beginning of a parameter of an address that S3 or Google signed: without each of them the address is refused."""
+"""Beginning of the parameters of an address that S3 or Google signed. All stay, since the address needs them all."""
 DEPTH_MAX = 64
-"""Limit on JSON texts nested in each other; a deeper one stays as it is."""
+"""Limit on nesting in a text that is JSON; a deeper one stays as it is."""
 _NAME_CHARACTERS_MAX, _NAMES_MAX = 64, 2_048
 """Limits on names whose kind is remembered: they come from outside."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
