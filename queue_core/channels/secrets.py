@@ -16,7 +16,9 @@ _SECRET_NAME = re.compile(
     r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
 """End of the name of a secret, once in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
-_URL = re.compile(r"((?i:https?)://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|((?i:https?)://)[^/?#@\s]*@(\S*)")
+_URL = re.compile(
+    r"((?i:https?)://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|((?i:https?)://)[^/?#@\s]*@(\S*)"
+)
 """URL with parameters, or with a name and a password."""
 _SCHEMES = ("http", "Http", "HTTP")
 _SIGNATURE = re.compile(r"x-(?:amz|goog)-", re.IGNORECASE)
