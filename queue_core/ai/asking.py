@@ -43,7 +43,7 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
 
     At the first attempt of a turn the AI is asked once more. At a later one, whatever the earlier ones failed for, the
     turn's messages become dead letters, which can be requeued once the AI or flow is corrected. HTML pages and errors
-    count as an outage of the AI, and turns wait; the queue counts an attempt if others are answered meanwhile.
+    count as an outage of the AI: turns wait, and an attempt only counts if the AI answers other turns meanwhile.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
     is_outage = absence in _OUTAGES
@@ -92,9 +92,7 @@ class Asking:
     async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
         try:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
-        except (
-            UnicodeEncodeError
-        ):  # a lone surrogate: a message that is answered directly is as it was posted
+        except UnicodeEncodeError:  # by a lone surrogate, which messages on the direct path may have
             body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 

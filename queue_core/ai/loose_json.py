@@ -19,7 +19,7 @@ from queue_core.message import well_formed
 CHARACTERS_MAX = 32_768
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
-"""Limit on nesting. Clean JSON is read without its deeper values; other text with deeper nesting is not read."""
+"""Limit on nesting. Clean JSON is read without its deeper values, other text up to the first of them."""
 
 EFFORT_MAX = 4 * CHARACTERS_MAX
 """Limit on the effort for the damaged objects of a text: the characters that are searched for the ends of strings, and

@@ -33,7 +33,7 @@ DETAIL_CHARACTERS_MAX = 2_000
 _WORDS = ("caption", "text", "body")
 """Keys of texts that users write, in all known kinds."""
 GUESTS_MAX = 1_000
-"""Number of guests from which on an answer to an invitation is not believed."""
+"""Number of guests from which on the number is not believed, and left out of the answer to an invitation."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
 KINDS = frozenset(

@@ -29,7 +29,7 @@ from queue_core.text import quantity, visible
 UNASKED_SHARE = 16
 """Divisor of the rate: a process sends up to this part of it without asking Redis."""
 WAIT_MS_MAX = 2_000
-"""Longest wait before a message. A longer wait puts the turn off, since its lease is confirmed only before it."""
+"""Longest wait before a message. A longer one puts the turn off, since no lease is confirmed between wait and send."""
 AWAY_S = 5.0
 """Time for which a process does not ask, after Redis did not answer or refused."""
 RECOVERS_S = 10.0

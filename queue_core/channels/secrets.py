@@ -16,12 +16,15 @@ _SECRET_NAME = re.compile(
     r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
 """End of the name of a secret, once in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
-_URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
+_URL = re.compile(
+    r"((?i:https?)://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|((?i:https?)://)[^/?#@\s]*@(\S*)"
+)
 """URL with parameters, or with a name and a password."""
+_SCHEMES = ("http", "Http", "HTTP")
 _SIGNATURE = re.compile(r"x-(?:amz|goog)-", re.IGNORECASE)
-"""Beginning of a parameter of an address that S3 or Google signed: without each of them the address is refused."""
+"""Beginning of the parameters of an address that S3 or Google signed. All stay, since the address needs them all."""
 DEPTH_MAX = 64
-"""Limit on JSON texts nested in each other; a deeper one stays as it is."""
+"""Limit on nesting in a text that is JSON; a deeper one stays as it is."""
 _NAME_CHARACTERS_MAX, _NAMES_MAX = 64, 2_048
 """Limits on names whose kind is remembered: they come from outside."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
@@ -37,7 +40,7 @@ def without_secrets(value: Any) -> Any:
         return _without_secret_entries(value)
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
-    if isinstance(value, str) and value.startswith("http") and (url := _URL.fullmatch(value)):
+    if isinstance(value, str) and value.startswith(_SCHEMES) and (url := _URL.fullmatch(value)):
         return _without_parameters(url)
     return value
 
@@ -53,7 +56,7 @@ def _without_secret_entries(value: dict[str, Any]) -> dict[str, Any]:
             continue
         if holds == "json":
             kept[key] = _without_secrets_in_json(item)
-        elif isinstance(item, str) and not item.startswith("http"):
+        elif isinstance(item, str) and not item.startswith(_SCHEMES):
             kept[key] = item
         else:
             kept[key] = without_secrets(item)

@@ -96,7 +96,7 @@ _N8N_FAILED = re.compile(
 
 
 def absence_of_page(text: str) -> Absence | None:
-    """Return the reason if the text is a page of HTML, a stream, an error, or the answer of a flow that has not run."""
+    """Return the reason if the text is a web page, a stream, an error, or from a flow or agent that did not finish."""
     if _HTML.match(text):
         return "html"
     if text.startswith(_STREAM_BEGINS) and _STREAM.match(text):

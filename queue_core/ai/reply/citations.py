@@ -38,7 +38,7 @@ _SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
 def without_citations(text: str, code: Code) -> str:
     """Return the text without citation marks; marks in code and in quotation marks stay.
 
-    Quotation marks only protect marks that look like words, since sentences hardly speak about marks with numbers.
+    A mark with numbers stays only directly between quotation marks, since sentences hardly speak about such marks.
     """
     begins = [begin for first, begins in _MARKS_BEGIN.items() if first in text for begin in begins]
     last = end_of_signs(text, SIGNS_MAX, "[", "<", "【", "\ue200") if begins else 0

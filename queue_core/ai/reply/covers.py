@@ -40,7 +40,7 @@ _ESCAPED_TAG = re.compile(
 )
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
 _NAMED_THOUGHT = re.compile(r"thought(?:\s{0,3}(?:\[\]|\(\))|\s{0,3}\n|(?=[A-Z][a-z' ]))")
-"""Name of Gemini's part, whose mark is lost: it is followed by the answer, in a line of its own or not."""
+"""Name of Gemini's reasoning, whose mark is lost. The answer follows in the next line, or right after the name."""
 _LOST_THOUGHT = re.compile(r"(?:\A|\n)(?:[^\w\n]{0,9}94>|[a-z]?\u115f)thought(?=\s|\Z)")
 """Beginning of Gemini's reasoning, whose mark `<ctrl94>` is damaged."""
 _REASONING_LINES = re.compile(r"Reasoning:\n(?:_[^\n]{0,2000}_\s{0,9}(?:\n|\Z))+")
@@ -97,7 +97,7 @@ def _channels(text: str, code: Code) -> Uncovered | None:
 
 
 def _fences(text: str, code: Code) -> Uncovered | None:
-    """Remove fenced calls, and a fence around the whole text. Neither they nor a fence with only marks are code."""
+    """Remove a fenced call, a Markdown fence around the whole text, or a first fence with reasoning or only marks."""
     for fence in code.fences:
         if fence.label in CALL_LABELS or _DEFAULT_API.match(text, fence.body_start):
             return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))

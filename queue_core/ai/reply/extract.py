@@ -50,7 +50,7 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] | None = None
     """The AI's JSON object; if it is cut off, its beginning, provided that it includes the response."""
     absence: Absence | None = None
-    """Reason why there is no text; None if there is a text, or an empty `response`, which means that there is none."""
+    """Reason why there is no text; None if there is a text, or the AI says `"response": ""` or NO_REPLY."""
 
 
 def extract(answer: str) -> ExtractedReply:
@@ -79,7 +79,7 @@ def _extract(text: str, covers: int) -> ExtractedReply:
 
 
 def _left_after(text: str, covers: int) -> int:
-    """Return the number of covers that may be removed after one of this text."""
+    """Return the number of covers that may still be removed once this text has lost one."""
     return max(0, covers - 1 - len(text) // CHARACTERS_A_COVER)
 
 
@@ -110,7 +110,7 @@ def _of_values(whole: Whole, left: int) -> ExtractedReply:
 
 
 def _shown_of(values: list[Any]) -> str:
-    """Return the texts of all values. If the AI's object comes after a draft with fewer keys, only its text counts."""
+    """Return the texts of all values; only the last text if one has our keys and not all have the same keys."""
     if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
         return "".join(text_of(value) for value in values)
     if (
@@ -172,7 +172,7 @@ def _of_text(text: str, code: Code, left: int) -> ExtractedReply:
 
 
 def _lacks_brace(text: str, key: re.Match[str]) -> bool:
-    """Return True for a key of an object whose first brace is missing: only the end of such an object may be cut off.
+    """Return True for a key of an object whose first brace is missing. After other text, its end must not be cut off.
 
     A sentence about the key is text.
     """

@@ -293,9 +293,8 @@ def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
         for opening, closing in pairs:
             roles[opening] = role
             closers[opening] = closers.get(opening, frozenset()) | {closing}
-    for closing in sorted(
-        frozenset[str]().union(*closers.values()) - {""}
-    ):  # so that samples are the same each time
+    # Sorted, so that tests which take samples of ROLES take the same ones each time.
+    for closing in sorted(frozenset[str]().union(*closers.values()) - {""}):
         roles.setdefault(closing, "close")
     return roles, closers
 

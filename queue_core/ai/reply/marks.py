@@ -64,8 +64,8 @@ _MARK = re.compile(
 LOOP_MIN = 200
 """Number of equal tokens in a row which shows that the model was caught in a loop. They count as one token."""
 LOOP_SAMPLE, LOOP_ROW = 1_000, 20
-"""Distance of the places where a loop is looked for, and number of equal tokens in a row that are found there: the
-shortest loop has 1,200 characters."""
+"""Distance of the places where a loop is looked for, and number of equal tokens in a row that show one there. None is
+missed, since the shortest loop has 1,200 characters."""
 TOKEN_MAX = 50
 """Length of the longest token of a loop, with what stands before the next one."""
 _TOKEN, _AGAIN = r"(<\|[a-z_]{2,40}\|>)", r"(?:(?:\n\n| |\n)?\1)"
@@ -148,7 +148,7 @@ def _may_loop(text: str) -> bool:
 
 
 def _once(row: re.Match[str]) -> str:
-    """Return the token of a row, once if the row is a loop."""
+    """Return the token of a row once if the row is a loop; else the row as it is."""
     return row[1] if row[0].count(row[1]) >= LOOP_MIN else row[0]
 
 
@@ -181,7 +181,7 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
 
 
 def _is_in_phrase(text: str, start: int, end: int, role: Role) -> bool:
-    """Return True for a token in a quoted phrase, and for a tag at its end, which holds nothing there."""
+    """Return True for a token in a quoted phrase, and for a tag at the phrase's end, where it opens nothing."""
     if role not in ("token", "end", "turn") and text[end : end + 1] not in CLOSING_QUOTES:
         return False
     return is_in_phrase(text, start, end)

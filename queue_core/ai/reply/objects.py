@@ -23,8 +23,8 @@ KEYS_MAX = 1_000
 END_CHARACTERS = 262_144
 """Length of the end of a text in which such keys are looked for."""
 UNREAD_MAX = 8
-"""Limit, of the same kind, on braces that turn out to be prose, or whose object breaks off. After twice either limit,
-no brace is tried any more."""
+"""Limit on braces that turn out to be prose, or whose object breaks off; later ones are tried as after
+OBJECTS_TRIED_MAX. After twice either limit, no brace is tried any more."""
 
 _FLAG = r"(?i:needs_?data_?collection|requested_?fields)"
 _RESPONSE = r"\s{0,100}\\{0,8}[\"'“](?i:response)\\{0,8}[\"'”]\s{0,100}:"
@@ -175,7 +175,10 @@ def _has_our_key(candidate: LooseObject) -> bool:
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
-    """Return True for an object with our flags, or with only an answer, if no sentence speaks about it."""
+    """Return True for an object with our flags, or one of ours that is cut off.
+
+    Also for one with only a response, unless it is fenced or a sentence speaks about it.
+    """
     keys = {key for layer in layers(candidate.value) for key in layer}
     if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
         return True

@@ -29,12 +29,12 @@ CLOSING_QUOTES = tuple("\"'“”’»›」』")
 _PUNCTUATION = ".,;:!?)…،؛؟。，"
 _LINE_MAX = 400
 """Limit on characters before a mark, and after one, that are looked at."""
-_NO_QUOTE_BEFORE = r"(?<![^\s(\[{:=,*_~/،؛—–-])"
-"""Beginning of a line, or a character before, after which a straight quotation mark opens a phrase."""
+_PHRASE_OPENS = r"(?<![^\s(\[{:=,*_~/،؛—–-])"
+"""Pattern of the place where a straight quotation mark opens a phrase: a beginning, or after these characters."""
 _PHRASES = {
-    '"': (rf"{_NO_QUOTE_BEFORE}\"(?!\s)[^\"]*+\Z", r"[^\"]*+(?<!\s)\"(?!\w)"),
+    '"': (rf"{_PHRASE_OPENS}\"(?!\s)[^\"]*+\Z", r"[^\"]*+(?<!\s)\"(?!\w)"),
     "'": (
-        rf"{_NO_QUOTE_BEFORE}'(?!\s)[^']*+(?:(?<=\w)'(?=\w)[^']*+)*\Z",
+        rf"{_PHRASE_OPENS}'(?!\s)[^']*+(?:(?<=\w)'(?=\w)[^']*+)*\Z",
         r"[^']*+(?:(?<=\w)'(?=\w)[^']*+)*(?<!\s)'(?!\w)",
     ),
     "‘": (r"‘[^‘’]*+(?:(?<=\w)’(?=\w)[^‘’]*+)*\Z", r"[^‘’]*+(?:(?<=\w)’(?=\w)[^‘’]*+)*’(?!\w)"),

@@ -20,7 +20,10 @@ _FIELD = re.compile(r"(event|data):[ ]?(.*)")
 
 
 class _Row(NamedTuple):
-    """Shape of an event: a key and the value by which it is recognised, and the path to its text."""
+    """Shape of an event: a key and its value, by which it is recognised, and the path to its text.
+
+    The key "sse" stands for the name in the line `event:`.
+    """
 
     key: str
     value: str
@@ -49,7 +52,7 @@ _WHOLES = (
     _Row("sse", "messages/partial", (-1,)),
     _Row("sse", "messages/complete", (-1,)),
 )
-"""Events with a whole text, the last of which counts; it replaces the pieces before it."""
+"""Events with a whole text. The last of them counts if there are no pieces; `message_replace` drops those before it."""
 
 
 def text_of_stream(stream: str) -> str | None:
@@ -93,8 +96,8 @@ def _is_error(value: dict[str, Any]) -> bool:
 
 def _found(rows: tuple[_Row, ...], name: str, value: Any) -> str:
     for row in rows:
-        told = name if row.key == "sse" else value.get(row.key) if isinstance(value, dict) else None
-        if row.key and told != row.value:
+        actual = name if row.key == "sse" else value.get(row.key) if isinstance(value, dict) else None
+        if row.key and actual != row.value:
             continue
         if text := _text_at(value, row.path):
             return text

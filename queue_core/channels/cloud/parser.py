@@ -103,7 +103,10 @@ def _address_changes(messages: list[Any], value: Object) -> Iterator[AddressChan
 
 
 def _changes(payload: Object) -> Iterator[tuple[str, Object]]:
-    """Yield field and value of each change; for one of another form, the name of the subscribed object and {}."""
+    """Yield field and value of each change. For one without a value, the value is {}.
+
+    If it has no field either, the name of the subscribed object stands for the field.
+    """
     for entry in payload["entry"]:
         changes = at(entry, "changes")
         for change in changes if isinstance(changes, list) and changes else [None]:

@@ -41,7 +41,7 @@ NOT_READY = Meaning(
     consequence="outage",
     words="the instance is not ready: check that it is connected",
 )
-"""Meaning of a missing property with 500: an error before the send, since later ones become 400."""
+"""Meaning of 500 for a property that could not be read: an error before the send, since later ones become 400."""
 NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
 """Meaning of an answer which says that a number is not on WhatsApp."""
 

@@ -92,4 +92,4 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
 def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(mapping(at(item, "Info")).get("Chat"))
     payload = without_media(item, webhook.media_bytes_max)
-    return unreadable(webhook.phrases, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)
+    return unreadable(webhook.phrases, CHANNEL, webhook.instance, phone_of(address), payload, reason)

@@ -51,7 +51,7 @@ class Form:
     def formed_by_old_release(self, reply: str) -> str:
         """Return a reply in the form that older releases gave it; they did not record the parts.
 
-        Needed for a reply that such a release began to send. docs/upgrade.md says how long that is possible.
+        Needed to go on, during and after an upgrade, with a reply that such a release began to send.
         """
         return PART_END.join(_parts_of_old_release(reply, self.characters_max))
 

@@ -34,9 +34,11 @@ _CHARACTERS = {"}": "", "&": " ", "~": " ", "'": "′", "*": "\u00d7"}
 _LIST_MARK = re.compile(r"\A([-+]) ")
 _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\s+|[^\\\s]|\\", re.DOTALL)
 _IS_PRODUCT = re.compile(r"[^\W_]*[√∛∜]?(?:[^\W_]+(?:[.,]\d+)*[%°′]?|\([^()]*\))|\S|")
-_IS_ONE = re.compile(
+"""Text that needs no brackets above a division sign."""
+_IS_FACTOR = re.compile(
     r"[√∛∜]?(?:\d+(?:[.,]\d+)*[%°′]?|[^\W\d_](?:[^\W\d_]{2,})?[⁰¹²³⁴-⁹₀-₉]{0,9}|\([^()]*\))|\S|"
 )
+"""Text that needs no brackets below a division sign or under a root."""
 
 
 def text_of_latex(formula: str) -> str:
@@ -145,7 +147,7 @@ class _Formula:
         elif name == "sqrt":
             degree = self._option().strip()
             root = ROOTS.get(degree) or "".join(SUPERSCRIPTS.get(letter, letter) for letter in degree) + "√"
-            text = f"{root}{_in_brackets(self._argument(), _IS_ONE)}"
+            text = f"{root}{_in_brackets(self._argument(), _IS_FACTOR)}"
         elif name in ACCENTS:
             body = self._argument()
             text = unicodedata.normalize("NFC", f"{body}{ACCENTS[name]}") if len(body) == 1 else body
@@ -163,7 +165,9 @@ class _Formula:
     def _fraction(self) -> str:
         """Read a fraction. Beside a factor it gets brackets, since 1/2x may mean one half of x, or 1/(2x)."""
         before = self._tokens[self._at - 2] if self._at > 1 else ""
-        fraction = f"{_in_brackets(self._argument(), _IS_PRODUCT)}/{_in_brackets(self._argument(), _IS_ONE)}"
+        fraction = (
+            f"{_in_brackets(self._argument(), _IS_PRODUCT)}/{_in_brackets(self._argument(), _IS_FACTOR)}"
+        )
         after = self._peek()
         if after.isalnum() or after in ("(", "^") or after[1:] in SYMBOLS:
             fraction = f"({fraction})"

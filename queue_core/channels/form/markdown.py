@@ -70,7 +70,7 @@ def converted(text: str, *, has_marks: bool = True) -> str:
 
 
 def work_of(text: str, signs: Mapping[str, int] = _WORK_OF_SIGNS) -> int:
-    """Return the work of converting a text, as WORK_MAX counts it. `signs` has the work of those that it may have."""
+    """Return the work of converting a text, as WORK_MAX counts it. `signs` may lack those that the text lacks."""
     return sum(text.count(sign) * work for sign, work in signs.items())
 
 

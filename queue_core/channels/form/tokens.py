@@ -47,7 +47,10 @@ class Text:
         return self._letters[closing] > self._letters[opening + 1]
 
     def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
-        """Return True if a name from code stands between two tokens, such as the `init` of `__init__`."""
+        """Return True if a name from code stands between two tokens, such as the `init` of `__init__`.
+
+        Without `is_word_bold`, every single word counts as such a name, and none as bold.
+        """
         if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
             return False
         beside = (

@@ -72,19 +72,20 @@ def parse_waha(payload: Any, *, media_bytes_max: int, language: Language = ENGLI
 def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body: Any) -> QueueMessage:
     if not isinstance(body, dict):
         raise InvalidWebhookError("a message without a payload")
-    about = next((mapping(body.get(part)) for part in ("vote", "after", "before") if body.get(part)), body)
-    raise_if_unanswered(text(about.get("from")))
-    raise_if_unanswered(id_parts(about.get("id"))[0])
-    if about.get("fromMe") is True:
-        raise _own(webhook, about) if read is _new else SkippedError("own")
+    # A vote or a deletion has sender, id and time in this part; other events have them at the top.
+    origin = next((mapping(body.get(part)) for part in ("vote", "after", "before") if body.get(part)), body)
+    raise_if_unanswered(text(origin.get("from")))
+    raise_if_unanswered(id_parts(origin.get("id"))[0])
+    if origin.get("fromMe") is True:
+        raise _own(webhook, origin) if read is _new else SkippedError("own")
     content = read(webhook.phrases, body)
     envelope = Envelope(
         channel=CHANNEL,
         instance=webhook.instance,
-        sender=_sender(about),
-        message_id=id_parts(about.get("id"))[1],
-        profile_name=_profile_name(mapping(about.get("_data"))),
-        timestamp=about.get("timestamp"),
+        sender=_sender(origin),
+        message_id=id_parts(origin.get("id"))[1],
+        profile_name=_profile_name(mapping(origin.get("_data"))),
+        timestamp=origin.get("timestamp"),
         webhook=without_media(
             {key: value for key, value in body.items() if key not in _LEFT_OUT}, webhook.media_bytes_max
         ),
@@ -104,15 +105,15 @@ def _own(webhook: _Webhook, body: Object) -> OwnMessageError:
     )
 
 
-def _sender(about: Object) -> Sender:
+def _sender(origin: Object) -> Sender:
     """Return the user. Where `from` hides the number, the engine's own message may have it."""
-    data = mapping(about.get("_data"))
+    data = mapping(origin.get("_data"))
     key, info = mapping(data.get("key")), mapping(data.get("Info"))
     others = [
         *(text(key[field]) for field in ("remoteJid", "remoteJidAlt", "senderPn") if field in key),
         *(text(info[field]) for field in ("Chat", "Sender", "SenderAlt") if field in info),
     ]
-    user = sender(text(about.get("from")), *others)
+    user = sender(text(origin.get("from")), *others)
     return user if user.reply_to else Sender(user.phone, f"{user.phone}@c.us", user.addresses)
 
 
@@ -220,4 +221,4 @@ def _receipt(webhook: _Webhook, body: Object) -> Inbound:
 def _set_aside(webhook: _Webhook, body: Any, reason: str) -> Unreadable:
     address = text(mapping(body).get("from"))
     payload = without_media(body, webhook.media_bytes_max)
-    return unreadable(webhook.phrases, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)
+    return unreadable(webhook.phrases, CHANNEL, webhook.instance, phone_of(address), payload, reason)

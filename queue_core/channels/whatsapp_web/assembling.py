@@ -49,7 +49,10 @@ def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
 
 
 def _id_of(envelope: Envelope, content: Content) -> str:
-    """Return the message's id. That of a change is made from its target, so that a repeated report has the same id."""
+    """Return the message's id. A deletion, and an edit without an id of its own, get theirs from the changed message.
+
+    So a repeated report has the same id.
+    """
     change = content.change
     if not change or not change.id:
         return envelope.message_id

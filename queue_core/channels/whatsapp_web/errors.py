@@ -65,7 +65,7 @@ def row(
     return Row(re.compile(pattern, re.IGNORECASE), meaning)
 
 
-# The first row that matches counts. Rows that mean "perhaps sent" come first, since their words may contain others'.
+# The first row that matches counts. Rows of MAYBE come first, since their words may contain those of other rows.
 MAYBE = (
     row("later", "timed out waiting", r"timed out waiting for message send response",
         "WhatsApp did not confirm the message", not_sent=False),

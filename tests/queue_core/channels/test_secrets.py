@@ -86,6 +86,8 @@ def test_the_value_beside_the_name_of_a_secret_is_removed() -> None:
 @pytest.mark.parametrize(
     ("url", "kept"),
     [
+        ("Https://w.example/1.jpg?token=s", "Https://w.example/1.jpg"),
+        ("HTTPS://user:s@w.example/?a=1", "HTTPS://w.example/?a=1"),
         ("https://w.example/1.jpg?x-api-key=s", "https://w.example/1.jpg"),
         (
             "https://w.example/1.jpg?size=2&access_token=s&lang=ar#top",

@@ -134,6 +134,19 @@ def test_a_message_that_cannot_be_read_is_kept(data: Any) -> None:
     assert item.message.message_data["webhook"] == data
 
 
+@pytest.mark.parametrize("chat", ["777@lid", f"{PHONE}:12@s.whatsapp.net"])
+def test_a_message_that_cannot_be_read_is_kept_under_its_user(chat: str) -> None:
+    info = {"Chat": chat, "Sender": chat, "ID": "3EB0"}
+    webhook = {
+        "event": "Message",
+        "instanceName": "shop",
+        "data": {"Info": info, "Message": {"conversation": "x"}},
+    }
+    readable = only(parsed(webhook))
+    (item,) = parsed(webhook | {"data": {"Info": info, "Message": {"conversation": 5}}}).unreadable
+    assert item.message.user_phone == readable.user_phone
+
+
 @pytest.mark.parametrize("payload", [None, [], {}, {"event": 7}, {"event": "Message", "data": {}}])
 def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):

@@ -258,6 +258,16 @@ def test_a_message_that_cannot_be_read_is_kept(body: Any) -> None:
     assert item.message.message_data["webhook"] == body
 
 
+@pytest.mark.parametrize("chat", ["777@lid", f"{PHONE}:12@s.whatsapp.net"])
+def test_a_message_that_cannot_be_read_is_kept_under_its_user(chat: str) -> None:
+    body = {"id": f"false_{chat}_3EB0", "from": chat, "_data": {"message": {"conversation": "x"}}}
+    webhook = {"event": "message", "session": "shop", "payload": body}
+    readable = only(parsed(webhook))
+    damaged = body | {"_data": {"message": {"conversation": 5}}}
+    (item,) = parsed(webhook | {"payload": damaged}).unreadable
+    assert item.message.user_phone == readable.user_phone
+
+
 @pytest.mark.parametrize("payload", [None, [], {}, {"event": 7}, {"event": "message", "payload": {}}])
 def test_what_is_not_a_webhook_is_refused(payload: Any) -> None:
     with pytest.raises(InvalidWebhookError):
