@@ -76,11 +76,11 @@ class QueueSettings(TurnRules):
     """Largest number of messages handed over at once."""
 
     lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
-    """LOCK_TTL: a lease that is not renewed in this time is over, and the conversation is due again."""
+    """A lease that is not renewed in this time is over, and the conversation is due again."""
     lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
     """A lease is renewed this long after it began or was renewed, at the latest; sooner while Redis does not answer."""
     max_retry_count: int = _whole(3, 0, 100)
-    """MAX_RETRY_COUNT: attempts after the first; then the messages become dead letters."""
+    """Attempts after the first; then the messages become dead letters."""
     backoff_base_ms: int = _whole(1_000, 0, 3_600_000)
     """Wait before the first retry; doubles with each further one."""
     backoff_max_ms: int = _whole(60_000, 0, 86_400_000)
@@ -103,9 +103,9 @@ class QueueSettings(TurnRules):
     late_messages: LateMessages = "dead-letter"
     """Treatment of a message whose own timestamp is older than `dedupe_ttl_s`."""
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
-    """QUEUE_TTL: a message that no worker takes in this time becomes a dead letter."""
+    """A message that no worker takes in this time becomes a dead letter."""
     outage_patience_s: int = _whole(72_000, 1, 30 * 86_400)
-    """OUTAGE_PATIENCE: while the AI or the channel is away, or a limit on sending holds it back, a message waits this
+    """While the AI or the channel is away, or a limit on sending holds it back, a message waits this
     long; then it becomes a dead letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
     completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
     """Finished messages are kept this long."""
