@@ -74,8 +74,8 @@ class Turns:
                 return
             if now > until:
                 raise QueueError(
-                    f"turns that are under way: {held or len(leased)}. Nothing was changed, and workers take turns "
-                    "again: try again later, or with a longer --timeout"
+                    f"turns that are under way: {held or len(leased)}. Nothing was changed, and this command "
+                    "no longer holds the queue: try again later, or with a longer --timeout"
                 )
             self._note(f"waiting for turns to end: {len(leased)}")
             await asyncio.sleep(LOOK_S)
