@@ -13,7 +13,7 @@ _env_file: ContextVar[str] = ContextVar("env_file", default="")
 
 
 def typed(words: str) -> str:
-    """Write the commands in `words` as they must be typed here: `python -m …` stands for them in the code.
+    """Write the commands in `words`, which begin with `python -m`, as they must be typed here.
 
     `python` becomes the interpreter as it was called, and `--env-file`, if it was given, stands in commands of
     `queue_core`.

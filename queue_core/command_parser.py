@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 SIMILARITY_MIN = 0.75
-"""Least similarity of two names, as difflib counts it. `--out` is not taken for `--bot`, `--rat` is for `--rate`."""
+"""Least similarity of two names, as difflib counts it. `--rat` is taken for `--rate`, but not `--out` for `--bot`."""
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -23,7 +23,7 @@ LAYOUT_VERSION = 2
 """Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
 
 `layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
-of its first claim or message, Unix ms; 0 if no older process had used the partition then.
+of the first claim or message in that layout, Unix ms; 0 if no older process had used the partition then.
 `oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
 `partitions` is noted once the number of partitions was changed: only processes with that number may work there. While
 the conversations are carried it is both numbers, as in "16>32", and no process may work: see `queue/partitions/`.
@@ -164,7 +164,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     changes = ConversationKey("changes")
     """Hash: edits and deletions of messages in the list, until they are applied; see `redis/scripts/changes.lua`."""
     change_notes = ConversationKey("change_notes")
-    """Hash: edits and deletions of messages that were not in the list."""
+    """Hash: notes of deletions, and of edits of messages that were not in the list or could not be changed any more."""
     memory = ConversationKey("memory")
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     alias = ConversationKey("alias")
@@ -176,7 +176,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     undelivered = ConversationKey("undelivered")
     """List: the last replies that did not reach the user, as providers reported later."""
     sent_again = ConversationKey("sent_again")
-    """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
+    """String, for a short time: a reply that was perhaps sent is sent again, and the id of its first send is lost."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
         """Key that never exists.
 
         While a cluster moves a slot, a node refuses calls with several keys of which it lacks some. So it refuses each
-        call that names this key: otherwise it could find some of the keys that the script makes, and not others.
+        call that names this key: otherwise a script could run where some keys that it makes are missing.
         """
         return f"{self.base}absent"
 

@@ -35,8 +35,8 @@ DEPTH_MAX = 100
 class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """One message of a user. Times are Unix milliseconds. JSON uses the camelCase names (`instanceName`, …).
 
-    Redis stores only what never changes; `status`, `retry_count` and the times after `added_at` are computed when the
-    message is read.
+    Redis does not store `status`, `retry_count` and the times after `added_at`: they are computed when the message is
+    read.
     """
 
     id: str = ""
@@ -78,7 +78,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
     processor_id: str
     attempt: int
-    """Number of this attempt, from 1. Attempts that failed since a backend was away do not count."""
+    """Number of this attempt, from 1. The `setbacks` do not count."""
     trigger: Trigger
     due_at_ms: int
     claimed_at_ms: int
@@ -88,7 +88,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parts_sent: int = 0
     """Number of parts of that reply that were sent: a sender that sends in parts goes on after them."""
     setbacks: int = 0
-    """Number of earlier attempts that failed since a backend was away."""
+    """Number of earlier attempts that failed because a backend was away, or by a rate limit."""
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class QueueSettings(TurnRules):
     lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
     """A lease that is not renewed in this time is over, and the conversation is due again."""
     lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
-    """A lease is renewed this long after it began or was renewed, at the latest; sooner while Redis does not answer."""
+    """A lease is renewed this long after it began or was renewed, at the latest; a failed try is repeated sooner."""
     max_retry_count: int = _whole(3, 0, 100)
     """Attempts after the first; then the messages become dead letters."""
     backoff_base_ms: int = _whole(1_000, 0, 3_600_000)
@@ -132,13 +132,13 @@ class QueueSettings(TurnRules):
     """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     wait_for_replicas: int = _whole(0, 0, 16)
     """Acknowledge only what this many replicas of its server have, so that a failover to one of them loses nothing.
-    Where there are more, another one may take over. If fewer confirm a step in time, it counts as not done. 0: do not
-    wait."""
+    If there are more, one that lacks it may take over. If fewer confirm a step in time, it counts as not done.
+    0: do not wait."""
     prefix: str = "wa"
     """Every key starts with it."""
     partitions: int = _whole(0, 0, PARTITIONS_MAX)
-    """Hash tags to spread conversations over. 0: 16 on a cluster of `redis+cluster://`, otherwise 1; the queue's own
-    settings have that number. `python -m queue_core partitions` changes it; otherwise it must stay as it is."""
+    """Hash tags to spread conversations over. 0: 16 on a cluster of `redis+cluster://`, otherwise 1; then
+    `MessageQueue.settings` has that number. `python -m queue_core partitions` changes it; nothing else may."""
 
     @property
     def dead_letters_in_partition_max(self) -> int:

@@ -85,7 +85,7 @@ class Access:
 
 
 def _as_for_missing_key(command: tuple[Any, ...], answer: Any) -> Any:
-    """Return an answer; for a key of a wrong type, that for a missing key. Raises other errors as the queue's."""
+    """Return an answer, or that for a missing key if the key has a wrong type. Raises other errors as the queue's."""
     if not isinstance(answer, Exception):
         return answer
     name = command[0]
@@ -98,6 +98,6 @@ def _as_for_missing_key(command: tuple[Any, ...], answer: Any) -> Any:
 
 
 def whole(raw: bytes | str | float | None, otherwise: int) -> int:
-    """Return a value from Redis as an integer; `otherwise` if it is missing or not an integer."""
+    """Return a whole number from Redis, or a float rounded; `otherwise` for anything else, such as None or -1."""
     digits = f"{raw:.0f}" if isinstance(raw, float) else text(raw)
     return int(digits) if re.fullmatch(r"[0-9]{1,16}", digits) else otherwise

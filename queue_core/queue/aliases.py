@@ -61,7 +61,7 @@ def names_of(message: QueueMessage) -> dict[str, str]:
     names = {message.user_phone: ""}
     data: Any = message.message_data
     addresses = data.get("addresses") if isinstance(data, dict) else None
-    if not isinstance(addresses, dict) or message.user_phone not in addresses.values():
+    if not isinstance(addresses, dict) or message.user_phone not in map(addresses.get, KINDS):
         return names
     for kind in KINDS:
         name = addresses.get(kind)

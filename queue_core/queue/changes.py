@@ -25,7 +25,7 @@ class Changes(msgspec.Struct, frozen=True):
     """Deletions, and edits of messages that were not in the list, or that a worker was answering."""
 
     def applied_to(self, messages: Iterable[QueueMessage]) -> list[QueueMessage]:
-        """Return waiting messages as the handler will read them; those that it will not read are marked `changed`."""
+        """Return waiting messages with their changes applied; `changed` says which of them no handler will read."""
         beside, notes = _texts(self.beside), _texts(self.notes)
         return [
             _changed(message, beside.get(message.id, ""), _note_on(message, notes)) for message in messages

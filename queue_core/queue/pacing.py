@@ -21,8 +21,8 @@ class Pacing:
     ) -> PaceAnswer:
         """Reserve the moment at which `count` messages of a number may go, if it is within `wait_ms_max`.
 
-        After an earlier call, `waited_ms` of that time are over. At most `per_s` messages of the number are sent in any
-        second; 0 means no limit. Raises QueueUnavailableError.
+        Of `wait_ms_max`, the messages have waited `waited_ms` already. At most `per_s` messages of the number are sent
+        in any second; 0 means no limit. Raises QueueUnavailableError.
         """
         return await self._call(
             number, per_s=per_s, count=count, wait_ms_max=wait_ms_max, waited_ms=waited_ms

@@ -17,8 +17,8 @@ from queue_core.redis.scripts.loader import text
 
 LOOK_MS = 500
 """Time after which a worker looks again at a turn that waits for the other conversation."""
-BEHIND_MS = 2 * 86_400_000
-"""Lifetime of a note that one conversation waits for another: longer than messages wait for an AI that is away."""
+BEHIND_BEYOND_MS = 2 * 86_400_000
+"""Time, beyond the longest wait of a message, for which a note is kept that one conversation waits for another."""
 DEPTH_MAX = 4
 """Limit on conversations that wait for each other in a row."""
 
@@ -31,8 +31,10 @@ class Precedence:
 
     async def put_behind(self, place: Place, earlier: Place) -> None:
         """Let the turns of a conversation wait until an earlier conversation is empty."""
+        settings = self._access.settings
+        ttl_ms = max(settings.queue_ttl_s, settings.outage_patience_s) * 1000 + BEHIND_BEYOND_MS
         await self._access.read(
-            ("HSET", place.behind, earlier.conversation, 1), ("PEXPIRE", place.behind, BEHIND_MS)
+            ("HSET", place.behind, earlier.conversation, 1), ("PEXPIRE", place.behind, ttl_ms)
         )
 
     async def may_begin(self, leased: LeasedAnswer) -> bool:

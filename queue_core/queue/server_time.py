@@ -36,9 +36,9 @@ class ServerTime:
         return is_steady
 
     def bounds_ms(self, partition: int, asked_s: float | None = None) -> tuple[int, int]:
-        """Return the earliest and the latest time of the server's clock when it answers; (0, 0) if unknown.
+        """Return the earliest and the latest time that the server's clock showed since `asked_s`; (0, 0) if unknown.
 
-        The request is made at `asked_s` (now if None). The bounds hold if the server's clock ran as fast as this
+        If `asked_s` is None, they are the bounds of this moment. They hold if the server's clock ran as fast as this
         process's clock since the last answer.
         """
         if partition not in self._seen:

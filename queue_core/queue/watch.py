@@ -57,7 +57,7 @@ class Watch:
     """Watch of the worker `name` over one partition. `look_again_s` is the longest time from a ring to a look.
 
     Of several rings in a row the worker may hear only the last. So it looks again before any lease that was taken in
-    the meantime can end, whenever the last ring says that the next turn is due.
+    the meantime can end, even if the last ring names a later time.
     """
 
     def __init__(self, name: str, *, look_again_s: float = LOOK_S_MAX, step_s: float = STEP_S) -> None:

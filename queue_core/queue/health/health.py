@@ -207,8 +207,9 @@ class _Examination:
         servers = await self.leave_out_away()
         await self._ask_servers(servers)
         if self._facts.get("away_partitions"):
-            await self._read_notes()
-            await self._count()
+            if self._queue.keys.partitions:
+                await self._read_notes()
+                await self._count()
             return  # the check and the search for stranded conversations need all partitions
         await self._queue.check()
         await self._read_notes()

@@ -115,6 +115,8 @@ async def probe(queue: MessageQueue, *, without: Collection[int] = ()) -> list[s
     partitions that are left out, since their primaries are away.
     """
     numbers = [number for number in range(len(queue.keys.partitions)) if number not in without]
+    if not numbers:
+        return []
     try:
         errors = [*await _refused_commands(queue, numbers[0]), *await _refused_keys(queue, numbers[0])]
     except FAILURES as error:

@@ -34,7 +34,7 @@ def words_of_dead_letters(sizes: Sizes, settings: QueueSettings) -> str:
         return (
             f"{words}, and {used_up} dead_letters_max ({settings.dead_letters_max:,}): a message that fails now stays "
             "in its conversation and holds up the messages after it. Requeue or drop some (see `dead list`), or raise "
-            "dead_letters_max. With DEAD_LETTERS_FILE set, the monitor moves the oldest into that file: check that one "
+            "dead_letters_max. With DEAD_LETTERS_FILE set, the monitor moves the oldest into that file: check that it "
             "runs"
         )
     passed = next((limit for limit in DEAD_LETTERS_SHARES if sizes.dead_letters_share >= limit), None)

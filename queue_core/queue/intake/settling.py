@@ -59,7 +59,7 @@ class Unsettled:
         self._has_some.set()
 
     async def settle(self) -> None:
-        """Record everything in Redis. Raises QueueUnavailableError for what could not be recorded."""
+        """Record everything in Redis. Raises an error of `_LATER` if something could not be recorded."""
         tasks = self._start()
         for outcome in await asyncio.gather(*map(asyncio.shield, tasks), return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -68,7 +68,7 @@ class Unsettled:
     async def settle_before(self, conversations: Iterable[Conversation]) -> None:
         """Begin to record everything, and return when the partitions of these conversations are done.
 
-        Raises QueueUnavailableError.
+        Raises an error of `_LATER`.
         """
         if not (self._messages or self._sent):
             return

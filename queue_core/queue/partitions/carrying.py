@@ -140,7 +140,7 @@ class Carrying:
         return names
 
     def _add(self, items: dict[int, dict[_Item, None]], number: int, conversation: str, item: _Item) -> None:
-        """Add an item, unless it stays; also what an earlier number of partitions has left behind stays."""
+        """Add an item, unless it stays where it is, as what an earlier number of partitions left behind does."""
         if item.target != number and home_of(conversation, self._mover.before) == number:
             items[number][item] = None
 

@@ -39,8 +39,8 @@ class PartitionsChange:
         """Change the number, and return what was noted before. While Redis is away, try again for some time.
 
         Raises PartitionsError if another change is under way, or the conversations do not lie where they should;
-        QueueError if turns have not ended within `wait_s`, so that nothing was changed;
-        QueueUnavailableError if Redis stays away, and another run must continue.
+        QueueError if turns have not ended within `wait_s`, so that nothing was changed. Another run must continue
+        after QueueUnavailableError, if Redis stays away, and after QueueError while `is_closed`, if slots moved.
         """
         first: NotedPartitions | None = None
         failures = 0
@@ -141,7 +141,7 @@ async def _verify(mover: Mover) -> None:
         raise PartitionsError(
             f"conversations that do not lie where {mover.before} partitions put them: {len(astray)}. Nothing was "
             "changed: set QUEUE_PARTITIONS to the number that the processes have had, and type the command again. If "
-            "that number was another one some days ago, wait until what it left behind has expired"
+            "they had another number until some days ago, wait until the keys of that time have expired"
         )
 
 

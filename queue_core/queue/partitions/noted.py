@@ -17,7 +17,7 @@ class NotedPartitions(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     partitions: int | None
     """Number that all processes must have; None before the first change, when none is noted."""
     changing_to: int | None = None
-    """New number while the conversations are carried; `partitions` is the number before then."""
+    """New number while the conversations are carried; `partitions` is then the old number."""
     is_opening: bool = False
     """True if all is carried, and some partitions have been opened."""
 

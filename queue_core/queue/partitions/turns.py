@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from queue_core.errors import QueueError
 from queue_core.keys import Partition
@@ -26,16 +26,24 @@ class Turns:
     async def hold(self, wait_s: float) -> None:
         """Hold the queue, and wait until no turn is under way. Ends the hold again if that takes too long."""
         now_ms = await self._access.now_ms()
-        _, is_others = await self.holds()
-        if not is_others:
+        _, others = await self.holds()
+        shared = self._mover.partitions[: self._mover.before]
+        if others:
+            await self._complete_hold(shared, min(others))
+        else:
             values = ("since", now_ms, "partitions", self._mover.new)
-            shared = self._mover.partitions[: self._mover.before]
             await self._access.read(*(("HSET", keys.hold, *values) for keys in shared))
         try:
             await self.wait(wait_s)
         except (QueueError, asyncio.CancelledError):
             await asyncio.shield(self.resume())
             raise
+
+    async def _complete_hold(self, shared: Sequence[Partition], since: str) -> None:
+        """Extend an operator's hold to partitions that were away when it began."""
+        holds = await self._access.read_hashes([keys.hold for keys in shared], "since")
+        free = [keys.hold for keys, hold in zip(shared, holds, strict=True) if hold == [None]]
+        await self._access.read(*(("HSETNX", hold, "since", since) for hold in free))
 
     async def holds(self) -> tuple[list[Partition], list[str]]:
         """Return the partitions that this change holds, and the times, Unix ms, from which others hold the queue."""
@@ -74,8 +82,8 @@ class Turns:
                 return
             if now > until:
                 raise QueueError(
-                    f"turns that are under way: {held or len(leased)}. Nothing was changed, and workers take turns "
-                    "again: try again later, or with a longer --timeout"
+                    f"turns that are under way: {held or len(leased)}. Nothing was changed, and this command "
+                    "no longer holds the queue: try again later, or with a longer --timeout"
                 )
             self._note(f"waiting for turns to end: {len(leased)}")
             await asyncio.sleep(LOOK_S)

@@ -349,7 +349,7 @@ class Attempts:
 
 
 def _sign_of(attempt: Attempt, error: Exception) -> OutageSign | None:
-    """Return a failed attempt's sign that the AI or the channel is away; None if the turn itself is the cause.
+    """Return a failed attempt's sign that the AI or the channel is away; None for other causes.
 
     A send that may have reached the user is a sign too; that attempt counts, so that sends do not repeat without end.
     """

@@ -82,7 +82,7 @@ class Doorbell:
     async def _check_one(self, listener: Listener, heard: dict[str, EntryId]) -> None:
         """Read the last entry of one of the streams, each in its turn, after a silence.
 
-        A stream that was deleted, and begun again while the clock was set back, ends before the entry waited for.
+        If the stream was deleted and the clock set back, new entries have lower ids, which the read does not return.
         """
         name = self._names[self._silences % len(self._names)]
         self._silences += 1

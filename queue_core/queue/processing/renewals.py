@@ -13,7 +13,7 @@ from queue_core.queue.processing.attempt import REDIS_RETRY_S, Attempt, Outcome
 RETRY_S_MAX = 0.5
 """Longest wait between two tries to renew leases that could not be renewed."""
 EARLY_RENEWAL_SHARE = 0.75
-"""Share of its time after which a lease is renewed together with an older one."""
+"""Share of `lock_renew_ms` after which a lease is renewed together with an older one."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +51,7 @@ class Renewals:
                 pause_s = 0.0
                 continue
             if not pause_s:
-                _log.warning(
-                    "leases cannot be renewed; turns under way go on, and nothing is sent until they are"
-                )
+                _log.warning("leases cannot be renewed; turns under way go on, but nothing is sent meanwhile")
                 pause_s = REDIS_RETRY_S[0]
             pause_s = min(pause_s * 2, RETRY_S_MAX, every_s)
             await asyncio.sleep(pause_s)

@@ -38,12 +38,12 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reply: bool
     """True if a reply was recorded whose turn is not finished."""
     memory: bool
-    """True if the AI's memory of the conversation was kept."""
+    """True if the AI had a memory of the conversation."""
     statistics: bool
 
     @property
     def is_empty(self) -> bool:
-        """True when nothing was kept of the conversation."""
+        """True when the queue had nothing of the conversation."""
         counts = self.waiting, self.finished, self.dead_letters, self.damaged
         return not any((*counts, self.reply, self.memory, self.statistics))
 

@@ -52,7 +52,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     attempts: int
     setbacks: int
-    """Attempts that do not count, since the AI or the channel was away."""
+    """Attempts that do not count, because the AI or the channel was away, or by a rate limit."""
     at_ms: int | None
     last_error: str
     given_up: str = ""
@@ -294,7 +294,7 @@ class Inspection:
         return Sizes(
             conversations=tuple(counts[:size]),
             dead_letters=sum(dead),
-            dead_letters_share=max(dead) / self._access.settings.dead_letters_in_partition_max,
+            dead_letters_share=max(dead, default=0) / self._access.settings.dead_letters_in_partition_max,
             damaged_keys=sum(counts[2 * size :]),
         )
 

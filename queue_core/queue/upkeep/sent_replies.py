@@ -27,7 +27,7 @@ ECHO_BEYOND_MS = 10_000
 FAILURE_MS = 3_600_000
 """Time for which a failure with an unknown id is kept, since ids are noted late while Redis is away."""
 UNSURE_MS = 120_000
-"""Time after a reply is sent again for which own messages with unknown ids may be that reply: its first id is lost."""
+"""Time for which own messages with unknown ids may be a reply that was sent again: the id of its first send is lost."""
 RETURN_AGAIN_MS = 30_000
 """Time after which `match` returns a failure again that its conversation has not noted: a process may have died."""
 REPORTS_MAX = 10_000
@@ -138,7 +138,7 @@ class SentReplies:
             await asyncio.gather(*(gathered(self._note(batch, part)) for part in parts))
 
     async def note_again(self, batch: Batch) -> None:
-        """Note that a reply is sent again. If its first send succeeded too, reports on that one name an unknown id."""
+        """Note that a reply is sent again. If the first send succeeded too, its id is unknown to the queue."""
         if self._ttl_ms:
             place = self._access.keys.of(batch.instance_name, batch.user_phone)
             await self._access.read(("SET", place.sent_again, 1, "PX", UNSURE_MS))
@@ -162,7 +162,7 @@ class SentReplies:
         status, note = await self._access.transport.gathered(call)
         if status == "kept":
             self._waiting.add(sent_id.partition)
-        return ReportResult(status, _reply(note) if note else None)  # type: ignore[arg-type]  # the script returns one of the three
+        return ReportResult(status, _reply(note) if note else None)  # type: ignore[arg-type]  # the script returns one of the first four
 
     @property
     def echo_ms(self) -> int:
@@ -354,5 +354,9 @@ def _reply(note: str) -> SentReply:
     names = decode_conversation(conversation)
     if not kept:
         return SentReply(*names, b"", "")
-    texts = msgspec.json.decode(kept, type=_Kept)
+    try:
+        texts = msgspec.json.decode(kept, type=_Kept)
+    except msgspec.MsgspecError:
+        _log.error("ignored the texts of a reply that something other than the queue had changed in Redis")
+        return SentReply(*names, b"", "")
     return SentReply(*names, bytes(texts.letter), texts.text, texts.turn)

@@ -140,6 +140,7 @@ def test_names_of_a_user() -> None:
         {"addresses": [PHONE]},
         {"addresses": {"phone": 1}},
         {"addresses": {"phone": "2"}},
+        {"addresses": {"phone": "2", "username": PHONE}},
     ],
 )
 def test_addresses_that_do_not_name_the_user_join_nothing(data: Any) -> None:
@@ -244,6 +245,17 @@ async def test_while_both_names_have_messages_the_new_conversation_waits(
     await queue.enqueue(written("b2", PHONE, LID))
     await queue.enqueue(written("l3", LID))
     assert await answer_all(queue, clock) == [("b2", "l3")]
+
+
+async def test_a_conversation_waits_for_another_as_long_as_messages_may_wait(
+    redis_client: Redis, clock: Clock
+) -> None:
+    settings = QueueSettings(outage_patience_s=10 * 86_400, aliases_ttl_s=20 * 86_400)
+    queue = MessageQueue(redis_client, settings, clock=clock, monotonic=clock.seconds)
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("p1", PHONE))
+    await queue.enqueue(written("b1", PHONE, LID))
+    assert await redis_client.pttl(queue.keys.of("bot", PHONE).behind) > 10 * 86_400_000
 
 
 async def test_a_turn_that_is_put_behind_uses_no_attempt(queue: MessageQueue, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from queue_core import MessageQueue, QueueUnavailableError, connect
 from queue_core.queue.health.health import PAGE, HealthReport, examine
+from queue_core.queue.health.probe import probe
 from queue_core.queue.outages import OutageSign
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
 from queue_core.redis_server.binaries import find_all_redis_servers
@@ -191,6 +192,28 @@ async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_
 
 
 @on_newest
+async def test_all_partitions_may_lie_on_a_primary_that_is_away(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*command: str) -> None:
+        raise ConnectionError(f"refused: {command}")
+
+    async def on_two_primaries(redis: Redis) -> list[tuple[str, Any]]:
+        return [("near:1", redis.execute_command), ("away:2", refuse)]
+
+    async def owners(redis: Redis, keys: list[str]) -> list[str]:
+        return ["away:2"] * len(keys)
+
+    monkeypatch.setattr("queue_core.queue.health.health.on_primaries", on_two_primaries)
+    monkeypatch.setattr("queue_core.queue.health.health.owners_of", owners)
+    queue = MessageQueue(redis_client, quick(partitions=2, **PATIENT))
+    report = await examine(queue)
+    assert (report.reachable, report.away_partitions, report.waiting) == (True, (0, 1), None)
+    assert about(report.errors, "2 partitions of 2 cannot be read")
+    assert await probe(queue, without=report.away_partitions) == []
+    assert (await queue.without(report.away_partitions).sizes()).dead_letters == 0
+
+
 async def test_partitions_that_were_taken_away_are_an_error(redis_client: Redis) -> None:
     before = MessageQueue(redis_client, quick(partitions=8, **PATIENT))
     await asyncio.gather(*(enqueue(before, ["m1"], f"user-{number}") for number in range(40)))

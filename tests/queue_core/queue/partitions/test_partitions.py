@@ -184,6 +184,23 @@ async def test_a_hold_of_the_operator_stays(redis: Redis, clock: Clock) -> None:
     assert await claim_all(new)
 
 
+async def test_a_hold_that_lacks_a_partition_is_completed_before_anything_is_carried(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, held = process(redis, 2, clock), list[bool]()
+
+    async def look_at_the_holds(mover: Mover, *, is_opening: bool) -> None:
+        held.extend([await redis.exists(keys.hold) == 1 for keys in old.keys.partitions])
+        await close(mover, is_opening=is_opening)
+
+    close = change._close
+    monkeypatch.setattr(change, "_close", look_at_the_holds)
+    since_ms = await old.without([1]).holding.hold()
+    await old.partitions.change(3).run(wait_s=10)
+    assert held == [True, True]
+    assert await process(redis, 3, clock).holding.since_ms() == since_ms
+
+
 async def test_a_wrong_number_before_is_noticed(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     for user in USERS:

@@ -305,6 +305,23 @@ async def test_a_report_that_something_else_changed_costs_no_other(
     assert await leftovers(queue) == 0
 
 
+async def test_the_texts_of_a_reply_that_something_else_changed_cost_no_report(
+    redis_client: Redis, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = QueueSettings(delivery_failures="dead-letter")
+    queue = MessageQueue(redis_client, settings, clock=clock, monotonic=clock.seconds)
+    for reply_id in ("a", "b"):
+        await queue.sent.report(failed(reply_id))
+    await queue.sent.note(turn(), [SentPart("a", "first"), SentPart("b", "second")])
+    for key in await redis_client.keys("*sent:*"):
+        for field, note in (await redis_client.hgetall(key)).items():
+            if b"first" in note:
+                await redis_client.hset(key, field, note[:-3])
+    texts = {pair.report.reply_id: pair.reply.text for pair in await matched(queue) if pair.reply}
+    assert texts == {"a": "", "b": "second"}
+    assert "ignored the texts of a reply" in caplog.text
+
+
 async def test_a_damaged_list_of_failures_is_moved_aside(queue: MessageQueue, redis_client: Redis) -> None:
     await redis_client.set(queue.keys.of("bot", PHONE).undelivered, "broken")
     assert await queue.sent.note_undelivered(failed(), REPLY) == "noted"
