@@ -217,3 +217,8 @@ class LoadResult(TypedDict):
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
     """Messages of the schedule that were not sent, because the load ended early."""
+
+
+def are_all_lost(ledger: LoadLedger) -> bool:
+    """Return True if all unanswered messages were lost: none became a dead letter, and none waits."""
+    return not (ledger["dead"] or ledger["waiting"])
