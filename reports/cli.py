@@ -188,7 +188,7 @@ def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
-    description = "language of the page (default: en)"
+    description = "language of what is written (default: en)"
     parser.add_argument("--lang", choices=LANGUAGES, default=DEFAULT, help=description)
 
 

@@ -14,7 +14,7 @@ from reports.words.causes import cause_words, unnumbered_cause_words
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Messages of one conversation that were lost together; `numbers` has those of its messages by id."""
+    """Messages of one conversation that were lost together; `numbers` has all its messages' numbers by id."""
 
     cause: Cause
     lost: list[int]

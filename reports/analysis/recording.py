@@ -57,7 +57,7 @@ class ReplayedRecording:
 
     @cached_property
     def reply_moments_ms(self) -> dict[str, list[tuple[int, int]]]:
-        """The moments and the reply times of the drawn runs' turns by system."""
+        """The beginning and the reply time of each turn of the drawn runs, by system."""
         return {run["system"]: reply_moments_ms(run, self.info) for run in self.drawn}
 
     def losses_of(self, system: str) -> list[Loss]:
@@ -74,7 +74,10 @@ def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
 
 
 def drawn_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
-    """Return for each system its unfolded run of the first number with a loss, or else its first unfolded run."""
+    """Return for each system the run to draw: the first in which any system lost something, or else its own first.
+
+    Folded runs have no batches to draw, and are skipped (see `Run`).
+    """
     whole = sorted((run for run in runs if "folded" not in run), key=lambda run: run["run"])
     number = first_with_loss(whole)
     drawn: dict[str, Run] = {}

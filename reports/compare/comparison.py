@@ -28,7 +28,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two deterministic runs, exact.
+    """One difference that is listed by itself, such as the fate of a message in a replay or a count of a load test.
 
     `subject` names a message, a quantile of times or a count. `before` and `after` are in words.
     """
@@ -124,7 +124,7 @@ class Comparison:
 
     @property
     def is_different(self) -> bool:
-        """True where anything changed at all."""
+        """True where anything changed, or a check failed."""
         return self.is_worse or bool(self.changes) or any(effect.level != "same" for effect in self.effects)
 
     def as_json(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def effect_of(  # noqa: PLR0913 - what an Effect is made of
 ) -> Effect:
     """Compare a figure: it changed if the interval excludes zero, samples are enough, and the threshold is exceeded.
 
-    Neither side may be empty. Paired sides are compared pair by pair; `before` and `after` are of each side.
+    Neither side may be empty. Paired sides are compared pair by pair, and the effect still has the figure of each side.
     """
     interval = bootstrap_difference(before, after, statistic, confidence=confidence, paired=paired)
     old, new = (statistic.of(np.asarray(side, dtype=np.float64)) for side in (before, after))

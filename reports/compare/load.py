@@ -10,7 +10,7 @@ from reports.analysis.statistics import Quantile, corrected_confidence, counts_d
 from reports.analysis.times import TAIL_SHARE
 from reports.compare.comparison import Change, Check, Effect, Figures, Level
 from reports.compare.effects import effect_of
-from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
+from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, SURROUNDINGS, Threshold
 from reports.results.baseline import BaselineLoad
 from reports.results.load import LoadResult
 from reports.text import one_line
@@ -41,7 +41,7 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
     if not after["valid"]:
         yield gettext("This load test is invalid: it was not carried out as planned.")
     sent = before["ledger"]["sent"], after["ledger"]["sent"]
-    if REPLY_TIME.level(sent[0], sent[1] - sent[0]):
+    if SURROUNDINGS.level(sent[0], sent[1] - sent[0]):
         yield gettext(
             "The load differs: messages sent were %(before)s, and are %(after)s now.",
             before=f"{sent[0]:,}",
@@ -59,7 +59,7 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
     names = {"ai": gettext("claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
         old, new = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
-        if old is not None and new is not None and REPLY_TIME.level(old, new - old):
+        if old is not None and new is not None and SURROUNDINGS.level(old, new - old):
             yield gettext(
                 "The surroundings differ: the median of %(name)s was %(before)s and is %(after)s.",
                 name=names[name],

@@ -197,9 +197,9 @@ def _overall_changes(
 def _run_changes(
     before: BaselineRun, after: BaselineRun, messages: Sequence[MessagePair]
 ) -> Iterator[Change]:
-    """Compare everything of a run except its messages and their counts."""
+    """Compare a run's effort and times, and whether it finished; `message_changes` compares the fates of messages."""
     answered = _AnsweredChange.of(messages)
-    yield from _rest_change(before, after)
+    yield from _finished_change(before, after)
     yield from _effort_changes(before, after, answered)
     yield from _time_changes(before, after, answered)
     if any((wait_ms(pair.before) is None) != (wait_ms(pair.after) is None) for pair in messages):
@@ -209,7 +209,7 @@ def _run_changes(
 
 def _changes_by_counts(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
     """Compare a run of a recording that changed: only how many messages went wrong can be worse."""
-    yield from _rest_change(before, after)
+    yield from _finished_change(before, after)
     for name in ("lost", "twice", "order", "dead", "waiting"):
         old: int = before[name]
         new: int = after[name]
@@ -222,7 +222,7 @@ def _changes_by_counts(before: BaselineRun, after: BaselineRun) -> Iterator[Chan
     yield from _time_changes(before, after, answered)
 
 
-def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
+def _finished_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
     if before["came_to_rest"] != after["came_to_rest"]:
         rest = {True: gettext("yes"), False: gettext("no")}
         yield Change(

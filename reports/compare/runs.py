@@ -56,7 +56,7 @@ class FigurePair:
         return self.paired and enough_to_tell(number, number, confidence=confidence, paired=True)
 
     def enough(self, confidence: float) -> bool:
-        """Return whether these runs can show a difference: as a whole, which shows more than pairs do."""
+        """Return whether these runs can show a difference without pairing, which fewer runs are enough for."""
         return enough_to_tell(*self.runs, confidence=confidence, paired=False)
 
     def judged(self, effect: Effect) -> Effect:

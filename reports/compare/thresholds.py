@@ -41,6 +41,8 @@ CALLS = Threshold(0.05, 0)
 """Threshold of AI calls, of one run or in the mean of many: a call saved in some runs of a short recording counts."""
 REPLY_TIME = Threshold(0.1, 5)
 """Threshold of measured reply times, in ms, which are mostly the window and the AI's time."""
+SURROUNDINGS = Threshold(0.1, 5)
+"""Threshold of what a load test is given: messages sent, and times of the AI and the generator in ms."""
 LEDGER_COUNT = Threshold(0.5, 1)
 """Threshold of messages that went wrong in a load test; faults cause them in clusters, whose size is luck."""
 SERVICE_TIME = Threshold(0.5, 10)

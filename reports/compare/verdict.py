@@ -14,7 +14,7 @@ from reports.words.verdicts import Verdict
 
 NAMED_MAX = 2
 LENGTH_MAX = 300
-"""Maximum number of characters of each part."""
+"""Maximum number of characters of the first part, and of all the others together."""
 
 
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:

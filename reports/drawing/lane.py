@@ -213,7 +213,11 @@ class LaneLayout:
             yield Window(left, right - left, y, label, label_width, title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return marks from `y` downwards, by message, by equal neighbours or by fate, and the number of rows."""
+        """Return the marks from `y` downwards, and the number of their rows.
+
+        Each message gets a mark; if that takes too many rows, neighbours with equal outcomes share one, or else all of
+        a kind.
+        """
         by_message = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         by_outcome = (self._outcome_key, GROUP_ROWS_MAX)
         ways = (by_message, by_outcome) if len(self._messages) <= SINGLES_MAX else (by_outcome,)
@@ -366,7 +370,7 @@ def _vanishings(boxes: Sequence[Box], moments: Sequence[_Moment], y: float) -> l
 
 
 def _kind(outcome: Outcome) -> str:
-    """Return how a message is drawn: by its fate, or as "wrong" if it was answered twice or out of order."""
+    """Return how a message is drawn: by its fate, or as "wrong" if it was answered with any flaw."""
     return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
 
 

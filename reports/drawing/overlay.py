@@ -1,4 +1,4 @@
-"""The plot of several distributions of times over each other, with the largest distance between two of them marked."""
+"""The plot of several distributions of times over each other, with the largest distance of the last one marked."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ WIDTH_PX = 900
 LINE_STYLES = ("", "9 8", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
 
-# Colours that no plot uses: they show in matplotlib's output what each element is.
+# Placeholder colours: they show in matplotlib's output what each element is, and become classes of the page.
 INK = "#010203"
 FAULT = "#010304"
 MARK = "#010305"

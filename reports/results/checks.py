@@ -30,6 +30,8 @@ VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
 NUMBER_MAX = 10**15
 """Maximum of all numbers except seeds; in milliseconds it is 30,000 years. Arithmetic with it does not overflow."""
+DATE_MS_MAX = 253_402_214_400_000
+"""Latest Unix time that can be written as a date in every time zone: 9999-12-31T00:00:00Z."""
 ROUNDING = 1e-6
 """Tolerance for the ends of an interval, since results are rounded."""
 
@@ -249,7 +251,7 @@ def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
 
 
 def _in_audit(result: AuditResult) -> Iterator[str]:
-    """Check the zone, the counts, and that the recordings and replies that are named exist."""
+    """Check the zone, the dates, the counts, and that the recordings and replies that are named exist."""
     try:
         zone_named(result["zone"])
     except ValueError:
@@ -257,6 +259,7 @@ def _in_audit(result: AuditResult) -> Iterator[str]:
     yield from _repeated([recording["name"] for recording in result["recordings"]])
     if not result["recordings"]:
         yield "there is no recording - at `$.recordings`"
+    yield from _late_dates(result)
     total = result["total"]
     if total["messages"] != sum(total[state] for state in ("answered", "unanswered", "open", "exempt")):
         yield "the counts of messages do not add up - at `$.total`"
@@ -268,8 +271,29 @@ def _in_audit(result: AuditResult) -> Iterator[str]:
         if not conversation["messages"]:
             yield f"a conversation has no messages - at `{where}`"
         replies = len(conversation["replies"])
-        if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
+        if any(
+            message["reply"] is not None and message["reply"] >= replies
+            for message in conversation["messages"]
+        ):
             yield f"a message names a reply that does not exist - at `{where}`"
+
+
+def _late_dates(result: AuditResult) -> Iterator[str]:
+    """Find times that cannot be written as dates."""
+    starts_ms = {recording["name"]: recording["epoch_ms"] for recording in result["recordings"]}
+    latest = {
+        "recordings": [recording["epoch_ms"] + recording["end_ms"] for recording in result["recordings"]],
+        "busiest": [minute["at_ms"] for minute in result["busiest"]],
+        "worst": [
+            starts_ms.get(conversation["recording"], 0)
+            + max((message["at_ms"] for message in conversation["messages"]), default=0)
+            for conversation in result["worst"]
+        ],
+    }
+    for name, times_ms in latest.items():
+        for index, time_ms in enumerate(times_ms):
+            if time_ms > DATE_MS_MAX:
+                yield f"a time is too late for a date - at `$.{name}[{index}]`"
 
 
 def _in_validation(result: ValidationResult) -> Iterator[str]:

@@ -12,13 +12,13 @@ FAILOVER_SCHEMA_VERSION = 1
 OTHERS_PAUSE_MS_MAX = 2_000
 """Limit on the pause in the sends of a server that no fault struck."""
 RESUMED_MS_MAX = 1_000
-"""Limit on the time from the election of a primary to traffic in its partitions."""
+"""Limit on `resumed_ms` of a row."""
 
 ELECTIONS_OF_A_FAULT = 1
 """Number of elections after the death of a primary."""
 
 STALLED_SHARE_MAX = 0.25
-"""Largest share of the load's time that the machine may take from senders and workers, so that times are judged."""
+"""Share of the load's time for which the machine may stop senders and workers; beyond it times are not judged."""
 
 FailoverCase: TypeAlias = Literal[
     "steady",

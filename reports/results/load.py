@@ -53,8 +53,8 @@ class Threshold(TypedDict):
 class LoadLedger(TypedDict):
     """Counts of messages: sent = answered + dead + waiting + lost. `unsure` messages were never acknowledged.
 
-    A message that was sent more than once counts as `worker_died` if the death of a worker explains each repeated send,
-    and as a duplicate otherwise.
+    A message whose reply was sent more than once counts as `worker_died` if the death of a worker explains each
+    repeated send, and as a duplicate otherwise.
     """
 
     sent: int
@@ -84,7 +84,7 @@ class Send(TypedDict):
 
 
 class Double(TypedDict):
-    """A message that was sent more than once, with its sends. `worker_died` is as in the ledger."""
+    """A message whose reply was sent more than once, with the sends. `worker_died` is as in the ledger."""
 
     id: str
     worker_died: bool
@@ -182,7 +182,8 @@ class LoadResult(TypedDict):
     `valid` is true if the generator kept its schedule (see `generator_lag`), every planned fault happened, and no
     threshold was missed only because the machine was busy (see `busy_machine`). Names in `settings`
     end in the unit (`drain_s`); names in capital letters are environment variables. `system` has versions and the
-    machine. `lost_ids` and `doubles` have at most 100 messages; doubles that no death explains come first.
+    machine. `lost_ids` has unanswered messages if any were lost: dead letters and waiting ones are among them. It and
+    `doubles` have at most 100 messages; doubles that no death explains come first.
     """
 
     schema: int
@@ -216,3 +217,8 @@ class LoadResult(TypedDict):
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
     """Messages of the schedule that were not sent, because the load ended early."""
+
+
+def are_all_lost(ledger: LoadLedger) -> bool:
+    """Return True if all unanswered messages were lost: none became a dead letter, and none waits."""
+    return not (ledger["dead"] or ledger["waiting"])

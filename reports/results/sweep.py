@@ -16,7 +16,7 @@ TURNS_NEEDED = 200
 points, which is as much as good settings differ."""
 
 NoRecommendation: TypeAlias = Literal["none_clean", "one_choice", "few_turns"]
-"""Reason to recommend nothing: every choice harmed messages, there is only one, or too few turns have several
+"""Reason to recommend nothing: no choice is clean (see `is_clean`), there is only one, or too few turns have several
 messages."""
 
 
@@ -55,7 +55,8 @@ class SweepResult(TypedDict):
     """The whole result of `python -m sim sweep`.
 
     `recommended` is the index of a row, None if `no_recommendation` gives the reason. `turns_of_several` is the largest
-    number that a choice has in one run. `ok` says that the queue lost, duplicated and reordered nothing.
+    number that a choice has, as the mean of its runs. `ok` says that the queue lost, duplicated and
+    reordered nothing and came to rest under every choice.
     """
 
     schema: int

@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
     assert "Because a worker died while sending, " in output
     assert re.search(r"^faults: worker killed from \d+\.\d+ s to \d", output, re.MULTILINE), output
     assert {double["worker_died"] for double in result["doubles"]} == {True}
-    # It may also die between the answer to a send and the note of it; then it was there for the answer.
+    # A worker may also die after the answer to its send, before it notes the send: not every caller was gone.
     assert any(double["sends"][0]["is_caller_gone"] for double in result["doubles"])
     for double in result["doubles"]:
         first, *later = double["sends"]

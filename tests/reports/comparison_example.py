@@ -55,7 +55,7 @@ def worse() -> Comparison:
     """Return a comparison with something of every kind."""
     return Comparison(
         kind="replay",
-        verdict=Verdict("Worse: queue lost 1 message it answered before", "1 difference for the better."),
+        verdict=Verdict("Worse: queue lost 1 message it answered before", "1 better."),
         before=ORIGIN,
         after=OTHER_ORIGIN,
         notes=["The setting ai differs: lognormal:4.5s:9s before, constant:6s now."],
@@ -80,7 +80,7 @@ def worse() -> Comparison:
             effect("same", name="p99", difference=10.0, low=-90.0, high=110.0, after=10_010.0, delta=0.01),
         ],
         checks=[
-            Check("queue", "loses no message", False, "1 time otherwise"),
+            Check("queue", "loses no message", False, "broken 1 time"),
             Check("incident.jsonl: queue", "lost", True, "lost: none, as expected"),
             Check("incident.jsonl: list-v1", "log line 1", None, "not checked"),
         ],

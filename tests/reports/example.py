@@ -74,7 +74,7 @@ def run(
     trigger: str = "window",
     number: int = 0,
 ) -> Run:
-    """Make a run that answers each turn in one batch, 8 s after its first message and within 7 s, except `lost`.
+    """Make a run that takes each turn in one batch, 8 s after its first message, and answers it 7 s later.
 
     `lost` are (phone, id) of messages that vanish when the batch is answered.
     """
@@ -290,7 +290,7 @@ def estimate(lost: int, sent: int, **more: Any) -> LossEstimate:
 
 
 def big_day(messages: int = 2000, users: int = 300, systems: int = 5) -> ReplayResult:
-    """Return a result in which one user in three loses a message on all systems but the last."""
+    """Return a result in which every ninth message is lost on all systems but the last."""
     deliveries = [
         message(
             index, index * 43_000, ARABIC[index % 5] * (1 + index % 4), phone=f"96650000{index % users:04}"

@@ -1,11 +1,11 @@
-"""Downloads of a load test's page: figures by second, latencies, and the ids of lost and repeated messages."""
+"""Downloads of a load test's page: figures by second, latencies, and the ids of unanswered and repeated messages."""
 
 from __future__ import annotations
 
 from reports.analysis.quantile import quantile
 from reports.analysis.times import SHARES
 from reports.pages.csv_links import CsvLink, csv_link
-from reports.results.load import LoadResult, Second
+from reports.results.load import LoadResult, Second, are_all_lost
 from reports.words.language import gettext
 
 BYTES_MAX = 90_000
@@ -16,7 +16,7 @@ _SECOND = ("t_s", "sent", "acknowledged", "replied", "failed", "depth", "redis_b
 def load_downloads(result: LoadResult) -> list[tuple[str, CsvLink]]:
     """Return each file with its title. Names of columns are English in every language, since programs read them."""
     return [(gettext("Seconds"), _seconds(result)), (gettext("Latencies"), _latencies(result))] + (
-        [(gettext("Ids of lost messages, and of those answered twice"), _ids(result))]
+        [(gettext("Ids of messages without an answer, and of those answered twice"), _ids(result))]
         if result["lost_ids"] or result["doubles"]
         else []
     )
@@ -46,7 +46,8 @@ def _latencies(result: LoadResult) -> CsvLink:
 
 
 def _ids(result: LoadResult) -> CsvLink:
-    rows = [["lost", lost] for lost in result["lost_ids"]]
+    fate = "lost" if are_all_lost(result["ledger"]) else "unanswered"
+    rows = [[fate, message_id] for message_id in result["lost_ids"]]
     rows += [
         ["worker died" if double["worker_died"] else "twice", double["id"]] for double in result["doubles"]
     ]

@@ -19,6 +19,7 @@ from reports.results.load import (
     LoadLedger,
     LoadResult,
     RampStep,
+    are_all_lost,
 )
 from reports.text import NO_BREAK, cut, one_line
 from reports.words.codes import trigger_words
@@ -131,7 +132,10 @@ class LoadPage:
     ledger: LoadLedger
     ledger_rows: Sequence[LedgerRow]
     unaccounted: int
-    lost_ids: Sequence[str]
+    unanswered_ids: Sequence[str]
+    unanswered: int
+    are_all_lost: bool
+    """False where dead letters and waiting messages may be among the unanswered ones."""
     doubles: Sequence[DoubleTable]
     latency_columns: Sequence[str]
     latencies: Sequence[LatencyRow]
@@ -173,7 +177,9 @@ def load_page_of(result: LoadResult) -> LoadPage:
         ledger_rows=_ledger_rows(ledger),
         unaccounted=ledger["sent"]
         - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
-        lost_ids=[_short(lost) for lost in result["lost_ids"][:ROWS_MAX]],
+        unanswered_ids=[_short(message_id) for message_id in result["lost_ids"][:ROWS_MAX]],
+        unanswered=ledger["lost"] + ledger["dead"] + ledger["waiting"],
+        are_all_lost=are_all_lost(ledger),
         doubles=double_tables(result),
         latency_columns=time_columns(gettext("samples")),
         latencies=[

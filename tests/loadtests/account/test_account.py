@@ -96,9 +96,8 @@ def test_the_progress_never_counts_more_messages_in_the_queue_than_were_sent(
     monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1].at_s + 0.001)
     account._measure()
     assert caplog.messages[-1] == "0 s: messages: 2 of 3 due, 2 in the queue"
-    monkeypatch.setattr(
-        time, "time", lambda: account.start_at + 128
-    )  # measurements may take long, the time is right
+    # The progress shows the time, and not the number of measurements, which may take long.
+    monkeypatch.setattr(time, "time", lambda: account.start_at + 128)
     account.add(reported, is_last=False)
     account._is_complete.set()
     account._measure()

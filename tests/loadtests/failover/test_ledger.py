@@ -100,7 +100,7 @@ class Servers:
         self.watch = ElectionWatch(self.first, self.replicas, 1)
 
     def say(self, *states: tuple[bool, int] | None) -> int:
-        """Let each server say whether it is the primary, and of how many replicas; return the number of elections."""
+        """Let each server say whether it is the primary, and of how many replicas; count when one took writes again."""
         nodes = (self.first, *self.replicas)
         self.watch.note(
             {node: state and State(*state, serves=True) for node, state in zip(nodes, states, strict=True)}

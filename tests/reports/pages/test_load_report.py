@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from reports.pages.load.downloads import load_downloads
 from reports.pages.load.page import render_load_report
 from reports.results.load import LoadResult, MissedFault, RampStep, Threshold
 from tests.reports.load_example import busy, chaos, empty, hostile, huge, invalid
@@ -48,6 +49,22 @@ def test_messages_that_were_sent_twice_are_shown_with_each_send_and_whether_a_wo
     words = [cell.replace("\u00a0", " ") for cell in rows[2]]
     assert words == ["m-33", "19.20 s", "20.40 s", "worker-1.1", "yes", "20.00 s"]
     assert rows[0][3:] == ["worker-1.1", "no", "\u2013"]
+
+
+def test_a_dead_letter_is_not_called_lost() -> None:
+    """A result has the ids of all unanswered messages, since nobody knows which of them are the dead letters."""
+    result = chaos()
+    assert "Ids of lost messages (2)" in _plain(render_load_report(result))
+    result["ledger"].update({"lost": 1, "dead": 1})
+    page = _plain(render_load_report(result))
+    assert "Ids of messages without an answer: lost, dead-lettered or waiting (2)" in page
+    assert "Ids of lost messages" not in page
+    (ids,) = [link for _, link in load_downloads(result) if link.name == "messages.csv"]
+    assert ids.whole.splitlines()[1] == "unanswered,m-17"
+
+
+def _plain(page: str) -> str:
+    return "".join(Page(page).text).replace("\u00a0", " ")
 
 
 def test_a_ledger_that_does_not_add_up_is_reported() -> None:

@@ -260,6 +260,18 @@ _CONTRADICTIONS = {
     "the counts of messages by fate do not add up to `sent` - at `$.replay.runs[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "lost", value=1
     ),
+    "a time is too late for a date - at `$.recordings[0]`": _broken(
+        "audit", "recordings", 0, "epoch_ms", value=10**15
+    ),
+    "a time is too late for a date - at `$.busiest[0]`": _broken(
+        "audit", "busiest", value=[{"at_ms": 10**15, "messages": 1, "unanswered": 0}]
+    ),
+    "a time is too late for a date - at `$.worst[0]`": _broken(
+        "audit", "worst", 0, "messages", 0, "at_ms", value=10**15
+    ),
+    "a message names a reply that does not exist - at `$.worst[0]`": _broken(
+        "audit", "worst", 0, "replies", value=[]
+    ),
     "the outcome of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "messages", 0, value="15000 <b> 8351 4024 1800"
     ),
