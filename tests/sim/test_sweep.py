@@ -78,7 +78,7 @@ def row(**changes: object) -> SweepRow:
     return {**default, **changes}  # type: ignore[typeddict-item]
 
 
-def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
+def costing(wait_s: float, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
     first_ms = {"p50": 0, "p95": wait_s * 1000, "max": wait_s * 1000}
     return row(first_ms=first_ms, ai_calls=ai_calls, split_turns=split_turns, **changes)
 
