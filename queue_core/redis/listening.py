@@ -91,7 +91,7 @@ class ClientListener(Listener):
         ):  # a read must end before the timeout of the cluster's own connections
             timeout_s = redis.get_connection_kwargs().get("socket_timeout")
             self._block_ms = block_ms if timeout_s is None else max(1, min(block_ms, int(timeout_s * 500)))
-        elif not is_own:  # the simulator's client may name a longer limit: no proxy closes it
+        elif not is_own:  # the simulator's client may name a longer limit: it has no proxy
             self._block_ms = getattr(redis, "block_ms", block_ms)
 
     async def last_ids(self, names: Sequence[str]) -> list[EntryId]:

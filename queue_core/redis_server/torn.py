@@ -1,4 +1,4 @@
-"""Repair of an append-only file with a torn end: a command or transaction that Redis wrote when it was killed.
+"""Repair of an append-only file with a torn end: a command or transaction that Redis was writing when killed.
 
 With `aof-load-truncated yes`, Redis cuts off the last command only. The beginning of its transaction stays, and takes
 effect at the next start but one. `redis-check-aof --fix` cuts from the first place that looks wrong to it. That may be

@@ -27,7 +27,7 @@ from queue_core.redis.runner import FAILURES, check_lua
 PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
 NODE_CONNECTIONS_MAX = 4
-"""Limit on connections to one node, without the links of script calls."""
+"""Limit on connections to one node, not counting the links of script calls."""
 _KEYLESS = frozenset(
     {"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL", "WAIT", "WAITAOF"}
 )

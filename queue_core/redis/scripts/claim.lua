@@ -466,7 +466,7 @@ local function take_waiting(backend)
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms)
     schedule_looks()
-    demanded.ring_for_look(partition, now_ms, lock_ttl_ms)  -- for other workers, it waits until later
+    demanded.ring_for_look(partition, now_ms, lock_ttl_ms)  -- until now, the index had a later time for it
   end
 end
 
