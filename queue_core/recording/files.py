@@ -70,11 +70,12 @@ class RecordingFiles:
     def expire(self, older_than_ms: float) -> int:
         """See Recorder.expire."""
         now_ms, deleted = self._now_ms(), 0
+        kept_ms = max(older_than_ms, FILE_SPAN_MS)  # a younger file may still be written
         for kind in [kind for kind, file in self._open.items() if file.began_ms <= now_ms - FILE_SPAN_MS]:
             self._open.pop(kind).close()
         with suppress(OSError, ValueError):  # for example, if there is no folder yet
             for path in sorted(self._folder.iterdir()):
-                if FILE_NAME.fullmatch(path.name) and path.stat().st_mtime * 1000 < now_ms - older_than_ms:
+                if FILE_NAME.fullmatch(path.name) and path.stat().st_mtime * 1000 < now_ms - kept_ms:
                     path.unlink()
                     deleted += 1
         return deleted

@@ -308,12 +308,12 @@ def _regular(path: Path, mode: int) -> Path:
 
 
 def short_names(files: Sequence[Path]) -> list[str]:
-    """Name each file by the shortest end of its path that no other file has."""
-    parts = [file.resolve().parts for file in files]
-    lengths = [1] * len(files)
+    """Name each file by the shortest end of its path that no other path has. The same path twice has one name."""
+    paths = [file.resolve().parts for file in files]
+    lengths = dict.fromkeys(paths, 1)
     while True:
-        ends = [path[-length:] for path, length in zip(parts, lengths, strict=True)]
-        times = Counter(ends)
+        ends = {path: path[-length:] for path, length in lengths.items()}
+        times = Counter(ends.values())
         if len(times) == len(ends):
-            return [visible("/".join(end)) for end in ends]
-        lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
+            return [visible("/".join(ends[path])) for path in paths]
+        lengths = {path: length + (times[ends[path]] > 1) for path, length in lengths.items()}

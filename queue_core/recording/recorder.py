@@ -158,7 +158,7 @@ class Recorder:
         self._record_other(event)
 
     def superseded(self, batch: Batch) -> None:
-        """Record that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
+        """Record that a turn ended without a reply, since the turn had changed: the answer was dropped."""
         self._note("note", lambda: {**self._of(batch), "what": "superseded"})
 
     def sent(self, batch: Batch) -> None:
@@ -176,7 +176,7 @@ class Recorder:
         self._record_other(event)
 
     def fault(self, fault: str, state: FaultState, reason: str = "", *, instance: str = "") -> None:
-        """Record that a fault begins or ends. Unless texts are kept, only the kind of an error is recorded."""
+        """Record that a fault begins or ends. Unless texts are kept, the reason has no phone numbers."""
 
         def event(at_ms: int) -> Fault:
             return Fault(
@@ -195,7 +195,7 @@ class Recorder:
         self._note("note", lambda: {"text": _clean(text)})
 
     def expire(self, older_than_ms: float) -> int:
-        """Delete files of all recorders in the folder whose newest event is older than `older_than_ms`, or a day.
+        """Delete files of all recorders in the folder whose newest event is older than `older_than_ms`, and than a day.
 
         Files of this recorder that are a day old are closed, and new ones begin. Returns the number of deleted files.
         """

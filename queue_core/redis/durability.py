@@ -19,7 +19,7 @@ from queue_core.redis.scripts.loader import text
 Command = tuple[Any, ...]
 
 REPLICAS_SHARE = 0.75
-"""Share of the deadline in which replicas must confirm, so that callers hear that they did not."""
+"""Share of the deadline that replicas have to confirm. In the rest, the answer that they did not still arrives."""
 
 
 class Durability(NamedTuple):

@@ -50,7 +50,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     primary: str = ""
     """Address of a replica's primary."""
     serves_in_part: bool | None = None
-    """False for a node of a cluster that refuses commands while any slot is served by none."""
+    """False for a node of a cluster that refuses all commands while any slot has no primary."""
 
     @property
     def version_numbers(self) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
 
 
 def worst(servers: list[ServerFacts]) -> ServerFacts:
-    """Return the worst of each fact over all servers."""
+    """Return the worst of each fact that a health report shows, over all servers."""
     fsyncs = {server.append_fsync for server in servers}
     append_only = {server.append_only for server in servers}
     roles = {server.role for server in servers}

@@ -22,7 +22,7 @@ _SOCKETS = (Connection, SSLConnection, TlsConnection, UnixDomainSocketConnection
 def can_link(redis: Any) -> bool:
     """Return True if links can take over the sockets of a client's connections.
 
-    Only for this very class: a subclass may have methods of its own that links would bypass.
+    False for subclasses of `Redis`, which may have methods of their own that links would bypass.
     """
     return type(redis) is Redis and redis.connection_pool.connection_class in _SOCKETS
 

@@ -34,7 +34,8 @@ class LinkTransport(Transport):
     """Transport to a single Redis over two links, made with the settings of the client's pool.
 
     One link carries the gathered calls, the other those that must not wait behind them. The pool closes both. Without
-    another guide, an error of a server that is not a primary drops all connections: an address may lead elsewhere then.
+    a `guide` (path.py), an error of a server that is not a primary drops all connections, since the address may lead to
+    another server by now.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class LinkTransport(Transport):
         return self._gathered.writes + self._urgent.writes
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Run a call in the order in which they were made. Cancelling the future does not cancel the call."""
+        """Run a call after those that were made before. Cancelling the future does not cancel the call."""
         return self._gathered.carry(call)
 
     async def alone(self, call: Call[Result]) -> Result:

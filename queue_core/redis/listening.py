@@ -91,7 +91,7 @@ class ClientListener(Listener):
         ):  # a read must end before the timeout of the cluster's own connections
             timeout_s = redis.get_connection_kwargs().get("socket_timeout")
             self._block_ms = block_ms if timeout_s is None else max(1, min(block_ms, int(timeout_s * 500)))
-        elif not is_own:  # a client that reaches its server without a proxy may name a longer limit
+        elif not is_own:  # the simulator's client may name a longer limit: it has no proxy
             self._block_ms = getattr(redis, "block_ms", block_ms)
 
     async def last_ids(self, names: Sequence[str]) -> list[EntryId]:
@@ -156,7 +156,7 @@ class LinkListener(Listener):
                 link.write(b"".join(map(pack_fast, commands)))
                 await self._answered
         except BaseException:
-            self._drop()  # else answers of now would come before those of the next commands
+            self._drop()  # else late answers would count as those of the next commands
             raise
         if error := next((answer for answer in self._answers if isinstance(answer, Exception)), None):
             raise error
@@ -208,8 +208,8 @@ def _ids_in(answers: Sequence[Any]) -> list[EntryId]:
 def _entries_in(answer: Any) -> list[NewEntry]:
     """Return the newest entry of each stream in XREAD's answer.
 
-    Streams come as a list of pairs under RESP2, as a mapping under RESP3; redis-py nests the entries once more then. It
-    makes a mapping of an entry's fields, which Redis lists.
+    Streams come as a list of pairs under RESP2, as a mapping under RESP3, where redis-py nests the entries once more.
+    The fields of an entry come as a list, or through redis-py as a mapping.
     """
     newest = []
     pairs = answer.items() if isinstance(answer, dict) else answer or ()

@@ -36,8 +36,8 @@ def closings_as_errors() -> Iterator[None]:
 class Pool(BlockingConnectionPool):
     """Pool of redis-py whose connections, once it is closed, cannot be opened; in another event loop they can again.
 
-    A pool of redis-py closes the connections that are open at that time. A command under way then fails, is repeated,
-    and opens a connection that nobody closes. A link does the same for its calls.
+    A pool of redis-py closes the connections that are open at that time. A command under way, or a call over a link,
+    then fails, is repeated, and opens a connection that nobody closes.
     """
 
     _ended_in: asyncio.AbstractEventLoop | None = None

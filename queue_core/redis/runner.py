@@ -159,7 +159,7 @@ class ScriptRunner(Transport):
         return answers
 
     def _may_be_replaced(self, error: Exception) -> bool:
-        """Return True if another server may be the primary by now; for lack of replicas, only behind sentinels."""
+        """Return True if another server may be the primary by now; a lack of replicas says so only behind sentinels."""
         pool = getattr(self._redis, "connection_pool", None)
         return is_not_primary(error) or (
             isinstance(pool, SentinelConnectionPool) and "NOREPLICAS" in str(error)

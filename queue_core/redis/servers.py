@@ -15,7 +15,7 @@ SCAN_COUNT = 1_000
 """Keys that Redis looks at in one step of a SCAN, which takes it well under a millisecond."""
 
 PARTITIONS_OF_CLUSTER = 16
-"""Partitions on a cluster. Their slots spread evenly over three or four primaries: 6, 6, 4 or 4 each."""
+"""Partitions on a cluster. Of three primaries, two have 6 of their slots and one has 4; four have 4 each."""
 
 UNKNOWN = "unknown"
 """Name that stands for the owner of a key that no server has now."""

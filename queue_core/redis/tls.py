@@ -61,8 +61,8 @@ class TlsConnection(SSLConnection):
             reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
             raise InvalidSettingsError(
                 "this Redis URL cannot be used, since a file that it names cannot be read "
-                f"({reason.lower().replace('_', ' ')}): ssl_ca_certs, ssl_certfile and ssl_keyfile are PEM files, the "
-                "key that of the certificate"
+                f"({reason.lower().replace('_', ' ')}): ssl_ca_certs, ssl_certfile and ssl_keyfile must be PEM files, "
+                "and the key must belong to the certificate"
             ) from None
 
 

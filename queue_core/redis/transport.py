@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 class Transport(Protocol):
-    """Carrier of script calls. `ScriptRunner` is the implementation for Redis; tests and simulations may have others.
+    """Carrier of script calls. `transports.py` chooses one for a client; tests and simulations may have others.
 
     Every method raises QueueUnavailableError when no answer comes; the call may have been carried out nevertheless.
     """

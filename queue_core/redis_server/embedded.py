@@ -67,7 +67,7 @@ class EmbeddedRedis:
         append_only: Keep an append-only file, so that data survive a restart.
         append_fsync: How often that file is forced to disk; "always" before each answer.
         config: More directives of redis.conf, which win over those chosen here.
-        config_file: File of directives, which those given here win over. A sentinel needs one, and writes into it.
+        config_file: File of more directives; all others win over them. A sentinel needs one, and writes into it.
         start_timeout_s: Longest wait for the server to answer. While it loads its data, the wait begins again.
     """
 

@@ -39,7 +39,7 @@ class HeldPorts:
             return port
 
     def close(self) -> None:
-        """Let go of all ports. For about a minute they are still given to nobody who takes any."""
+        """Let go of all ports. For about a minute, nobody who asks for any free port gets one of them."""
         self._connections.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Cut of the torn end off an append-only file: of a command or transaction that Redis was killed while it wrote it.
+"""Repair of an append-only file with a torn end: a command or transaction that Redis was writing when killed.
 
 With `aof-load-truncated yes`, Redis cuts off the last command only. The beginning of its transaction stays, and takes
 effect at the next start but one. `redis-check-aof --fix` cuts from the first place that looks wrong to it. That may be

@@ -188,6 +188,11 @@ async def _open(mover: Mover, turns: Turns) -> None:
                 raise QueueError(
                     "something is still to be carried, since slots moved meanwhile: type the command again"
                 )
+            if noted == "none":
+                raise PartitionsError(
+                    "the note of this change is gone from Redis, and not by the queue's doing: find out what deletes "
+                    "keys there, and type the command again"
+                )
             if noted:
                 raise other_partitions(noted, mover.new)
 

@@ -27,7 +27,7 @@ from queue_core.redis.runner import FAILURES, check_lua
 PATIENCE_S = 2.0
 """Time for which commands are sent again after errors that pass."""
 NODE_CONNECTIONS_MAX = 4
-"""Limit on connections to one node for such commands."""
+"""Limit on connections to one node, not counting the links of script calls."""
 _KEYLESS = frozenset(
     {"CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME", "SCAN", "DBSIZE", "FLUSHALL", "WAIT", "WAITAOF"}
 )
@@ -269,7 +269,10 @@ class _Pipeline:
         return self
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Run the commands and return their answers. Raises the first error, unless errors are wanted as answers."""
+        """Run the commands and return their answers. Raises the first error.
+
+        Without `raise_on_error`, errors are answers, except those of a server that cannot be reached.
+        """
         commands, self._commands = self._commands, []
         answers = await self._client.run(commands, **self._options)
         for answer in answers:

@@ -37,7 +37,7 @@ class PrimaryConnection(AbstractConnection):
         await super().disconnect(nowait, *args, **options)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read an answer. Raises ConnectionError, and connects anew the next time, if it is not the primary."""
+        """Read an answer. Raises ConnectionError, and connects anew the next time, if the server is not the primary."""
         try:
             return await super().read_response(*args, **options)
         except exceptions.ResponseError as error:

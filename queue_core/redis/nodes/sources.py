@@ -174,7 +174,7 @@ class SentinelSource(Source):
         self._new_server_connection = new_server_connection
         self._epoch = -1
         self._switching: dict[Address, tuple[float, int]] = {}
-        """Times at which sentinels began to replace the primary, and the epoch that ends with it."""
+        """For each sentinel that replaces the primary: when it began, and the epoch at that time."""
 
     async def find(self, known: Table | None, suspects: Sequence[Address]) -> Table:
         """Ask the sentinels who the primary is."""

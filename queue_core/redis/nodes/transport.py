@@ -2,8 +2,8 @@
 
 All keys of a call are in one slot. A call goes to the primary of its slot. If that primary refuses it since another one
 may have the slot, or cannot be reached, the call is held, the table is read again, and the call is sent again until its
-deadline. Gathered calls of a slot keep their order: none goes to another primary while an earlier one is under way to
-the former.
+deadline. Gathered calls of a slot keep their order: none goes to a new primary while an earlier one is under way to the
+old one.
 """
 
 from __future__ import annotations

@@ -318,7 +318,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
 
 @stub("forget")
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
-    """Deletes everything that is kept of a conversation. With `only_looks`, only says whether it would."""
+    """Deletes the keys of a conversation except `names`. With `only_looks`, only says whether it would."""
 
     read = staticmethod(answers.read_forget)
     place: Annotated[

@@ -2,7 +2,7 @@
 --
 -- `alias:X`, a string, names the conversation W to which new messages of the name X belong. W may lie in another partition,
 -- and messages that wait under X are never moved. If messages wait under X or are being answered, the alias may be written
--- only after `behind:W`; the script join.lua checks that in the step that writes it.
+-- only after `behind:W`; the script join.lua looks for such messages in the same step.
 -- `behind:W`, a hash, holds the conversations X of the same user whose messages come before those of W. When X has an alias
 -- and nothing is left under X, no more messages come under X, and its field is deleted.
 -- `names:W`, a hash, lists the names that lead to W, W included, with the kinds of their addresses.

@@ -108,7 +108,7 @@ class PaceAnswer(NamedTuple):
     """Answer of `Pace`."""
 
     is_granted: bool
-    """True if the messages have their moment."""
+    """True if the messages were given a moment at which to go."""
     wait_ms: int
     """Wait until that moment; if none was given, the wait until one is free."""
     halvings: int
@@ -237,7 +237,7 @@ def read_pace(raw: Any) -> PaceAnswer:
 
 
 def read_withdraw(raw: Any) -> str | int:
-    """Return the fate of a message, or the number of searched messages, at which the search goes on."""
+    """Return the fate of a message, or the number of messages searched so far."""
     return raw if isinstance(raw, int) else text(raw)
 
 

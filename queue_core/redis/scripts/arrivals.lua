@@ -1,8 +1,8 @@
 -- arrivals: functions that store arriving messages.
 
--- Writes something for a duplicate when messages are acknowledged only on disk or on replicas. Another connection may have
--- stored the message, and WAITAOF and WAIT wait only for writes of their own connection. This write changes nothing, but once
--- disk or replicas have it, they have the message too. A full Redis accepts it.
+-- Writes something for a duplicate where disk or replicas must have a message before it is acknowledged. Another connection
+-- may have stored the message, and WAITAOF and WAIT wait only for writes of their own connection. This write changes nothing,
+-- but once disk or replicas have it, they have the message too. A full Redis accepts it.
 local function confirm_duplicate(place, layers)
   allow_when_full(place.lock)
   keep_layers(place, layers)

@@ -57,7 +57,7 @@ local SWEEP_PAGE = 100
 
 local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, behind, bytes = {}, {}, {}, 0
--- Leased conversations that are still in the index as due, each after the time of the look at its lease.
+-- Times of the looks at new leases, each followed by its conversation, which is still in the index as due.
 local unscheduled = {}
 -- Times that are written for each lease.
 local locked_at, expires_at, look = digits(now_ms), digits(now_ms + lock_ttl_ms), digits(look_at(now_ms, lock_ttl_ms))
@@ -407,8 +407,8 @@ local function lease_if_due(place, due, lock, awaited, is_bare)
   return true
 end
 
--- Leases a conversation that is due, where possible. Returns true if a later search looks at it again: it must be looked at
--- later, or waits for a backend.
+-- Leases a conversation that is due, where possible. Returns true if it cannot be leased in this search: another lease must
+-- not be taken over yet, changes are left to apply, or it waits for a backend.
 local function visit(place, due)
   -- Most conversations have nothing but messages.
   local is_bare = redis.call('EXISTS', place.lock, place.reply, place.changes, place.change_notes, place.behind) == 0
@@ -466,7 +466,7 @@ local function take_waiting(backend)
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms)
     schedule_looks()
-    demanded.ring_for_look(partition, now_ms, lock_ttl_ms)  -- other workers do not know of a lease of what was put off
+    demanded.ring_for_look(partition, now_ms, lock_ttl_ms)  -- until now, the index had a later time for it
   end
 end
 
@@ -497,7 +497,7 @@ local function note_watchers()
   end
 end
 
--- Returns the answer, with the time at which the partition next needs attention, or the conversation that alone is looked at.
+-- Returns the answer, with the time at which the partition next needs attention, or with `only`, that conversation.
 local function answer(news)
   local next_due
   if only ~= '' and not gate.is_on_hold then
@@ -545,14 +545,14 @@ if demanded and limit > 0 and only == '' then
 end
 for _ = 1, ROUNDS_MAX do  -- a search puts off conversations that must wait, so the next search finds others
   local count = limit - #leased
-  local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
+  local due, not_yet = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
   for index = 1, #due, 2 do
     if given_up < GIVEN_UP_MAX then
-      looked_at = looked_at + (take(due[index], tonumber(due[index + 1])) and 1 or 0)
+      not_yet = not_yet + (take(due[index], tonumber(due[index + 1])) and 1 or 0)
     end
   end
   schedule_looks()
-  if looked_at == 0 or put_off_count >= PUT_OFF_MAX or given_up >= GIVEN_UP_MAX then
+  if not_yet == 0 or put_off_count >= PUT_OFF_MAX or given_up >= GIVEN_UP_MAX then
     break
   end
 end

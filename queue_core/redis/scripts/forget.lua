@@ -1,8 +1,8 @@
--- forget: deletes everything that is kept of a conversation except its dead letters. Deletes nothing while it is being
+-- forget: deletes the keys of a conversation except `names`, which the caller deletes last. Deletes nothing while it is being
 -- answered, nor while messages wait and `drop_waiting` is not '1'. With `only_looks` '1' it deletes nothing at all.
 -- A key of an unexpected type counts as one element, and is deleted too.
 -- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
---   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics}
+--   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics or notes on undelivered replies}
 
 read_layout(place)
 local function count(command, key)

@@ -127,8 +127,8 @@ local function take_news(gate, now_ms)
   return news
 end
 
--- Reads the head of a conversation, once: the messages of a batch, `waiting`, the number of all messages, `oldest`, the time
--- at which the first came, and the reply to them. `is_bare` is true if there is no reply.
+-- Reads the head of a conversation, once: the messages of a batch and the reply to them, the number of all messages
+-- (`waiting`), and the time at which the first came (`oldest`). `is_bare` is true if there is no reply.
 local function read_head(place, max_batch, is_bare)
   local reply = is_bare and {false, false, false, false} or redis.call('HMGET', place.reply, 'text', 'state', 'parts', 'size')
   local elements = redis.call('LRANGE', place.queue, 0, max_batch - 1)

@@ -55,16 +55,16 @@ local function read_layout(place)
 end
 
 -- Returns the time, in Unix ms, since which messages are stored in this layout, and notes it before the first claim or
--- message; 0 if no older process had used the partition then. An older worker that only waits leaves `looks`: the web
--- process beside it may store its first message at any time. keys.py describes the hash. Raises an error if this layout is
--- too old. Also returns the list of layers of ids, see seen.lua.
+-- message; 0 if no older process had used the partition then. The key `looks` shows an older worker that has only waited so
+-- far: the web process beside it may store its first message at any time. keys.py describes the hash. Raises an error if this
+-- layout is too old. Also returns the list of layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
   local version = number_in(layout[2])
   if version and version >= LAYOUT_VERSION then
     return number_in(layout[3]) or now_ms, layout[4]
   end
-  local looks = string.gsub(place.layout, 'layout$', 'looks')  -- few scripts have its name
+  local looks = string.gsub(place.layout, 'layout$', 'looks')  -- few stubs declare this key
   local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead, looks) > 0
   local since = is_used and now_ms or 0
   redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
@@ -199,8 +199,8 @@ local function no_later(due, latest)
 end
 
 -- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
--- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages if one came now and the
--- number is known: with 1, there is no due time to keep. `is_free` is true if there is no lock.
+-- of the attempt; if it is due already, it keeps its due time. `waiting` is the number of messages, if the caller knows it and
+-- has just added one: with 1, there is no due time to keep. `is_free` is true if there is no lock.
 local function schedule_arrival(place, rules, now_ms, waiting, is_free, group)
   local lock = is_free and {} or redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (number_in(lock[3]) or 0) <= now_ms then
@@ -231,7 +231,7 @@ local function look_at(now_ms, lock_ttl_ms)
   return now_ms + math.floor(lock_ttl_ms / 2)
 end
 
--- Tells all workers of the look at a lease that was earlier than what they know.
+-- Tells all workers when to look at a new lease, which may be earlier than the times that they know.
 local function ring_for_look(place, now_ms, lock_ttl_ms)
   ring(place, look_at(now_ms, lock_ttl_ms))
 end
@@ -296,8 +296,9 @@ local function allow_when_full(key, group)
   end
 end
 
--- Returns Redis's error if it is full, nil if not. The write, which it then refuses, changes nothing. A gathered script needs
--- this before its first call: a write of one call that needs no memory would allow those of all calls after it.
+-- Returns Redis's error if it is full, nil if not. The write, which a full Redis refuses, at most adds an empty list of layers.
+-- A gathered script needs this before its first call: a write of one call that needs no memory would allow those of all calls
+-- after it.
 local function refusal_when_full(layout)
   local answer = redis.pcall('HSETNX', layout, 'ids', '')
   return type(answer) == 'table' and string.find(answer.err, 'OOM', 1, true) and answer or nil
@@ -346,7 +347,7 @@ local function must_wait(place, count, reason, now_ms, dead_letters_max)
   return true
 end
 
--- Counts messages that left the list unfinished, in the statistics. Those that have no time to live yet get the default one.
+-- Counts messages that left the list unfinished, in the statistics, which get a default time to live if they have none.
 local function count_gone(place, count, now_ms)
   if count > 0 then
     redis.pcall('HINCRBY', place.stats, 'gone', count)

@@ -107,7 +107,7 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True, gc=Fal
 
     @staticmethod
     def read(raw: Any) -> Any:
-        """Return the script's answer, which its header describes, as Python values; every stub has its own."""
+        """Return the script's answer, which its header describes, as Python values; most stubs have their own."""
         return raw
 
     def command(self) -> tuple[Any, ...]:

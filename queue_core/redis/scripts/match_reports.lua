@@ -1,5 +1,6 @@
 -- match_reports: returns reports that are due: their id has become known, or the time for which they are kept is over.
--- A failure whose reply is known stays until settle_report ends it, since the process that called may die before it notes it.
+-- The report of a failure whose reply is known stays until settle_report deletes it: the caller may die before it notes the
+-- failure.
 -- Returns {reports that are still kept, {report, note}, …}; the note of an id that is not known is ''
 
 read_layout(partition)

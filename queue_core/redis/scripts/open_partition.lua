@@ -2,7 +2,7 @@
 -- If it `is_used`, it takes over what lies beside the conversations: `token`, the last fencing token of all partitions, `since`
 -- and `ids` of the layout (seen.lua), and the hold if there is one since `held_ms`. The wait of all messages counts from now.
 -- Returns '' | 'left' if bundles wait in its outboxes | the number that is noted, if another process carries or has opened the
--- partition for another number
+-- partition for another number | 'none' if no number is noted
 
 local noted, holder = unpack(redis.call('HMGET', partition.layout, 'partitions', 'mover'))
 if holder ~= mover then

@@ -125,7 +125,7 @@ local function attend(backend, now_ms)
 end
 
 -- Lets a conversation wait for the backend. Its time in the index is only for a look whether it has waited too long;
--- `until_ms` is the time from which it has, if that is known.
+-- `until_ms` is when the wait becomes too long, if that is known.
 local function put_off(place, backend, now_ms, until_ms)
   local look_at = math.min(now_ms + PUT_OFF_MS, math.max(until_ms or math.huge, now_ms) + 1)
   redis.call('ZADD', backend.waiting, 'NX', digits(now_ms), place.conversation)

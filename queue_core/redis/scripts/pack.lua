@@ -1,7 +1,7 @@
 -- pack: takes items out of a closed partition, and puts a bundle of each into the outbox of its target (bundles.lua).
--- `items` are packed words, three for each item: target, kind, name. The kinds: 'conversation', its keys of the kinds that
--- `kinds` lists and its times, whose lease must have run out and is ended first; 'dead' and 'damaged', an entry of the stream;
--- 'report', a field of the reports; 'key'.
+-- `items` are packed words, three for each item: target, kind, name. The kinds: 'conversation' (its keys of the kinds that
+-- `kinds` lists, and its scores in sorted sets; its lease must have run out, and is ended first), 'dead' and 'damaged' (an
+-- entry of the stream), 'report' (a field of the reports), and 'key'.
 -- Returns {items that are finished, bundles}. It stops early after many bytes, or if a conversation has a long list: the
 -- caller repeats the items that are not finished.
 

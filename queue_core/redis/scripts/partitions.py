@@ -30,7 +30,7 @@ class ClosePartition(Call[str], frozen=True, kw_only=True):
 
 @stub("open_partition")
 class OpenPartition(Call[str], frozen=True, kw_only=True):
-    """Notes the new number of partitions in one of them. Returns "", or another number that is noted."""
+    """Notes the new number of partitions in one of them. Returns "", or why not: see `open_partition.lua`."""
 
     read = staticmethod(text)
     partition: Annotated[Partition, "layout token looks hold wake damaged base partitions"]

@@ -1,5 +1,5 @@
--- restore: puts the messages of a damaged key that was moved aside at the end of their conversation, as if they arrived
--- now, up to `limit` at a time, of a key of any type. When none is left, the key and its entry are deleted.
+-- restore: puts messages of a damaged key, of any type, back at the end of their conversation, as if they arrived now, up
+-- to `limit` at a time. When none is left, the key and its entry are deleted.
 -- Returns {messages put back, messages left}, {-1, 0} when no damaged key has that id, {-2, 0} when it has no messages.
 
 read_layout(partition)

@@ -51,7 +51,7 @@ class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
 
 @stub("settle_report")
 class SettleReport(Call[bool], frozen=True, kw_only=True):
-    """Ends a failure that its conversation has noted. Returns True if the id is still known."""
+    """Deletes the report of a failure that its conversation has noted. Returns True if the id is still known."""
 
     read = staticmethod(answers.read_flag)
     partition: Annotated[Partition, "reports reports_due layout partitions damaged sent"]

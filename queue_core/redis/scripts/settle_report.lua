@@ -1,4 +1,4 @@
--- settle_report: ends a failure that its conversation has noted. Further reports of it count as repeated.
+-- settle_report: deletes the report of a failure that its conversation has noted. Further reports of it count as repeated.
 -- Returns 1 if the id is still known, else 0
 
 read_layout(partition)

@@ -358,6 +358,11 @@ def test_files_of_the_same_name_get_different_names(write: Write, tmp_path: Path
     ]
 
 
+def test_a_path_that_comes_twice_has_one_name() -> None:
+    paths = [Path("/mon/x.jsonl"), Path("/tue/x.jsonl"), Path("/mon/x.jsonl")]
+    assert reader.short_names(paths) == ["mon/x.jsonl", "tue/x.jsonl", "mon/x.jsonl"]
+
+
 def test_dump_is_canonical() -> None:
     """Keys in the format's order, defaults left out, no escapes, one newline per line."""
     recording = Recording(

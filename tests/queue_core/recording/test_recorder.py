@@ -508,3 +508,16 @@ def test_a_file_that_began_a_day_ago_ends_so_that_it_can_grow_old(tmp_path: Path
     recorder.message(message("m3"), "text")
     recorder.close()
     assert [len(recording.arrivals) for recording in load([tmp_path])] == [2, 1]
+
+
+def test_a_file_that_is_still_written_is_not_deleted(tmp_path: Path) -> None:
+    clock = Clock()
+    recorder = Recorder(tmp_path, hash_key=KEY, now_ms=clock)
+    recorder.message(message("m1"), "text")
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (clock.ms / 1000, clock.ms / 1000))
+    clock.ms += 2 * 3_600_000
+    assert recorder.expire(3_600_000) == 0
+    recorder.message(message("m2"), "text")
+    recorder.close()
+    assert [len(recording.arrivals) for recording in load([tmp_path])] == [2]

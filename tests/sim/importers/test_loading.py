@@ -54,6 +54,16 @@ def test_a_recording_keeps_its_settings_packed_or_not(tmp_path: Path) -> None:
         assert recording.arrivals[0].text == "hello"
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_may_have_two_recordings_of_one_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("one.jsonl", RECORDING)
+        archive.writestr("one.jsonl", RECORDING.replace("hello", "bye"))
+    recordings = load_any([tmp_path / "c.zip"], NO_OPTIONS).recordings
+    texts = {recording.name: recording.arrivals[0].text for recording in recordings}
+    assert texts == {"one.jsonl": "hello", "one.jsonl (2)": "bye"}
+
+
 def test_each_recording_in_a_folder_stays_a_recording_of_its_own(tmp_path: Path, day: Recording) -> None:
     (tmp_path / "a.jsonl").write_text(RECORDING)
     (tmp_path / "b.jsonl").write_text(RECORDING)

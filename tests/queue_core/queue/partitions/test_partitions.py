@@ -247,6 +247,21 @@ async def test_a_paused_run_that_was_overtaken_does_no_harm(redis: Redis, clock:
     assert (await process(redis, 5, clock).enqueue(stored[0])).status == "duplicate"
 
 
+async def test_a_note_that_somebody_deletes_during_the_change_is_reported(redis: Redis, clock: Clock) -> None:
+    mover = process(redis, 2, clock)
+    runs = mover.transport.gathered
+
+    def gathered(call: object) -> Awaitable[object]:
+        return deleted(call) if type(call).__name__ == "OpenPartition" else runs(call)  # type: ignore[arg-type]
+
+    async def deleted(call: object) -> object:
+        await redis.delete(*(f"wa:{{{number}}}:layout" for number in range(5)))
+        return await runs(call)  # type: ignore[arg-type]
+
+    mover.transport.gathered = gathered  # type: ignore[method-assign, assignment]
+    await check_refused(lambda: mover.partitions.change(5).run(wait_s=10), "the note of this change is gone")
+
+
 async def test_another_change_must_wait_until_the_first_is_complete(redis: Redis, clock: Clock) -> None:
     old = process(redis, 2, clock)
     await redis.hset("wa:{0}:layout", "partitions", "2>5")
