@@ -184,7 +184,7 @@ class Loaded(BaseModel):
 
 
 class FaultySettingsError(InvalidSettingsError):
-    """Raised for wrong settings, with one fault per line; `warnings` may explain them, such as a misspelt name."""
+    """Raised for wrong settings: a fault on each line, those of `queue` on one. `warnings` name misspelt settings."""
 
     def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
         super().__init__("\n".join(faults))
