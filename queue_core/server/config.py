@@ -184,7 +184,7 @@ class Loaded(BaseModel):
 
 
 class FaultySettingsError(InvalidSettingsError):
-    """Raised for wrong settings: a fault on each line, those of `queue` on one. `warnings` name misspelt settings."""
+    """Raised for wrong settings: a fault on each line, those of `queue` on one. `warnings` may explain them."""
 
     def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
         super().__init__("\n".join(faults))
