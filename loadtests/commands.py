@@ -205,9 +205,9 @@ PLAN: faults at times from the start of the load, such as
 {faults_in_words("load")}
 
 Exit code: 0: every threshold is met. 1: a threshold is missed. 2: the command
-cannot be carried out as typed. 3: the run is not valid: the generator was late (which only
-ends a ramp), a part of the stack did not start or ended by itself, a fault did not happen, other
-programs left the machine no CPU time, or there is no result."""
+cannot be carried out as typed. 3: the run is not valid: the generator was late (which ends
+a ramp, and leaves it valid), a part of the stack did not start or ended by itself, a fault did
+not happen, other programs left the machine no CPU time, or there is no result."""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,9 +33,9 @@ REDELIVER_WAIT_MAX_S = 30.0
 WhatsApp's Cloud API repeats for days, with waits that grow in the same way; a load test does not last that long.
 """
 UNDER_WAY_MAX = 2_000
-"""Largest number of open requests. A load that needs more of them makes the generator late and the run invalid."""
+"""Largest number of open requests. A load that needs more of them makes the generator late."""
 LATE_S_MAX = 60.0
-"""Delay after which the rest of the load is given up. Such a run is invalid, and would go on for a long time."""
+"""Delay after which the rest of the load is given up. Such a run is invalid, except a ramp."""
 CONNECTIONS_MAX = 512
 TIMEOUT_S = 30.0
 REPORT_EVERY_S = 1.0

@@ -232,7 +232,7 @@ def value_for_locust(options: argparse.Namespace, name: str) -> str:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """Return the schedule that the options ask for. Raises ValueError."""
+    """Return a description of the messages that the options ask for. Raises ValueError."""
     return Plan(
         scenario=options.scenario,
         rate=options.rate,

@@ -60,9 +60,9 @@ class LoadRun:
 def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     """Carry out a load test and return Locust's exit code, or INVALID when a fault of the plan did not happen.
 
-    The logs of the stack are moved to `out`, unless Locust refused its options. Raises StackError, EmbeddedRedisError
-    or ListenError when the stack does not start or a part of it ends by itself; then the message says where the logs
-    are.
+    The logs of the stack are moved to `out`, unless Locust refused its options. Raises StackError, which says where the
+    logs are, when a part of the stack does not start or ends by itself; and EmbeddedRedisError, ServersError or
+    ListenError when the stack cannot start.
     """
     out = run.out.absolute()
     with temporary_folder() as folder:

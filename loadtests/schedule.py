@@ -17,8 +17,8 @@ from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 WARM_UP_S = 300.0
-"""Length of the first part of a stream of bursts, which is not sent, since turns only begin in it. The longest turn is
-as long."""
+"""Time at the start of drawn bursts that is not sent: turns begin in it, and none from before goes on, so it has too
+few messages. Few turns are longer."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0

@@ -211,7 +211,7 @@ class Account:
     def _progress(self) -> str:
         """Return the number of messages that were sent; while the processes still send, the number that were due.
 
-        Processes report a message every second and once its last delivery has ended, so their count is older than
+        Processes report once a second, and only messages whose deliveries have ended, so their count is older than
         the queue's.
         """
         whole = f"{len(self.jobs):,}"
@@ -255,7 +255,7 @@ class Account:
     def _waiting_and_dead(self) -> tuple[int, int]:
         """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are unknown.
 
-        An estimate could make waiting messages look lost, so it counts every message that it concerns as waiting.
+        While there is only an estimate, all messages of the load count as waiting, so that none looks lost.
         """
         until = time.time() + COUNT_TIMEOUT_S
         measured = self._measured()

@@ -1,7 +1,7 @@
 """Facts about the stack of a load: the stack's settings, the faults, and the usage of CPU and memory.
 
 `python -m loadtests run` and Locust's process share a folder with these files. The command writes all of them except
-`started`, which Locust's process writes; that process also reads all of them into the result.
+`started`, which Locust's process writes; that process also reads the others into the result.
 
 - `stack_facts.json`: StackFacts, written before the start;
 - `started`: Unix time of the start of the load;

@@ -24,7 +24,9 @@ def history_of(seen: Sequence[tuple[float, States]], ledger: Ledger) -> list[str
         (ledger.acknowledged[message_id], f"{message_id} was acknowledged, and never answered")
         for message_id in ledger.unanswered()
     ]
-    moments += [(at_s, f"stood still for {length_s:.2f} s") for at_s, length_s in ledger.stalls.lengths()]
+    moments += [
+        (at_s, f"the machine stood still for {length_s:.2f} s") for at_s, length_s in ledger.stalls.lengths()
+    ]
     started_s = time.time() - time.monotonic()
     return [
         f"{datetime.fromtimestamp(started_s + at_s).astimezone():%H:%M:%S.%f} {words}"

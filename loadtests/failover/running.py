@@ -177,7 +177,7 @@ class Run:
         deadline = time.monotonic() + DRAIN_S_MAX
         while time.monotonic() < deadline:
             try:
-                if not any(await _waiting_and_dead(queue)):
+                if not await queue.depth():
                     return
             except QueueUnavailableError:
                 pass

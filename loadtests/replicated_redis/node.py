@@ -77,7 +77,7 @@ class Node:
         return self._proxy
 
     def command(self, *words: str | int) -> Any:
-        """Run a command past the proxy, and return the answer as text. Raises redis-py's errors."""
+        """Run a command, not through the proxy, and return the answer as text. Raises redis-py's errors."""
         if self._client is None:
             self._client = redis.Redis(
                 port=self.own_port,

@@ -19,7 +19,7 @@ class SentinelServers(ReplicatedServers):
 
     Args:
         server: Program to run; see choose_redis_server. The sentinels run it too.
-        proxied: Put a proxy in front of each server, which can cut its links. Sentinels reach each other without.
+        proxied: Put a proxy in front of each server, which can cut its links. Sentinels reach each other directly.
         tls: Let these proxies answer TLS too, with these settings; the servers themselves have none.
         down_after_ms: Silence after which a sentinel takes a server for dead.
         append_only: Keep an append-only file, so that a server that is started again has its data.

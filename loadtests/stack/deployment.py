@@ -117,7 +117,7 @@ class Stack:
         return self._redis.binary.version
 
     def start(self) -> None:
-        """Start everything and return when all of it is ready. Raises StackError, EmbeddedRedisError."""
+        """Start everything and return when all of it is ready. Raises StackError, EmbeddedRedisError, ServersError."""
         self.log_folder.mkdir(parents=True, exist_ok=True)
         for log in self.log_folder.glob("*.log"):  # of an earlier stack, which perhaps had other processes
             log.unlink()
@@ -151,7 +151,8 @@ class Stack:
                 if name in self._ports:
                     raise self._failure(name, f"ended with code {code}")
             if not self._redis.is_running() and not self._is_redis_stopped:
-                raise StackError(f"redis-server ended by itself. Its log ends:\n{self._redis.log_tail()}")
+                logs = f"All other logs are in {self.log_folder}; its log ends:\n{self._redis.log_tail()}"
+                raise StackError(f"redis-server ended by itself. {logs}")
 
     def spawn(
         self,
@@ -226,7 +227,7 @@ class Stack:
             self._is_redis_stopped = False
 
     def restart_redis(self) -> None:
-        """Restart Redis on its data, a single server in good order; return when it answers."""
+        """Restart Redis on its data: stop a single server in good order, kill a primary. Return when it answers."""
         with self._lock:
             self.usage()  # measured before the process ends
             self._redis.restart()

@@ -37,7 +37,7 @@ class MachineUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Usage of each process by name, Redis's used_memory, None while Redis does not answer, and the whole machine's."""
+    """Usage of each process by name, of the machine, and Redis's used_memory, None while Redis does not answer."""
 
     processes: dict[str, ProcessUsage]
     redis_bytes: int | None

@@ -132,7 +132,7 @@ def simulated_run(run: Run, recording: Recording) -> TrialRun:
 
 
 def measure(recording: Path, name: TrialName, deployment: Deployment, load: Load, out: Path) -> TrialRun:
-    """Run a trial live; `out` gets the report of the load test and its logs. Raises StackError and others of `run`.
+    """Run a trial live; `out` gets the report of the load test and its logs. Raises the errors of `carry_out`.
 
     The stack has as many workers as the simulated one, and each takes as many turns at a time.
     """

@@ -26,7 +26,7 @@ class BadBodyError(Exception):
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Read the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
+    """Read the raw body. Raises BadBodyError when it is too large, too slow, cut off or not declared as JSON.
 
     The content type is required since any web page can make a browser post to this machine, but not with that type.
     """
@@ -43,6 +43,8 @@ async def read_body(request: web.Request) -> bytes:
         ) from None
     except web.RequestPayloadError:
         raise BadBodyError(400, "the body is not compressed in the way that Content-Encoding names") from None
+    except ConnectionError:
+        raise BadBodyError(400, "the connection ended before the whole body had arrived") from None
     except TimeoutError:
         raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
 

@@ -103,7 +103,7 @@ class ServerSettings(EnvironmentSettings):
     """Longest pause before a bubble, in which the user sees "typing…"; short bubbles come sooner."""
 
     ai: Literal["echo", "dify", "openai", "http"] | None = None
-    """Kind of AI that answers; empty: `serve` echoes, the others refuse to start if `lacks_ai`."""
+    """Kind of AI that answers; empty: an echo, but `web`, `worker` and `tick` do not start if `lacks_ai`."""
     ai_url: WholeUrl = ""
     """Address of the AI: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
@@ -119,7 +119,8 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = UNAVAILABLE_WAITS_S
-    """Waits before the second, third, … attempt after a failure of the AI. Uncounted tries wait at least the first."""
+    """Waits before the second, third, … attempt after a failure of the AI. While the AI is away, each wait is at least
+    as long as the first."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
@@ -183,7 +184,7 @@ class Loaded(BaseModel):
 
 
 class FaultySettingsError(InvalidSettingsError):
-    """Raised for wrong settings, with one fault per line; `warnings` may explain them, such as a misspelt name."""
+    """Raised for wrong settings: a fault on each line, those of `queue` on one. `warnings` may explain them."""
 
     def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
         super().__init__("\n".join(faults))
@@ -215,8 +216,8 @@ def load(
     """Read settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
     Without `env_file` the file is `.env`, if there is one; a file that is named must exist. With `needs_ai`,
-    `lacks_ai` is a fault; with `takes_webhooks`, webhooks that anybody could post are. Raises InvalidSettingsError,
-    which lists every fault and shows no secret.
+    `lacks_ai` is a fault; with `takes_webhooks`, a public address without a secret is one, too. Raises
+    InvalidSettingsError, which lists every fault and shows no secret.
     """
     file_values, warnings = _from_file(env_file)
     given = {name: value for name, value in {**file_values, **environ}.items() if value}
@@ -359,7 +360,7 @@ def suspects(
     prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
     for name in sorted({*file_values, *environ} - set(names)):
         cutoff = 0.85 if name in file_values else 0.9
-        plain = name.replace("QUEUE_QUEUE_", "QUEUE_", 1)  # of a setting whose own name begins with queue_
+        plain = name.replace("QUEUE_QUEUE_", "QUEUE_", 1)  # queue_ttl_s is QUEUE_TTL_S
         close = [plain] if plain in names else difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
         if close or name.startswith(prefixes if name in file_values else "QUEUE_"):
             close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.75)

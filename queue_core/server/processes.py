@@ -203,7 +203,7 @@ async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
-    """Open the receiver of new messages: the queue, or, after the switch back, the legacy buffer.
+    """Open the receiver of new messages: the queue, or with USE_QUEUE_SYSTEM=false the legacy buffer.
 
     In both cases, messages that a killed process left in the buffer are moved into the queue.
     """

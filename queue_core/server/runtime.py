@@ -114,7 +114,7 @@ class Runtime:
         try:
             moved = await self.queue.move_dead_letters_out(DeadLettersFile(path).append)
         except (QueueError, OSError) as error:
-            _log.error("dead letters could not be moved to DEAD_LETTERS_FILE until the next check: %s", error)
+            _log.error("dead letters not moved to DEAD_LETTERS_FILE, the next check tries again: %s", error)
             return
         if moved:
             _log.error(

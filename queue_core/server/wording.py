@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,16 +27,19 @@ _FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
 
 
 def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each wrong field, without its value. `names` has the names of fields for people."""
+    """Yield a sentence for each wrong field, without its value, which may be a secret.
+
+    Faults that the queue finds in its own settings show values. `names` has the names of fields for people.
+    """
     earlier = set()
     for fault in error.errors(include_url=False, include_input=False):
         field = str(fault["loc"][0]) if fault["loc"] else ""
         sentence = _sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
         if field:
             sentence = f"{names.get(field, field)}: {sentence}"
-        else:  # a fault of several settings has Python's names
+        else:  # found by QueueSettings, whose sentences have Python's names: "cap_ms is -1", "max_batch (2) must"
             for name, environment_name in names.items():
-                sentence = sentence.replace(name, environment_name) if len(name) > 6 else sentence
+                sentence = re.sub(rf"\b{name}\b(?= is | \()", environment_name, sentence)
         if sentence not in earlier:  # pydantic reports each item of a list separately
             earlier.add(sentence)
             yield sentence

@@ -30,9 +30,9 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="find everything that could lose a message",
         description="""
             Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
-            persistence, a replica, stranded conversations and more. It says what to do about each. It also runs the
-            queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
-            break the guarantees; warnings may do so later.
+            persistence, a replica, conversations that no worker will look at and more. It says what to do about each.
+            It also runs the queue's scripts on a trial conversation, which it deletes, to find missing rights and
+            refused writes. Errors break the guarantees; warnings may do so later.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve` or `redis`. With --embedded it starts
             the Redis that `serve` would start, checks it, and stops it. The data are in DATA_DIR if that is set or

@@ -264,7 +264,7 @@ def _was_sent(letter: DeadLetter) -> bool:
 
 
 def _arrived(message: QueueMessage, letter: DeadLetter) -> str:
-    """Return the time of the arrival; "" if it is unknown: a message whose reply was sent had finished."""
+    """Return the time of the arrival; "" if it is unknown, since a reply's dead letter is made without it."""
     if _was_sent(letter):
         return ""
     return moment(message.added_at) if message.added_at else "never queued"

@@ -46,7 +46,7 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             counts them. """,
         epilog="""
             example:
-              python -m queue_core drain --timeout 10m && systemctl stop bot-worker
+              python -m queue_core drain --timeout 10m && systemctl stop 'burstqueue-worker@*'
 
             exit codes: 0 empty; 1 not empty in time (the output says what is left), or Redis is not available; 2 wrong
             usage or configuration

@@ -55,7 +55,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="everything about one conversation, texts included",
         description="""
             Shows one conversation: messages that are not finished, with attempts and age; which worker has it and
-            until when; when it is tried again and why the last attempt failed; a reply that is recorded and not
+            until when; when it is tried again and why the last attempt failed; the reply to a turn that is not
             finished; dead letters; the last finished messages; statistics; messages in the legacy buffer, left from a
             time with USE_QUEUE_SYSTEM=false; and the AI's memory.
 

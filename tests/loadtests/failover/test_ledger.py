@@ -120,7 +120,7 @@ def test_the_history_says_who_had_what_and_when_a_lost_message_was_acknowledged(
     assert [line.split(" ", 1)[1] for line in history_of(seen, ledger)] == [
         "node1 primary, replicas online: 1, offset 500",
         "node2 replica, offset 400",
-        "stood still for 0.50 s",
+        "the machine stood still for 0.50 s",
         "m1 was acknowledged, and never answered",
         "node1 is away",
         "node2 primary, replicas online: 0, offset 400, refuses commands",

@@ -166,8 +166,9 @@ def test_redis_is_away_and_comes_back_with_everything_that_it_acknowledged(stack
         assert stack.usage().redis_bytes
         os.kill(stack.processes()["redis"], signal.SIGKILL)
         eventually(lambda: "redis" not in stack.processes(), "Redis has ended")
-    with pytest.raises(StackError, match="redis-server ended by itself"):
+    with pytest.raises(StackError, match="redis-server ended by itself") as raised:
         stack.check()
+    assert str(stack.log_folder) in str(raised.value)
 
 
 def test_redis_writes_before_it_answers_while_it_is_killed(

@@ -144,6 +144,9 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
     faults = faults_of(QUEUE_WINDOW_MS="-1", QUEUE_LOCK_TTL_MS="100", PORT="70000")
     for name in ("QUEUE_WINDOW_MS is -1", "QUEUE_LOCK_RENEW_MS (5000)", "PORT: "):
         assert name in faults
+    faults = faults_of(QUEUE_CAP_MS="-1", QUEUE_PREFIX="my prefix")
+    for words in ("QUEUE_CAP_MS is -1, ", "QUEUE_PREFIX is 'my prefix', "):
+        assert words in faults
 
 
 @pytest.mark.parametrize(

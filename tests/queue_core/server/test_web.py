@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -10,12 +11,14 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from aiohttp import web
 
 from queue_core import QueueMessage
 from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.cloud.example import example_headers, example_message, webhook_of
 from queue_core.errors import QueueUnavailableError
 from queue_core.redis_server.embedded import EmbeddedRedis
+from queue_core.server.web import Web
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.outside import evolution
 from tests.queue_core.server.site import Site, open_site
@@ -249,6 +252,25 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_refused(site: Site) -
             "/webhook/evolution", body, **{"Content-Encoding": encoding, "Connection": "close"}
         )
         assert (status, list(answer)) == (400, ["error"])
+
+
+async def test_a_body_that_is_cut_off_is_refused_without_a_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server runs as in a deployment: that of TestClient cancels the handler instead."""
+    runner = web.AppRunner(Web(site.runtime, asyncio.Event(), webhooks=site.webhooks).app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0])
+    head = "POST /webhook/evolution HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 30\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+    assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"  # so the app reads the body
+    writer.write(b"half")
+    writer.close()
+    await runner.cleanup()
+    assert [record.getMessage() for record in caplog.records] == [
+        "webhook rejected: the connection ended before the whole body had arrived"
+    ]
 
 
 @pytest.mark.parametrize(
