@@ -23,8 +23,8 @@ Length: TypeAlias = Literal["none", "optional", "duration", "amount"]
 FAULTS_MAX = 100
 AT_MS_MAX = 400 * DAY_MS
 DURATION_MS_MAX = 3_600_000.0
-AFTER_A_RESTART_MS = 1_000.0
-"""Time for which a process that died, or Redis, is away if the fault gives none."""
+AWAY_MS = 1_000.0
+"""Time for which a process that died, or Redis, is away if the fault gives no duration."""
 
 
 class FaultKind(NamedTuple):
@@ -187,7 +187,7 @@ class Fault:
 
 
 def parse_faults(texts: Iterable[str], tool: Tool) -> tuple[Fault, ...]:
-    """Read faults, several in a text separated by commas. Those with times come by their times. Raises FaultError."""
+    """Read faults, several in a text separated by commas. Those with a time are sorted by it. Raises FaultError."""
     parts = [part.strip() for text in texts for part in text.split(",")]
     if len(parts) > FAULTS_MAX:
         raise FaultError(f"there are {len(parts)} faults; {FAULTS_MAX} is the limit")

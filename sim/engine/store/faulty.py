@@ -12,12 +12,12 @@ from reports.results.faults import FaultName
 from sim.engine.injector import Injector
 from sim.engine.store.request import Request
 from sim.engine.store.server import INSPECTOR, StoreServer
-from sim.faults import AFTER_A_RESTART_MS, Fault
+from sim.faults import AWAY_MS, Fault
 
 HTTP_TIMEOUT_S = 10.0
 """Time after which a caller over HTTP gives up. Other clients have timeouts of their own."""
 LATE_MS = (50.0, 20_000.0)
-"""Shortest and longest delay of an old copy."""
+"""Shortest and longest time until a request is carried out once more (`late-copies`)."""
 WRITES_BEFORE_ABORT_MAX = 4
 SECOND_WORKER = "worker-2"
 OF_NETWORK: tuple[FaultName, ...] = (
@@ -187,7 +187,7 @@ class FaultyServer(StoreServer):
         if fault.name != "redis-restarts":
             self.store.restore(str(fault))
             self._lost_writes()
-        self.later(AFTER_A_RESTART_MS / 1000, self._end)
+        self.later(AWAY_MS / 1000, self._end)
 
     def _keep_copy(self, fault: Fault) -> None:
         self.store.keep_copy(str(fault))
