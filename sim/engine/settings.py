@@ -64,7 +64,7 @@ class SimSettings(TurnRules):
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
-        check_overlaps(self.faults)
+        check_overlaps(self.faults, "sim")
         if self.engine == "fakeredis" and (
             bad := [fault for fault in self.faults if fault.name not in OF_OUTSIDE]
         ):
