@@ -168,7 +168,7 @@ class FaultyServer(StoreServer):
         elif fault.name in ("clock-forward", "clock-back"):
             self._ahead_us += round(fault.length_ms * 1000) * (1 if fault.name == "clock-forward" else -1)
         elif fault.name == "connection-resets":
-            self._break_connections()
+            self.break_connections()
         else:
             self._restart(fault)
 
@@ -179,7 +179,7 @@ class FaultyServer(StoreServer):
     def _restart(self, fault: Fault) -> None:
         """Restart, or fail over: connections break, scripts are forgotten, and data may go back."""
         if fault.name == "redis-fails-over":
-            self._break_connections()
+            self.break_connections()
             self.store.set_state(is_replica=True)
         else:
             self.begin_outage("away")
@@ -191,10 +191,6 @@ class FaultyServer(StoreServer):
 
     def _keep_copy(self, fault: Fault) -> None:
         self.store.keep_copy(str(fault))
-
-    def _break_connections(self) -> None:
-        self.begin_outage("away")
-        self.end_outage()
 
 
 def _reset() -> Exception:
