@@ -19,7 +19,7 @@ from queue_core.recording.reader import RecordingError
 from sim.commands import audit, importing, replay, sweep, synth, systems
 from sim.commands.errors import InputError
 from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, Parser
-from sim.engine.processes import ProcessDiedError
+from sim.engine.processes import ChildProcessDiedError
 from sim.engine.settings import SettingsError
 from sim.importers.base import ImportFailedError
 from sim.study import ReplayFailedError
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exception(error)
         print(f"sim: a run failed, which is a bug in a system or in the simulator: {error}", file=sys.stderr)
         return BAD_OUTCOME
-    except ProcessDiedError as error:
+    except ChildProcessDiedError as error:
         print(f"sim: {error}", file=sys.stderr)
         return BAD_OUTCOME
     except BrokenPipeError:

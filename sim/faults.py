@@ -23,8 +23,8 @@ Length: TypeAlias = Literal["none", "optional", "duration", "amount"]
 FAULTS_MAX = 100
 AT_MS_MAX = 400 * DAY_MS
 DURATION_MS_MAX = 3_600_000.0
-AFTER_A_RESTART_MS = 1_000.0
-"""Time for which a process that died, or Redis, is away if the fault gives none."""
+AWAY_MS = 1_000.0
+"""Time for which a process that died, or Redis, is away if the fault gives no duration."""
 
 
 class FaultKind(NamedTuple):
@@ -187,17 +187,18 @@ class Fault:
 
 
 def parse_faults(texts: Iterable[str], tool: Tool) -> tuple[Fault, ...]:
-    """Read faults, several in a text separated by commas. Those with times come by their times. Raises FaultError."""
+    """Read faults, several in a text separated by commas. Those with a time are sorted by it. Raises FaultError."""
     parts = [part.strip() for text in texts for part in text.split(",")]
     if len(parts) > FAULTS_MAX:
         raise FaultError(f"there are {len(parts)} faults; {FAULTS_MAX} is the limit")
     faults = tuple(sorted((_parse(part, tool) for part in parts), key=lambda fault: fault.at_ms))
-    check_overlaps(faults)
+    check_overlaps(faults, tool)
     return faults
 
 
-def check_overlaps(faults: Sequence[Fault]) -> None:
+def check_overlaps(faults: Sequence[Fault], tool: Tool) -> None:
     """Refuse faults that cannot happen together. Raises FaultError."""
+    restart_ms = AWAY_MS if tool == "sim" else 0.0  # a load test waits until Redis is back
     grouped: dict[str, list[Fault]] = {}
     for fault in faults:
         if fault.rate is None:
@@ -209,7 +210,8 @@ def check_overlaps(faults: Sequence[Fault]) -> None:
     for group, members in grouped.items():
         for fault, later in pairwise(members):
             lasts = group == OF_REDIS or FAULTS[fault.name].length == "duration"
-            if lasts and later.at_ms <= fault.at_ms + fault.lasts_ms:
+            lasts_ms = fault.lasts_ms or (restart_ms if group == OF_REDIS else 0.0)
+            if lasts and later.at_ms <= fault.at_ms + lasts_ms:
                 raise FaultError(f"{later} falls into {fault}: let it begin later")
 
 

@@ -20,7 +20,7 @@ from sim.engine.process_loop import ProcessLoop
 from sim.engine.settings import SimSettings
 from sim.engine.streams import derived_seed
 from sim.engine.system import System, WebhookFailedError
-from sim.engine.world import SimulatedFault, World, first_of
+from sim.engine.world import SimulatedFault, World, result_or_failure
 from sim.faults import strikes_processes
 
 REST_LIMIT_MS = 2 * 3600 * 1000
@@ -79,9 +79,9 @@ class _Replay:
     async def result(self) -> Run:
         world, system = self._world, self._system
         try:
-            came_to_rest = await first_of(self._reach_rest(), world)
+            came_to_rest = await result_or_failure(self._reach_rest(), world)
             at_rest_ms = world.ledger.changed_at_ms if came_to_rest else world.now_ms()
-            await first_of(system.settle(), world)
+            await result_or_failure(system.settle(), world)
             pending = system.pending_ids()
             result = outcome(
                 world,
@@ -92,7 +92,7 @@ class _Replay:
                 at_rest_ms=at_rest_ms,
                 came_to_rest=came_to_rest,
             )
-            await first_of(system.stop(), world)
+            await result_or_failure(system.stop(), world)
             return result
         finally:
             await self._deployment.bury()

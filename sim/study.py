@@ -234,8 +234,8 @@ def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
 def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
     """Estimate the share of lost messages, with its interval, for each recording and system.
 
-    The interval assumes independent messages, so it is too narrow where losses within a run come in groups. Runs are
-    independent: `runs_with_loss` counts those that lost a message.
+    The interval assumes independent messages, so it is too narrow where losses within a run come in groups.
+    `runs_with_loss` does not have this fault, since runs are independent.
     """
     grouped: dict[tuple[str, str], list[Run]] = {}
     for run in runs:

@@ -11,7 +11,7 @@ from reports.results.faults import FaultName
 from sim.engine.process_loop import Process, ProcessLoop, current_process
 from sim.engine.system import System
 from sim.engine.world import ProcessDiedError, World
-from sim.faults import AFTER_A_RESTART_MS, OF_PROCESSES, Fault
+from sim.faults import AWAY_MS, OF_PROCESSES, Fault
 
 Role = str
 """Beginning of the names of processes: `worker` or `web`. A system without it has one process, which does both."""
@@ -92,7 +92,7 @@ class Deployment:
                 await self._freeze(self._processes[names[0]], fault)
                 return
         self._world.faults.struck(fault)
-        await self._restart(names, fault.length_ms or AFTER_A_RESTART_MS)
+        await self._restart(names, fault.length_ms or AWAY_MS)
 
     async def _freeze(self, process: Process, fault: Fault) -> None:
         if process.state != "running":
@@ -135,7 +135,7 @@ class Deployment:
             self._loop.call_soon(self._replace, process.name, context=self._loop.outside)
 
     def _replace(self, name: str) -> None:
-        self._world.spawn(self._restart([name], AFTER_A_RESTART_MS), name=f"restart of {name}")
+        self._world.spawn(self._restart([name], AWAY_MS), name=f"restart of {name}")
 
     def _of_role(self, role: Role) -> list[str]:
         names = self._system.processes

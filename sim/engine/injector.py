@@ -62,7 +62,7 @@ class Injector:
     def drawn(self, name: FaultName) -> Fault | None:
         """Return the fault that strikes at this occasion, without counting it; None if none strikes."""
         for fault in self._by_name.get(name, ()):
-            if fault.rate is None:  # a death at a time is carried out once, and is not an occasion for others
+            if fault.rate is None:  # a death at a time is carried out once, elsewhere: it never strikes here
                 lasts_ms = fault.lasts_ms if FAULTS[fault.name].length == "duration" else 0.0
                 strikes = fault.at_ms <= self._now_ms() < fault.at_ms + lasts_ms
             else:

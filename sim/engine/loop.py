@@ -181,7 +181,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return handle
 
     def at(self, when_s: float, callback: Callable[[Any], None], argument: Any) -> None:
-        """Call back at a time of `time()`, outside of all processes. This costs less than what can be cancelled."""
+        """Call back at a time of `time()`, outside of all processes. Cheaper than `call_at`; cannot be cancelled."""
         self._timers_made = number = self._timers_made + 1
         heappush(self._timers, (when_s, number, callback, argument))
 

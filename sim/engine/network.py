@@ -1,7 +1,6 @@
-"""Redis in simulated time, and the network in front of it.
+"""fakeredis as the Redis of a replay (`--engine fakeredis`), in simulated time, and the network in front of it.
 
-The server is fakeredis, which is pure Python. Only `SimulatedRedis` depends on it: another server would have to provide
-the same two kinds of client and the same clock.
+`sim/engine/store/server.py` is the counterpart that replays use by default, with the same two kinds of client.
 
 A caller that gives up (a timeout, a cancellation) stops waiting, but its request still reaches the server and is
 executed there, as with a real server.
@@ -80,7 +79,7 @@ def server_time(clock: Callable[[], float]) -> Iterator[None]:
 
 
 class SimulatedRedis:
-    """One Redis server and the network to it. Give `clock` to `server_time` while the simulation runs."""
+    """One Redis server and the network to it. A simulation takes place inside its `running()`."""
 
     def __init__(
         self, loop: SimLoop, *, epoch_ms: int, latency: Distribution, stream: Callable[[str], random.Random]
@@ -147,8 +146,8 @@ class SimulatedRedis:
     def _keep_compiled_scripts(self) -> None:
         """Keep compiled scripts, since fakeredis would spend most of its time on compiling them.
 
-        The queue's scripts are loaded: its shipped transport needs no round trip of its own for that, and the one that
-        is used on fakeredis does.
+        The queue's scripts are loaded here, since on fakeredis the queue would need a round trip for that, which it
+        does not need in production.
         """
         if self._lua is None:
             socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)

@@ -16,7 +16,7 @@ _current: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proce
 
 
 class ProcessLoop(SimLoop):
-    """Event loop that asks the process of each callback before it runs it."""
+    """Event loop that runs the callbacks of a process only while the process is running."""
 
     def now_ms(self) -> float:
         """Return simulated time."""
@@ -94,7 +94,9 @@ class Process:
         self.state: Literal["running", "frozen", "dead"] = "running"
         self.is_buried = False
         self.is_stopping = False
+        """True after it was told to stop in good order; only tests do so."""
         self.makes_passes = False
+        """True for a worker that a scheduler calls now and then, only in tests."""
         self.tasks: set[asyncio.Task[Any]] = set()
         self.held: list[_Step] = []
         self.started_ms = loop.now_ms()
@@ -134,7 +136,7 @@ class Process:
         self.ended.set_result(None)
 
     async def bury(self) -> None:
-        """End the tasks, after the run: what they still try is refused by everything outside."""
+        """End the tasks, after the run. What is outside may look at `is_buried`, and refuse what they still try."""
         self.is_buried = True
         for task in list(self.tasks):
             task.cancel()

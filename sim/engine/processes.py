@@ -23,7 +23,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class ProcessDiedError(Exception):
+class ChildProcessDiedError(Exception):
     """Raised when a process was killed before it returned a result."""
 
 
@@ -36,7 +36,7 @@ def spread(
     processes at once. Only the caller, which must be the main thread, receives SIGINT.
 
     Raises:
-        ProcessDiedError: a process was killed.
+        ChildProcessDiedError: a process was killed.
         Exception: an exception of `function`, with its traceback as a note.
     """
     rest = iter(enumerate(tasks))
@@ -71,8 +71,8 @@ def _answer(connection: Connection) -> Any:
     return result
 
 
-def _died() -> ProcessDiedError:
-    return ProcessDiedError("a process was killed; if memory ran out, use fewer processes: --jobs 1")
+def _died() -> ChildProcessDiedError:
+    return ChildProcessDiedError("a process was killed; if memory ran out, use fewer processes: --jobs 1")
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ class Carrier(Protocol):
     """Network: executes a request after half a round trip, and gives a future the answer after the other half."""
 
     def __call__(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
-        """Send the request, which raises ResponseError for an error reply."""
+        """Send the request; `execute` raises ResponseError for an error reply."""
         ...
 
 

@@ -39,7 +39,7 @@ class SimSettings(TurnRules):
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
     ai_by_turn: bool = False
-    """True if the AI takes equally long whenever it is asked about a turn that begins with the same message. The sink
+    """True if the AI takes equally long whenever it is asked about a turn that begins with the same message. The AI
     of a load test does so; otherwise the n-th call of a conversation always takes equally long."""
     webhook_delay_ms: float = 0.0
     """Time of a webhook on its way to the bot, and of its answer on the way back."""
@@ -57,14 +57,14 @@ class SimSettings(TurnRules):
                 raise SettingsError(f"{name}: {error}") from None
         if self.engine not in ENGINES:
             raise SettingsError(
-                f"--engine: there is no engine {self.engine!r}{suggestion(self.engine, ENGINES)}"
+                f"engine: there is no engine {self.engine!r}{suggestion(self.engine, ENGINES)}"
             )
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
-        check_overlaps(self.faults)
+        check_overlaps(self.faults, "sim")
         if self.engine == "fakeredis" and (
             bad := [fault for fault in self.faults if fault.name not in OF_OUTSIDE]
         ):

@@ -26,7 +26,7 @@ from sim.engine.settings import SimSettings
 from sim.engine.store.faulty import OF_NETWORK, OF_SERVER, FaultyServer
 from sim.engine.store.server import StoreServer
 from sim.engine.streams import AI_DRAW, share, stream
-from sim.faults import AFTER_A_RESTART_MS
+from sim.faults import AWAY_MS
 
 AI_SLOWER = 10
 """Factor of the AI's time while the fault `ai-slow` strikes."""
@@ -235,7 +235,7 @@ class World:
 
     async def _outlast_faults(self) -> None:
         """Keep the run from coming to rest before all faults have struck."""
-        await asyncio.sleep((self.faults.last_end_ms + AFTER_A_RESTART_MS) / 1000)
+        await asyncio.sleep((self.faults.last_end_ms + AWAY_MS) / 1000)
 
     @cached_property
     def _http_stream(self) -> Random:
@@ -344,7 +344,7 @@ async def _await(handler: Callable[[], Awaitable[None]]) -> None:
     await handler()
 
 
-async def first_of(work: Awaitable[Any], world: World) -> Any:
+async def result_or_failure(work: Awaitable[Any], world: World) -> Any:
     """Wait for the work, or raise as soon as an activity or daemon of the world fails."""
     task = asyncio.ensure_future(work)
     watchdog = asyncio.ensure_future(world.failure())

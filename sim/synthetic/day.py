@@ -32,7 +32,7 @@ GAP_LOG_MEAN = 2.118
 GAP_LOG_SIGMA = 1.207
 GAP_LOG_SHIFT_S = 0.5
 """ln(gap in seconds + shift) of two messages in a turn is close to normal with this mean and deviation. The
-measured gaps have a heavier tail: their 99th percentile is 212 s, that of the model 127 s."""
+measured gaps have a heavier tail: their 99th percentile is 212 s, that of the model 129 s."""
 TURN_GAP_MS_MAX = 300_000
 """Longest gap within a turn; a longer silence of the user ends the turn."""
 

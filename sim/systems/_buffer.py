@@ -52,7 +52,7 @@ class BufferSystem(System):
         message = BufferedMessage(
             self._deliveries, *conversation, arrival.id, arrival.text, self.world.now_ms()
         )
-        with self.witness.attending(buffer_key(conversation)):
+        with self.witness.reading(buffer_key(conversation)):
             try:
                 await self._buffer.add(conversation, message)
             except QueueUnavailableError as error:
@@ -114,14 +114,14 @@ class _Host:
         if self._world.fault("timer-dies"):
             self._witness.timer_failed(key, Cause(code="timer_died", call=attempt))
             return
-        self._witness.attend(key)
-        self._world.spawn(self._attended(key, timer), name="buffer timer")
+        self._witness.add_reader(key)
+        self._world.spawn(self._counted(key, timer), name="buffer timer")
 
-    async def _attended(self, key: str, timer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _counted(self, key: str, timer: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await timer()
         finally:
-            self._witness.leave(key)
+            self._witness.remove_reader(key)
 
     async def call_processor(self, process: Callable[[], Awaitable[None]]) -> None:
         async def processed() -> None:

@@ -1,4 +1,4 @@
-"""The attempt to repair the buffer: a lock and a grace window."""
+"""The attempt to repair the buffer: a lock, and a wait before writes near the due time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sim.systems._buffer import BufferSystem
 
 
 class BufferV2(BufferSystem):
-    """The buffer with a lock (ignored after a few tries), a grace window around 8 s, retried calls, and longer TTLs."""
+    """The buffer with a lock (ignored after a few tries), a wait before writes around 8 s, retries, and longer TTLs."""
 
     name: ClassVar[str] = "buffer-v2"
     order: ClassVar[int] = 20

@@ -1,4 +1,4 @@
-"""The Redis queue as first deployed."""
+"""The Redis list as first deployed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The repair of the Redis queue."""
+"""The repair of the Redis list."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class QueueSystem(System):
         """Do nothing: a failure shows at the turn."""
 
     async def start(self, process: str) -> None:
-        """Start a worker; or the task of the web process that settles what it answered without Redis."""
+        """Start a worker; or the web process's task that tells Redis, once it is back, what was answered without it."""
         self._starts[process] += 1
         start = self._starts[process]
         name = process if start == 1 else f"{process}.{start}"

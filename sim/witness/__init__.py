@@ -1,1 +1,1 @@
-"""Witnesses of the old systems, which record each loss and its cause at the moment it happens."""
+"""Observers of the systems other than the queue, which record each loss and its cause at the moment it happens."""

@@ -57,19 +57,19 @@ class BufferWitness:
         self.custody = Custody(world.ledger)
 
     @contextmanager
-    def attending(self, key: str) -> Iterator[None]:
+    def reading(self, key: str) -> Iterator[None]:
         """Count one more reader during the block, which may read the buffer or start its timer."""
-        self.attend(key)
+        self.add_reader(key)
         try:
             yield
         finally:
-            self.leave(key)
+            self.remove_reader(key)
 
-    def attend(self, key: str) -> None:
+    def add_reader(self, key: str) -> None:
         """Count one more reader of the buffer: a webhook, timer or processor."""
         self._readers[key] = self._readers.get(key, 0) + 1
 
-    def leave(self, key: str) -> None:
+    def remove_reader(self, key: str) -> None:
         """Count one reader less. After the last reader, the messages that still wait in the buffer are lost."""
         self._readers[key] -= 1
         waiting = self.custody.waiting(key)

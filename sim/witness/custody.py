@@ -1,4 +1,4 @@
-"""Custody: the messages that Redis holds for the old systems and that no batch has taken yet."""
+"""Custody: the stored messages of a system other than the queue that no batch has taken yet."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Message(NamedTuple):
 
 
 class Custody:
-    """The stored messages that wait for the AI, by their keys in Redis.
+    """The stored messages that wait for the AI, by their keys in Redis, or in the memory of a system without Redis.
 
-    A message is in custody from the write that put it into Redis until a batch claims it or it is lost.
+    A message is in custody from the write that stored it until a batch claims it or it is lost.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -31,7 +31,7 @@ class Custody:
         self._waiting: dict[str, dict[Message, None]] = {}
 
     def store(self, key: str, message: Message) -> None:
-        """Record that the message was stored in Redis under `key`."""
+        """Record that the message was stored under `key`."""
         self._waiting.setdefault(key, {})[message] = None
         self._ledger.stored(message.conversation, message.id)
 

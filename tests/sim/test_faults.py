@@ -38,6 +38,8 @@ def test_faults_are_read_in_the_order_of_their_times_and_written_as_they_are_typ
         ("sim", "timer-dies=often", "the rate must be a number from 0 to 1"),
         ("sim", "away@20s:5s", "away is now redis-away: write redis-away@20s:5s"),
         ("sim", "redis-away@5s:5s,redis-hangs@9s:1s", "redis-hangs@9s:1s falls into redis-away@5s:5s"),
+        ("sim", "redis-restarts@5s,redis-hangs@6s:20s", "redis-hangs@6s:20s falls into redis-restarts@5s"),
+        ("sim", "redis-fails-over@5s:9s,redis-full@5500ms:1s", "falls into redis-fails-over@5s:9s"),
         ("sim", "ai-fails@5s:5s,ai-fails@9s:1s", "ai-fails@9s:1s falls into ai-fails@5s:5s"),
         ("sim", "ai-fails@5s:5s,ai-fails=0.1", "ai-fails is given more than once"),
         ("load", "kill-worker@20s", "kill-worker is now worker-dies: write worker-dies@20s"),
@@ -56,6 +58,10 @@ def test_workers_may_die_together_and_one_fault_may_follow_another() -> None:
     assert (
         len(parse_faults(["worker-dies@5s,worker-dies@5s,redis-away@5s:5s,redis-hangs@11s:1s"], "load")) == 4
     )
+
+
+def test_a_fault_of_redis_may_follow_a_restart_once_redis_is_back() -> None:
+    assert len(parse_faults(["redis-restarts@5s,redis-hangs@6001ms:1s"], "sim")) == 2
 
 
 def test_the_help_of_each_tool_lists_its_faults() -> None:

@@ -188,3 +188,9 @@ def test_folded_runs_from_other_processes_share_their_texts() -> None:
     assert all(left is right for left, right in zip(first, second, strict=True))
     assert first["recording"] is second["recording"]
     assert runs[0]["recording"] is not runs[1]["recording"]
+
+
+def test_an_unknown_engine_is_named_as_the_option_is_typed() -> None:
+    study = Study(load([INCIDENT]), ["queue"], SimSettings(), {"engine": "rapid"})
+    with pytest.raises(SettingsError, match=r"^--engine: there is no engine 'rapid'"):
+        carry_out(study)

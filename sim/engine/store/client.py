@@ -59,7 +59,7 @@ class StoreClient(redis.asyncio.Redis):
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together, and return their answers, errors included. Repeats as `retry` says.
 
-        A read that blocks is not repeated: its connection is that of a listener, whose owner must know.
+        A read that blocks is not repeated: the listener that makes it must learn that its connection broke.
         """
         if self._retry is None or _block_ms(commands[0]) is not None:
             return await self._send(commands)
@@ -69,7 +69,7 @@ class StoreClient(redis.asyncio.Redis):
         return answers
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Raise redis-py's ConnectionError and TimeoutError."""
+        """Send commands once. Raises redis-py's ConnectionError and TimeoutError."""
         server, half_s = self._server, self._server.half_trip_s(self._latencies)
         answered: asyncio.Future[list[Any]] = server.loop.create_future()
         server.send(_Commands(self._name, half_s, answered, server, commands))

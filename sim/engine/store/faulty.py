@@ -12,12 +12,12 @@ from reports.results.faults import FaultName
 from sim.engine.injector import Injector
 from sim.engine.store.request import Request
 from sim.engine.store.server import INSPECTOR, StoreServer
-from sim.faults import AFTER_A_RESTART_MS, Fault
+from sim.faults import AWAY_MS, Fault
 
 HTTP_TIMEOUT_S = 10.0
 """Time after which a caller over HTTP gives up. Other clients have timeouts of their own."""
 LATE_MS = (50.0, 20_000.0)
-"""Shortest and longest delay of an old copy."""
+"""Shortest and longest time until a request is carried out once more (`late-copies`)."""
 WRITES_BEFORE_ABORT_MAX = 4
 SECOND_WORKER = "worker-2"
 OF_NETWORK: tuple[FaultName, ...] = (
@@ -168,7 +168,7 @@ class FaultyServer(StoreServer):
         elif fault.name in ("clock-forward", "clock-back"):
             self._ahead_us += round(fault.length_ms * 1000) * (1 if fault.name == "clock-forward" else -1)
         elif fault.name == "connection-resets":
-            self._break_connections()
+            self.break_connections()
         else:
             self._restart(fault)
 
@@ -179,7 +179,7 @@ class FaultyServer(StoreServer):
     def _restart(self, fault: Fault) -> None:
         """Restart, or fail over: connections break, scripts are forgotten, and data may go back."""
         if fault.name == "redis-fails-over":
-            self._break_connections()
+            self.break_connections()
             self.store.set_state(is_replica=True)
         else:
             self.begin_outage("away")
@@ -187,14 +187,10 @@ class FaultyServer(StoreServer):
         if fault.name != "redis-restarts":
             self.store.restore(str(fault))
             self._lost_writes()
-        self.later(AFTER_A_RESTART_MS / 1000, self._end)
+        self.later(AWAY_MS / 1000, self._end)
 
     def _keep_copy(self, fault: Fault) -> None:
         self.store.keep_copy(str(fault))
-
-    def _break_connections(self) -> None:
-        self.begin_outage("away")
-        self.end_outage()
 
 
 def _reset() -> Exception:

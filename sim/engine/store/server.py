@@ -168,12 +168,16 @@ class StoreServer:
         self.may_fail = True
         self._outage = kind
         if kind == "away":
-            self.breaks += 1
-            self._blocked.clear()
-            error = redis.exceptions.ConnectionError("Connection closed by server.")
-            under_way, self._under_way = self._under_way, {}
-            for request in under_way:
-                request.fail(error)
+            self.break_connections()
+
+    def break_connections(self) -> None:
+        """Break all connections: the requests under way fail, and no answer comes to them any more."""
+        self.breaks += 1
+        self._blocked.clear()
+        error = redis.exceptions.ConnectionError("Connection closed by server.")
+        under_way, self._under_way = self._under_way, {}
+        for request in under_way:
+            request.fail(error)
 
     def end_outage(self) -> None:
         """End the outage. Execute the requests that came while the server hung, in their order."""

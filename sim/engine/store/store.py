@@ -1,7 +1,7 @@
 """Store that executes commands and scripts, and returns answers in the form of redis-py's parser.
 
-The files in `lua/` have the commands. A missing command raises UnknownCommandError, so that nothing is silently
-simulated in a wrong way. `tests/sim/engine/store/` compares the store with real servers, call by call.
+The files in `lua/` have the commands. A missing command or option raises UnknownCommandError, so that nothing is
+silently simulated in a wrong way. `tests/sim/engine/store/` compares the store with real servers, call by call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KEPT_NUMBERS = 100_000
 
 
 class UnknownCommandError(Exception):
-    """Raised for a missing command: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
+    """Raised for a missing command or option: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
 
 
 def _lua_language() -> Any:

@@ -44,7 +44,7 @@ class StoreTransport(Transport):
         )
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Run a call in the order in which they were made. Cancelling the future does not cancel the call."""
+        """Run a call after all gathered calls before it. Cancelling the future does not cancel the call."""
         return self._gathered.carry(call)
 
     async def alone(self, call: Call[Result]) -> Result:
@@ -181,7 +181,7 @@ class _Connection:
             self._ready()
 
     def failed(self, write: _Write, error: Exception) -> None:
-        """Send what is under way once more over another connection, before everything else."""
+        """After a lost connection, send what is under way once more over another one; after other errors, fail it."""
         if not self.waits_for(write):
             return
         if isinstance(error, exceptions.ConnectionError):

@@ -98,7 +98,7 @@ class MarketSystem(System):
         """Wait."""
         await asyncio.sleep(wait_ms / 1000)
 
-    def has_timer(self, key: str) -> bool:
+    def timer_will_fire(self, key: str) -> bool:
         """Return True if a timer that is started now will fire; otherwise note why nothing reads `key`."""
         if self.world.fault("timer-dies"):
             self.nobody_reads(key, Cause(code="timer_died", call=1))
@@ -121,7 +121,7 @@ class MarketSystem(System):
     ) -> None:
         """Reply to the messages. Only this activity holds them, so an error loses them.
 
-        An AI that fails is asked again at once, up to `tries` times.
+        An AI that fails is asked again at once; `tries` counts all calls.
         """
         try:
             await self.reply(key, messages, trigger, due_ms, tries=tries, typing_ms=typing_ms)

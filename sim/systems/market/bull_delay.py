@@ -87,7 +87,7 @@ class BullDelayOptions:
 
 @dataclass(slots=True)
 class _Job:
-    """Facts about a job that Redis keeps, so that a worker that starts finds them. No race touches them."""
+    """Facts about a job that BullMQ keeps in Redis. They are kept here, as no race touches them."""
 
     messages: Sequence[BufferedMessage] = ()
     """Messages of a job that is active."""

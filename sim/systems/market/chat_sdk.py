@@ -178,7 +178,7 @@ class _Invocation:
             work = self._dispatch(self._held, "direct")
         else:
             await self._enqueue()
-            if not self._system.has_timer(self._key):
+            if not self._system.timer_will_fire(self._key):
                 self._system.locked.discard(self._key)
                 return
             work = self._debounce() if strategy == "debounce" else self._burst()

@@ -91,7 +91,7 @@ class EvolutionDebounce(MarketSystem):
         self._texts.setdefault(key, []).append(message)
         if (running := self._timers.pop(key, None)) is not None:
             running.cancel()
-        if self.has_timer(key):
+        if self.timer_will_fire(key):
             self._timers[key] = self.world.spawn(self._fire(key), name=f"{self.name} timer")
 
     async def _fire(self, key: str) -> None:

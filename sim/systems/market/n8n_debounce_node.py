@@ -109,7 +109,7 @@ class N8nDebounceNode(FlowSystem):
         if options.max_messages and waiting >= options.max_messages:
             return await self._read_and_delete(key, start_key), "size"
         wait_ms, is_longest = await self._wait_ms(start_key)
-        if not self.has_timer(key):
+        if not self.timer_will_fire(key):
             return [], ""
         await self.sleep(wait_ms)
         if is_longest:

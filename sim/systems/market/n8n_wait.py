@@ -65,7 +65,7 @@ class N8nWait(FlowSystem):
         await self.node()
         if self.options.wait_ms >= STORED_WAIT_MS:
             self._stored[message] = self.world.now_ms() + self.options.wait_ms
-        elif not self.has_timer(key):
+        elif not self.timer_will_fire(key):
             return
         await self._go_on(message, self.options.wait_ms)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.engine.processes import ProcessDiedError, spread
+from sim.engine.processes import ChildProcessDiedError, spread
 
 REPOSITORY = Path(__file__).parents[3]
 LARGE = 30_000_000
@@ -64,7 +64,7 @@ def test_a_failure_is_raised_with_where_it_happened() -> None:
 
 
 def test_a_killed_process_is_reported() -> None:
-    with pytest.raises(ProcessDiedError, match="--jobs 1"):
+    with pytest.raises(ChildProcessDiedError, match="--jobs 1"):
         list(spread(dying, None, range(9), jobs=2))
 
 

@@ -23,6 +23,12 @@ function data.fail(words)
 end
 local fail = data.fail
 
+-- Notes a command or an option that the store does not have, and ends the call.
+function data.lacks(name)
+  data.unknown = name
+  fail("ERR unknown command '" .. name .. "'")
+end
+
 -- Returns a number as Redis writes it.
 function data.digits(number)
   if number % 1 == 0 then

@@ -8,7 +8,7 @@ local function new_list()
   return {kind = 'list', items = {}, first = 1, last = 0}
 end
 
-local function ended(key, list)
+local function forget_if_empty(key, list)
   if list.last < list.first then
     forget(key)
   end
@@ -40,7 +40,7 @@ function commands.LPOP(key)
   if not list then return false end
   local item = list.items[list.first]
   list.items[list.first], list.first = nil, list.first + 1
-  ended(key, list)
+  forget_if_empty(key, list)
   return item
 end
 
@@ -50,7 +50,7 @@ function commands.RPOP(key)
   if not list then return false end
   local item = list.items[list.last]
   list.items[list.last], list.last = nil, list.last - 1
-  ended(key, list)
+  forget_if_empty(key, list)
   return item
 end
 
@@ -136,6 +136,6 @@ function commands.LREM(key, count, value)
     for index = list.first, to do list.items[index] = nil end
     list.first = to + 1
   end
-  ended(key, list)
+  forget_if_empty(key, list)
   return removed
 end

@@ -18,7 +18,6 @@ local is_full, is_replica = false, false
 local has_written = false -- a script that has written may go on when Redis is full
 local abort_in = false    -- number of writes that a script may make before it is aborted
 local runs_script = false
-local unknown = false     -- a command that the store does not have
 
 function commands.TIME()
   return {digits(math.floor(clock.us / 1e6)), digits(clock.us % 1e6)}
@@ -37,16 +36,25 @@ for name in string.gmatch(GROWING, '%S+') do
   writes[name], grows[name] = true, true
 end
 
+-- Smallest numbers of arguments of the commands that take any number of them.
+local LEAST = {
+  DEL = 1, UNLINK = 1, EXISTS = 1, LPUSH = 2, RPUSH = 2, HDEL = 2, HMGET = 2, SADD = 2, SREM = 2, ZREM = 2, ZMSCORE = 2,
+  XDEL = 2,
+}
+
 -- Returns the function of a command that may be run now.
-local function allowed(name)
+local function allowed(name, count)
   local command = commands[name]
   if not command then
     name = string.upper(text(name))
     command = commands[name]
   end
   if not command then
-    unknown = name
-    fail("ERR unknown command '" .. name .. "'")
+    data.lacks(name)
+  end
+  local least = LEAST[name]
+  if least and count < least then
+    fail("ERR wrong number of arguments for '" .. string.lower(name) .. "' command")
   end
   if writes[name] then
     if is_replica then fail(REPLICA) end
@@ -69,7 +77,7 @@ local redis = {}
 local scripts = {}
 
 function redis.call(name, ...)
-  return allowed(name)(...)
+  return allowed(name, select('#', ...))(...)
 end
 
 function redis.pcall(name, ...)
@@ -167,10 +175,10 @@ function store.restore(name)
   data.touched = {}
 end
 
--- Returns an answer in RESP, and what else is to be done: "unknown" when there was a command that the store does not
--- have, "touched" when streams got entries, nil for nothing.
+-- Returns an answer in RESP, and what else is to be done: "unknown" when there was a command or an option that the store
+-- does not have, "touched" when streams got entries, nil for nothing.
 local function answered(is_done, value)
-  return resp(is_done, value), unknown and 'unknown' or data.touched[1] and 'touched' or nil
+  return resp(is_done, value), data.unknown and 'unknown' or data.touched[1] and 'touched' or nil
 end
 
 -- Runs a command at a time in Unix microseconds.
@@ -221,8 +229,8 @@ function store.run(microseconds, sha, count, ...)
 end
 
 function store.unknown()
-  local name = unknown
-  unknown = false
+  local name = data.unknown
+  data.unknown = nil
   return name
 end
 

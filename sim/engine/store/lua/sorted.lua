@@ -190,6 +190,8 @@ end
 -- Returns all members at once, as a real server does for small sets.
 function commands.ZSCAN(key, cursor, ...)
   whole(cursor, 'ERR invalid cursor')
+  local option = ...
+  if option and string.upper(text(option)) ~= 'COUNT' then data.lacks('ZSCAN with ' .. text(option)) end
   if select('#', ...) > 2 then fail(SYNTAX) end
   local sorted = find(text(key), 'zset')
   return {'0', sorted and members_of(sorted, 1, #sorted.members, 1, true) or {}}

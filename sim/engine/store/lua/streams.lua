@@ -196,10 +196,10 @@ function commands.XREAD(...)
   local answers = {}
   for position = 1, number do
     local key, id = text(given[index + position]), text(given[index + number + position])
-    local ms, seq = 0, 0
-    if id ~= '$' then ms, seq = parts_of(id, 0) end
+    if id == '$' then data.lacks('XREAD with $') end
+    local ms, seq = parts_of(id, 0)
     local stream = find(key, 'stream')
-    if stream and id ~= '$' then
+    if stream then
       local entries = range(stream, ms, seq + 1, math.huge, math.huge, limit)
       if #entries > 0 then answers[#answers + 1] = {key, entries} end
     end

@@ -38,7 +38,7 @@ def _flat(values: tuple[Any, ...]) -> Iterator[Any]:
             yield value
 
 
-def some(of: st.SearchStrategy[Any], least: int = 1, most: int = 3) -> st.SearchStrategy[Any]:
+def some(of: st.SearchStrategy[Any], least: int = 0, most: int = 3) -> st.SearchStrategy[Any]:
     return st.lists(of, min_size=least, max_size=most).map(tuple)
 
 
@@ -100,7 +100,7 @@ COMMANDS = st.one_of(
     command("ZREM", KEYS, some(WORDS)),
     command("ZSCORE", KEYS, WORDS),
     command("ZMSCORE", KEYS, some(WORDS)),
-    command("ZSCAN", KEYS, "0"),
+    command("ZSCAN", KEYS, "0", maybe("COUNT", "1")),
     command("ZCARD", KEYS),
     command("ZRANGE", KEYS, NUMBERS, NUMBERS, maybe("WITHSCORES")),
     command("ZREVRANGE", KEYS, NUMBERS, NUMBERS, maybe("WITHSCORES")),
@@ -146,6 +146,7 @@ def comparable(answer: Any, words: tuple[Any, ...]) -> Any:
 
 @given(st.lists(COMMANDS, min_size=1, max_size=30))
 @example([("RPUSH", "a", "x", "y", "x"), ("LREM", "a", "-1", "x"), ("LRANGE", "a", "0", "-1")])
+@example([("RPUSH", "a"), ("SADD", "b"), ("DBSIZE",)])
 def test_every_answer_is_that_of_a_real_server(server: redis.Redis, calls: list[tuple[Any, ...]]) -> None:
     server.flushdb()
     store = Store(lambda: NOW_US)
@@ -179,6 +180,20 @@ def test_a_command_that_the_store_does_not_have_is_an_error_of_the_simulation() 
     sha = store.execute(("SCRIPT LOAD", "return redis.pcall('GEOADD', 'a')"))
     with pytest.raises(UnknownCommandError, match="GEOADD"):
         store.execute(("EVALSHA", sha, 0))
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking"),
+    [
+        (("ZSCAN", "a", "0", "MATCH", "x*"), "ZSCAN with MATCH"),
+        (("XREAD", "STREAMS", "a", "$"), "XREAD with"),
+    ],
+)
+def test_an_option_that_the_store_does_not_have_is_an_error_of_the_simulation(
+    words: tuple[str, ...], lacking: str
+) -> None:
+    with pytest.raises(UnknownCommandError, match=lacking):
+        Store(lambda: NOW_US).execute(words)
 
 
 def test_scripts_run_on_luajit_although_fakeredis_has_loaded_another_lua() -> None:

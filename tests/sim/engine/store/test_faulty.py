@@ -134,3 +134,13 @@ def test_a_caller_over_http_gives_up_and_its_request_may_be_carried_out_later() 
         return [answer, at_s, server.store.execute(("GET", "n"))]
 
     assert run_with_faults("redis-hangs@0s:30s", test) == ([TIMEOUT, 10, b"1"], 1)
+
+
+@pytest.mark.parametrize("outage", ["redis-away@2s:5s", "redis-hangs@2s:5s"])
+def test_connections_that_break_during_an_outage_do_not_end_it(outage: str) -> None:
+    async def test(server: FaultyServer, client: StoreClient) -> Any:
+        await asyncio.sleep(4)
+        return await _outcome(client.incr("n"))
+
+    answer, _ = run_with_faults(f"{outage},connection-resets@3s", test)
+    assert answer == (CONNECTION if outage.startswith("redis-away") else TIMEOUT)
