@@ -13,6 +13,7 @@ def _run() -> int:
 
         return main()
     except KeyboardInterrupt:
+        exec("")  # noqa: S102 - runs nothing; sim/__main__.py says why it is here
         return INTERRUPTED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

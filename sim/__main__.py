@@ -13,6 +13,8 @@ def _run() -> int:
 
         return main()
     except KeyboardInterrupt:
+        # If it came within an `exec` of text, as in dataclasses, Python would end by SIGINT; another `exec` stops that.
+        exec("")  # noqa: S102 - runs nothing
         print("sim: interrupted", file=sys.stderr)
         return INTERRUPTED
     except ModuleNotFoundError as error:

@@ -71,8 +71,8 @@ def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: b
     """Return the lasting changes of a series.
 
     Exact figures have no noise, so each change of the value is a step. In other figures, a step is the run at which the
-    means of both sides differ most, if few shuffled series (seeded) have a step as large; each side has at least
-    _SIDE_MIN runs. The test is Pettitt's change point, with a permutation test for its significance.
+    means of both sides differ most, if few shuffled series (seeded) have a step as large (a permutation test); each
+    side has at least _SIDE_MIN runs.
     """
     known = [(run, value) for run, value in enumerate(values) if value is not None]
     if exact:

@@ -139,7 +139,7 @@ _PURPOSES: Mapping[RewriteStep, str] = {
 
 
 def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping[str, int]) -> str:
-    """Explain why the messages numbered `lost` were lost; `numbers` has the numbers of the conversation by id."""
+    """Explain why the messages numbered `lost` were lost; `numbers` has the conversation's message numbers by id."""
     answering = [numbers[name] for name in cause.get("answering", ()) if name in numbers]
     writers = [numbers[name] for name in cause.get("writers", ()) if name in numbers]
     return _sentence(

@@ -32,7 +32,10 @@ _KINDS: Mapping[str, str] = {
     "document": marked("document"),
     "sticker": marked("sticker"),
     "location": marked("location"),
-    "contact": marked("contact"),
+    "contacts": marked("contacts"),
+    "poll": marked("poll"),
+    "media": marked("media"),
+    "deleted": marked("deleted"),
     "reaction": marked("reaction"),
 }
 

@@ -12,7 +12,7 @@ from reports.words.numbers import share
 CHANCE_MAX = 0.01
 """Largest probability of a coincidence with which a system counts as an explanation."""
 PROBABILITY_MIN = 1e-6
-"""Probability below which no digits are written."""
+"""Probability below which only "less than" this is written."""
 NAME_LENGTH_MAX = 60
 
 
@@ -50,7 +50,7 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
 
 
 def probability_words(overlap: Overlap) -> str:
-    """Write how likely an overlap is by chance; very small probabilities have no digits."""
+    """Write how likely an overlap is by chance; below PROBABILITY_MIN only "less than" that."""
     if overlap["probability"] < PROBABILITY_MIN:
         return gettext("less than %(limit)s", limit="0.0001\u00a0%")
     return share(overlap["probability"])

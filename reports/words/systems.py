@@ -9,10 +9,10 @@ from reports.words.language import gettext, marked
 
 _SUMMARIES: Mapping[str, str] = {
     "buffer-v1": marked(
-        "One buffer per conversation, no lock, an in-process timer; the incident happened in it."
+        "One buffer per conversation, no lock, an in-process timer; logs/incident.jsonl comes from it."
     ),
     "buffer-v2": marked(
-        "buffer-v1 with a lock, which it ignores after a few tries, a grace window around 8 s, and retried calls."
+        "buffer-v1 with retries, a second look at buffers about 8 s old, and a lock that it ignores after a few tries."
     ),
     "list-v1": marked("One Redis list per conversation, polled every 3 s, rewritten from what was read."),
     "list-v2": marked("list-v1 that reads again before its first rewrite, at most 10 messages a batch."),
@@ -33,7 +33,7 @@ _SUMMARIES: Mapping[str, str] = {
         "A lock of 30 s and a queue of 10 messages: Vercel's Chat SDK 4.38.1 with the strategy queue and Redis."
     ),
     "chat-sdk-debounce": marked(
-        "The same SDK with the strategy debounce: waits 1.5 s, and does not look at the queue after the answer."
+        "Vercel's Chat SDK with the strategy debounce: waits 1.5 s, and does not look at the queue after the answer."
     ),
     "bull-delay": marked(
         "One delayed BullMQ job per user, whose data each message rewrites: usual Node.js code on BullMQ 6.2.0."

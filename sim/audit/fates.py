@@ -8,11 +8,11 @@ A recording with replies shows what happened, without any simulation. The rules 
 - If a reply came less than `--ai-takes` after a message, and answers older messages too, the message was probably not
   read.
 - A message that an export only shows as deleted needs no reply, and a deleted reply answers nothing.
-- A bot's reply with the text of an earlier one that answers a message, without a new message between them, answers the
-  message twice. So do two replies that name the same message and are more than FURTHER_MS apart: with less time between
-  them, the second may be a part of the first. (This project's own recordings have one event for each reply, however
-  many parts it has, so there any second reply counts.) Any other bot reply that names no message and comes more than
-  FURTHER_MS after the previous one, without a new message between them, is counted as further.
+- If a bot's reply repeats the text of an earlier reply, without a new message between them, it answers the messages of
+  that reply twice. So do two replies that name the same message and are more than FURTHER_MS apart: with less time
+  between them, the second may be a part of the first. (This project's own recordings have one event for each reply,
+  however many parts it has, so there any second reply counts.) Any other bot reply that names no message and comes more
+  than FURTHER_MS after the previous one, without a new message between them, counts as a further reply.
 - A turn is what a user writes with pauses of at most TURN_GAP_MS, until a reply. It was cut if the user's next message
   came within CUT_MS after the bot's reply, since nobody reads a reply and writes an answer so fast.
 """

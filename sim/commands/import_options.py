@@ -41,7 +41,7 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--zone",
         type=parse_zone,
         metavar="ZONE",
-        help="zone of times without one, and of an audit's output: Asia/Riyadh, -03:00 (default: the file's, UTC)",
+        help="zone of times without one, and of an audit's output: Asia/Riyadh, -03:00 (default: the file's or UTC)",
     )
     group.add_argument(
         "--date-order",
@@ -102,7 +102,7 @@ def import_options(options: argparse.Namespace, *, seed: int = 0) -> ImportOptio
 def given_import_options(options: argparse.Namespace) -> list[str]:
     """Return the options that the user typed, as words of a command line, without the key, which is a secret.
 
-    # replaces each phone number in the name of a bot.
+    In the names of the instance and of bots, "#" replaces phone numbers.
     """
     words: list[str] = []
     for name, text in (

@@ -221,7 +221,7 @@ def publish(
 
 
 def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
-    """Return the command that repeats this result, without options that do not change it or absolute paths.
+    """Return the command that repeats this result, without absolute paths, and without options that do not change it.
 
     A phone number in the name of a file is cut to its last digits.
     `given` has options by name, as they were typed; `words` come after them.

@@ -17,7 +17,7 @@ To add a format:
 
 An importer yields the events of the file, with phones, ids, texts and names unchanged, and times in Unix milliseconds
 (`is_iso=True`). `taking.py` does the rest for all formats: it hashes, leaves out texts, applies `--from`, `--to` and
-`--instance`, takes a reply once that is reported twice, spreads whole seconds by a seeded draw, and counts. So an
+`--instance`, leaves out further reports of a reply, spreads whole seconds by a seeded draw, and counts. So an
 `ImportedEvent` says the precision of its time.
 An empty `id` is replaced by a new one, an empty `instance` by that of `--instance`, or else by "bot".
 

@@ -30,7 +30,7 @@ class Evidence(NamedTuple):
     """Signs that a file has a format."""
 
     certainty: int
-    """From 1 to 100."""
+    """From 1 to 100; 0 if `--format` names a format of which the file has no sign."""
     words: str
     """Signs in words, as in "20 of 20 lines are webhooks of the Evolution API"."""
 

@@ -33,7 +33,7 @@ class Import:
     """Import of some files. `events` may be called once; afterwards `summary` is complete.
 
     `sources` are the files at the paths, if they were opened before: standard input can be read only once. `progress`
-    is called every PROGRESS_EVERY events; `meter` counts the bytes that were read.
+    is called every PROGRESS_EVERY events or omissions; `meter` counts the bytes that were read.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Import:
         self._progress = progress
         self._meter = meter or Meter()
         self._state: dict[str, Any] = {}
+        self._read = 0
         self.summary = Summary()
 
     def events(self) -> Iterator[RecordedEvent]:
@@ -121,8 +122,9 @@ class Import:
     ) -> Iterator[RecordedEvent]:
         context = self._options.context(self._state)
         file.notes = context.notes
-        for read, item in enumerate(importer.read(source, context), 1):
-            if not read % PROGRESS_EVERY:
+        for item in importer.read(source, context):
+            self._read += 1
+            if not self._read % PROGRESS_EVERY:
                 self._progress()
             if isinstance(item, Omission):
                 file.omit(item)

@@ -24,7 +24,8 @@ _NAMED_MONTH = re.compile(
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
 _TIME = re.compile(
-    r"(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
+    r"(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?"
+    r"\s?(Z|UTC|[+-]\d\d:?\d\d(?!\d)|(?<=\d)[+-]\d\d(?![\d:]))?"
 )
 
 
@@ -91,7 +92,7 @@ def _written(match: re.Match[str]) -> Moment | None:
     ms = start_ms + seconds * 1000 + (int(fraction.ljust(3, "0")[:3]) if fraction else 0)
     if zone and zone not in ("Z", "UTC"):
         digits = zone[1:].replace(":", "")
-        offset_ms = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000
+        offset_ms = (int(digits[:2]) * 60 + int(digits[2:] or 0)) * 60_000
         ms += offset_ms if zone[0] == "-" else -offset_ms
     return Moment(ms, has_zone=bool(zone), is_whole_second=not fraction)
 
@@ -174,8 +175,8 @@ class ZoneFinder:
             )
         elif count < SIGHTINGS_MIN:
             self._context.note(
-                f"{self._name} of some messages fits {zone_words(offset_ms)} too. Fewer than {SIGHTINGS_MIN} of them "
-                "count as delayed by that much; --zone sets one zone for all."
+                f"{self._name} of some messages fits {zone_words(offset_ms)} too. That counts as a second zone "
+                f"only from {SIGHTINGS_MIN} such messages on; --zone sets one zone for all."
             )
             return self._offset_ms
         elif count == SIGHTINGS_MIN:

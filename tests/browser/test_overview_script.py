@@ -73,6 +73,16 @@ def test_what_is_shown_can_be_downloaded(page: Opened) -> None:
     page.check()
 
 
+def test_a_text_is_not_downloaded_as_a_formula(page: Opened) -> None:
+    """Some spreadsheets begin a cell at a semicolon, a bar or a tab too."""
+    cell = page.page.locator("#overview-table tbody tr").first.locator("td").last
+    cell.evaluate("cell => { cell.textContent = '=1+1; =2+2|@x' }")
+    with page.page.expect_download() as downloaded:
+        page.page.click("#overview-csv")
+    with downloaded.value.path().open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file))[1][-1] == "'=1+1;' =2+2|'@x"
+
+
 @pytest.mark.parametrize("name", ["systems.csv", "runs.csv", "lost.csv"])
 def test_files_in_the_page_can_be_downloaded(name: str, page: Opened) -> None:
     with page.page.expect_download() as downloaded:

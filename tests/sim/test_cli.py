@@ -326,6 +326,27 @@ def test_the_help_names_the_main_options(tmp_path: Path) -> None:
         assert option in done.stdout
 
 
+@pytest.mark.parametrize(("package", "printed"), [("sim", "sim: interrupted\n"), ("reports", "")])
+def test_ctrl_c_while_generated_code_runs_has_the_same_exit_code(
+    package: str, printed: str, tmp_path: Path
+) -> None:
+    """Python would end by SIGINT after a KeyboardInterrupt inside of `exec`, although it is caught."""
+    (tmp_path / "interrupted.py").write_text(
+        f"import runpy, {package}.cli\n"
+        f"{package}.cli.main = lambda: exec('raise KeyboardInterrupt')\n"
+        f"runpy.run_module('{package}', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, printed)
+
+
 @pytest.mark.parametrize(("jobs", "after_s"), [("1", 0), ("1", 2), ("2", 2)])
 def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str, after_s: float) -> None:
     options = ["--runs", "500", "--jobs", jobs, "--quiet"]

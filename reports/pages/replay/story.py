@@ -132,7 +132,7 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
 
 
 def _rescue(rescuers: Sequence[Lane], messages: int) -> str:
-    """Say who answered all messages, and in how many replies. The queue is there once for each set of rules."""
+    """Say who answered all messages, and in how many replies. With several profiles, each is a rescuer."""
     if not rescuers:
         return ""
     first = rescuers[0]

@@ -125,9 +125,10 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  // A spreadsheet must not take what somebody wrote for a formula.
+  // A spreadsheet must not take what somebody wrote for a formula, at the beginning or after a separator of cells.
   function quoted(text) {
-    const safe = /^[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(text) ? "'" + text : text;
+    const begun = /^[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(text) ? "'" + text : text;
+    const safe = begun.replace(/([;|\t\n])(?=[ \t]*[=+\-@\uff0b\uff0d\uff1d\uff20])/g, "$1'");
     return '"' + safe.replaceAll('"', '""') + '"';
   }
 

@@ -43,7 +43,7 @@ class CountsCell:
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """Contents of the rows and the section of a trial. `kind` is a CSS class: ok, bad or warn."""
+    """Contents of the rows and the section of a trial; for the figures see `Trial`. `kind` is a CSS class."""
 
     id: str
     name: str

@@ -136,9 +136,7 @@ def _writers(context: Context) -> _Writers:
 def _listed(names: Collection[str]) -> str:
     shown = [f'"{visible(name)}"' for name in islice(names, _NAMES_SHOWN)]
     more = len(names) - len(shown)
-    return (", ".join(shown) or "nobody whose name is in it") + (
-        f" and {quantity(more, 'other')}" if more else ""
-    )
+    return (", ".join(shown) or "nobody with a name") + (f" and {quantity(more, 'other')}" if more else "")
 
 
 class _Joins:

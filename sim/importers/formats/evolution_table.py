@@ -43,9 +43,9 @@ class EvolutionTable(Importer):
             )
             return Evidence(85, "a dump of the Evolution API's database") if is_dump else None
         stored = sum("instanceid" in fields or "owner" in fields for fields in map(_lowered, rows))
-        words = f"{keys} of the first {len(rows)} rows have the key of a message and an instance"
+        words = f"{keys} of the first {len(rows)} rows have the key of a message"
         if is_json(sample):
-            return Evidence(93, words) if stored * 2 > len(rows) else None
+            return Evidence(93, f"{words}, and {stored} an instance") if stored * 2 > len(rows) else None
         return Evidence(95 if keys * 2 > len(rows) else 60, words)
 
     def read(self, source: Source, context: Context) -> Iterator[ImportedEvent | Omission]:

@@ -82,6 +82,15 @@ def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording
     assert [file.format for file in loaded.imports[0].files] == ["webhooks", "webhooks"]
 
 
+def test_progress_is_reported_for_many_small_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.importers.importing.PROGRESS_EVERY", 3)
+    for number in range(7):
+        (tmp_path / f"{number}.jsonl").write_text(RECORDING)
+    reports: list[None] = []
+    list(Import([tmp_path], NO_OPTIONS, progress=lambda: reports.append(None)).events())
+    assert len(reports) == 2
+
+
 def test_a_readme_is_not_imported_and_not_counted_unless_it_is_named(tmp_path: Path, day: Recording) -> None:
     folder = tmp_path / "monday"
     (folder / "older").mkdir(parents=True)

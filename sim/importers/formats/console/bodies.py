@@ -118,7 +118,7 @@ def _is_text(key: str, around: Mapping[str, Any]) -> bool:
 
 
 def _without_cut_repetition(value: dict[str, Any]) -> dict[str, Any]:
-    """Return WAHA's payload without the cut parts of the engine's own message, if its own fields have the content."""
+    """Return WAHA's payload without the engine's message if that is cut and the payload itself has the content."""
     data = value.get("_data")
     if not isinstance(data, dict) or not (text(value.get("body")) or value.get("hasMedia") is True):
         return value
@@ -129,7 +129,7 @@ def _without_cut_repetition(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_cut(value: Any) -> bool:
-    """Return True for a webhook whose message keys were cut by the printer."""
+    """Return True for a webhook in which the printer cut the key of a message, or data that contain it."""
     if not isinstance(value, dict):
         return False
     if value.get("key") is CUT and ("message" in value or "messageTimestamp" in value):

@@ -26,8 +26,6 @@ _HEADER = re.compile(
     r"(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} \d{1,2} \d{4} \d\d:\d\d:\d\d)\s+(?P<level>[A-Z]+)\s*"
     r"(?:\[(?P<context>[^\]\n]*)\]\s*)?(?:\[(?P<type>string|object|number|undefined|boolean)\] ?)?(?P<rest>.*)"
 )
-_BARE_HEADER = re.compile(r"\[Evolution API\]")
-
 
 _NAMES_OF_LINES = ("log", "line", "message", "msg", "m")
 _NAMES_OF_TIMES = ("time", "timestamp", "ts", "@timestamp", "date")

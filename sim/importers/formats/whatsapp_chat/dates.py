@@ -125,7 +125,10 @@ class DateEvidence:
         self.looks_american |= header.is_american
 
     def order(self) -> tuple[DateOrder, bool]:
-        """Return the order, and True if it is proven: with any other, dates are impossible or run backwards."""
+        """Return the order, and True if it is proven: with any other, dates are impossible or run backwards.
+
+        A year of four digits before the month and the day proves "ymd", unless a date is impossible in it.
+        """
         candidates = self._candidates()
         ranks = {order: self.tallies[order].rank() for order in candidates if order in self.tallies}
         if not ranks:
@@ -133,7 +136,7 @@ class DateEvidence:
         best = min(ranks, key=lambda order: ranks[order])
         others = [rank for order, rank in ranks.items() if order != best]
         is_proven = all(rank[:2] > ranks[best][:2] for rank in others)
-        return best, is_proven
+        return best, is_proven or (best == "ymd" and self.year_at == 0)
 
     def allows(self, order: DateOrder) -> bool:
         """Return True when no date is impossible in an order."""

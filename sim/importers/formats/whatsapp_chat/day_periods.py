@@ -15,10 +15,11 @@ AFTERNOON = (
 )
 """Words of the most frequent languages, in the form of `_plain`. Babel has those of other languages."""
 FILLERS = frozenset(
-    {"", "t", "à", "às", "a las", "at", "um", "uhr", "kl", "klo", "o", "op", "om", "ora", "ore", "la"}
+    {"", "t", "à", "às", "alas", "ala", "at", "um", "uhr", "kl", "klo", "o", "op", "om", "ora", "ore", "la"}
 )
-"""Words between a date and a time, or after a time, without a meaning of their own."""
-_SILENT_ENDS = frozenset({"ч", "г", "г ч", "h", "hs", "hrs", "s", "น", "uhr", "val", "óra"})
+"""Words between a date and a time, or after a time, without a meaning of their own, in the form of `_plain`."""
+_UNITS = frozenset({"ч", "г", "гч", "h", "hs", "hrs", "s", "น", "val", "óra"})
+"""Words for years, hours and seconds after a date or a time, in the form of `_plain`."""
 _DROPPED = re.compile(r"[\s.,،、'`´׳״\"\u200b-\u200f\u061c\u202a-\u202f\u2066-\u2069\u00a0]+")
 _PERIODS = {"am", "pm"}
 
@@ -27,7 +28,7 @@ _PERIODS = {"am", "pm"}
 def half_of_day(word: str) -> str | None:
     """Return "am" or "pm" for such a word, "" for a filler, None for an unknown word."""
     plain = _plain(word)
-    if plain in FILLERS or plain in _SILENT_ENDS or not plain:
+    if plain in FILLERS or plain in _UNITS:
         return ""
     return _COMMON.get(plain) or _from_babel().get(plain)
 

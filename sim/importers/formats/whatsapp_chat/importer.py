@@ -31,7 +31,7 @@ CANDIDATES_MAX = 12
 _LINES_LOOKED_AT = 2_000
 _SPOILT = re.compile("Ã[\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|â€")
 """Beginnings of UTF-8 letters that were read as Windows-1252."""
-_DIGITS = re.compile(r"\D+")
+_NON_DIGITS = re.compile(r"\D+")
 _ORDER_WORDS = {
     "dmy": ("day/month", "mdy"),
     "mdy": ("month/day", "dmy"),
@@ -148,7 +148,7 @@ def _other_side(name: str, style: Style) -> str:
 def _key(author: str) -> str:
     """Return a name in a form for comparison; for a phone number, its digits."""
     name = clean_author(author)
-    digits = _DIGITS.sub("", name)
+    digits = _NON_DIGITS.sub("", name)
     return (
         digits if len(digits) >= 7 and not any(character.isalpha() for character in name) else name.casefold()
     )

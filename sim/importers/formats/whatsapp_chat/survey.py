@@ -20,6 +20,8 @@ _RARE_SHARE = 3
 """Divisor for rare forms: a form with less than a third of the most frequent form's messages is rare …"""
 _RARE_COUNT, _RARE_PERCENT = 20, 2
 """Exception from that rule: a form with at least 20 messages and 2 % of all may be a second export in the file."""
+_COLLECTION_FORMS_MIN = 4
+"""Least number of forms of a file that is a collection of chats."""
 _USUAL_PERCENT = 60
 """Least share of the messages in forms that are not rare. Below it the file is a collection, and all forms count."""
 _CRLF_SHARE = 0.9
@@ -57,7 +59,7 @@ class Style:
     pasted: frozenset[str] = frozenset()
     """Names that occur only in text that was pasted from other chats."""
     is_collection: bool = False
-    """True if the file has many forms, none of them usual; then no text in it counts as pasted."""
+    """True if the file has many forms, and messages begin with all of them; then no text counts as pasted."""
     is_hijri: bool = False
     """True if the dates belong to the Islamic calendar."""
     unknown_halves: bool = False
@@ -117,7 +119,7 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
         raise NotAChatError("no line begins like a message of an exported chat, with date, time and author")
     top = max(forms, key=lambda name: (forms[name].count, name[0] in "[-–—"))
     usual = _usual(forms, top)
-    is_collection = len(usual) == len(forms) > _RARE_SHARE
+    is_collection = len(usual) == len(forms) >= _COLLECTION_FORMS_MIN
     order_of_file, is_proven = _order(forms[top].dates, [form.dates for form in usual.values()])
     headers = sum(form.count for form in usual.values())
     after_crlf = headers - sum(form.after_lf for form in usual.values())
@@ -298,7 +300,7 @@ class _Authors:
         return frozenset(author for author, count in self._messages.items() if count == self._late[author])
 
     def counts(self, pasted: frozenset[str]) -> Counter[str]:
-        """Return messages by author. Words and a `:` with which all texts of an author begin join the name."""
+        """Return messages by author. Words and a `:` with which an author's texts all begin belong to the name."""
         return Counter(
             {
                 ": ".join([author, *self._common[author]]) if count >= _COMMON_MIN else author: count

@@ -135,6 +135,20 @@ def test_an_order_that_nothing_proves_is_noted_and_may_be_given() -> None:
     assert times(chat("[3/4/24, 9:15:00 PM] Rita: oi")) == [utc_ms("2024-03-04 21:15:00")]
 
 
+def test_no_order_is_suggested_for_dates_that_begin_with_the_year() -> None:
+    """--date-order could not change them, since a year of four digits shows its position."""
+    outcome = read(chat("2024-03-05, 21:40 - Rita: oi", "2024-03-06, 08:00 - Loja: olá"))
+    assert outcome.messages[0].at == utc_ms("2024-03-05 21:40")
+    assert not any("--date-order" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("words", ["a las ", "a la "])
+def test_words_before_a_time_in_spanish_are_not_taken_for_am_or_pm(words: str) -> None:
+    outcome = read(chat(f"22/3/2024 {words}1:15 - Rita: hola", f"22/3/2024 {words}13:20 - Rita: hola"))
+    assert outcome.messages[1].at == utc_ms("2024-03-22 13:20")
+    assert not any("AM or PM" in note for note in outcome.notes)
+
+
 def test_times_are_in_the_zone_that_is_given() -> None:
     lines = chat("[17/09/2024, 21:40:05] Rita: oi")
     assert times(lines, zone=ZoneInfo("America/Sao_Paulo")) == [utc_ms("2024-09-18 00:40:05")]
