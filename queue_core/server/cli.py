@@ -127,7 +127,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=raw,
         help="answer everything that is due, once",
         description="Takes all turns that are due, once, as a worker does: asks the AI and sends the replies.\n"
-        "For cron. Prints a report in JSON. Exit code: 0; 1 when an attempt failed or a message became a dead letter.",
+        "For cron. Prints a report in JSON.\n\n"
+        "exit codes: 0 nothing failed; 1 an attempt failed, a message became a dead letter, or Redis is not\n"
+        "available; 2 wrong usage or configuration",
     )
     tick.set_defaults(run=_tick, needs_ai=True)
     return top

@@ -37,6 +37,22 @@ _KINDS: Mapping[str, str] = {
     "media": marked("media"),
     "deleted": marked("deleted"),
     "reaction": marked("reaction"),
+    "button": marked("button"),
+    "call": marked("planned call"),
+    "comment": marked("comment"),
+    "deletion": marked("deletion"),
+    "edit": marked("edit"),
+    "event": marked("event"),
+    "interactive": marked("choice from a menu"),
+    "invite": marked("invitation"),
+    "list": marked("choice from a list"),
+    "order": marked("purchase order"),
+    "payment": marked("payment"),
+    "product": marked("product"),
+    "request": marked("request for the phone number"),
+    "request_welcome": marked("chat opened"),
+    "template": marked("message with buttons"),
+    "unsupported": marked("unsupported"),
 }
 
 

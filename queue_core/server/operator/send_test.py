@@ -67,8 +67,8 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
               python -m queue_core send-test
               python -m queue_core send-test --count 5 --instance mybot --phone 5511999990000 --text "are you there?"
 
-            exit codes: 0 all messages finished; 1 a message was not accepted, not finished in time, or given up; 2
-            wrong usage or configuration
+            exit codes: 0 all messages finished; 1 a message was not accepted, not finished in time, or given up, or
+            Redis is not available; 2 wrong usage or configuration
             """,
     )
     _add_options(parser)
