@@ -148,7 +148,7 @@ async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiti
 def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSettings) -> None:
     if not known:
         write(
-            f"nothing is kept about {short_name(args.instance)} {short_name(args.phone)}"
+            f"nothing to delete is kept about {short_name(args.instance)} {short_name(args.phone)}"
             f"{other_spelling_words(args.phone)}; if you expected data, check INSTANCE (`show TAG` prints it)"
         )
     for outcome in known:

@@ -358,7 +358,7 @@ WEB: dict[str, Example] = {
     "a message of another bot 4": Example(
         {"interactiveMessage": {"body": {"text": "Rate us"}}}, "template", "[message with buttons] Rate us"
     ),
-    "an answer of an AI": Example(
+    "a forwarded answer of Meta AI": Example(
         {"richResponseMessage": {"submessages": [{"messageText": "One."}, {"messageText": "Two."}]}},
         "text",
         "One.\nTwo.",

@@ -40,7 +40,7 @@ async def test_a_user_of_whom_nothing_is_kept_is_not_an_error(console: Console) 
     answer = await console.run("forget", "bot", "201", "--yes")
     assert (answer.code, answer.lines[0]) == (
         0,
-        "nothing is kept about bot 201; if you expected data, check INSTANCE (`show TAG` prints it)",
+        "nothing to delete is kept about bot 201; if you expected data, check INSTANCE (`show TAG` prints it)",
     )
 
 
