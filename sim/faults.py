@@ -91,7 +91,7 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
             "optional",
         ),
         "worker-dies": FaultKind(
-            "a worker is killed and started again, at any of its steps; workers take turns",
+            "the next worker is killed, at any of its steps, and started again",
             "optional",
             True,
             tools=_BOTH,
@@ -104,7 +104,7 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
         "web-freezes": FaultKind("the web process stands still and goes on afterwards", "duration"),
         "web-cut-off": FaultKind("the web process alone cannot reach Redis", "duration"),
         "timer-dies": FaultKind(
-            "an in-process timer of a buffer silently dies with its function instance", "duration", True
+            "a buffer's timer in memory dies silently, with its serverless function", "duration", True
         ),
         "http-fails": FaultKind(
             "an HTTP call of the bot to itself fails before it reaches its handler", "duration", True
