@@ -276,7 +276,7 @@ class Stack:
                 cpu_s += times.user + times.system
                 memory_bytes += member.memory_info().rss
         spent_s = self._cpu_s.setdefault(name, {})
-        spent_s[pid] = cpu_s
+        spent_s[pid] = max(cpu_s, spent_s.get(pid, 0.0))  # it may have died just before it was measured
         return ProcessUsage(sum(spent_s.values()), memory_bytes)
 
     def _redis_bytes(self) -> int | None:

@@ -13,7 +13,7 @@ from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
 _FLAGS = ("needsDataCollection", "requestedFields")
-_EMPTY_RESPONSE = re.compile(r"response[\\\"'“”:\s]{4,}", re.IGNORECASE)
+_EMPTY_RESPONSE = re.compile(r"response[\\\"'“”]+\s*:\s*\\*[\"'“”](?:\s|\\+[nrt])*\\*[\"'“”]", re.IGNORECASE)
 """Key `response` with an empty text, also inside a JSON string. Quick, since nearly all answers have a text."""
 _ACCEPTED = "Accepted"
 """Answer of a scenario in Make without the module "Webhook response" (apps.make.com/gateway)."""

@@ -21,8 +21,8 @@ _URL = re.compile(
 )
 """URL with parameters, or with a name and a password."""
 _SCHEMES = ("http", "Http", "HTTP")
-_SIGNATURE = re.compile(r"x-(?:amz|goog)-", re.IGNORECASE)
-"""Beginning of the parameters of an address that S3 or Google signed. All stay, since the address needs them all."""
+_SIGNATURE = re.compile(r"x-(?:amz|goog)-(?:credential|security-token|signature)", re.IGNORECASE)
+"""Parameters of an address that S3 or Google signed. They stay, since the address needs them."""
 DEPTH_MAX = 64
 """Limit on nesting in a text that is JSON; a deeper one stays as it is."""
 _NAME_CHARACTERS_MAX, _NAMES_MAX = 64, 2_048
@@ -91,7 +91,7 @@ def _without_parameters(url: re.Match[str]) -> str:
 
 
 def _is_secret_parameter(name: str) -> bool:
-    return not _SIGNATURE.match(name) and is_secret_name(name)
+    return not _SIGNATURE.fullmatch(name) and is_secret_name(name)
 
 
 def is_secret_name(name: str) -> bool:

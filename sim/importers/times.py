@@ -25,7 +25,7 @@ _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
 _TIME = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?"
-    r"\s?(Z|UTC|[+-]\d\d:?\d\d(?!\d)|(?<=\d)[+-]\d\d(?![\d:]))?"
+    r"\s?(Z|UTC|[+-]\d\d:?\d\d(?!\d)|(?<=\d)[+-](?:0\d|1[0-4])(?![\d:]))?"
 )
 
 

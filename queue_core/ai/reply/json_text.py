@@ -118,21 +118,7 @@ def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> s
     choices = fields.get("choices")
     if isinstance(choices, list):
         fields["choices"] = choices[:1]
-    text = _first_text(fields, _in_order(fields, _CONTAINER_RANKS), depth) or _only_text(value, depth)
-    if text:
-        return text
-    responses = list(_responses_inside(value))
-    return responses[0] if len(responses) == 1 else ""
-
-
-def _responses_inside(value: dict[str, Any], depth: int = LAYERS_MAX) -> Iterator[str]:
-    """Yield the texts of the objects with the key `response` inside objects with unknown keys."""
-    for key, item in value.items() if depth else ():
-        if isinstance(item, dict) and plain(key) not in _SILENT_KEYS:
-            if "response" in map(plain, item):
-                yield from filter(str.strip, (text_of(item),))
-            else:
-                yield from _responses_inside(item, depth - 1)
+    return _first_text(fields, _in_order(fields, _CONTAINER_RANKS), depth) or _only_text(value, depth)
 
 
 def _in_order(fields: dict[str, Any], ranks: dict[str, int]) -> list[str]:

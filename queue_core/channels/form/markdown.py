@@ -201,11 +201,13 @@ class _Document:
     def _code(self, token: Token) -> list[str] | None:
         """Return a block of code between WhatsApp's marks, without its language; None if it contains such marks.
 
-        Words after an opening mark that is never closed are a text, not a language.
+        Words after an opening mark that is never closed are a text, not a language or a title.
         """
         start, end = token.map or (0, 0)
         source = self._lines[start:end]
-        if "```" in token.content or (not is_closed(token) and " " in token.info.strip()):
+        if "```" in token.content or (
+            not is_closed(token) and " " in token.info.strip() and "=" not in token.info
+        ):
             return None
         code = source[1:-1] if is_closed(token) else source[1:]
         if not self._dialect.has_marks:

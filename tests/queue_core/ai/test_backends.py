@@ -113,6 +113,7 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer({"response": "Hi", "requestedFields": ["a"]}), "Hi"),
         (Answer({"response": "", "needsDataCollection": False}), ""),
         (Answer({"output": {"response": "", "requestedFields": []}}), ""),
+        (Answer(text='{"response": "NO_REPLY"}'), ""),
     ],
 )
 async def test_http_takes_the_text_of_a_body_in_any_known_shape(

@@ -101,6 +101,7 @@ def test_the_value_beside_the_name_of_a_secret_is_removed() -> None:
             "https://w.example/1?X-Amz-Credential=k&X-Amz-Security-Token=t&X-Amz-Signature=a",
         ),
         ("https://w.example/1?X-Goog-Credential=k&apikey=s", "https://w.example/1?X-Goog-Credential=k"),
+        ("https://w.example/1?x-goog-api-key=s&x-amz-secret-key=s", "https://w.example/1"),
         ("https://w.example/a@b?c=d", "https://w.example/a@b?c=d"),
         ("https://w.example/?token=s is my link", "https://w.example/?token=s is my link"),
     ],

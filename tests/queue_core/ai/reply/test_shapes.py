@@ -226,8 +226,16 @@ ANSWERS = {
         '{"mensagem_1": "Olá!", "mensagem_2": "Abrimos às nove."}',
         "Olá!\nAbrimos às nove.",
     ),
-    "response inside an unknown key": ('{"flow": {"first": {"response": "Hi"}}, "id": "a b"}', "Hi"),
-    "responses inside two unknown keys": ('{"a": {"response": "Hi"}, "b": {"response": "Ho"}}', ""),
+    "responses inside unknown keys": ('{"a": {"response": "Hi"}, "b": {"response": "Ho"}}', ""),
+    "response of a function beside the text": (
+        '{"parts": [{"function_response": {"name": "f", "response": {"output": "margin 40 %"}}}, {"text": "We open."}]}',
+        "We open.",
+    ),
+    "response of a function": (
+        '{"functionResponse": {"name": "f", "response": {"result": "margin 40 %"}}}',
+        "",
+    ),
+    "response inside an error": ('{"data": {"success": false, "upstream": {"response": "Bad gateway"}}}', ""),
     "yaml-like key": ("response: We open at nine.", "response: We open at nine."),
     "xml answer": ("<response><text>We open at nine.</text></response>", "<text>We open at nine.</text>"),
     "json in single backticks": (

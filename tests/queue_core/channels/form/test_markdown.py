@@ -67,6 +67,7 @@ WRITTEN_ANEW = [
     ("~~~\ncode\n~~~", "```\ncode\n```"),
     ("- ```js\n  a\n  ```\n- b", "- ```\n  a\n  ```\n- b"),
     ("```js\ncut off", "```\ncut off\n```"),
+    ("```js title=x\ncut off", "```\ncut off\n```"),
     ("**a**: ```x()\n``` We open.", "*a*: ```x()\n``` We open."),
     ("+ one\n+ two", "- one\n- two"),
     ("- [ ] open\n- [x] done\n  1. [X] nested", "- ☐ open\n- ☑ done\n  1. ☑ nested"),
