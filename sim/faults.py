@@ -91,7 +91,7 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
             "optional",
         ),
         "worker-dies": FaultKind(
-            "the next worker is killed, at any of its steps, and started again",
+            "a worker is killed, at any of its steps, and started again; with @TIME, each time the next worker",
             "optional",
             True,
             tools=_BOTH,
