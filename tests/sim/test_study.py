@@ -1,4 +1,4 @@
-"""Studies: whose settings hold, and the queue beside itself with other rules."""
+"""Studies: which settings win, and several queues with different rules side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets in webhooks: they are removed at any depth and under any name, and nothing else is."""
+"""Secrets in webhooks: removed at any depth, however their names are spelled; everything else stays."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_addresses_that_do_not_name_the_user_join_nothing(data: Any) -> None:
     assert names_of(message) == {PHONE: ""}
 
 
-def test_an_address_that_cannot_be_a_name_is_none() -> None:
+def test_an_address_that_cannot_be_a_name_is_left_out() -> None:
     assert names_of(written("m", PHONE, "1" * 600 + "@lid")) == {PHONE: "phone"}
 
 
@@ -334,7 +334,9 @@ async def test_two_conversations_that_wait_for_each_other(queue: MessageQueue, c
     assert await answer_all(queue, clock) == [("p1",)]
 
 
-async def test_a_reply_that_is_recorded_is_sent_before(queue: MessageQueue, clock: Clock) -> None:
+async def test_a_recorded_reply_is_sent_before_what_waits_under_the_other_name(
+    queue: MessageQueue, clock: Clock
+) -> None:
     """The turn began before the names became known as one."""
     await queue.enqueue(written("p1", PHONE))
     (batch,) = await due(queue, clock)

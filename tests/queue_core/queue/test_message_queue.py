@@ -402,7 +402,7 @@ class TestManyMessages:
         assert await queue.active_conversations() == []
 
 
-async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue, clock: Clock) -> None:
+async def test_what_is_not_yet_answered_never_expires(queue: MessageQueue, clock: Clock) -> None:
     """All kinds of keys at once, each with its allowed times to live in seconds."""
     for phone in ("1", "2", "3"):
         await queue.enqueue(message("m1", phone=phone))

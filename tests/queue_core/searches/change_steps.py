@@ -44,7 +44,7 @@ async def messages_are_changed(driver: Driver) -> None:
 
 
 async def messages_in_progress_are_changed(driver: Driver) -> None:
-    """While their reply is made, too late for that, while an attempt fails, and when their reply is recorded."""
+    """While their reply can still be made again, when it cannot, while an attempt fails, and once it is recorded."""
     for number in (70, 71, 72):
         await driver.enqueue(C, f"c1{number}")
     (batch,) = await driver.claim("p1")
@@ -94,7 +94,7 @@ async def messages_in_progress_are_changed(driver: Driver) -> None:
 
 
 async def edited_messages_are_deleted(driver: Driver) -> None:
-    """With edits in the archive, in the list, in progress, and in progress twice."""
+    """With edits in the archive, in the list and in progress, and with one that waits while its message is answered."""
     await driver.enqueue(C, "c180")
     for number in (40, 41):
         driver.pass_time(8_000)

@@ -19,7 +19,7 @@ TEXT = "…"
 Name = tuple[str, str]
 """A conversation: instance and phone."""
 DROPPED_AT_ONCE = 50
-"""Limit of old messages that one step makes dead letters."""
+"""Number of first messages whose changes `drop_older` carries out."""
 Reason = Literal["late", "expired", "attempts", "told"]
 """Only reasons for which a message may become a dead letter."""
 
@@ -133,7 +133,7 @@ class Contract:
         self.gone: set[tuple[Name, str]] = set()
         """Messages dropped by command, or finished so long ago that they are no longer kept."""
         self.spared = 0
-        """Number of leases that the last claim found over and left to their holders."""
+        """Number of leases that had ended at the last claim, and that it left to their holders."""
         self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
         self._looked_ms: int | None = None
         self._looked_since_ms = 0
@@ -186,7 +186,7 @@ class Contract:
         return "queued", self.now_ms, waiting
 
     def change(self, name: Name, what: ChangeKind, target: str, change: Edit) -> tuple[str, int, int]:
-        """Return status, time added and messages waiting of an edit, or a deletion with the id and time of `change`."""
+        """Carry out an edit, or a deletion with the id and time of `change`; return status, time added, waiting."""
         first = self.seen.get((name, change.id))
         if first is not None:
             return "duplicate", first, 0

@@ -53,6 +53,7 @@ STUBS: tuple[type[Call[Any]], ...] = (
     partitions.Clear,
 )
 ALL: tuple[LuaScript, ...] = tuple(stub.script for stub in STUBS)
+# Forms of scripts that carry out several calls in one EVALSHA.
 GATHERED = tuple(stub.gathered for stub in STUBS if stub.gathered)
 
 
@@ -63,7 +64,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -
     forms = [
         (sound, broken),
         (sound.replace("\n", "\n  "), broken.replace("\n", "\n  ")),
-    ]  # code inside `on_demand` is indented
+    ]  # the loader indents the code that `on_demand()` calls
     planted = 0
     for script in chosen:
         source = script.source

@@ -60,7 +60,7 @@ class Turnstile(Transport):
         return await self._inner.alone(call)
 
     async def load(self) -> None:
-        """Do nothing: the server is known."""
+        """Do nothing: this server is known to run the scripts."""
 
 
 class Search:

@@ -69,7 +69,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @initialize(settings=queue_settings, deletes=st.sampled_from([False, False, True]))
     def start(self, settings: QueueSettings, deletes: bool) -> None:
-        """Empty Redis, and fix the settings for the example. In most examples nobody deletes messages by command."""
+        """Empty Redis, and fix the settings for the example. Few examples have commands such as `forget`."""
         self.deletes = deletes
         self.wait(self.redis.flushall())
         self.driver = Driver(self.redis, settings)
@@ -143,7 +143,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([6_499, 6_500, 15_000, 20_001]))
     def workers_look_on(self, ms: int) -> None:
-        """Let time pass in which leases of dead workers run out."""
+        """Let time pass while a worker without free slots looks again and again, and finds leases of dead ones over."""
         self.wait(self.driver.look_on(ms))
 
     @rule()

@@ -1,4 +1,4 @@
-"""Rates of sending numbers, as the deployment sets them up."""
+"""Limits on how fast a phone number of the bot may send, as the deployment sets them up."""
 
 from __future__ import annotations
 

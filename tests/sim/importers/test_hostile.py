@@ -1,4 +1,4 @@
-"""Hostile and damaged files: each ends with words that say what is wrong, and exit code 2, never with a traceback."""
+"""Hostile and damaged files: refused with a reason and exit code 2, or imported without the damaged parts."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ SHAPES = {
 
 
 def bodies(day: Recording, shape: Shape) -> Iterator[tuple[int, str]]:
-    """Yield the time of each arrival of a day in Unix ms, and the JSON of its webhook: a text, whatever its kind."""
+    """Yield the time of each arrival of a day in Unix ms, and the JSON of its webhook, which is of a text."""
     for arrival in day.arrivals:
         at_ms = day.epoch_ms + arrival.at_ms
         worded = replace(arrival, text=arrival.text or f"({arrival.kind})")

@@ -62,7 +62,7 @@ def test_what_no_user_wrote_is_counted(name: str) -> None:
         ),
     ],
 )
-def test_a_choice_between_fields_is_read_one_level_deeper(content: Any, words: str) -> None:
+def test_a_oneof_of_protobuf_is_read_one_level_deeper(content: Any, words: str) -> None:
     assert only(parsed(evolution_go({}, Message=content))).message == words
 
 

@@ -35,7 +35,7 @@ async def test_no_second_has_more_messages_than_the_rate(queue: MessageQueue, cl
     assert moments[-1] <= 1_000 * (len(moments) // 7 + 1), "and no second has fewer while messages wait"
 
 
-async def test_messages_sent_without_asking_count(queue: MessageQueue) -> None:
+async def test_several_messages_that_ask_at_once_all_count(queue: MessageQueue) -> None:
     assert (await take(queue, count=79)).wait_ms == 0
     assert await waits(queue, 2) == [0, 1_000]
 

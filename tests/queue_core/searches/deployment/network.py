@@ -28,7 +28,7 @@ HALF_TRIP_MS = 1.0
 LATE_MS = 4_000.0
 """Delay of a request that reaches Redis long after its caller gave up."""
 PROBED_MS = 5_000.0
-"""Time until TCP's probes notice that a doorbell's connection delivers nothing."""
+"""Time until TCP's probes notice that the connection on which a worker waits for messages delivers nothing."""
 WAKE = "wa:{0}:wake"
 ALL_PARTS = 1_000_000
 

@@ -31,7 +31,7 @@ from tests.queue_core.searches.deployment.trace import Trace
 REST_MS = 500
 """Time between two looks at whether all is at rest."""
 BOUND_MS = 300_000
-"""Time after the last fault in which everything must come to rest: retries with their backoff, of slow turns."""
+"""Time after the last fault or acknowledgement until all is at rest, enough for all retries of a slow turn."""
 
 
 @dataclass(slots=True)
@@ -255,7 +255,7 @@ class Deployment:
         return dead
 
     def _to_loop_ms(self, redis_ms: float) -> float:
-        """Convert a time of Redis's clock to the loop's, which is never set. A step's time is preferred."""
+        """Convert a time of Redis's clock to the loop's, which is never set; at best one at which a script ran."""
         ahead_ms, begins_ms, candidates = 0, 0.0, []
         steps = sorted((step.at_ms, step.by_ms) for step in self.plan.clock_steps)
         for ends_ms, by_ms in (*steps, (math.inf, 0)):

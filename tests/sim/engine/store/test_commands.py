@@ -1,4 +1,4 @@
-"""The store against real servers: random sequences of every command that it has, answer by answer."""
+"""The store against real servers: random sequences of nearly all of its commands, answer by answer."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_every_answer_is_that_of_a_real_server(server: redis.Redis, calls: list[
 
 
 @given(st.data())
-def test_a_key_of_another_type_is_an_error_of_that_name(server: redis.Redis, data: st.DataObject) -> None:
+def test_a_wrongtype_of_the_server_is_an_error_here_too(server: redis.Redis, data: st.DataObject) -> None:
     server.flushdb()
     store = Store(lambda: NOW_US)
     for words in (

@@ -1,4 +1,4 @@
-"""Script calls straight to the store: together in one turn, repeated once, ended at their deadline."""
+"""Script calls straight to the store: together in a turn of the event loop, repeated once, ended at their deadline."""
 
 from __future__ import annotations
 

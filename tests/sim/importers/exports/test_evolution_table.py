@@ -129,7 +129,7 @@ def as_pandas(rows: list[dict[str, Any]]) -> str:
 FORMATS = {
     "csv": as_csv(ROWS),
     "semicolons": as_csv(ROWS, ";"),
-    "with a byte order mark and CRLF": as_csv(ROWS).replace("\r\n", "\n").replace("\n", "\r\n"),
+    "with a byte order mark and CRLF": "\ufeff" + as_csv(ROWS).replace("\r\n", "\n").replace("\n", "\r\n"),
     "json": json.dumps(ROWS, indent=1),
     "json lines": "".join(json.dumps(each) + "\n" for each in ROWS),
     "the API's answer": json.dumps({"messages": {"total": 4, "pages": 1, "currentPage": 1, "records": ROWS}}),

@@ -186,7 +186,7 @@ def test_a_chat_is_recognised() -> None:
 
 
 def test_in_an_export_of_an_account_only_personal_chats_are_with_users() -> None:
-    """A chat with a bot of somebody else's does not make that bot the one that is looked for."""
+    """A chat with somebody else's bot does not make that bot the author of the replies."""
     group = chat([written(1, RITA, "festa?")], type="private_group", name="Festas", id=500)
     helper = chat(
         [written(1, SHOP, "/start"), written(2, HELPER, "welcome")], type="bot_chat", name="Helper Bot", id=9
