@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 
 SECRET_CHARACTERS_MIN = 16
 
@@ -24,11 +24,7 @@ Url = Annotated[str, BeforeValidator(_base_url), Field(pattern=r"^(https?://[^\s
 """An HTTP address without query and without a slash at its end; may be empty."""
 
 
-def _without_blanks(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
-
-
-WholeUrl = Annotated[str, BeforeValidator(_without_blanks), Field(pattern=r"^(https?://[^\s/?#]+[^\s#]*)?$")]
+WholeUrl = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^(https?://[^\s/?#]+[^\s#]*)?$")]
 """An HTTP address that is used as it is, perhaps with a query; may be empty."""
 
 

@@ -13,8 +13,20 @@ import pytest
 import redis
 
 ROOT = Path(__file__).parents[3]
-COMMAND = (sys.executable, "-m", "queue_core", "redis")
+COMMAND = (sys.executable, "-m", "queue_core")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder until it ends."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env={**ENVIRONMENT, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -23,7 +35,11 @@ def test_it_prints_its_address_keeps_its_data_and_ends_with_a_signal(
 ) -> None:
     for value in (None, b"kept"):
         with subprocess.Popen(
-            [*COMMAND, "--port", "0"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+            [*COMMAND, "redis", "--port", "0"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -44,36 +60,23 @@ def test_other_commands_find_it_by_the_folder_of_its_data(
 ) -> None:
     environment = {**ENVIRONMENT, **settings}
 
-    def status() -> subprocess.CompletedProcess[str]:
-        command = [*COMMAND[:3], "status"]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-
     with subprocess.Popen(
-        [*COMMAND, "--port", "0"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "redis", "--port", "0"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while_running = status()
+        while_running = run(tmp_path, "status", **settings)
         process.send_signal(signal.SIGTERM)
     assert (while_running.returncode, while_running.stderr) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == [folder]
-    afterwards = status()
+    afterwards = run(tmp_path, "status", **settings)
     assert afterwards.returncode == 2
     assert "neither `python -m queue_core serve` nor `python -m queue_core redis` runs" in afterwards.stderr
 
 
 def test_a_file_with_settings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "settings").write_text("DATA_DIR=mine\n")
-    ended = subprocess.run(
-        [*COMMAND[:3], "--env-file", "settings", "redis"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run(tmp_path, "--env-file", "settings", "redis")
     assert ended.returncode == 2
     assert "the command redis reads no file with settings" in ended.stderr
 
@@ -81,25 +84,11 @@ def test_a_file_with_settings_is_refused(tmp_path: Path) -> None:
 def test_what_keeps_it_from_starting_is_said_in_a_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = subprocess.run(
-            [*COMMAND, "--port", port],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ended = run(tmp_path, "redis", "--port", port)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith(f"queue_core: port {port} cannot be used")
     (tmp_path / "file").touch()
-    ended = subprocess.run(
-        [*COMMAND, "--port", "0", "--data-dir", "file/data"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run(tmp_path, "redis", "--port", "0", "--data-dir", "file/data")
     assert ended.returncode == 1
     assert ended.stderr.startswith("queue_core: ")
     assert "Traceback" not in ended.stderr
@@ -107,13 +96,6 @@ def test_what_keeps_it_from_starting_is_said_in_a_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("port", ["x", "65536", "-1"])
 def test_a_wrong_port_is_wrong_usage(tmp_path: Path, port: str) -> None:
-    ended = subprocess.run(
-        [*COMMAND, f"--port={port}"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run(tmp_path, "redis", f"--port={port}")
     assert ended.returncode == 2
     assert "is not a port" in ended.stderr
