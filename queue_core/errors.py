@@ -71,12 +71,12 @@ class DeadLettersFullError(QueueError):
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 
-    `after_ms`, for answers such as HTTP 429 with Retry-After, is the shortest wait, unless the AI or the channel
-    was away and works again earlier. It is at most `outage_patience_s`; what is not a finite number counts as None. `blames` says what the reason
-    lies in: "backend", the AI or the channel, which may be away, so that the attempt does not count unless other turns
-    succeed; "turn", such as its content, so that it counts; or "limit": too much was sent in a short time, so that the
-    attempt does not count, and no other turn waits. An attempt that does not count waits longer with each try, up to
-    `backoff_max_ms`; after a limit, up to four times `after_ms`.
+    `after_ms`, for answers such as HTTP 429 with Retry-After, is the shortest wait, unless the AI or the channel was
+    away and works again earlier. It is at most `outage_patience_s`; what is not a finite number counts as None.
+    `blames` says what the reason lies in: "backend", the AI or the channel, which may be away, so that the attempt does
+    not count unless other turns succeed; "turn", such as its content, so that it counts; or "limit": too much was sent
+    in a short time, so that the attempt does not count, and no other turn waits. An attempt that does not count waits
+    longer with each try, up to `backoff_max_ms`; after a limit, up to four times `after_ms`.
     """
 
     def __init__(
